@@ -1,0 +1,39 @@
+# Two commands do everything on a machine with Python 3.10+, pip and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help install demo test coverage lint format clean
+
+help:  ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Installs again only when pyproject.toml has changed; the package itself is installed in editable form.
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+install: $(INSTALLED)  ## Make .venv and install the package with everything that development needs.
+
+demo: $(INSTALLED)  ## Train a small ViT with MergeMix and with Mixup+CutMix; writes demo/.
+	$(BIN)/timm-mergemix demo --out demo
+
+test: $(INSTALLED)  ## Run the tests.
+	$(BIN)/python -m pytest
+
+coverage: $(INSTALLED)  ## Run the tests with line coverage.
+	$(BIN)/python -m pytest --cov --cov-report=term-missing
+
+lint: $(INSTALLED)  ## ruff and mypy.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)  ## Sort imports and format.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## Remove what the other targets made.
+	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage

@@ -1,0 +1,57 @@
+"""The one error of this library, and the checks that raise it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+__all__ = ["MergeMixError"]
+
+
+class MergeMixError(ValueError):
+    """Something that was passed in cannot be used. The message names it, what came and what is wanted."""
+
+
+def wrong(argument: str, got: Any, wanted: str) -> MergeMixError:
+    """Returns the error for ``argument``; the caller raises it.
+
+    Args:
+        argument: Name of the argument as the user wrote it.
+        got: The value that came.
+        wanted: What would have been right.
+    """
+    return MergeMixError(f"{argument}: got {describe(got)}, wanted {wanted}")
+
+
+def describe(value: Any) -> str:
+    """A short description of a value: dtype and shape of a tensor, else its repr, cut to 80 characters."""
+    if isinstance(value, torch.Tensor):
+        return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
+    if isinstance(value, torch.nn.Module):
+        return f"a module of class {type(value).__name__}"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def check_choice(argument: str, value: Any, choices: Iterable[str]) -> None:
+    """Raises unless ``value`` is one of ``choices``."""
+    choices = tuple(choices)
+    if not isinstance(value, str) or value not in choices:
+        raise wrong(argument, value, "one of " + ", ".join(map(repr, choices)))
+
+
+def check_int(argument: str, value: Any, low: int) -> None:
+    """Raises unless ``value`` is an integer (no bool) of at least ``low``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise wrong(argument, value, f"an integer >= {low}")
+
+
+def check_number(argument: str, value: Any, low: float, high: float = math.inf) -> None:
+    """Raises unless ``value`` is a finite number within [low, high]."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or not low <= value <= high:
+        limits = f"from {low} to {high}" if math.isfinite(high) else f">= {low}"
+        raise wrong(argument, value, f"a finite number {limits}")

@@ -1,0 +1,38 @@
+"""Places MergeMix beside its peers in timm and torchvision, and takes it away again."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import timm.data
+import torchvision.transforms.v2 as v2
+
+from .errors import MergeMixError
+from .mergemix import MergeMix
+from .transforms import MergeMix as MergeMixTransform
+
+__all__ = ["install", "uninstall"]
+
+_NAME = "MergeMix"
+_PLACES: list[tuple[ModuleType, Any]] = [(timm.data, MergeMix), (v2, MergeMixTransform)]
+
+
+def install() -> None:
+    """Makes ``timm.data.MergeMix`` and ``torchvision.transforms.v2.MergeMix`` exist in this process. Does so once.
+
+    Raises:
+        MergeMixError: If one of the two has another MergeMix; then neither is touched.
+    """
+    for module, ours in _PLACES:
+        if getattr(module, _NAME, ours) is not ours:
+            raise MergeMixError(f"install: {module.__name__}.{_NAME} is there already and is not this library's")
+    for module, ours in _PLACES:
+        setattr(module, _NAME, ours)
+
+
+def uninstall() -> None:
+    """Undoes `install`. Leaves alone whatever is not this library's."""
+    for module, ours in _PLACES:
+        if getattr(module, _NAME, None) is ours:
+            delattr(module, _NAME)

@@ -1,0 +1,113 @@
+"""Soft-target losses."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .errors import check_choice, check_number, wrong
+from .mix.batch import MixedBatch
+from .mix.targets import dense_labels, smooth_targets
+
+__all__ = ["SoftTargetLoss"]
+
+
+class SoftTargetLoss(nn.Module):
+    """Cross entropy, or binary cross entropy, with soft targets; computed in float32 at least.
+
+    From a `MixedBatch` the cross entropy is ``ratio * CE(y_i) + (1 - ratio) * CE(y_j)`` with the batch's own label
+    smoothing; it equals the dense form and never builds the (B, num_classes) target.
+
+    Args:
+        smoothing: Label smoothing in [0, 1] of integer labels. Dense targets and batches are smoothed already.
+        bce: Binary cross entropy per class, as in Wightman et al., "ResNet strikes back", 2021 (arXiv 2110.00476).
+        reduction: ``"mean"`` or ``"sum"`` over images, or ``"none"``.
+        target_threshold: With ``bce``, targets above it become 1 and the others 0.
+        sum_classes: With ``bce``, an image's loss is the sum over classes instead of the mean.
+
+    Raises:
+        MergeMixError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        smoothing: float = 0.0,
+        bce: bool = False,
+        reduction: str = "mean",
+        target_threshold: float | None = None,
+        sum_classes: bool = False,
+    ) -> None:
+        super().__init__()
+        check_number("smoothing", smoothing, 0, 1)
+        check_choice("reduction", reduction, ("mean", "sum", "none"))
+        if target_threshold is not None:
+            check_number("target_threshold", target_threshold, 0, 1)
+        if not bce and (target_threshold is not None or sum_classes):
+            raise wrong("bce", bce, "bce=True, since target_threshold or sum_classes is set")
+        self.smoothing = smoothing
+        self.bce = bce
+        self.reduction = reduction
+        self.target_threshold = target_threshold
+        self.sum_classes = sum_classes
+
+    def forward(self, logits: Tensor, target: Tensor | MixedBatch) -> Tensor:
+        """The loss.
+
+        Args:
+            logits: (B, num_classes) float.
+            target: (B, num_classes) soft targets, (B,) integer labels, or the `MixedBatch` of the images.
+
+        Returns:
+            A scalar, or (B,) with ``reduction="none"``; float32, or float64 where the logits are.
+
+        Raises:
+            MergeMixError: If the shapes do not fit.
+        """
+        self._check(logits, target)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        losses = self._binary(logits, target) if self.bce else self._categorical(logits, target)
+        if self.reduction == "none":
+            return losses
+        return losses.mean() if self.reduction == "mean" else losses.sum()
+
+    def _categorical(self, logits: Tensor, target: Tensor | MixedBatch) -> Tensor:
+        logp = logits.log_softmax(dim=-1)
+        if isinstance(target, MixedBatch) and target.labels.ndim == 1:
+            own, partner = _picked(logp, target.labels), _picked(logp, target.labels[target.index])
+            mixed = target.ratio * own + (1 - target.ratio) * partner
+            return -(1 - target.smoothing) * mixed - target.smoothing * logp.mean(dim=-1)
+        if isinstance(target, Tensor) and target.ndim == 1:
+            return -(1 - self.smoothing) * _picked(logp, target) - self.smoothing * logp.mean(dim=-1)
+        return -(self._dense(logits, target) * logp).sum(dim=-1)
+
+    def _binary(self, logits: Tensor, target: Tensor | MixedBatch) -> Tensor:
+        dense = self._dense(logits, target)
+        if self.target_threshold is not None:
+            dense = (dense > self.target_threshold).to(logits.dtype)
+        losses = F.binary_cross_entropy_with_logits(logits, dense, reduction="none")
+        return losses.sum(dim=-1) if self.sum_classes else losses.mean(dim=-1)
+
+    def _dense(self, logits: Tensor, target: Tensor | MixedBatch) -> Tensor:
+        if isinstance(target, MixedBatch):
+            return target.targets.to(logits.dtype)
+        if target.ndim == 1:
+            return smooth_targets(dense_labels(target, logits.shape[-1]), self.smoothing).to(logits.dtype)
+        return target.to(logits.dtype)
+
+    @staticmethod
+    def _check(logits: Tensor, target: Tensor | MixedBatch) -> None:
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or not logits.is_floating_point():
+            raise wrong("logits", logits, "a float tensor of shape (B, num_classes)")
+        batch, classes = logits.shape
+        if isinstance(target, MixedBatch):
+            if len(target) != batch or target.num_classes not in (None, classes):
+                raise wrong("logits", logits, f"logits of shape ({len(target)}, {target.num_classes}) for {target}")
+        elif not isinstance(target, Tensor) or tuple(target.shape) not in ((batch,), (batch, classes)):
+            raise wrong("target", target, f"a tensor of shape ({batch}, {classes}) or ({batch},), or a MixedBatch")
+        elif target.ndim == 1 and (target.is_floating_point() or target.dtype == torch.bool):
+            raise wrong("target", target, "integer class labels")
+
+
+def _picked(logp: Tensor, labels: Tensor) -> Tensor:
+    return logp.gather(1, labels.long().unsqueeze(1)).squeeze(1)

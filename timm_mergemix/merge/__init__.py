@@ -1,0 +1,1 @@
+"""Token merging: schedule, matching, and the patch of a model."""

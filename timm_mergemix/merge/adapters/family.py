@@ -1,0 +1,73 @@
+"""What the patch and the saliency pass must know about a kind of model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from ...errors import MergeMixError
+
+__all__ = ["Family"]
+
+
+class Family(ABC):
+    """Models that are patched in the same way.
+
+    Attributes:
+        name: What `supported` reports.
+        models: The model classes, and the merging class of each.
+        blocks: The block classes, and the merging class of each.
+    """
+
+    name: str
+    models: ClassVar[dict[type[nn.Module], type[nn.Module]]]
+    blocks: ClassVar[dict[type[nn.Module], type[nn.Module]]]
+
+    @abstractmethod
+    def find_blocks(self, model: Any) -> Sequence[nn.Module]:
+        """The transformer blocks in the order in which they run."""
+
+    @abstractmethod
+    def prefix_tokens(self, model: Any) -> int:
+        """Number of leading tokens that are no patches."""
+
+    @abstractmethod
+    def has_class_token(self, model: Any) -> bool:
+        """Whether the first token is a class token."""
+
+    @abstractmethod
+    def input_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
+        """The image size (pixels) at which the model can see an image of ``height`` x ``width``."""
+
+    @abstractmethod
+    def grid_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of patches for an image of a size that `input_size` gave."""
+
+    @abstractmethod
+    def default_size(self, model: Any) -> tuple[int, int] | None:
+        """The image size (pixels) that the model was made for, or None."""
+
+    @abstractmethod
+    def in_channels(self, model: Any) -> int:
+        """Number of image channels."""
+
+    def refusal(self, block: Any) -> str | None:
+        """The reason why a block of a known class cannot merge, or None."""
+        return None
+
+    def pool(self, model: Any) -> nn.Module | None:
+        """The module that pools patch tokens by attention, or None."""
+        return None
+
+    def pool_attention(self, model: Any, x: Tensor) -> Tensor:
+        """Attention of the pool over the patches, (B, N - prefix tokens) float32, for its input (B, N, C)."""
+        raise MergeMixError(f"layer: {type(model).__name__} has no attention pool")
+
+    def attach(self, block: Any) -> None:  # noqa: B027 - most families need nothing
+        """Prepares a block beyond its class, such as a hook on its keys."""
+
+    def detach(self, block: Any) -> None:  # noqa: B027 - see attach
+        """Undoes `attach`."""

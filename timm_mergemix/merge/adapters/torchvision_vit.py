@@ -1,0 +1,96 @@
+"""torchvision's vit_*."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.vision_transformer import EncoderBlock, VisionTransformer
+
+from ..blocks import MergingBlock, MergingModel
+from .family import Family
+
+__all__ = ["MergingEncoderBlock", "MergingTorchvisionVit", "TorchvisionVitFamily"]
+
+
+class MergingEncoderBlock(MergingBlock, EncoderBlock):
+    """`torchvision.models.vision_transformer.EncoderBlock` that merges.
+
+    `torch.nn.MultiheadAttention` hides its keys and takes no mask over keys alone, so its projections are used here.
+    """
+
+    ln_1: nn.Module
+    ln_2: nn.Module
+    mlp: nn.Module
+    dropout: nn.Module
+    self_attention: nn.MultiheadAttention
+
+    def attention_branch(self, x: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        """See `MergingBlock`."""
+        attn = self.self_attention
+        query, key, value = self._project(self.ln_1(x))
+        dropout = attn.dropout if self.training else 0.0
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
+        branch = attn.out_proj(out.transpose(1, 2).flatten(2))
+        return self.dropout(branch), key.detach().mean(dim=1)
+
+    def mlp_branch(self, x: Tensor) -> Tensor:
+        """See `MergingBlock`."""
+        return self.mlp(self.ln_2(x))
+
+    def query_key(self, x: Tensor, queries: slice) -> tuple[Tensor, Tensor, float]:
+        """See `MergingBlock`."""
+        query, key, _ = self._project(self.ln_1(x))
+        return query[:, :, queries], key, query.shape[-1] ** -0.5
+
+    def _project(self, x: Tensor) -> tuple[Tensor, ...]:
+        attn = self.self_attention
+        qkv = F.linear(x, attn.in_proj_weight, attn.in_proj_bias)
+        return qkv.unflatten(-1, (3, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4).unbind(0)
+
+
+class MergingTorchvisionVit(MergingModel, VisionTransformer):
+    """`torchvision.models.VisionTransformer` that merges."""
+
+    def head_reads_patches(self) -> bool:
+        """See `MergingModel`."""
+        return False
+
+
+class TorchvisionVitFamily(Family):
+    """torchvision's vit_b_16, vit_b_32, vit_l_16, vit_l_32, vit_h_14."""
+
+    name = "torchvision VisionTransformer"
+    models: ClassVar = {VisionTransformer: MergingTorchvisionVit}
+    blocks: ClassVar = {EncoderBlock: MergingEncoderBlock}
+
+    def find_blocks(self, model: Any) -> Sequence[nn.Module]:
+        """See `Family`."""
+        return list(model.encoder.layers)
+
+    def prefix_tokens(self, model: Any) -> int:
+        """See `Family`."""
+        return 1
+
+    def has_class_token(self, model: Any) -> bool:
+        """See `Family`."""
+        return True
+
+    def input_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
+        """See `Family`."""
+        return self.default_size(model)
+
+    def grid_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
+        """See `Family`."""
+        return height // model.patch_size, width // model.patch_size
+
+    def default_size(self, model: Any) -> tuple[int, int]:
+        """See `Family`."""
+        return model.image_size, model.image_size
+
+    def in_channels(self, model: Any) -> int:
+        """See `Family`."""
+        first = next(m for m in model.conv_proj.modules() if isinstance(m, nn.Conv2d))
+        return first.in_channels

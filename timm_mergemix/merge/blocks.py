@@ -1,0 +1,121 @@
+"""The merging forward that all block families share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ..errors import MergeMixError
+from .matching import bipartite_matching
+from .record import AttentionRow, attention_row
+from .state import Merging, Tokens
+from .tokens import compose_source, log_size_bias, merge_tokens
+
+__all__ = ["MergingBlock", "MergingModel"]
+
+
+class MergingBlock(nn.Module, ABC):
+    """Mixin before a block's own class: merges after the attention residual, before the MLP.
+
+    An adapter gives the two branches and the attention weights; everything else is here.
+    """
+
+    merging: Merging
+    merge_index: int
+
+    @abstractmethod
+    def attention_branch(self, x: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What the attention adds to ``x``, and its keys averaged over heads.
+
+        Args:
+            x: (B, N, C).
+            bias: (B, 1, 1, N) log-size bias on the keys, or None.
+
+        Returns:
+            (B, N, C), and (B, N, D).
+        """
+
+    @abstractmethod
+    def mlp_branch(self, x: Tensor) -> Tensor:
+        """What the MLP adds to ``x``, (B, N, C)."""
+
+    @abstractmethod
+    def query_key(self, x: Tensor, queries: slice) -> tuple[Tensor, Tensor, float]:
+        """Queries of some tokens and keys of all, as the block's attention makes them.
+
+        Args:
+            x: (B, N, C), as it enters the block.
+            queries: The tokens that ask.
+
+        Returns:
+            (B, H, Q, D), (B, H, N, D), and the factor on their products.
+        """
+
+    def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+        """The block on merged tokens."""
+        if attn_mask is not None or is_causal:
+            raise MergeMixError(
+                f"{'is_causal' if is_causal else 'attn_mask'}: got one, wanted none: "
+                "a mask over the original tokens has no meaning over merged ones; unpatch the model first"
+            )
+        merging, index = self.merging, self.merge_index
+        x, tokens = merging.enter(index, x)
+        if merging.observer is not None and merging.observer.wants_attention(index):
+            merging.observer.on_attention(index, self._attention_row(x, tokens))
+        r = min(tokens.merges[index], (tokens.length - merging.prefix_tokens) // 2)
+        if r == 0 and tokens.size is None:
+            x = self._run(super().forward, x)
+        else:
+            x, size, source = self._run(self._merged, x, tokens.size, tokens.source, r)
+            tokens = Tokens(tokens.merges, x.shape[1], size, source)
+        return merging.leave(index, x, tokens)
+
+    def _run(self, body: Callable[..., Any], *args: Any) -> Any:
+        if self.merging.checkpointing and torch.is_grad_enabled():
+            return checkpoint(body, *args, use_reentrant=False)
+        return body(*args)
+
+    def _merged(
+        self, x: Tensor, size: Tensor | None, source: Tensor | None, r: int
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        # Pure: checkpointing runs it a second time.
+        branch, keys = self.attention_branch(x, self._bias(size, x.dtype))
+        x = x + branch
+        if r > 0:
+            plan = bipartite_matching(keys, r, self.merging.prefix_tokens)
+            x, size = merge_tokens(x, plan, size)
+            source = compose_source(plan, source)
+        return x + self.mlp_branch(x), size, source
+
+    def _bias(self, size: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+        return log_size_bias(size, dtype) if self.merging.config.prop_attn else None
+
+    @torch.no_grad()
+    def _attention_row(self, x: Tensor, tokens: Tokens) -> AttentionRow:
+        prefix = self.merging.prefix_tokens
+        # Without a class token every patch token asks, as often as it stands for patches.
+        queries = slice(0, 1) if self.merging.has_class_token else slice(prefix, None)
+        weights = None if tokens.size is None else tokens.size[:, queries]
+        query, key, scale = self.query_key(x, queries)
+        values = attention_row(query, key, scale, self._bias(tokens.size, torch.float32), weights)
+        return AttentionRow(values, tokens.size, tokens.source, prefix)
+
+
+class MergingModel(nn.Module):
+    """Mixin before a model's own class."""
+
+    merging: Merging
+
+    def head_reads_patches(self) -> bool:
+        """Whether patch tokens reach the head, so that they must be recovered before it."""
+        return True
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's own forward; recovers patch tokens only where its head reads them."""
+        with self.merging.during(recovering=self.head_reads_patches()):
+            return super().forward(*args, **kwargs)

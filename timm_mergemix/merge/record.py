@@ -1,0 +1,154 @@
+"""What can be read from a forward pass: source maps, sizes, attention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from .tokens import recover
+
+__all__ = ["AttentionReader", "AttentionRow", "LayerRecord", "Observer", "Recording", "StopForward"]
+
+
+@dataclass(frozen=True)
+class AttentionRow:
+    """How much attention each token gets in one block: from the class token, else from the patch tokens on average.
+
+    Attributes:
+        values: (B, K) float32 over the tokens that enter the block, mean over heads, sums to 1 with prefix tokens.
+        size: (B, K) float32, their sizes; None where nothing has merged.
+        source: (B, N) int64, their source map; None where nothing has merged.
+        prefix_tokens: Leading tokens that are no patches.
+    """
+
+    values: Tensor
+    size: Tensor | None
+    source: Tensor | None
+    prefix_tokens: int
+
+    def on_patches(self, divide: bool = True) -> Tensor:
+        """Recovers the attention of the patches, (B, N - prefix_tokens).
+
+        Args:
+            divide: A merged token's attention already sums over its members, so each gets its share. False copies it
+                whole to each member, as published MergeMix code does.
+        """
+        values = self.values
+        if self.source is not None and self.size is not None:
+            values = values / self.size if divide else values
+            values = recover(values, self.source)
+        return values[:, self.prefix_tokens :]
+
+
+class Observer(Protocol):
+    """What a forward pass tells to whoever watches it."""
+
+    def wants_attention(self, index: int) -> bool:
+        """Whether the attention of block ``index`` shall be computed."""
+
+    def on_attention(self, index: int, row: AttentionRow) -> None:
+        """Takes the attention of block ``index``, before the block runs."""
+
+    def on_block(self, index: int, size: Tensor, source: Tensor) -> None:
+        """Takes sizes and source map as they leave block ``index``."""
+
+
+@dataclass
+class LayerRecord:
+    """One block of one forward pass. All tensors are detached.
+
+    Attributes:
+        source: (B, N) int64, for each token that entered the first block the token it is in after this block.
+        size: (B, K) float32, how many of them each token stands for after this block.
+        attention: (B, N - prefix tokens) float32, the attention that each patch gets in this block, recovered from the
+            tokens that entered it; None where it was not asked for.
+    """
+
+    source: Tensor
+    size: Tensor
+    attention: Tensor | None = None
+
+
+@dataclass
+class Recording:
+    """What ``timm_mergemix.record`` keeps: a list of blocks for each forward pass.
+
+    Attributes:
+        forwards: For each forward pass, a `LayerRecord` for each block that it ran.
+        attention: Whether attention is recorded.
+    """
+
+    attention: bool = True
+    forwards: list[list[LayerRecord]] = field(default_factory=list)
+    _pending: Tensor | None = None
+
+    @property
+    def layers(self) -> list[LayerRecord]:
+        """The blocks of the last forward pass."""
+        return self.forwards[-1] if self.forwards else []
+
+    def wants_attention(self, index: int) -> bool:
+        """See `Observer`."""
+        return self.attention
+
+    def on_attention(self, index: int, row: AttentionRow) -> None:
+        """See `Observer`."""
+        self._pending = row.on_patches()
+
+    def on_block(self, index: int, size: Tensor, source: Tensor) -> None:
+        """See `Observer`."""
+        if index == 0 or not self.forwards:
+            self.forwards.append([])
+        self.forwards[-1].append(LayerRecord(source.detach(), size.detach(), self._pending))
+        self._pending = None
+
+
+class StopForward(Exception):  # noqa: N818 - a signal, not an error
+    """Ends a forward pass early: what it was run for has been read."""
+
+
+class AttentionReader:
+    """Reads the attention of one block and stops the forward pass there."""
+
+    def __init__(self, layer: int) -> None:
+        self.layer = layer
+        self.row: AttentionRow | None = None
+
+    def wants_attention(self, index: int) -> bool:
+        """See `Observer`."""
+        return index == self.layer
+
+    def on_attention(self, index: int, row: AttentionRow) -> None:
+        """See `Observer`."""
+        self.row = row
+        raise StopForward
+
+    def on_block(self, index: int, size: Tensor, source: Tensor) -> None:
+        """See `Observer`."""
+
+
+@torch.no_grad()
+def attention_row(query: Tensor, key: Tensor, scale: float, bias: Tensor | None, weights: Tensor | None) -> Tensor:
+    """Softmax attention of a few queries, averaged over heads and queries.
+
+    Args:
+        query: (B, H, Q, D).
+        key: (B, H, K, D).
+        scale: Factor on the logits.
+        bias: (B, 1, 1, K) log-size bias, or None.
+        weights: (B, Q), how many patches each query stands for; None where each stands for one.
+
+    Returns:
+        (B, K) float32, sums to 1.
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        logits = (query.float() * scale) @ key.float().mT
+        if bias is not None:
+            logits = logits + bias
+        attention = logits.softmax(dim=-1).mean(dim=1)
+        if weights is None:
+            return attention.mean(dim=1)
+        return (weights.unsqueeze(1) @ attention).squeeze(1) / weights.sum(dim=1, keepdim=True)

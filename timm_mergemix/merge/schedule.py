@@ -1,0 +1,137 @@
+"""Every form of ``r`` -> how many tokens merge in each block."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ..errors import MergeMixError, check_int, check_number, wrong
+
+__all__ = ["R", "Schedule", "parse", "resolve"]
+
+R: TypeAlias = int | Sequence[int] | tuple[str, float]
+
+FORMS = (
+    "an int per block, ('decreasing', int), a list with an int for each block, "
+    "('total', int) or ('keep', ratio in (0, 1])"
+)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A checked form of ``r``.
+
+    Attributes:
+        form: ``"constant"``, ``"decreasing"``, ``"list"``, ``"total"`` or ``"keep"``.
+        value: The number or numbers that belong to the form.
+        depth: Number of blocks.
+    """
+
+    form: str
+    value: float | tuple[int, ...]
+    depth: int
+
+    @property
+    def r(self) -> R:
+        """The schedule as a user would write it."""
+        if self.form == "constant":
+            return self.value  # type: ignore[return-value]
+        return list(self.value) if isinstance(self.value, tuple) else (self.form, self.value)
+
+
+def parse(r: Any, depth: int) -> Schedule:
+    """Checks the form of ``r`` for a model of ``depth`` blocks.
+
+    Raises:
+        MergeMixError: If ``r`` has none of the known forms.
+    """
+    if isinstance(r, int):
+        check_int("r", r, 0)
+        return Schedule("constant", r, depth)
+    if isinstance(r, (tuple, list)) and len(r) == 2 and isinstance(r[0], str):
+        return _parse_named(r, depth)
+    if not isinstance(r, (tuple, list)):
+        raise wrong("r", r, FORMS)
+    for i, value in enumerate(r):
+        check_int(f"r[{i}]", value, 0)
+    if len(r) != depth:
+        raise wrong("r", r, f"a list of {depth} integers, one for each block")
+    return Schedule("list", tuple(r), depth)
+
+
+def _parse_named(r: Sequence[Any], depth: int) -> Schedule:
+    form, value = r
+    if form in ("decreasing", "total"):
+        check_int(f"r=({form!r}, ...)", value, 0)
+    elif form == "keep":
+        check_number("r=('keep', ...)", value, 0.0, 1.0)
+        if value == 0:
+            raise wrong("r=('keep', ...)", value, "a ratio in (0, 1]")
+    else:
+        raise wrong("r", tuple(r), FORMS)
+    return Schedule(form, value, depth)
+
+
+@functools.lru_cache(maxsize=256)
+def resolve(schedule: Schedule, patches: int) -> tuple[int, ...]:
+    """The number of merges in each block, for a sequence of ``patches`` unprotected tokens.
+
+    In a block at most half of the unprotected tokens can merge. A constant or decreasing ``r`` is clipped to that; the
+    other forms must be met exactly.
+
+    Args:
+        schedule: The checked schedule.
+        patches: Unprotected tokens that enter the first block.
+
+    Raises:
+        MergeMixError: If a list, total or keep ratio cannot be met; the message says what can.
+    """
+    depth, value = schedule.depth, schedule.value
+    if isinstance(value, tuple):
+        return _exact(value, patches)
+    if schedule.form == "total":
+        return _spread(int(value), patches, depth)
+    if schedule.form == "keep":
+        return _spread(patches - max(1, int(value * patches + 0.5)), patches, depth)
+    r = int(value)
+    if schedule.form == "constant":
+        return _clip([r] * depth, patches)
+    return _clip([2 * r * (depth - 1 - i) // max(depth - 1, 1) if depth > 1 else r for i in range(depth)], patches)
+
+
+def _clip(wanted: Sequence[int], patches: int) -> tuple[int, ...]:
+    merges = []
+    for r in wanted:
+        merges.append(min(r, patches // 2))
+        patches -= merges[-1]
+    return tuple(merges)
+
+
+def _exact(wanted: tuple[int, ...], patches: int) -> tuple[int, ...]:
+    clipped = _clip(wanted, patches)
+    for i, (r, most) in enumerate(zip(wanted, clipped, strict=True)):
+        if r > most:
+            left = patches - sum(clipped[:i])
+            raise wrong(f"r[{i}]", r, f"at most {most}, half of the {left} patch tokens that reach block {i}")
+    return wanted
+
+
+def _spread(total: int, patches: int, depth: int) -> tuple[int, ...]:
+    """As evenly as halving allows: the lowest level that reaches the total, less its surplus in the last blocks."""
+    for level in range(patches // 2 + 1):
+        merges = list(_clip([level] * depth, patches))
+        surplus = sum(merges) - total
+        if surplus >= 0:
+            break
+    else:
+        most = sum(_clip([patches] * depth, patches))
+        raise MergeMixError(
+            f"r: got a total of {total} merges, wanted at most {most} for {patches} patch tokens in {depth} blocks"
+        )
+    for i in reversed(range(depth)):
+        if surplus and merges[i] == level:
+            merges[i] -= 1
+            surplus -= 1
+    return tuple(merges)

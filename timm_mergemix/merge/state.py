@@ -1,0 +1,138 @@
+"""The settings of a patched model, and what a forward pass carries from block to block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import MergeMixError
+from .record import Observer
+from .schedule import Schedule, resolve
+from .tokens import recover
+
+__all__ = ["MergeConfig", "Merging", "Tokens"]
+
+
+@dataclass(frozen=True)
+class MergeConfig:
+    """How a patched model merges.
+
+    Attributes:
+        schedule: How many tokens merge in each block.
+        prop_attn: Whether log(size) is added to the attention logits.
+    """
+
+    schedule: Schedule
+    prop_attn: bool = True
+
+
+class Tokens(NamedTuple):
+    """What travels from block to block beside the tokens themselves.
+
+    Attributes:
+        merges: How many tokens merge in each block of this forward pass.
+        length: Number of tokens, prefix tokens counted.
+        size: (B, length) float32, patches per token; None while nothing has merged.
+        source: (B, N) int64, original token -> token; None while nothing has merged.
+    """
+
+    merges: tuple[int, ...]
+    length: int
+    size: Tensor | None = None
+    source: Tensor | None = None
+
+    def entries(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Size and source as tensors, also where nothing has merged."""
+        if self.size is not None and self.source is not None:
+            return self.size, self.source
+        positions = torch.arange(self.length, device=x.device).expand(x.shape[0], -1)
+        return torch.ones(x.shape[:2], device=x.device), positions
+
+
+class Merging(nn.Module):
+    """Shared by all blocks of a patched model; has no parameters and no buffers.
+
+    Outside a forward pass it holds settings only, so copies and pickles never carry tensors of a pass.
+
+    Args:
+        config: How to merge.
+        depth: Number of blocks.
+        prefix_tokens: Leading tokens that never merge.
+        has_class_token: Whether the first token is a class token.
+    """
+
+    def __init__(self, config: MergeConfig, depth: int, prefix_tokens: int, has_class_token: bool) -> None:
+        super().__init__()
+        self.config = config
+        self.depth = depth
+        self.prefix_tokens = prefix_tokens
+        self.has_class_token = has_class_token
+        self.checkpointing = False
+        self._forget()
+
+    def _forget(self) -> None:
+        self.tokens: Tokens | None = None
+        self.held: Tensor | None = None
+        self.exposing = False
+        self.recovering = True
+        self.observer: Observer | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {
+            "tokens": None,
+            "held": None,
+            "exposing": False,
+            "recovering": True,
+            "observer": None,
+        }
+
+    def extra_repr(self) -> str:
+        """What ``print(model)`` shows."""
+        return f"r={self.config.schedule.r}, prop_attn={self.config.prop_attn}"
+
+    def enter(self, index: int, x: Tensor) -> tuple[Tensor, Tokens]:
+        """The merged tokens that block ``index`` works on, and their state."""
+        tokens = self.tokens
+        if index == 0 or tokens is None:
+            merges = resolve(self.config.schedule, x.shape[1] - self.prefix_tokens)
+            return x, Tokens(merges, x.shape[1])
+        if self.held is not None:
+            x, self.held = self.held, None
+        if x.shape[1] != tokens.length:
+            raise MergeMixError(
+                f"block {index}: got {x.shape[1]} tokens where the block before it left {tokens.length}; "
+                "the blocks of a patched model must run in order, from the first one"
+            )
+        return x, tokens
+
+    def leave(self, index: int, x: Tensor, tokens: Tokens) -> Tensor:
+        """What block ``index`` returns: merged tokens, or all of them where the caller must see all."""
+        if self.observer is not None:
+            self.observer.on_block(index, *tokens.entries(x))
+        last = index == self.depth - 1
+        self.tokens = None if last else tokens
+        if tokens.source is None:
+            return x
+        if self.exposing:
+            self.held = None if last else x
+            return recover(x, tokens.source)
+        return recover(x, tokens.source) if last and self.recovering else x
+
+    @contextmanager
+    def during(self, **flags: Any) -> Iterator[None]:
+        """Sets attributes (``exposing``, ``recovering``, ``observer``, ``config``) for a while."""
+        before = {name: getattr(self, name) for name in flags}
+        self._set(flags)
+        try:
+            yield
+        finally:
+            self._set(before | {"tokens": None, "held": None})
+
+    def _set(self, values: dict[str, Any]) -> None:
+        for name, value in values.items():
+            setattr(self, name, value)

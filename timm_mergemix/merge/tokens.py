@@ -1,0 +1,78 @@
+"""A merge plan applied: tokens, sizes and the source map, and the way back."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .matching import MergePlan
+
+__all__ = ["compose_source", "log_size_bias", "merge_tokens", "recover"]
+
+
+def recover(values: Tensor, source: Tensor) -> Tensor:
+    """Copies each merged token's value back to all of its members: ``out[b, i] = values[b, source[b, i]]``.
+
+    Args:
+        values: (B, K) or (B, K, C), one row for each merged token.
+        source: (B, N) int64, for each original token the merged token it is in.
+
+    Returns:
+        (B, N) or (B, N, C).
+    """
+    if values.ndim == 2:
+        return values.gather(1, source)
+    return values.gather(1, source.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
+
+
+def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Merges tokens by their size-weighted mean.
+
+    Args:
+        x: (B, N, C) tokens.
+        plan: Which tokens merge.
+        size: (B, N) float32, how many patches each token stands for; None where each stands for one.
+
+    Returns:
+        The merged tokens (B, N - r, C) in ``x``'s dtype, and their sizes (B, N - r) in float32.
+    """
+    if size is None:
+        size = torch.ones(x.shape[:2], device=x.device)
+    kept, source = size.gather(1, plan.keep), size.gather(1, plan.source)
+    merged_size = kept.scatter_add(1, plan.target, source)
+    # A token that stays alone has a share of exactly 1, so its value does not change by a bit.
+    kept_share = (kept / merged_size).to(x.dtype).unsqueeze(-1)
+    source_share = (source / merged_size.gather(1, plan.target)).to(x.dtype).unsqueeze(-1)
+    target = plan.target.unsqueeze(-1).expand(-1, -1, x.shape[-1])
+    merged = (recover(x, plan.keep) * kept_share).scatter_add(1, target, recover(x, plan.source) * source_share)
+    return merged, merged_size
+
+
+def compose_source(plan: MergePlan, source: Tensor | None = None) -> Tensor:
+    """The source map after one more merge.
+
+    Args:
+        plan: The merge that comes on top.
+        source: (B, N) int64, the map so far; None where nothing has merged.
+
+    Returns:
+        (B, N) int64, for each original token its position after the merge.
+    """
+    batch, kept = plan.keep.shape
+    step = plan.keep.new_empty(batch, kept + plan.source.shape[1])
+    step.scatter_(1, plan.keep, torch.arange(kept, device=step.device).expand(batch, -1))
+    step.scatter_(1, plan.source, plan.target)
+    return step if source is None else step.gather(1, source)
+
+
+def log_size_bias(size: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """Proportional attention: log(size) as an additive mask, so that a merged token counts as often as its members.
+
+    Args:
+        size: (B, N) float32, or None where nothing has merged.
+        dtype: dtype of the attention's input.
+
+    Returns:
+        (B, 1, 1, N), or None where ``size`` is None, which leaves the fused kernels free.
+    """
+    return None if size is None else size.log().to(dtype)[:, None, None, :]

@@ -1,0 +1,109 @@
+"""The MergeMix batch transform: the MergeMix blend on a model's saliency, with Mixup and CutMix beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from .errors import check_number
+from .merge.schedule import R
+from .mix.mergemix import MergeMixBlend
+from .mix.mixer import Mixer, share_out
+from .mix.mixers import timm_blends
+from .saliency import SaliencyPass
+
+__all__ = ["MergeMix"]
+
+
+class MergeMix(Mixer):
+    """The MergeMix batch transform, with Mixup and CutMix beside it. Call it as timm's Mixup.
+
+    Jin et al., "MergeMix: A Unified Augmentation Paradigm for Visual and Multi-Modal Understanding", ICLR 2026
+    (arXiv 2510.23479).
+
+    Args:
+        encoder: A supported vision transformer whose attention is read: the model in training, or another one. It is
+            used as it is at each call; nothing about it is changed.
+        num_classes: Number of classes.
+        mergemix_alpha: lambda ~ Beta(alpha, alpha) is the share of patches kept; 0 switches MergeMix off.
+        mixup_alpha: As in timm's Mixup; 0 switches Mixup off.
+        cutmix_alpha: As in timm's Mixup; 0 switches CutMix off.
+        cutmix_minmax: As in timm's Mixup.
+        prob: Probability of mixing at all.
+        mergemix_prob: Of the mixed, the probability of MergeMix; the rest is Mixup or CutMix, or not mixed where both
+            are off.
+        switch_prob: Of that rest, the probability of CutMix where Mixup is on too.
+        mode: See `Mixer`.
+        correct_lam: As in timm's Mixup, for CutMix.
+        ratio_mode: ``"area"``, the share of pixels; ``"attention"``, the share of kept saliency; ``"gaussian"``, the
+            published re-scaling, which is noise and here for comparison.
+        saliency_r: Token merging in the saliency pass, every form that `patch` takes; None keeps what is in force.
+        layer: See `saliency_map`.
+        divide: See `saliency_map`.
+        image_mean: See `SaliencyPass`; for an encoder trained with other statistics than the batch's.
+        image_std: See `SaliencyPass`.
+        encoder_mean: See `SaliencyPass`.
+        encoder_std: See `SaliencyPass`.
+        label_smoothing: See `Mixer`.
+        multi_label: See `Mixer`.
+        generator: See `Mixer`.
+        validate: See `Mixer`.
+
+    Raises:
+        MergeMixError: If the encoder is not supported or an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        num_classes: int | None = 1000,
+        *,
+        mergemix_alpha: float = 1.0,
+        mixup_alpha: float = 0.8,
+        cutmix_alpha: float = 1.0,
+        cutmix_minmax: tuple[float, float] | None = None,
+        prob: float = 1.0,
+        mergemix_prob: float = 0.5,
+        switch_prob: float = 0.5,
+        mode: str = "batch",
+        correct_lam: bool = True,
+        ratio_mode: str = "area",
+        saliency_r: R | None = ("keep", 0.5),
+        layer: int | str | None = None,
+        divide: bool = True,
+        image_mean: Sequence[float] | None = None,
+        image_std: Sequence[float] | None = None,
+        encoder_mean: Sequence[float] | None = None,
+        encoder_std: Sequence[float] | None = None,
+        label_smoothing: float = 0.1,
+        multi_label: bool = False,
+        generator: torch.Generator | None = None,
+        validate: bool | None = None,
+    ) -> None:
+        check_number("mergemix_prob", mergemix_prob, 0, 1)
+        saliency = SaliencyPass(
+            encoder,
+            layer=layer,
+            r=saliency_r,
+            divide=divide,
+            image_mean=image_mean,
+            image_std=image_std,
+            encoder_mean=encoder_mean,
+            encoder_std=encoder_std,
+        )
+        own = MergeMixBlend(saliency, mergemix_alpha, ratio_mode)
+        share = mergemix_prob if mergemix_alpha > 0 else 0.0
+        others = timm_blends(mixup_alpha, cutmix_alpha, cutmix_minmax, switch_prob, correct_lam)
+        blends = share_out(1.0, [(own, share), *((blend, (1 - share) * weight) for blend, weight in others)])
+        super().__init__(
+            blends,
+            num_classes=num_classes,
+            prob=prob,
+            mode=mode,
+            label_smoothing=label_smoothing,
+            multi_label=multi_label,
+            generator=generator,
+            validate=validate,
+        )

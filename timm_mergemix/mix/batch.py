@@ -1,0 +1,56 @@
+"""The record of one mix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+from .targets import mix_targets
+
+__all__ = ["MixedBatch"]
+
+
+@dataclass(frozen=True, eq=False)
+class MixedBatch:
+    """A mixed batch with all that made it. Image ``i`` is mixed with image ``index[i]``.
+
+    Attributes:
+        images: (B, C, H, W), the mix, in the dtype of ``raw``.
+        labels: (B,) integers or (B, num_classes) rows, as they came.
+        ratio: (B,) float32, how much of the mix is image ``i``; 1 where it was not mixed.
+        index: (B,) int64, the partner of each image.
+        mask: (B, 1, H, W) bool, True where a pixel is image ``i``'s; True throughout for rows that were not mixed by a
+            mask; None where no row was.
+        saliency: (B, h, w) float32, what the masks were chosen by; 0 for rows not mixed by MergeMix; None without any.
+        raw: (B, C, H, W), the images as they came.
+        kind: For each row the name of the blend, ``"none"`` where it was not mixed.
+        num_classes: Number of classes; None where the labels are rows.
+        smoothing: Label smoothing of the targets.
+        multi_label: Whether the classes are independent.
+    """
+
+    images: Tensor
+    labels: Tensor
+    ratio: Tensor
+    index: Tensor
+    mask: Tensor | None
+    saliency: Tensor | None
+    raw: Tensor
+    kind: tuple[str, ...]
+    num_classes: int | None = None
+    smoothing: float = 0.0
+    multi_label: bool = False
+
+    @cached_property
+    def targets(self) -> Tensor:
+        """(B, num_classes) float soft targets: ``ratio * y_i + (1 - ratio) * y_index[i]``, smoothed."""
+        return mix_targets(self.labels, self.index, self.ratio, self.num_classes, self.smoothing, self.multi_label)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(f"{self.kind.count(kind)} {kind}" for kind in dict.fromkeys(self.kind))
+        return f"MixedBatch(images={tuple(self.images.shape)}, {kinds}, mean ratio={self.ratio.mean().item():.3f})"

@@ -1,0 +1,189 @@
+"""Ways of mixing rows of a batch with their partners: Mixup, CutMix, ResizeMix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import check_number, wrong
+from .draw import Draw, Floats, Integers
+from .images import blend_images, mix_images, paste_resized
+from .mask import box_mask
+from .ratio import area_ratio
+
+__all__ = ["Blend", "BlendFunction", "CutMixBlend", "MixupBlend", "Pairs", "ResizeMixBlend"]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The rows of a batch that a blend shall mix.
+
+    Attributes:
+        images: (B, C, H, W), the whole batch.
+        index: (B,) int64, the partner of each image.
+        rows: (n,) int64, the rows to mix; None for all of them.
+    """
+
+    images: Tensor
+    index: Tensor
+    rows: Tensor | None = None
+
+    @property
+    def own(self) -> Tensor:
+        """(n, C, H, W), the images to mix."""
+        return self.images if self.rows is None else self.images[self.rows]
+
+    @property
+    def partner_index(self) -> Tensor:
+        """(n,) int64, their partners."""
+        return self.index if self.rows is None else self.index[self.rows]
+
+    @property
+    def partner(self) -> Tensor:
+        """(n, C, H, W), the partners' images."""
+        return self.images[self.partner_index]
+
+
+class Blend(NamedTuple):
+    """Mixed rows.
+
+    Attributes:
+        images: (n, C, H, W).
+        ratio: (n,) float32, how much of each mix is the original image.
+        mask: (n, 1, H, W) bool, True where a pixel is the original's; None where pixels are blended.
+        saliency: (n, h, w) float32, or None.
+    """
+
+    images: Tensor
+    ratio: Tensor
+    mask: Tensor | None = None
+    saliency: Tensor | None = None
+
+
+class BlendFunction(Protocol):
+    """A way of mixing. Draws all its randomness first, and is deterministic after."""
+
+    @property
+    def name(self) -> str:
+        """What `MixedBatch.kind` reports."""
+
+    def __call__(self, pairs: Pairs, draw: Draw) -> Blend:
+        """Mixes the rows of ``pairs``."""
+
+
+@dataclass(frozen=True)
+class MixupBlend:
+    """Mixup with lambda ~ Beta(alpha, alpha)."""
+
+    alpha: float = 1.0
+    name: str = "mixup"
+
+    def __post_init__(self) -> None:
+        check_number("mixup_alpha", self.alpha, 0)
+
+    def __call__(self, pairs: Pairs, draw: Draw) -> Blend:
+        """See `BlendFunction`."""
+        ratio = _on(draw.beta(self.alpha), pairs.images)
+        return Blend(blend_images(pairs.own, pairs.partner, ratio), ratio)
+
+
+@dataclass(frozen=True)
+class CutMixBlend:
+    """CutMix, with the boxes of timm's Mixup.
+
+    Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features", ICCV 2019
+    (arXiv 1905.04899).
+
+    Attributes:
+        alpha: The box covers 1 - lambda of the image, lambda ~ Beta(alpha, alpha).
+        minmax: Draw the box's sides from these shares of the image instead.
+        correct_lam: Whether the ratio is what the box leaves after it was clipped to the image, else the drawn lambda.
+    """
+
+    alpha: float = 1.0
+    minmax: tuple[float, float] | None = None
+    correct_lam: bool = True
+    name: str = "cutmix"
+
+    def __post_init__(self) -> None:
+        check_number("cutmix_alpha", self.alpha, 0)
+        if self.minmax is not None:
+            _check_range("cutmix_minmax", self.minmax)
+
+    def __call__(self, pairs: Pairs, draw: Draw) -> Blend:
+        """See `BlendFunction`."""
+        height, width = pairs.images.shape[-2:]
+        lam = draw.beta(self.alpha)
+        boxes = (
+            self._clipped_boxes(draw, lam, height, width)
+            if self.minmax is None
+            else self._free_boxes(draw, height, width)
+        )
+        mask = box_mask(torch.from_numpy(boxes).to(pairs.images.device), height, width)
+        measured = self.correct_lam or self.minmax is not None
+        ratio = area_ratio(mask) if measured else _on(lam, pairs.images)
+        return Blend(mix_images(pairs.own, pairs.partner, mask), ratio, mask)
+
+    @staticmethod
+    def _clipped_boxes(draw: Draw, lam: Floats, height: int, width: int) -> Integers:
+        side = np.sqrt(1 - lam)
+        limits = []
+        for length in (height, width):
+            cut = (length * side).astype(np.int64)
+            center = draw.integers(0, length)
+            limits += [np.clip(center - cut // 2, 0, length), np.clip(center + (cut + 1) // 2, 0, length)]
+        return np.stack(limits, axis=1)
+
+    def _free_boxes(self, draw: Draw, height: int, width: int) -> Integers:
+        low, high = self.minmax or (0.0, 1.0)
+        limits = []
+        for length in (height, width):
+            cut = draw.integers(int(length * low), max(int(length * high), int(length * low) + 1))
+            start = draw.integers(0, length - cut + 1)
+            limits += [start, start + cut]
+        return np.stack(limits, axis=1)
+
+
+@dataclass(frozen=True)
+class ResizeMixBlend:
+    """ResizeMix: the whole partner, resized, pasted at a random place.
+
+    Qin et al., 2020 (arXiv 2012.11101).
+
+    Attributes:
+        scale: Limits of the pasted image's side, as a share of the image's; drawn uniformly.
+    """
+
+    scale: tuple[float, float] = (0.1, 0.8)
+    name: str = "resizemix"
+
+    def __post_init__(self) -> None:
+        _check_range("scale", self.scale)
+
+    def __call__(self, pairs: Pairs, draw: Draw) -> Blend:
+        """See `BlendFunction`."""
+        height, width = pairs.images.shape[-2:]
+        side = draw.uniform(*self.scale)
+        limits = []
+        for length in (height, width):
+            cut = np.maximum(1, np.rint(length * side).astype(np.int64))
+            start = draw.integers(0, length - cut + 1)
+            limits += [start, start + cut]
+        boxes = torch.from_numpy(np.stack(limits, axis=1))
+        mask = box_mask(boxes.to(pairs.images.device), height, width)
+        return Blend(paste_resized(pairs.own, pairs.partner, boxes), area_ratio(mask), mask)
+
+
+def _on(values: Floats, images: Tensor) -> Tensor:
+    return torch.from_numpy(values).float().to(images.device)
+
+
+def _check_range(argument: str, value: tuple[float, float]) -> None:
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise wrong(argument, value, "two shares, (low, high)")
+    check_number(f"{argument}[0]", value[0], 0, 1)
+    check_number(f"{argument}[1]", value[1], value[0], 1)

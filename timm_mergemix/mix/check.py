@@ -1,0 +1,56 @@
+"""Checks of a batch before it is mixed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..errors import MergeMixError, wrong
+
+__all__ = ["check_images", "check_labels"]
+
+
+def check_images(images: Tensor, validate: bool | None = None) -> None:
+    """Raises unless ``images`` is (B, C, H, W) with B > 0, float or uint8, and finite."""
+    if not isinstance(images, Tensor) or images.ndim != 4 or images.numel() == 0:
+        raise wrong("images", images, "a tensor of shape (B, C, H, W) with at least one image")
+    if images.dtype == torch.uint8:
+        return
+    if not images.is_floating_point():
+        raise wrong("images", images, "float or uint8 images")
+    # A sum is one pass over the batch, and not finite if any pixel is not; only then each pixel is looked at.
+    if (
+        _reads_values(images, validate)
+        and not images.sum(dtype=torch.float32).isfinite()
+        and not images.isfinite().all()
+    ):
+        raise MergeMixError("images: got pixels that are NaN or infinite, wanted finite ones")
+
+
+def check_labels(
+    labels: Tensor, batch: int, num_classes: int | None, multi_label: bool, validate: bool | None = None
+) -> None:
+    """Raises unless ``labels`` is (B,) integers in [0, num_classes), or (B, num_classes) rows."""
+    columns = "num_classes" if num_classes is None else num_classes
+    if not isinstance(labels, Tensor) or labels.ndim not in (1, 2):
+        raise wrong("labels", labels, f"a tensor of shape ({batch},) or ({batch}, {columns})")
+    if len(labels) != batch:
+        raise wrong("labels", labels, f"a label for each of the {batch} images")
+    if labels.ndim == 2:
+        if num_classes is not None and labels.shape[1] != num_classes:
+            raise wrong("labels", labels, f"rows of {num_classes} classes")
+        return
+    if multi_label:
+        raise wrong("labels", labels, f"rows of shape ({batch}, {columns}), since multi_label is set")
+    if labels.is_floating_point() or labels.dtype == torch.bool or labels.is_complex():
+        raise wrong("labels", labels, "integer class labels")
+    if num_classes is None:
+        raise wrong("num_classes", None, "the number of classes, since labels are integers")
+    if _reads_values(labels, validate):
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= num_classes:
+            raise MergeMixError(f"labels: got labels from {low} to {high}, wanted them from 0 to {num_classes - 1}")
+
+
+def _reads_values(tensor: Tensor, validate: bool | None) -> bool:
+    return tensor.device.type == "cpu" or bool(validate)

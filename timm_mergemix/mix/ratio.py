@@ -1,0 +1,59 @@
+"""The mixing ratio: how much of a mix is the original image. Its partner has the rest."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["area_ratio", "attention_ratio", "gaussian_ratio"]
+
+
+def area_ratio(mask: Tensor) -> Tensor:
+    """The share of pixels that come from the original image.
+
+    Args:
+        mask: (B, 1, H, W) bool.
+
+    Returns:
+        (B,) float32 in [0, 1].
+    """
+    pixels = mask.flatten(1)
+    return pixels.sum(dim=1).float() / pixels.shape[1]
+
+
+def attention_ratio(saliency: Tensor, partner_saliency: Tensor, mask: Tensor) -> Tensor:
+    """The original's kept saliency over the kept saliency of both images.
+
+    Args:
+        saliency: (B, h, w) non-negative, of the original images.
+        partner_saliency: (B, h, w) non-negative, of their partners.
+        mask: (B, h, w) bool, True where the original's patch is kept.
+
+    Returns:
+        (B,) float32 in [0, 1]; the share of patches where neither keeps any saliency.
+    """
+    kept = (saliency * mask).flatten(1).sum(dim=1)
+    partner_kept = (partner_saliency * ~mask).flatten(1).sum(dim=1)
+    total = kept + partner_kept
+    share = mask.flatten(1).float().mean(dim=1)
+    return torch.where(total > 0, kept / total.clamp_min(torch.finfo(total.dtype).tiny), share)
+
+
+def gaussian_ratio(area: Tensor, normal: Tensor) -> Tensor:
+    """The published re-scaling: normal draws whose spread is the kept share, normalised over the batch.
+
+    It is noise, independent of the mask where all images share lambda: for comparison only. The mean of the published
+    draw is the same for all images of a batch, so the normalisation takes it out.
+
+    Args:
+        area: (B,) share of kept patches, also the result where the batch leaves nothing to normalise by.
+        normal: (B,) draws from the standard normal distribution.
+
+    Returns:
+        (B,) float32 in [0, 1]; 0 and 1 where no or all patches are kept.
+    """
+    draws = area * normal
+    low, high = draws.min(), draws.max()
+    spread = high - low
+    scaled = torch.where(spread > 0, (draws - low) / spread.clamp_min(torch.finfo(draws.dtype).tiny), area)
+    return torch.where((area == 0) | (area == 1), area, scaled)

@@ -1,0 +1,48 @@
+"""Labels of two images and their ratio -> soft targets."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["dense_labels", "mix_targets", "smooth_targets"]
+
+
+def dense_labels(labels: Tensor, num_classes: int | None) -> Tensor:
+    """Labels (B,) as one-hot rows (B, num_classes), labels (B, num_classes) as they are; in float32 at least."""
+    if labels.ndim == 1:
+        return F.one_hot(labels.long(), num_classes or -1).float()
+    return labels if labels.is_floating_point() and labels.itemsize >= 4 else labels.float()
+
+
+def smooth_targets(targets: Tensor, smoothing: float, multi_label: bool = False) -> Tensor:
+    """Label smoothing: towards the uniform distribution, with multi_label each label towards 0.5, as timm's Mixup."""
+    if not smoothing:
+        return targets
+    return targets * (1 - smoothing) + smoothing * (0.5 if multi_label else 1 / targets.shape[1])
+
+
+def mix_targets(
+    labels: Tensor,
+    index: Tensor,
+    ratio: Tensor,
+    num_classes: int | None = None,
+    smoothing: float = 0.0,
+    multi_label: bool = False,
+) -> Tensor:
+    """Soft targets of a mix: ``ratio * y_i + (1 - ratio) * y_index[i]``.
+
+    Args:
+        labels: (B,) integers, or (B, num_classes) probabilities or multi-label rows.
+        index: (B,) int64, each image's partner.
+        ratio: (B,) in [0, 1].
+        num_classes: Number of classes; needed for integer labels.
+        smoothing: Label smoothing in [0, 1).
+        multi_label: Whether the classes are independent.
+
+    Returns:
+        (B, num_classes) float.
+    """
+    dense = smooth_targets(dense_labels(labels, num_classes), smoothing, multi_label)
+    weight = ratio.to(dense.dtype).unsqueeze(1)
+    return weight * dense + (1 - weight) * dense[index]

@@ -1,0 +1,66 @@
+"""Mixers by name."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .errors import MergeMixError, check_choice, wrong
+from .mergemix import MergeMix
+from .mix.mixer import Mixer
+from .mix.mixers import Mixup, ResizeMix
+
+__all__ = ["create_mixer", "list_mixers", "register_mixer"]
+
+F = TypeVar("F", bound=Callable[..., Mixer])
+
+_MIXERS: dict[str, Callable[..., Mixer]] = {
+    "mergemix": MergeMix,
+    "mixup": Mixup,
+    "cutmix": functools.partial(Mixup, mixup_alpha=0.0, cutmix_alpha=1.0),
+    "resizemix": ResizeMix,
+}
+
+
+def create_mixer(name: str, **kwargs: Any) -> Mixer:
+    """Makes a mixer by name.
+
+    Args:
+        name: ``"mergemix"``, ``"mixup"``, ``"cutmix"``, ``"resizemix"``, or a name that was registered.
+        **kwargs: Arguments of the mixer.
+
+    Raises:
+        MergeMixError: If there is no such mixer, or it does not take the arguments.
+    """
+    check_choice("name", name, list_mixers())
+    factory = _MIXERS[name]
+    try:
+        inspect.signature(factory).bind(**kwargs)
+    except TypeError as error:
+        raise MergeMixError(f"create_mixer({name!r}, ...): {error}") from None
+    return factory(**kwargs)
+
+
+def list_mixers() -> list[str]:
+    """The names that `create_mixer` takes."""
+    return sorted(_MIXERS)
+
+
+def register_mixer(name: str) -> Callable[[F], F]:
+    """Decorator that adds a mixer class, or a function that returns a mixer, under a name.
+
+    Raises:
+        MergeMixError: If the name is taken by something else.
+    """
+    if not isinstance(name, str) or not name:
+        raise wrong("name", name, "a name")
+
+    def add(factory: F) -> F:
+        if _MIXERS.get(name, factory) is not factory:
+            raise wrong("name", name, "a name that is free, not one of " + ", ".join(list_mixers()))
+        _MIXERS[name] = factory
+        return factory
+
+    return add

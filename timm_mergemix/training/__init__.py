@@ -1,0 +1,1 @@
+"""A small training loop: data, models, mixing by name, checkpoints that resume exactly, evaluation."""

@@ -1,0 +1,89 @@
+"""Accuracy and calibration on plain images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import MergeMixError
+from .optional import need
+
+__all__ = ["Evaluation", "calibration_error", "evaluate", "predict"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found.
+
+    Attributes:
+        top1: Share of images whose most probable class is right.
+        loss: Mean cross entropy, without smoothing.
+        calibration_error: Expected calibration error with 15 bins; None if it was not asked for.
+        count: Number of images.
+    """
+
+    top1: float
+    loss: float
+    calibration_error: float | None
+    count: int
+
+
+def predict(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device, amp: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Logits in float32 and labels of all batches, on the CPU. The model's mode is restored.
+
+    Raises:
+        MergeMixError: If there are no images.
+    """
+    training = model.training
+    model.eval()
+    outputs, targets = [], []
+    try:
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=amp):
+            for images, labels in batches:
+                outputs.append(model(images.to(device)).float().cpu())
+                targets.append(labels.cpu())
+    finally:
+        model.train(training)
+    if not outputs:
+        raise MergeMixError("data: got no images to evaluate on, wanted at least one")
+    return torch.cat(outputs), torch.cat(targets)
+
+
+def calibration_error(logits: Tensor, labels: Tensor) -> float:
+    """Expected calibration error, 15 bins of equal width, as torchmetrics computes it.
+
+    Raises:
+        MergeMixError: If torchmetrics is not installed.
+    """
+    metrics = need("torchmetrics.classification", "the calibration error")
+    metric = metrics.MulticlassCalibrationError(num_classes=logits.shape[1], n_bins=15, norm="l1")
+    return float(metric(logits.softmax(dim=1), labels))
+
+
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    device: torch.device,
+    *,
+    amp: bool = False,
+    calibration: bool = False,
+) -> Evaluation:
+    """Evaluates a model as it is, with the merging that is in force.
+
+    Args:
+        model: A classifier.
+        batches: Images and labels.
+        device: Where the model is.
+        amp: Whether it runs in bfloat16.
+        calibration: Whether the calibration error is computed too; needs torchmetrics.
+    """
+    logits, labels = predict(model, batches, device, amp)
+    top1 = (logits.argmax(dim=1) == labels).double().mean().item()
+    error = calibration_error(logits, labels) if calibration else None
+    return Evaluation(top1, F.cross_entropy(logits, labels).item(), error, len(labels))

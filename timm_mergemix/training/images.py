@@ -1,0 +1,121 @@
+"""Images in memory, and batches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["ImageSet", "MemoryBatches", "Statistics", "crop_and_flip"]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images and their classes.
+
+    Attributes:
+        images: (N, C, H, W) uint8.
+        labels: (N,) int64.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: Tensor) -> ImageSet:
+        """The images at ``indices``."""
+        return ImageSet(self.images[indices], self.labels[indices])
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and standard deviation per channel, of values from 0 to 1."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, images: Tensor) -> Statistics:
+        """Those of ``images``, (N, C, H, W) uint8."""
+        channels = images.double().div(255).transpose(0, 1).flatten(1)
+        std = channels.std(dim=1).clamp(min=1e-3)
+        return cls(tuple(channels.mean(dim=1).tolist()), tuple(std.tolist()))
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Images of values from 0 to 1 -> mean 0 and deviation 1."""
+        mean, std = (images.new_tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
+        return (images - mean) / std
+
+
+def crop_and_flip(images: Tensor, pad: int, flip: bool) -> Tensor:
+    """A random crop after zero padding and a random horizontal flip, drawn for each image from torch's generator.
+
+    Args:
+        images: (B, C, H, W).
+        pad: Pixels of padding on each side.
+        flip: Whether half of the images are flipped.
+
+    Returns:
+        Images of the same shape.
+    """
+    batch, _, height, width = images.shape
+    offset = torch.randint(0, 2 * pad + 1, (2, batch, 1))
+    rows = torch.arange(height) + offset[0]
+    columns = torch.arange(width) + offset[1]
+    if flip:
+        columns = torch.where(torch.rand(batch, 1) < 0.5, columns.flip(1), columns)
+    padded = F.pad(images, (pad, pad, pad, pad)).movedim(1, -1)
+    which = torch.arange(batch).view(-1, 1, 1)
+    cropped = padded[which, rows[:, :, None], columns[:, None, :]]
+    return cropped.movedim(-1, 1).contiguous()
+
+
+class MemoryBatches:
+    """Normalised batches of an `ImageSet`.
+
+    Args:
+        images: Where the batches come from.
+        batch_size: Images per batch. Training drops a last batch that is smaller.
+        statistics: For the normalisation.
+        train: Whether images are shuffled and augmented; the randomness is torch's.
+        pad: Padding of the random crop.
+        flip: Whether half of the images are flipped.
+        device: Where the batches go.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        batch_size: int,
+        statistics: Statistics,
+        *,
+        train: bool = False,
+        pad: int = 0,
+        flip: bool = False,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.images = images
+        self.batch_size = batch_size
+        self.statistics = statistics
+        self.train = train
+        self.pad = pad
+        self.flip = flip
+        self.device = torch.device(device)
+
+    def __len__(self) -> int:
+        count = len(self.images)
+        return count // self.batch_size if self.train else -(-count // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        count = len(self.images)
+        order = torch.randperm(count) if self.train else torch.arange(count)
+        for indices in order.split(self.batch_size)[: len(self)]:
+            part = self.images.take(indices)
+            images = crop_and_flip(part.images, self.pad, self.flip) if self.train else part.images
+            normal = self.statistics.normalize(images.to(self.device).float().div(255))
+            yield normal, part.labels.to(self.device)

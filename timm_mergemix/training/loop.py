@@ -1,0 +1,146 @@
+"""The training loop: one model, one mixer, a checkpoint after each epoch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..errors import MergeMixError
+from ..loss import SoftTargetLoss
+from .checkpoint import differing, load_checkpoint, save_checkpoint
+from .evaluate import evaluate
+from .mixers import Mix
+from .optim import Recipe, build_optimizer
+from .progress import Bar, Reporter
+from .seeds import seed_all
+
+__all__ = ["Batches", "Run", "fit"]
+
+
+class Batches(Protocol):
+    """Images and labels, batch by batch; what is random comes from the process's generators."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Any: ...
+
+
+@dataclass
+class Run:
+    """One training run and how far it is.
+
+    Attributes:
+        title: Shown to people.
+        model: The model, patched if it trains with token merging; on ``device``.
+        mixer: Mixes a batch; None trains on plain images.
+        recipe: Hyperparameters.
+        settings: Everything that decides the outcome, as plain values; a checkpoint of other settings is refused.
+        path: Where the checkpoint goes.
+        seed: Epoch ``e`` draws from generators seeded with ``(seed, e)``.
+        device: Where to train.
+        amp: Whether the forward passes run in bfloat16.
+        history: A record for each finished epoch.
+    """
+
+    title: str
+    model: nn.Module
+    mixer: Mix | None
+    recipe: Recipe
+    settings: dict[str, Any]
+    path: Path
+    seed: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    amp: bool = False
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def fit(run: Run, train: Batches, val: Iterable[tuple[Tensor, Tensor]], reporter: Reporter) -> None:
+    """Trains until all epochs are finished, from the checkpoint at ``run.path`` if there is one.
+
+    Args:
+        run: What to train; its model and history are brought to the end of the run.
+        train: Training batches.
+        val: Plain validation batches.
+        reporter: For the bar and the lines.
+
+    Raises:
+        MergeMixError: If the checkpoint belongs to other settings, there is no batch, or the loss is not finite.
+    """
+    if len(train) == 0:
+        raise MergeMixError("batch_size: got more images per batch than there are training images, wanted fewer")
+    optimizer, scheduler = build_optimizer(run.model, run.recipe, len(train))
+    if run.path.exists():
+        _restore(run, optimizer, scheduler)
+    epochs, done = run.recipe.epochs, len(run.history)
+    with reporter.bar(run.title, epochs * len(train), done * len(train)) as bar:
+        for epoch in range(done + 1, epochs + 1):
+            seed_all(run.seed, epoch)
+            start = time.perf_counter()
+            loss = _train_epoch(run, optimizer, scheduler, train, bar, epoch)
+            seconds = time.perf_counter() - start
+            result = evaluate(run.model, val, run.device, amp=run.amp)
+            record = {"epoch": epoch, "train_loss": loss, "val_loss": result.loss, "val_top1": result.top1}
+            run.history.append({**record, "seconds": seconds})
+            save_checkpoint(run.path, _state(run, optimizer, scheduler))
+            if not reporter.bars and (epoch == epochs or epoch % -(-epochs // 10) == 0):
+                top1 = f"validation top-1 {100 * result.top1:.1f} %"
+                reporter.say(f"{run.title}: epoch {epoch} of {epochs}, training loss {loss:.3f}, {top1}")
+
+
+def _train_epoch(
+    run: Run, optimizer: Optimizer, scheduler: Any, train: Batches, bar: Bar, epoch: int
+) -> float:
+    """Trains on all batches and returns the mean loss."""
+    criterion = SoftTargetLoss(smoothing=run.recipe.smoothing)
+    shown = {"epoch": f"{epoch}/{run.recipe.epochs}"}
+    if run.history:
+        shown["top-1"] = f"{100 * run.history[-1]['val_top1']:.1f} %"
+    run.model.train()
+    total = torch.zeros((), device=run.device)
+    for i, (images, labels) in enumerate(train):
+        images, labels = images.to(run.device), labels.to(run.device)
+        with torch.autocast(run.device.type, torch.bfloat16, enabled=run.amp):
+            images, targets = (images, labels) if run.mixer is None else run.mixer(images, labels)
+            logits = run.model(images)
+        loss = criterion(logits, targets)
+        optimizer.zero_grad()
+        loss.backward()
+        if run.recipe.clip_grad is not None:
+            nn.utils.clip_grad_norm_(run.model.parameters(), run.recipe.clip_grad)
+        optimizer.step()
+        scheduler.step_update((epoch - 1) * len(train) + i + 1)
+        total += loss.detach()
+        bar.step(**shown)
+    mean = (total / len(train)).item()
+    if not torch.isfinite(total):
+        raise MergeMixError(f"lr: the training loss became {mean} in epoch {epoch}, wanted a smaller learning rate")
+    return mean
+
+
+def _state(run: Run, optimizer: Optimizer, scheduler: Any) -> dict[str, Any]:
+    return {
+        "settings": run.settings,
+        "epochs_done": len(run.history),
+        "model": run.model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+        "history": run.history,
+    }
+
+
+def _restore(run: Run, optimizer: Optimizer, scheduler: Any) -> None:
+    state = load_checkpoint(run.path)
+    different = differing(state["settings"], run.settings)
+    if different:
+        raise MergeMixError(f"{run.path}: holds a run with other settings: {different}")
+    run.model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    scheduler.load_state_dict(state["scheduler"])
+    run.history[:] = state["history"]

@@ -1,0 +1,94 @@
+"""How a batch is mixed in training, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import timm.data
+from torch import Tensor, nn
+
+from ..errors import check_choice
+from ..merge.schedule import R
+from ..mix.registry import create_mixer
+
+__all__ = ["MIXERS", "Mix", "MixOptions", "build_mixer"]
+
+Mix: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class MixOptions:
+    """Settings of the mixers; each uses those that concern it.
+
+    Attributes:
+        mergemix_alpha: lambda of MergeMix ~ Beta(alpha, alpha).
+        mixup_alpha: Likewise for Mixup; 0 switches it off.
+        cutmix_alpha: Likewise for CutMix.
+        prob: Probability that a batch is mixed at all.
+        mergemix_prob: Share of MergeMix; the rest is Mixup and CutMix.
+        switch_prob: Share of CutMix where Mixup and CutMix are both on.
+        smoothing: Label smoothing.
+        saliency_r: Token merging in the saliency pass.
+    """
+
+    mergemix_alpha: float = 1.0
+    mixup_alpha: float = 0.8
+    cutmix_alpha: float = 1.0
+    prob: float = 1.0
+    mergemix_prob: float = 0.5
+    switch_prob: float = 0.5
+    smoothing: float = 0.1
+    saliency_r: R | None = ("keep", 0.5)
+
+
+def _mergemix(options: MixOptions) -> dict[str, Any]:
+    return {
+        "mergemix_alpha": options.mergemix_alpha,
+        "mixup_alpha": options.mixup_alpha,
+        "cutmix_alpha": options.cutmix_alpha,
+        "mergemix_prob": options.mergemix_prob,
+        "switch_prob": options.switch_prob,
+        "saliency_r": options.saliency_r,
+    }
+
+
+_ARGUMENTS: dict[str, Callable[[MixOptions], dict[str, Any]]] = {
+    "mergemix": _mergemix,
+    "mixup": lambda options: {"mixup_alpha": options.mixup_alpha},
+    "cutmix": lambda options: {"cutmix_alpha": options.cutmix_alpha},
+    "resizemix": lambda options: {},
+}
+MIXERS = ("none", *_ARGUMENTS, "timm")
+
+
+def build_mixer(name: str, model: nn.Module, num_classes: int, options: MixOptions) -> Mix | None:
+    """A mixer by name.
+
+    Args:
+        name: ``"none"``; ``"mergemix"``, ``"mixup"``, ``"cutmix"`` or ``"resizemix"`` of this library; ``"timm"`` for
+            timm's own Mixup with CutMix.
+        model: The model in training, whose attention MergeMix reads.
+        num_classes: Number of classes.
+        options: Settings.
+
+    Returns:
+        A function of images and labels, None for ``"none"``.
+
+    Raises:
+        MergeMixError: If the name is not known, a setting is out of range, or MergeMix cannot read the model.
+    """
+    check_choice("mixer", name, MIXERS)
+    if name == "none":
+        return None
+    shared = {"num_classes": num_classes, "prob": options.prob, "label_smoothing": options.smoothing}
+    if name == "timm":
+        return timm.data.Mixup(
+            mixup_alpha=options.mixup_alpha,
+            cutmix_alpha=options.cutmix_alpha,
+            switch_prob=options.switch_prob,
+            **shared,
+        )
+    encoder = {"encoder": model} if name == "mergemix" else {}
+    return create_mixer(name, **encoder, **_ARGUMENTS[name](options), **shared)

@@ -1,0 +1,104 @@
+"""Models by size or by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import timm
+from timm.models import VisionTransformer
+from torch import nn
+
+from ..errors import MergeMixError, check_int, wrong
+from ..merge.patch import merge_info, patch
+from ..merge.schedule import R
+
+__all__ = ["build_model", "merge_tokens", "small_vit", "tokens_kept"]
+
+
+def small_vit(
+    image_shape: tuple[int, int, int], patch_size: int, num_classes: int, width: int, depth: int
+) -> VisionTransformer:
+    """A plain ViT with a class token and heads of 32 channels.
+
+    Args:
+        image_shape: Channels, height, width.
+        patch_size: Side of a patch in pixels.
+        num_classes: Number of classes.
+        width: Channels of a token, a multiple of 32.
+        depth: Number of blocks.
+
+    Raises:
+        MergeMixError: If the sizes do not fit together.
+    """
+    check_int("depth", depth, 1)
+    check_int("width", width, 32)
+    if width % 32:
+        raise wrong("width", width, "a multiple of 32")
+    channels, height, columns = image_shape
+    if height % patch_size or columns % patch_size:
+        raise wrong("image_shape", image_shape, f"sides that are multiples of the patch size {patch_size}")
+    return VisionTransformer(
+        img_size=(height, columns),
+        patch_size=patch_size,
+        in_chans=channels,
+        num_classes=num_classes,
+        embed_dim=width,
+        depth=depth,
+        num_heads=width // 32,
+    )
+
+
+def build_model(
+    name: str,
+    num_classes: int,
+    *,
+    pretrained: bool = False,
+    img_size: int | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+) -> nn.Module:
+    """A timm model by name.
+
+    Args:
+        name: What ``timm.create_model`` takes.
+        num_classes: Number of classes.
+        pretrained: Whether weights are loaded, from timm's cache or the network.
+        img_size: Side of the images; models that work at any size do not hear of it.
+        kwargs: More arguments for the model.
+
+    Raises:
+        MergeMixError: If timm knows no such model, does not take the arguments, or cannot get the weights.
+    """
+    if ":" not in name and not timm.is_model(name):
+        close = ", ".join(difflib.get_close_matches(name, timm.list_models(), n=3))
+        raise wrong("model", name, "the name of a timm model" + (f", such as {close}" if close else ""))
+    arguments = {"num_classes": num_classes, "pretrained": pretrained, **(kwargs or {})}
+    attempts = [arguments] if img_size is None else [{"img_size": img_size, **arguments}, arguments]
+    for attempt in attempts:
+        try:
+            return timm.create_model(name, **attempt)
+        except TypeError as error:
+            # Convolutional networks take no img_size; anything else that is not taken is the user's.
+            if attempt is attempts[-1] or "img_size" not in str(error):
+                raise MergeMixError(f"model: {name} does not take these arguments: {error}") from error
+        except (OSError, RuntimeError, ValueError, AssertionError) as error:
+            raise MergeMixError(f"model: {name} could not be built: {error}") from error
+    raise wrong("model", name, "a model that can be built")  # pragma: no cover - the loop returns or raises
+
+
+def merge_tokens(model: nn.Module, r: R | None) -> nn.Module:
+    """Patches a model for training with token merging; ``None`` and 0 leave it as it is.
+
+    Raises:
+        MergeMixError: If the model does not support it, or ``r`` does not fit it.
+    """
+    return model if r is None or r == 0 else patch(model, r=r)
+
+
+def tokens_kept(model: nn.Module, merged: bool) -> str:
+    """Patch tokens that leave the last block, of those that enter the first one, as ``"25 of 49"``."""
+    if not merged:
+        return "all"
+    info = merge_info(model)
+    return f"{info.tokens[-1] - info.prefix_tokens} of {info.tokens[0] - info.prefix_tokens}"

@@ -1,0 +1,87 @@
+"""What a person sees while work is going on."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Any, Protocol
+
+from ..errors import MergeMixError
+from .optional import need
+
+__all__ = ["Bar", "Reporter"]
+
+
+class Bar(Protocol):
+    """What `Reporter.bar` returns; a context manager."""
+
+    def step(self, **values: Any) -> None:
+        """One unit is done; ``values`` are shown beside the bar."""
+        ...
+
+    def __enter__(self) -> Bar: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+class Reporter:
+    """Lines and progress bars.
+
+    Args:
+        quiet: No lines and no bars; results are still printed.
+        progress: True shows bars, False does not; None shows them where standard error is a terminal.
+    """
+
+    def __init__(self, quiet: bool = False, progress: bool | None = None) -> None:
+        self.quiet = quiet
+        self.bars = False
+        if progress if progress is not None else sys.stderr.isatty():
+            self.bars = not quiet
+        if self.bars and progress is None:
+            # Asked for by nobody: without tqdm there are lines instead.
+            self.bars = _has_tqdm()
+
+    def say(self, line: str) -> None:
+        """Prints a line, unless quiet."""
+        if not self.quiet:
+            print(line, flush=True)
+
+    def bar(self, title: str, total: int, done: int = 0) -> Bar:
+        """A bar of ``total`` units of which ``done`` are done."""
+        return _TqdmBar(title, total, done) if self.bars else _NoBar()
+
+
+def _has_tqdm() -> bool:
+    try:
+        need("tqdm", "the progress bar")
+    except MergeMixError:
+        return False
+    return True
+
+
+class _NoBar:
+    def step(self, **values: Any) -> None:
+        pass
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+class _TqdmBar:
+    def __init__(self, title: str, total: int, done: int) -> None:
+        tqdm = need("tqdm", "the progress bar").tqdm
+        self.bar = tqdm(desc=title, total=total, initial=done, unit="batch", dynamic_ncols=True)
+
+    def step(self, **values: Any) -> None:
+        if values:
+            self.bar.set_postfix(values, refresh=False)
+        self.bar.update()
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()

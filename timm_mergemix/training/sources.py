@@ -1,0 +1,171 @@
+"""Where the demo's images come from: the first source that is there."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torchvision.datasets import FashionMNIST
+
+from ..errors import MergeMixError, check_int, wrong
+from .folder import PathPool, find_folder
+from .idx import has_idx, read_split
+from .images import ImageSet
+from .optional import need
+
+__all__ = ["DemoData", "Pool", "Source", "draw_splits", "find_source"]
+
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package dataset-fashion-mnist puts its files
+FOLDER_SIZE = 64
+DOWNLOAD_TIMEOUT = 30.0
+
+
+class Pool(Protocol):
+    """Images that can be taken by index."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: Tensor) -> ImageSet:
+        """The images at ``indices``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set, before images are drawn from it.
+
+    Attributes:
+        name: What it is.
+        origin: Where it was found.
+        train: The training split.
+        test: The test split, never trained on.
+        classes: Names of the classes.
+        patch: Side of the model's patches in pixels.
+        pad: Padding of the random crop.
+        flip: Whether images may be flipped.
+    """
+
+    name: str
+    origin: str
+    train: Pool
+    test: Pool
+    classes: tuple[str, ...]
+    patch: int
+    pad: int
+    flip: bool
+
+
+@dataclass(frozen=True)
+class DemoData:
+    """Images drawn from a source: ``train`` and ``val`` from its training split, ``test`` from its test split."""
+
+    source: Source
+    train: ImageSet
+    val: ImageSet
+    test: ImageSet
+
+
+def find_source(data: str | Path | None, say: Callable[[str], None]) -> Source:
+    """The first that is there: ``data``, Debian's Fashion-MNIST, torchvision's download of it, scikit-learn's digits.
+
+    Args:
+        data: A directory with Fashion-MNIST's idx files or an image folder. None looks elsewhere.
+        say: Takes a line on what was tried.
+
+    Raises:
+        MergeMixError: If ``data`` holds nothing usable, or nothing at all was found.
+    """
+    if data is not None:
+        return from_directory(Path(data))
+    if has_idx(DEBIAN):
+        return from_idx(DEBIAN)
+    try:
+        return from_download(cache_directory())
+    except (OSError, RuntimeError) as error:
+        # torchvision reports an unreachable mirror as URLError (an OSError) or as RuntimeError.
+        say(f"Fashion-MNIST could not be downloaded ({error}); using scikit-learn's digits instead.")
+    return from_digits()
+
+
+def from_directory(directory: Path) -> Source:
+    """A directory that the user named: idx files or an image folder."""
+    if not directory.is_dir():
+        raise wrong("data", str(directory), "an existing directory")
+    if has_idx(directory):
+        return from_idx(directory)
+    splits = find_folder(directory)
+    train, test = (PathPool(samples, FOLDER_SIZE) for samples in (splits.train, splits.val))
+    origin = f"{directory}; {splits.how}"
+    return Source("image folder", origin, train, test, splits.classes, FOLDER_SIZE // 8, FOLDER_SIZE // 8, True)
+
+
+def from_idx(directory: Path) -> Source:
+    """Fashion-MNIST's four idx files."""
+    train, test = (ImageSet(*read_split(directory, split)) for split in ("train", "test"))
+    return _fashion(train, test, str(directory))
+
+
+def _fashion(train: ImageSet, test: ImageSet, origin: str) -> Source:
+    count = int(torch.cat([train.labels, test.labels]).max()) + 1
+    known = tuple(FashionMNIST.classes)
+    classes = known if count <= len(known) else tuple(map(str, range(count)))
+    return Source("Fashion-MNIST", origin, train, test, classes, 4, 2, True)
+
+
+def cache_directory() -> Path:
+    """Where downloads are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "timm-mergemix"
+
+
+def from_download(root: Path) -> Source:
+    """Fashion-MNIST by torchvision, which downloads it unless it did so before."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+    try:
+        sets = [FashionMNIST(str(root), train=train, download=True) for train in (True, False)]
+    finally:
+        socket.setdefaulttimeout(before)
+    train, test = (ImageSet(each.data.unsqueeze(1), each.targets.long()) for each in sets)
+    return _fashion(train, test, f"downloaded by torchvision to {root}")
+
+
+def from_digits() -> Source:
+    """The 1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn; every fifth is a test image."""
+    loaded = need("sklearn.datasets", "the demo without other data").load_digits()
+    images = torch.from_numpy(loaded.images).mul(255 / 16).round().to(torch.uint8).unsqueeze(1)
+    everything = ImageSet(images, torch.from_numpy(loaded.target).long())
+    is_test = torch.arange(len(everything)) % 5 == 4
+    train, test = (everything.take(which.nonzero().flatten()) for which in (~is_test, is_test))
+    return Source("scikit-learn's digits", "scikit-learn", train, test, tuple("0123456789"), 1, 1, False)
+
+
+def draw_splits(source: Source, train_size: int, val_size: int, test_size: int, seed: int) -> DemoData:
+    """Draws the images of a run. Small sources give what they have: at most a fifth of the rest is for validation.
+
+    Args:
+        source: Where to draw from.
+        train_size: Training images, from the source's training split.
+        val_size: Images for the learning curves, from the same split, none of them a training image.
+        test_size: Most test images.
+        seed: The same seed draws the same images.
+
+    Raises:
+        MergeMixError: If a size is no positive integer, or the source is too small.
+    """
+    for name, size in (("train_size", train_size), ("val_size", val_size), ("test_size", test_size)):
+        check_int(name, size, 1)
+    generator = torch.Generator().manual_seed(seed)
+    available = len(source.train)
+    val_size = max(1, min(val_size, available // 5))
+    order = torch.randperm(available, generator=generator)
+    val, train = order[:val_size], order[val_size:][:train_size]
+    if len(train) < 2:
+        raise MergeMixError(f"data: got {available} training images, wanted at least 3")
+    test = torch.randperm(len(source.test), generator=generator)[:test_size].sort().values
+    return DemoData(source, source.train.take(train), source.train.take(val), source.test.take(test))

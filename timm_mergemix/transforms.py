@@ -1,0 +1,89 @@
+"""MergeMix as a torchvision.transforms.v2 batch transform."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torchvision import tv_tensors
+
+# The base class of v2.MixUp and v2.CutMix: it finds the labels, and calls make_params once and transform per input.
+from torchvision.transforms.v2._augment import _BaseMixUpCutMix, is_pure_tensor
+
+from .errors import MergeMixError, describe, wrong
+from .mergemix import MergeMix as Mixer
+
+__all__ = ["MergeMix"]
+
+
+class MergeMix(_BaseMixUpCutMix):
+    """Applies MergeMix to a batch of images and labels, beside ``v2.MixUp`` and ``v2.CutMix``.
+
+    Jin et al., "MergeMix: A Unified Augmentation Paradigm for Visual and Multi-Modal Understanding", ICLR 2026
+    (arXiv 2510.23479).
+
+    Images are (B, C, H, W), float or uint8. Labels are (B,) integers, or (B, num_classes) rows, which may be
+    multi-label; they come back as (B, num_classes) float rows.
+
+    Args:
+        encoder: See `timm_mergemix.MergeMix`. It is not registered as a submodule.
+        alpha: lambda ~ Beta(alpha, alpha) is the share of patches kept.
+        num_classes: Number of classes; may be None where labels are rows.
+        labels_getter: As in ``v2.MixUp``.
+        **mixer: ``ratio_mode``, ``saliency_r``, ``layer``, ``divide``, ``mode``, ``image_mean``, ``image_std``,
+            ``encoder_mean``, ``encoder_std``, ``generator``, ``validate``: see `timm_mergemix.MergeMix`.
+
+    Raises:
+        MergeMixError: If the encoder is not supported, an argument is out of its range, or the batch does not fit.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        *,
+        alpha: float = 1.0,
+        num_classes: int | None = None,
+        labels_getter: Any = "default",
+        **mixer: Any,
+    ) -> None:
+        if alpha == 0:
+            raise wrong("alpha", alpha, "a number > 0")
+        super().__init__(alpha=alpha, num_classes=num_classes, labels_getter=labels_getter)
+        self._mixer = Mixer(
+            encoder,
+            num_classes,
+            mergemix_alpha=alpha,
+            mergemix_prob=1.0,
+            mixup_alpha=0.0,
+            cutmix_alpha=0.0,
+            **{"label_smoothing": 0.0} | mixer,
+        )
+
+    def extra_repr(self) -> str:
+        """What ``print`` shows."""
+        return f"alpha={self.alpha}, num_classes={self.num_classes}, mode={self._mixer.mode!r}"
+
+    def forward(self, *inputs: Any) -> Any:
+        """As ``v2.MixUp``: the same structure with images and labels mixed."""
+        try:
+            return super().forward(*inputs)
+        except MergeMixError:
+            raise
+        except ValueError as error:  # torchvision's own checks
+            raise MergeMixError(f"inputs: {error}") from None
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Finds the batch to mix. It is mixed at the first `transform`, where its labels are known."""
+        images = [x for x in flat_inputs if isinstance(x, tv_tensors.Image) or is_pure_tensor(x)]
+        if len(images) != 1 or len(flat_inputs) != 1:
+            raise wrong("inputs", [describe(x) for x in flat_inputs], "one batch of images beside the labels")
+        return {"images": images[0]}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """The mixed images in place of the images, soft targets in place of the labels."""
+        if "mixed" not in params:
+            params["mixed"] = self._mixer.mix(params["images"].as_subclass(Tensor), params["labels"])
+        if inpt is params["labels"]:
+            return params["mixed"].targets
+        images = params["mixed"].images
+        return tv_tensors.wrap(images, like=inpt) if isinstance(inpt, tv_tensors.Image) else images
