@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import timm
 import torch
+from timm.models.vision_transformer import Attention
 from torch import nn
 from torchvision.models import VisionTransformer as TorchvisionVit
 
@@ -66,3 +67,11 @@ def images(model: nn.Module, batch: int = 2, seed: int = 0) -> torch.Tensor:
     """Normally distributed images of the size that the model was made for."""
     size = getattr(model, "image_size", None) or model.patch_embed.img_size[0]
     return torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def gate(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Gives each block gated attention, an option of timm's Attention that no model of plain blocks has by name."""
+    for block in model.blocks:
+        width = block.attn.qkv.in_features
+        block.attn = Attention(width, block.attn.num_heads, qkv_bias=True, gated=True)
+    return redraw(model, seed).eval()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -41,6 +41,32 @@ def check_choice(argument: str, value: Any, choices: Iterable[str]) -> None:
     choices = tuple(choices)
     if not isinstance(value, str) or value not in choices:
         raise wrong(argument, value, "one of " + ", ".join(map(repr, choices)))
+
+
+def check_tensor(argument: str, value: Any, shape: Sequence[int | str], kind: str = "") -> None:
+    """Raises unless ``value`` is a tensor of the shape and kind.
+
+    Args:
+        argument: Name of the argument.
+        value: What came.
+        shape: For each axis its length, or a letter where any length will do.
+        kind: ``"float"``, ``"integer"`` or ``"bool"``; empty where any dtype will do.
+    """
+    if (
+        not isinstance(value, torch.Tensor)
+        or value.ndim != len(shape)
+        or any(isinstance(wanted, int) and got != wanted for got, wanted in zip(value.shape, shape, strict=True))
+        or (kind and kind != _kind(value))
+    ):
+        axes = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
+        article = "an" if kind == "integer" else "a"
+        raise wrong(argument, value, f"{article} {kind} tensor of shape ({axes})".replace("  ", " "))
+
+
+def _kind(value: torch.Tensor) -> str:
+    if value.is_floating_point():
+        return "float"
+    return {torch.bool: "bool"}.get(value.dtype, "other" if value.is_complex() else "integer")
 
 
 def check_int(argument: str, value: Any, low: int) -> None:

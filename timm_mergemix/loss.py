@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import check_choice, check_number, wrong
+from .errors import check_choice, check_number, check_tensor, wrong
 from .mix.batch import MixedBatch
+from .mix.check import check_range
 from .mix.targets import dense_labels, smooth_targets
 
 __all__ = ["SoftTargetLoss"]
@@ -75,10 +76,9 @@ class SoftTargetLoss(nn.Module):
         logp = logits.log_softmax(dim=-1)
         if isinstance(target, MixedBatch) and target.labels.ndim == 1:
             own, partner = _picked(logp, target.labels), _picked(logp, target.labels[target.index])
-            mixed = target.ratio * own + (1 - target.ratio) * partner
-            return -(1 - target.smoothing) * mixed - target.smoothing * logp.mean(dim=-1)
+            return _smoothed(target.ratio * own + (1 - target.ratio) * partner, logp, target.smoothing)
         if isinstance(target, Tensor) and target.ndim == 1:
-            return -(1 - self.smoothing) * _picked(logp, target) - self.smoothing * logp.mean(dim=-1)
+            return _smoothed(_picked(logp, target), logp, self.smoothing)
         return -(self._dense(logits, target) * logp).sum(dim=-1)
 
     def _binary(self, logits: Tensor, target: Tensor | MixedBatch) -> Tensor:
@@ -97,16 +97,24 @@ class SoftTargetLoss(nn.Module):
 
     @staticmethod
     def _check(logits: Tensor, target: Tensor | MixedBatch) -> None:
-        if not isinstance(logits, Tensor) or logits.ndim != 2 or not logits.is_floating_point():
-            raise wrong("logits", logits, "a float tensor of shape (B, num_classes)")
+        check_tensor("logits", logits, ("B", "num_classes"), "float")
         batch, classes = logits.shape
+        if not logits.numel():
+            raise wrong("logits", logits, "logits of at least one image and one class")
         if isinstance(target, MixedBatch):
-            if len(target) != batch or target.num_classes not in (None, classes):
-                raise wrong("logits", logits, f"logits of shape ({len(target)}, {target.num_classes}) for {target}")
+            wanted = target.num_classes if target.labels.ndim == 1 else target.labels.shape[1]
+            if len(target) != batch or wanted not in (None, classes):
+                raise wrong("logits", logits, f"logits of shape ({len(target)}, {wanted}) for {target}")
         elif not isinstance(target, Tensor) or tuple(target.shape) not in ((batch,), (batch, classes)):
             raise wrong("target", target, f"a tensor of shape ({batch}, {classes}) or ({batch},), or a MixedBatch")
-        elif target.ndim == 1 and (target.is_floating_point() or target.dtype == torch.bool):
-            raise wrong("target", target, "integer class labels")
+        elif target.ndim == 1:
+            check_tensor("target", target, (batch,), "integer")
+            check_range("target", target, classes)
+
+
+def _smoothed(picked: Tensor, logp: Tensor, smoothing: float) -> Tensor:
+    # Without smoothing the mean is left out, since a class masked by a logit of -inf would make it 0 * inf.
+    return -(1 - smoothing) * picked - smoothing * logp.mean(dim=-1) if smoothing else -picked
 
 
 def _picked(logp: Tensor, labels: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .errors import check_number
 from .merge.schedule import R
@@ -83,7 +83,7 @@ class MergeMix(Mixer):
         validate: bool | None = None,
     ) -> None:
         check_number("mergemix_prob", mergemix_prob, 0, 1)
-        saliency = SaliencyPass(
+        self.saliency = SaliencyPass(
             encoder,
             layer=layer,
             r=saliency_r,
@@ -93,7 +93,7 @@ class MergeMix(Mixer):
             encoder_mean=encoder_mean,
             encoder_std=encoder_std,
         )
-        own = MergeMixBlend(saliency, mergemix_alpha, ratio_mode)
+        own = MergeMixBlend(self.saliency, mergemix_alpha, ratio_mode)
         share = mergemix_prob if mergemix_alpha > 0 else 0.0
         others = timm_blends(mixup_alpha, cutmix_alpha, cutmix_minmax, switch_prob, correct_lam)
         blends = share_out(1.0, [(own, share), *((blend, (1 - share) * weight) for blend, weight in others)])
@@ -107,3 +107,9 @@ class MergeMix(Mixer):
             generator=generator,
             validate=validate,
         )
+
+    def check(self, images: Tensor, labels: Tensor) -> None:
+        """Raises if a batch does not fit the mixer, or the encoder where it may be asked."""
+        super().check(images, labels)
+        if self.mixup_enabled and any(isinstance(blend, MergeMixBlend) for blend, _ in self.blends):
+            self.saliency.check(images)

@@ -58,6 +58,8 @@ def register_mixer(name: str) -> Callable[[F], F]:
         raise wrong("name", name, "a name")
 
     def add(factory: F) -> F:
+        if not callable(factory):
+            raise wrong("factory", factory, "a mixer class, or a function that returns a mixer")
         if _MIXERS.get(name, factory) is not factory:
             raise wrong("name", name, "a name that is free, not one of " + ", ".join(list_mixers()))
         _MIXERS[name] = factory

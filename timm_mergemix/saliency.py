@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .encoder_input import EncoderInput
 from .errors import MergeMixError, wrong
 from .merge.adapters import Family
 from .merge.find import find_model
@@ -26,8 +26,8 @@ def saliency_map(
 ) -> Tensor:
     """How much attention each patch gets from the class token (Jin et al., "MergeMix", arXiv 2510.23479).
 
-    A short pass: eval behaviour, no gradient, and only the blocks up to the one whose attention is read. Without a
-    class token the attention that a patch receives from all patches is read.
+    A short pass: eval behaviour, no gradient, proportional attention, and only the blocks up to the one whose attention
+    is read. Without a class token the attention that a patch receives from all patches is read.
 
     Args:
         encoder: A supported vision transformer, patched or not. Nothing about it is changed.
@@ -83,29 +83,28 @@ class SaliencyPass:
         self.layer = _check_layer(layer, len(self.family.find_blocks(self.encoder)))
         if self.layer == "pool" and self.family.pool(self.encoder) is None:
             raise wrong("layer", layer, "the index of a block, since the encoder has no attention pool")
-        with merging(self.encoder, r):  # an r that does not fit is an error now, not in the middle of a training
-            self.r = r
+        self.r = r
         self.divide = divide
-        config = getattr(self.encoder, "pretrained_cfg", None) or {}
-        self.image = _statistics("image", image_mean, image_std)
-        self.expected = _statistics("encoder", encoder_mean, encoder_std)
-        if self.expected is None and "mean" in config and "std" in config:
-            self.expected = _statistics("encoder", config["mean"], config["std"])
+        with self._merging():  # an r that does not fit is an error now, not in the middle of a training
+            pass
+        self.input = EncoderInput(self.encoder, self.family, image_mean, image_std, encoder_mean, encoder_std)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Returns the saliency (B, h, w) of images (B, C, H, W)."""
-        encoder, family = self.encoder, self.family
-        self._check(images)
-        size = family.input_size(encoder, *images.shape[-2:])
-        with torch.no_grad(), _evaluating(encoder), _uncached_autocast(images.device.type):
-            x = resize(self._normalise(images), size)
+        self.check(images)
+        with torch.no_grad(), _evaluating(self.encoder), _uncached_autocast(images.device.type):
+            x = self.input(images)
             attention = self._pool_attention(x) if self.layer == "pool" else self._block_attention(x)
         saliency = attention / attention.sum(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-        return saliency.unflatten(1, family.grid_size(encoder, *size))
+        return saliency.unflatten(1, self.family.grid_size(self.encoder, *x.shape[-2:]))
+
+    def _merging(self) -> AbstractContextManager[nn.Module]:
+        # A merged token's attention is the sum over its members only if attention is proportional.
+        return merging(self.encoder, self.r, prop_attn=True)
 
     def _block_attention(self, x: Tensor) -> Tensor:
         reader = AttentionReader(int(self.layer))
-        with merging(self.encoder, self.r), merging_state(self.encoder).during(observer=reader):
+        with self._merging(), merging_state(self.encoder).during(observer=reader):
             _run_until_stopped(self.encoder, x)
         if reader.row is None:
             raise MergeMixError(f"layer: block {self.layer} did not run in the encoder's forward pass")
@@ -119,55 +118,13 @@ class SaliencyPass:
             raise StopForward
 
         pool = self.family.pool(self.encoder)
-        with merging(self.encoder, self.r), pool.register_forward_pre_hook(read_and_stop):  # type: ignore[union-attr]
+        with self._merging(), pool.register_forward_pre_hook(read_and_stop):  # type: ignore[union-attr]
             _run_until_stopped(self.encoder, x)
         return read[0]
 
-    def _check(self, images: Tensor) -> None:
-        channels = self.family.in_channels(self.encoder)
-        wanted = f"images of shape (B, {channels}, H, W), float or uint8"
-        if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[1] != channels:
-            raise wrong("images", images, wanted)
-        if not images.is_floating_point() and images.dtype != torch.uint8:
-            raise wrong("images", images, wanted)
-        device = _parameter(self.encoder).device
-        if images.device != device:
-            raise MergeMixError(f"images: got them on {images.device}, wanted them on {device}, where the encoder is")
-
-    def _normalise(self, images: Tensor) -> Tensor:
-        dtype = _parameter(self.encoder).dtype
-        if images.dtype == torch.uint8:
-            mean, std = self._expected(images.shape[1], "uint8 images")
-            return ((images.float() / 255 - column(mean, images)) / column(std, images)).to(dtype)
-        if self.image is not None:
-            mean, std = self._expected(images.shape[1], "image_mean")
-            pixels = images.float() * column(self.image[1], images) + column(self.image[0], images)
-            return ((pixels - column(mean, images)) / column(std, images)).to(dtype)
-        return images.to(dtype)
-
-    def _expected(self, channels: int, why: str) -> tuple[Tensor, Tensor]:
-        if self.expected is None or len(self.expected[0]) not in (1, channels):
-            raise MergeMixError(
-                f"encoder_mean, encoder_std: got none that fit {channels} channels, wanted {channels} numbers each "
-                f"(needed for {why}; the encoder's data config has none)"
-            )
-        return self.expected
-
-
-def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Images (B, C, H, W) at another size, by antialiased bilinear interpolation; the same tensor if they have it."""
-    if tuple(images.shape[-2:]) == tuple(size):
-        return images
-    return F.interpolate(images.float(), size=size, mode="bilinear", antialias=True).to(images.dtype)
-
-
-def column(values: Tensor, images: Tensor) -> Tensor:
-    """One number per channel, shaped and placed for images (B, C, H, W)."""
-    return values.to(images.device).view(-1, 1, 1)
-
-
-def _parameter(encoder: nn.Module) -> Tensor:
-    return next(encoder.parameters())
+    def check(self, images: Tensor) -> None:
+        """Raises if the encoder cannot take the images."""
+        self.input.check(images)
 
 
 def _check_layer(layer: int | str | None, depth: int) -> int | str:
@@ -178,14 +135,6 @@ def _check_layer(layer: int | str | None, depth: int) -> int | str:
     if isinstance(layer, bool) or not isinstance(layer, int) or not -depth <= layer < depth:
         raise wrong("layer", layer, f"an index from {-depth} to {depth - 1}, 'pool' or None")
     return layer % depth
-
-
-def _statistics(name: str, mean: Sequence[float] | None, std: Sequence[float] | None) -> tuple[Tensor, Tensor] | None:
-    if mean is None and std is None:
-        return None
-    if mean is None or std is None or len(mean) != len(std) or not all(s > 0 for s in std):
-        raise wrong(f"{name}_mean, {name}_std", (mean, std), "a mean and a positive std for each channel, or neither")
-    return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
 
 
 def _run_until_stopped(encoder: nn.Module, x: Tensor) -> None:

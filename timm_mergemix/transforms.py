@@ -10,7 +10,7 @@ from torchvision import tv_tensors
 # The base class of v2.MixUp and v2.CutMix: it finds the labels, and calls make_params once and transform per input.
 from torchvision.transforms.v2._augment import _BaseMixUpCutMix, is_pure_tensor
 
-from .errors import MergeMixError, describe, wrong
+from .errors import MergeMixError, check_number, describe, wrong
 from .mergemix import MergeMix as Mixer
 
 __all__ = ["MergeMix"]
@@ -46,9 +46,13 @@ class MergeMix(_BaseMixUpCutMix):
         labels_getter: Any = "default",
         **mixer: Any,
     ) -> None:
+        check_number("alpha", alpha, 0)
         if alpha == 0:
             raise wrong("alpha", alpha, "a number > 0")
-        super().__init__(alpha=alpha, num_classes=num_classes, labels_getter=labels_getter)
+        try:
+            super().__init__(alpha=alpha, num_classes=num_classes, labels_getter=labels_getter)
+        except ValueError as error:
+            raise MergeMixError(f"labels_getter: {error}") from None
         self._mixer = Mixer(
             encoder,
             num_classes,
@@ -70,7 +74,11 @@ class MergeMix(_BaseMixUpCutMix):
         except MergeMixError:
             raise
         except ValueError as error:  # torchvision's own checks
-            raise MergeMixError(f"inputs: {error}") from None
+            raise MergeMixError(f"inputs: {error}") from error
+        except StopIteration:  # from torchvision's search for the labels
+            raise MergeMixError(
+                "labels_getter: got labels that are not in the inputs, wanted one of the inputs"
+            ) from None
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Finds the batch to mix. It is mixed at the first `transform`, where its labels are known."""
@@ -81,6 +89,8 @@ class MergeMix(_BaseMixUpCutMix):
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """The mixed images in place of the images, soft targets in place of the labels."""
+        if params["images"] is params["labels"]:  # torchvision takes the first plain tensor for the images
+            raise wrong("inputs", inpt, "images before labels, or images wrapped by tv_tensors.Image")
         if "mixed" not in params:
             params["mixed"] = self._mixer.mix(params["images"].as_subclass(Tensor), params["labels"])
         if inpt is params["labels"]:

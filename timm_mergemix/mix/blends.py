@@ -44,7 +44,7 @@ class Pairs:
 
     @property
     def partner(self) -> Tensor:
-        """(n, C, H, W), the partners' images."""
+        """(n, C, H, W), the partners' images; always a new tensor, so that a mix may be written into it."""
         return self.images[self.partner_index]
 
 
@@ -88,7 +88,8 @@ class MixupBlend:
     def __call__(self, pairs: Pairs, draw: Draw) -> Blend:
         """See `BlendFunction`."""
         ratio = _on(draw.beta(self.alpha), pairs.images)
-        return Blend(blend_images(pairs.own, pairs.partner, ratio), ratio)
+        partner = pairs.partner
+        return Blend(blend_images(pairs.own, partner, ratio, out=partner), ratio)
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,8 @@ class CutMixBlend:
         mask = box_mask(torch.from_numpy(boxes).to(pairs.images.device), height, width)
         measured = self.correct_lam or self.minmax is not None
         ratio = area_ratio(mask) if measured else _on(lam, pairs.images)
-        return Blend(mix_images(pairs.own, pairs.partner, mask), ratio, mask)
+        partner = pairs.partner
+        return Blend(mix_images(pairs.own, partner, mask, out=partner), ratio, mask)
 
     @staticmethod
     def _clipped_boxes(draw: Draw, lam: Floats, height: int, width: int) -> Integers:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..errors import MergeMixError, wrong
 
-__all__ = ["check_images", "check_labels"]
+__all__ = ["check_images", "check_labels", "check_range"]
 
 
 def check_images(images: Tensor, validate: bool | None = None) -> None:
@@ -18,12 +18,7 @@ def check_images(images: Tensor, validate: bool | None = None) -> None:
         return
     if not images.is_floating_point():
         raise wrong("images", images, "float or uint8 images")
-    # A sum is one pass over the batch, and not finite if any pixel is not; only then each pixel is looked at.
-    if (
-        _reads_values(images, validate)
-        and not images.sum(dtype=torch.float32).isfinite()
-        and not images.isfinite().all()
-    ):
+    if _reads_values(images, validate) and not _is_finite(images):
         raise MergeMixError("images: got pixels that are NaN or infinite, wanted finite ones")
 
 
@@ -39,6 +34,10 @@ def check_labels(
     if labels.ndim == 2:
         if num_classes is not None and labels.shape[1] != num_classes:
             raise wrong("labels", labels, f"rows of {num_classes} classes")
+        if labels.shape[1] == 0 or labels.is_complex():
+            raise wrong("labels", labels, "real rows with at least one class")
+        if labels.is_floating_point() and _reads_values(labels, validate) and not _is_finite(labels):
+            raise MergeMixError("labels: got rows that are NaN or infinite, wanted finite ones")
         return
     if multi_label:
         raise wrong("labels", labels, f"rows of shape ({batch}, {columns}), since multi_label is set")
@@ -46,10 +45,20 @@ def check_labels(
         raise wrong("labels", labels, "integer class labels")
     if num_classes is None:
         raise wrong("num_classes", None, "the number of classes, since labels are integers")
+    check_range("labels", labels, num_classes, validate)
+
+
+def check_range(argument: str, labels: Tensor, num_classes: int, validate: bool | None = None) -> None:
+    """Raises unless integer ``labels`` are in [0, num_classes)."""
     if _reads_values(labels, validate):
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= num_classes:
-            raise MergeMixError(f"labels: got labels from {low} to {high}, wanted them from 0 to {num_classes - 1}")
+            raise MergeMixError(f"{argument}: got labels from {low} to {high}, wanted them from 0 to {num_classes - 1}")
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    # A sum is one pass, and not finite if any number is not; only then each number is looked at.
+    return bool(tensor.detach().sum(dtype=torch.float32).isfinite() or tensor.isfinite().all())
 
 
 def _reads_values(tensor: Tensor, validate: bool | None) -> bool:

@@ -6,24 +6,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import check_tensor, wrong
+
 __all__ = ["blend_images", "mix_images", "paste_resized"]
 
 
-def mix_images(images: Tensor, partners: Tensor, mask: Tensor) -> Tensor:
+def mix_images(images: Tensor, partners: Tensor, mask: Tensor, out: Tensor | None = None) -> Tensor:
     """Takes each pixel whole from one of two images.
 
     Args:
         images: (B, C, H, W), any dtype.
         partners: (B, C, H, W), the same dtype.
         mask: (B, 1, H, W) bool, True where the pixel of ``images`` is taken.
+        out: Where to write, ``partners`` for example if it is of no more use; None for a new tensor. Not used where a
+            gradient is recorded.
 
     Returns:
-        (B, C, H, W), a new tensor.
+        (B, C, H, W), a new tensor or ``out``.
+
+    Raises:
+        MergeMixError: If the shapes or dtypes do not fit.
     """
-    return torch.where(mask, images, partners)
+    _check_pair(images, partners)
+    check_tensor("mask", mask, (len(images), 1, *images.shape[2:]), "bool")
+    if out is None or _records(images, partners):
+        return torch.where(mask, images, partners)
+    return torch.where(mask, images, partners, out=out)
 
 
-def blend_images(images: Tensor, partners: Tensor, ratio: Tensor) -> Tensor:
+def blend_images(images: Tensor, partners: Tensor, ratio: Tensor, out: Tensor | None = None) -> Tensor:
     """Mixup: ``ratio * images + (1 - ratio) * partners``, in float32 at least; uint8 is rounded.
 
     Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018 (arXiv 1710.09412).
@@ -32,13 +43,21 @@ def blend_images(images: Tensor, partners: Tensor, ratio: Tensor) -> Tensor:
         images: (B, C, H, W), float or uint8.
         partners: (B, C, H, W), the same dtype.
         ratio: (B,) in [0, 1].
+        out: As for `mix_images`; used for float32 and float64.
 
     Returns:
-        (B, C, H, W) in the dtype of ``images``, a new tensor.
+        (B, C, H, W) in the dtype of ``images``, a new tensor or ``out``.
+
+    Raises:
+        MergeMixError: If the shapes or dtypes do not fit.
     """
+    _check_pair(images, partners)
+    check_tensor("ratio", ratio, (len(images),), "float")
     work = torch.promote_types(images.dtype, torch.float32)
     weight = ratio.to(work).view(-1, 1, 1, 1)
-    return _as(torch.lerp(partners.to(work), images.to(work), weight), images.dtype)
+    if out is None or work != images.dtype or _records(images, partners, ratio):
+        return _as(torch.lerp(partners.to(work), images.to(work), weight), images.dtype)
+    return torch.lerp(partners, images, weight, out=out)
 
 
 def paste_resized(images: Tensor, partners: Tensor, boxes: Tensor) -> Tensor:
@@ -53,7 +72,12 @@ def paste_resized(images: Tensor, partners: Tensor, boxes: Tensor) -> Tensor:
 
     Returns:
         (B, C, H, W) in the dtype of ``images``, a new tensor.
+
+    Raises:
+        MergeMixError: If the shapes or dtypes do not fit.
     """
+    _check_pair(images, partners)
+    check_tensor("boxes", boxes, (len(images), 4), "integer")
     out = images.clone()
     # Rows that share a box are resized together: in batch mode that is all of them.
     unique, inverse = boxes.unique(dim=0, return_inverse=True)
@@ -66,6 +90,17 @@ def paste_resized(images: Tensor, partners: Tensor, boxes: Tensor) -> Tensor:
         )
         out[rows, :, top:bottom, left:right] = _as(small, images.dtype)
     return out
+
+
+def _check_pair(images: Tensor, partners: Tensor) -> None:
+    check_tensor("images", images, "BCHW")
+    check_tensor("partners", partners, images.shape)
+    if partners.dtype != images.dtype:
+        raise wrong("partners", partners, f"the dtype of images, {images.dtype}")
+
+
+def _records(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 def _as(images: Tensor, dtype: torch.dtype) -> Tensor:

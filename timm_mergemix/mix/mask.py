@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..errors import check_int, check_tensor
+
 __all__ = ["box_mask", "count_patches", "expand_mask", "top_mask"]
 
 
@@ -18,6 +20,8 @@ def count_patches(lam: Tensor, length: int) -> Tensor:
     Returns:
         (B,) int64.
     """
+    check_tensor("lam", lam, "B", "float")
+    check_int("length", length, 1)
     return (lam * length + 0.5).floor().long()
 
 
@@ -33,7 +37,14 @@ def top_mask(saliency: Tensor, count: Tensor, noise: Tensor) -> Tensor:
 
     Returns:
         (B, h, w) bool.
+
+    Raises:
+        MergeMixError: If the shapes do not fit.
     """
+    check_tensor("saliency", saliency, "Bhw", "float")
+    batch, rows, columns = saliency.shape
+    check_tensor("count", count, (batch,), "integer")
+    check_tensor("noise", noise, (batch, rows * columns), "float")
     shuffle = noise.argsort(dim=1)
     by_saliency = saliency.flatten(1).gather(1, shuffle).argsort(dim=1, descending=True, stable=True)
     order = shuffle.gather(1, by_saliency)
@@ -43,10 +54,14 @@ def top_mask(saliency: Tensor, count: Tensor, noise: Tensor) -> Tensor:
 
 def expand_mask(mask: Tensor, height: int, width: int) -> Tensor:
     """A patch mask (B, h, w) as a pixel mask (B, 1, height, width); each pixel takes the patch in which it lies."""
+    check_tensor("mask", mask, "Bhw")
+    check_int("height", height, 1)
+    check_int("width", width, 1)
     rows, columns = mask.shape[-2:]
     y = torch.arange(height, device=mask.device) * rows // height
     x = torch.arange(width, device=mask.device) * columns // width
-    return mask[:, y][:, :, x].unsqueeze(1)
+    # Columns while there are few rows: whole rows are then copied at once, an order of magnitude faster.
+    return mask.index_select(2, x).index_select(1, y).unsqueeze(1)
 
 
 def box_mask(boxes: Tensor, height: int, width: int) -> Tensor:
@@ -60,6 +75,7 @@ def box_mask(boxes: Tensor, height: int, width: int) -> Tensor:
     Returns:
         (B, 1, height, width) bool.
     """
+    check_tensor("boxes", boxes, ("B", 4), "integer")
     top, bottom, left, right = boxes.unsqueeze(-1).unbind(1)
     y = torch.arange(height, device=boxes.device)
     x = torch.arange(width, device=boxes.device)

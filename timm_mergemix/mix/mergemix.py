@@ -54,7 +54,8 @@ class MergeMixBlend:
             ratio = gaussian_ratio(count / length, normal)
         else:
             ratio = area_ratio(mask)
-        return Blend(mix_images(pairs.own, pairs.partner, mask), ratio, mask, own)
+        partner = pairs.partner
+        return Blend(mix_images(pairs.own, partner, mask, out=partner), ratio, mask, own)
 
     def _saliency(self, pairs: Pairs) -> tuple[Tensor, Tensor | None]:
         if self.ratio_mode != "attention":

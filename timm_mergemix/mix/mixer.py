@@ -31,7 +31,7 @@ class Mixer:
         prob: Probability of mixing at all.
         mode: What shares its parameters: ``"batch"``, the whole batch; ``"pair"``, an image and its partner;
             ``"elem"``, nothing.
-        label_smoothing: In [0, 1), as timm's Mixup.
+        label_smoothing: In [0, 1], as timm's Mixup.
         multi_label: Labels are (B, num_classes) rows of independent classes, each smoothed towards 0.5.
         generator: Where randomness comes from; torch's default generator if None. A mix takes one number from it.
         validate: True also checks values (NaN, label range) on an accelerator, which costs a synchronisation; on the
@@ -60,6 +60,8 @@ class Mixer:
         check_number("label_smoothing", label_smoothing, 0, 1)
         if generator is not None and not isinstance(generator, torch.Generator):
             raise wrong("generator", generator, "a torch.Generator or None")
+        for _, share in blends:
+            check_number("blends", share, 0, 1)
         if not blends or sum(share for _, share in blends) > 1 + 1e-9:
             raise wrong("blends", blends, "at least one way of mixing, with probabilities that add up to at most 1")
         self.blends = tuple(blends)
@@ -90,8 +92,7 @@ class Mixer:
 
     def mix(self, images: Tensor, labels: Tensor) -> MixedBatch:
         """Mixes a batch and names everything: see `MixedBatch`. Arguments and errors as in a call."""
-        check_images(images, self.validate)
-        check_labels(labels, len(images), self.num_classes, self.multi_label, self.validate)
+        self.check(images, labels)
         batch = len(images)
         index = torch.arange(batch - 1, -1, -1, device=images.device)
         rng, groups = numpy_rng(self.generator), group_rows(self.mode, batch)
@@ -116,6 +117,11 @@ class Mixer:
             self.label_smoothing,
             self.multi_label,
         )
+
+    def check(self, images: Tensor, labels: Tensor) -> None:
+        """Raises if a batch does not fit, before a random number is drawn; a subclass may want more of it."""
+        check_images(images, self.validate)
+        check_labels(labels, len(images), self.num_classes, self.multi_label, self.validate)
 
     def _choose(self, draw: Draw) -> Integers:
         """The number of each row's blend, -1 where it is not mixed."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..errors import check_tensor
+
 __all__ = ["area_ratio", "attention_ratio", "gaussian_ratio"]
 
 
@@ -17,6 +19,7 @@ def area_ratio(mask: Tensor) -> Tensor:
     Returns:
         (B,) float32 in [0, 1].
     """
+    check_tensor("mask", mask, ("B", 1, "H", "W"), "bool")
     pixels = mask.flatten(1)
     return pixels.sum(dim=1).float() / pixels.shape[1]
 
@@ -32,11 +35,14 @@ def attention_ratio(saliency: Tensor, partner_saliency: Tensor, mask: Tensor) ->
     Returns:
         (B,) float32 in [0, 1]; the share of patches where neither keeps any saliency.
     """
+    check_tensor("saliency", saliency, "Bhw", "float")
+    check_tensor("partner_saliency", partner_saliency, saliency.shape, "float")
+    check_tensor("mask", mask, saliency.shape, "bool")
     kept = (saliency * mask).flatten(1).sum(dim=1)
     partner_kept = (partner_saliency * ~mask).flatten(1).sum(dim=1)
     total = kept + partner_kept
     share = mask.flatten(1).float().mean(dim=1)
-    return torch.where(total > 0, kept / total.clamp_min(torch.finfo(total.dtype).tiny), share)
+    return torch.where(total > 0, kept / torch.where(total > 0, total, 1), share)
 
 
 def gaussian_ratio(area: Tensor, normal: Tensor) -> Tensor:
@@ -52,8 +58,10 @@ def gaussian_ratio(area: Tensor, normal: Tensor) -> Tensor:
     Returns:
         (B,) float32 in [0, 1]; 0 and 1 where no or all patches are kept.
     """
+    check_tensor("area", area, "B", "float")
+    check_tensor("normal", normal, area.shape, "float")
     draws = area * normal
     low, high = draws.min(), draws.max()
     spread = high - low
-    scaled = torch.where(spread > 0, (draws - low) / spread.clamp_min(torch.finfo(draws.dtype).tiny), area)
+    scaled = torch.where(spread > 0, (draws - low) / torch.where(spread > 0, spread, 1), area)
     return torch.where((area == 0) | (area == 1), area, scaled)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import check_number, check_tensor
+from .check import check_labels
+
 __all__ = ["dense_labels", "mix_targets", "smooth_targets"]
 
 
@@ -37,12 +40,19 @@ def mix_targets(
         index: (B,) int64, each image's partner.
         ratio: (B,) in [0, 1].
         num_classes: Number of classes; needed for integer labels.
-        smoothing: Label smoothing in [0, 1).
+        smoothing: Label smoothing in [0, 1].
         multi_label: Whether the classes are independent.
 
     Returns:
         (B, num_classes) float.
+
+    Raises:
+        MergeMixError: If the shapes or dtypes do not fit, or labels are out of range.
     """
+    check_tensor("index", index, "B", "integer")
+    check_tensor("ratio", ratio, index.shape, "float")
+    check_labels(labels, len(index), num_classes, multi_label)
+    check_number("smoothing", smoothing, 0, 1)
     dense = smooth_targets(dense_labels(labels, num_classes), smoothing, multi_label)
     weight = ratio.to(dense.dtype).unsqueeze(1)
     return weight * dense + (1 - weight) * dense[index]

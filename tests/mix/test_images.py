@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from timm_mergemix import MergeMixError
+from timm_mergemix.mix.images import blend_images, mix_images, paste_resized
+
+from .batches import noise, quick
+
+DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.uint8]
+shapes = st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 9), st.integers(1, 9))
+
+
+@quick
+@given(shapes, st.sampled_from(DTYPES), st.integers(0, 10**6))
+def test_each_pixel_is_taken_whole(shape: tuple[int, ...], dtype: torch.dtype, seed: int) -> None:
+    own, partner = noise(*shape, seed=seed, dtype=dtype), noise(*shape, seed=seed + 1, dtype=dtype)
+    mask = noise(shape[0], 1, *shape[2:], seed=seed + 2) > 0
+    mixed = mix_images(own, partner, mask)
+    assert mixed.dtype == dtype
+    everywhere = mask.expand(shape)
+    assert torch.equal(mixed[everywhere], own[everywhere])
+    assert torch.equal(mixed[~everywhere], partner[~everywhere])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_mixup_is_the_weighted_sum(dtype: torch.dtype) -> None:
+    own, partner = noise(3, 2, 4, 5, dtype=dtype), noise(3, 2, 4, 5, seed=1, dtype=dtype)
+    ratio = torch.tensor([0.0, 0.3, 1.0])
+    weight = ratio.double().view(-1, 1, 1, 1)
+    exact = weight * own.double() + (1 - weight) * partner.double()
+    mixed = blend_images(own, partner, ratio)
+    assert mixed.dtype == dtype
+    if dtype == torch.uint8:
+        # float32 may fall on the other side of a half
+        assert (mixed.double() - exact).abs().max() <= 0.5 + 1e-4
+    else:
+        torch.testing.assert_close(mixed.double(), exact, rtol=4 * torch.finfo(dtype).eps, atol=1e-6)
+    assert torch.equal(mixed[0], partner[0])
+    assert torch.equal(mixed[2], own[2])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_out_gives_the_same_pixels(dtype: torch.dtype) -> None:
+    own, partner = noise(3, 2, 4, 5, dtype=dtype), noise(3, 2, 4, 5, seed=1, dtype=dtype)
+    mask, ratio = noise(3, 1, 4, 5, seed=2) > 0, torch.tensor([0.2, 0.5, 0.9])
+    for function, how in ((mix_images, mask), (blend_images, ratio)):
+        spare = partner.clone()
+        assert torch.equal(function(own, spare, how, out=spare), function(own, partner, how))
+
+
+def test_gradients_flow_also_where_out_is_given() -> None:
+    own = noise(2, 1, 3, 3).requires_grad_()
+    mask, ratio = noise(2, 1, 3, 3, seed=2) > 0, torch.tensor([0.25, 0.75])
+    spare = noise(2, 1, 3, 3, seed=1)
+    (gradient,) = torch.autograd.grad(mix_images(own, spare, mask, out=spare).sum(), own)
+    assert torch.equal(gradient, mask.float())
+    (gradient,) = torch.autograd.grad(blend_images(own, spare, ratio, out=spare).sum(), own)
+    torch.testing.assert_close(gradient, ratio.view(-1, 1, 1, 1).expand_as(own))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_paste_resizes_the_whole_partner(dtype: torch.dtype, layout: torch.memory_format) -> None:
+    own = noise(4, 3, 12, 10, dtype=dtype).to(memory_format=layout)
+    partner = noise(4, 3, 12, 10, seed=1, dtype=dtype).to(memory_format=layout)
+    boxes = torch.tensor([[1, 5, 2, 4], [0, 12, 0, 10], [3, 3, 0, 5], [1, 5, 2, 4]])
+    mixed = paste_resized(own, partner, boxes)
+    assert mixed.dtype == dtype
+    assert mixed.is_contiguous(memory_format=layout)
+    for row, (top, bottom, left, right) in enumerate(boxes.tolist()):
+        wanted = own[row].clone()
+        if bottom > top:
+            size = (bottom - top, right - left)
+            small = F.interpolate(partner[row : row + 1].float(), size=size, mode="bilinear", antialias=True)[0]
+            wanted[:, top:bottom, left:right] = (
+                small.round().clamp(0, 255).to(dtype) if dtype == torch.uint8 else small.to(dtype)
+            )
+        torch.testing.assert_close(mixed[row], wanted, rtol=1e-5, atol=1e-5)
+    assert torch.equal(mixed[2], own[2])
+
+
+def test_nothing_changes_in_place() -> None:
+    own, partner = noise(2, 3, 6, 6), noise(2, 3, 6, 6, seed=1)
+    copies = own.clone(), partner.clone()
+    mixed = [
+        mix_images(own, partner, torch.ones(2, 1, 6, 6, dtype=torch.bool)),
+        blend_images(own, partner, torch.ones(2)),
+        paste_resized(own, partner, torch.tensor([[0, 2, 0, 2]] * 2)),
+    ]
+    for result in mixed:
+        result.zero_()
+    assert torch.equal(own, copies[0])
+    assert torch.equal(partner, copies[1])
+
+
+X, M = torch.rand(2, 3, 4, 4), torch.ones(2, 1, 4, 4, dtype=torch.bool)
+
+
+@pytest.mark.parametrize(
+    ("argument", "call"),
+    [
+        ("images", lambda: mix_images(X[0], X[0], M)),
+        ("images", lambda: mix_images([1], X, M)),
+        ("partners", lambda: mix_images(X, X[:1], M)),
+        ("partners", lambda: mix_images(X, X.double(), M)),
+        ("mask", lambda: mix_images(X, X, M[:1])),
+        ("mask", lambda: mix_images(X, X, M.float())),
+        ("partners", lambda: blend_images(X, X[:, :1], torch.ones(2))),
+        ("ratio", lambda: blend_images(X, X, torch.ones(1))),
+        ("ratio", lambda: blend_images(X, X, torch.ones(2, dtype=torch.long))),
+        ("boxes", lambda: paste_resized(X, X, torch.zeros(1, 4, dtype=torch.long))),
+        ("boxes", lambda: paste_resized(X, X, torch.zeros(2, 4))),
+    ],
+)
+def test_bad_input_is_named(argument: str, call: object) -> None:
+    with pytest.raises(MergeMixError, match=rf"^{argument}: got"):
+        call()

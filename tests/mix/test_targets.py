@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from timm.data.mixup import mixup_target
+
+from timm_mergemix import MergeMixError
+from timm_mergemix.mix.targets import dense_labels, mix_targets, smooth_targets
+
+from .batches import quick
+
+
+@quick
+@given(
+    st.integers(1, 7), st.sampled_from([1, 2, 10, 1000]), st.sampled_from([0.0, 0.1, 0.5, 1.0]), st.integers(0, 10**6)
+)
+def test_single_label_targets_are_distributions(batch: int, classes: int, smoothing: float, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(classes, (batch,), generator=generator)
+    index = torch.randint(batch, (batch,), generator=generator)
+    ratio = torch.rand(batch, generator=generator)
+    targets = mix_targets(labels, index, ratio, classes, smoothing)
+    assert targets.shape == (batch, classes)
+    assert targets.dtype == torch.float32
+    assert (targets >= 0).all()
+    torch.testing.assert_close(targets.sum(1), torch.ones(batch), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("lam", [0.0, 0.3, 1.0])
+def test_equal_to_timm(smoothing: float, lam: float) -> None:
+    labels, index = torch.tensor([0, 3, 2, 6, 3]), torch.arange(4, -1, -1)
+    ours = mix_targets(labels, index, torch.full((5,), lam), 7, smoothing)
+    torch.testing.assert_close(ours, mixup_target(labels, 7, lam, smoothing))
+    rows = (torch.rand(5, 7, generator=torch.Generator().manual_seed(0)) > 0.5).long()
+    ours = mix_targets(rows, index, torch.full((5,), lam), 7, smoothing, multi_label=True)
+    torch.testing.assert_close(ours, mixup_target(rows, 7, lam, smoothing, multi_label=True))
+
+
+def test_equal_to_timm_with_a_lambda_for_each_row() -> None:
+    labels, index = torch.tensor([0, 3, 2, 6]), torch.arange(3, -1, -1)
+    lam = torch.tensor([0.1, 0.4, 0.9, 1.0])
+    ours = mix_targets(labels, index, lam, 7, 0.1)
+    torch.testing.assert_close(ours, mixup_target(labels, 7, lam.unsqueeze(1), 0.1))
+
+
+def test_permutes_with_the_batch() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels, index = torch.randint(5, (6,), generator=generator), torch.randint(6, (6,), generator=generator)
+    ratio = torch.rand(6, generator=generator)
+    order = torch.randperm(6, generator=generator)
+    moved = order.argsort()[index[order]]
+    assert torch.equal(mix_targets(labels[order], moved, ratio[order], 5), mix_targets(labels, index, ratio, 5)[order])
+
+
+def test_dense_labels_are_float32_at_least() -> None:
+    assert dense_labels(torch.tensor([1], dtype=torch.uint8), 3).tolist() == [[0, 1, 0]]
+    for dtype in (torch.bool, torch.int8, torch.float16, torch.bfloat16, torch.float32):
+        assert dense_labels(torch.ones(2, 3, dtype=dtype), None).dtype == torch.float32
+    assert dense_labels(torch.ones(2, 3, dtype=torch.float64), None).dtype == torch.float64
+
+
+def test_smoothing() -> None:
+    rows = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+    torch.testing.assert_close(smooth_targets(rows, 0.2), torch.tensor([[0.85, 0.05, 0.05, 0.05]]))
+    torch.testing.assert_close(smooth_targets(rows, 0.2, True), torch.tensor([[0.9, 0.1, 0.1, 0.1]]))
+    assert smooth_targets(rows, 0.0) is rows
+
+
+Y, J, R = torch.tensor([0, 1, 2]), torch.tensor([2, 1, 0]), torch.full((3,), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("argument", "call"),
+    [
+        ("labels", lambda: mix_targets(Y[:2], J, R, 3)),
+        ("labels", lambda: mix_targets(Y.float(), J, R, 3)),
+        ("labels", lambda: mix_targets(Y, J, R, 2)),
+        ("labels", lambda: mix_targets(Y, J, R, 3, multi_label=True)),
+        ("num_classes", lambda: mix_targets(Y, J, R)),
+        ("index", lambda: mix_targets(Y, J.float(), R, 3)),
+        ("ratio", lambda: mix_targets(Y, J, R[:1], 3)),
+        ("ratio", lambda: mix_targets(Y, J, R.unsqueeze(1), 3)),
+        ("smoothing", lambda: mix_targets(Y, J, R, 3, smoothing=-0.1)),
+    ],
+)
+def test_bad_input_is_named(argument: str, call: object) -> None:
+    with pytest.raises(MergeMixError, match=rf"^{argument}: got"):
+        call()

@@ -1,0 +1,107 @@
+"""The house rules that docs/design.md states, read from the sources."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import timm_mergemix
+
+ROOT = Path(timm_mergemix.__file__).parent
+FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
+# The only places that may know timm or torchvision.
+OUTSIDE = ("merge/adapters/", "merge/support.py", "integrate.py", "transforms.py", "training/", "cli/")
+CORE = ("mix/", "loss.py", "functional.py", "errors.py", "merge/")
+
+
+def tree(name: str) -> ast.Module:
+    return ast.parse((ROOT / name).read_text(encoding="utf-8"))
+
+
+def imports(name: str) -> Iterator[str]:
+    """The modules that a file imports anywhere in it, own ones as a path from the package: ``.merge.patch``."""
+    package = name.split("/")[:-1]
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level == 0:
+                yield node.module or ""
+                continue
+            base = ".".join(["", *package[: len(package) - node.level + 1]])
+            module = ".".join(filter(None, [base.lstrip("."), node.module]))
+            yield f".{module}"
+            yield from (f".{module}.{alias.name}".replace("..", ".") for alias in node.names)
+
+
+def within(name: str, places: tuple[str, ...]) -> bool:
+    return any(name == place or (place.endswith("/") and name.startswith(place)) for place in places)
+
+
+def reaches(name: str, *modules: str) -> list[str]:
+    return [got for got in imports(name) for wanted in modules if got == wanted or got.startswith(f"{wanted}.")]
+
+
+def test_the_reader_reads_imports() -> None:
+    assert ".merge.patch" in set(imports("saliency.py"))
+    assert ".errors" in set(imports("mix/mixer.py"))
+    assert ".merge.record" in set(imports("merge/adapters/vit.py"))
+    assert "timm.models.vision_transformer" in set(imports("merge/adapters/vit.py"))
+    assert ".functional" in set(imports("__init__.py"))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_only_adapters_and_integrations_know_timm(name: str) -> None:
+    if not within(name, OUTSIDE):
+        assert reaches(name, "timm", "torchvision") == []
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if within(n, CORE) and not within(n, OUTSIDE)])
+def test_the_core_knows_nothing_of_what_stands_on_it(name: str) -> None:
+    assert reaches(name, ".training", ".cli", ".viz", ".transforms", ".integrate", ".registry", ".mergemix") == []
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("mix/")])
+def test_mixing_knows_no_merging(name: str) -> None:
+    assert reaches(name, ".merge", ".saliency", ".loss") == []
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("merge/")])
+def test_merging_knows_no_mixing(name: str) -> None:
+    assert reaches(name, ".mix", ".saliency", ".loss") == []
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if not within(n, ("training/", "cli/", "viz.py", "__main__.py"))])
+def test_the_library_needs_no_extras(name: str) -> None:
+    assert reaches(name, "matplotlib", "sklearn", "tqdm", "torchmetrics", "scipy", ".training", ".cli", ".viz") == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_user_input_is_checked_by_assert(name: str) -> None:
+    assert not [node.lineno for node in ast.walk(tree(name)) if isinstance(node, ast.Assert)]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_module_says_what_it_is_for(name: str) -> None:
+    assert ast.get_docstring(tree(name)) or not (ROOT / name).read_text().strip()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_functions_are_short(name: str) -> None:
+    """Under 40 lines of code; signature and docstring are not counted."""
+    for node in ast.walk(tree(name)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+            assert lines < 40, f"{name}: {node.name} has {lines} lines"
+
+
+def test_each_test_has_its_source() -> None:
+    here = Path(__file__).parent
+    for test in (here / "mix").glob("test_*.py"):
+        assert f"mix/{test.name.removeprefix('test_')}" in FILES
+    for source in (n for n in FILES if n.startswith("mix/") and not n.endswith("__init__.py")):
+        assert (here / "mix" / f"test_{Path(source).name}").exists()

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from PIL import Image
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+import timm_mergemix as mm
+from timm_mergemix import MergeMixError
+from timm_mergemix.transforms import MergeMix
+
+from .mix.batches import noise
+from .models import tiny
+
+ENCODER = tiny()
+X, Y = noise(4, 3, 64, 64), torch.tensor([0, 3, 2, 1])
+
+
+def transform(seed: int = 0, **options: object) -> MergeMix:
+    generator = torch.Generator().manual_seed(seed)
+    return MergeMix(ENCODER, **{"num_classes": 5, "generator": generator} | options)
+
+
+def mixed(seed: int = 0, **options: object) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the transform shall give: the mixer's result."""
+    generator = torch.Generator().manual_seed(seed)
+    settings = {"num_classes": 5, "mergemix_prob": 1.0, "label_smoothing": 0.0, "generator": generator} | options
+    return mm.MergeMix(ENCODER, **settings)(X, Y)
+
+
+@pytest.mark.parametrize("mode", ["batch", "pair", "elem"])
+@pytest.mark.parametrize("ratio_mode", ["area", "attention"])
+def test_is_the_mixer(mode: str, ratio_mode: str) -> None:
+    images, targets = transform(mode=mode, ratio_mode=ratio_mode)(X, Y)
+    wanted = mixed(mode=mode, ratio_mode=ratio_mode)
+    assert torch.equal(images, wanted[0])
+    assert torch.equal(targets, wanted[1])
+    torch.testing.assert_close(targets.sum(1), torch.ones(4))
+
+
+def test_alpha_is_mergemixs() -> None:
+    images, _ = transform(alpha=0.2)(X, Y)
+    assert torch.equal(images, mixed(mergemix_alpha=0.2)[0])
+    assert not torch.equal(images, transform(alpha=5.0)(X, Y)[0])
+
+
+def test_the_batch_is_untouched() -> None:
+    x, y = X.clone(), Y.clone()
+    transform()(x, y)
+    assert torch.equal(x, X)
+    assert torch.equal(y, Y)
+
+
+def test_beside_mixup_and_cutmix() -> None:
+    choice = v2.RandomChoice([v2.MixUp(num_classes=5), v2.CutMix(num_classes=5), MergeMix(ENCODER, num_classes=5)])
+    torch.manual_seed(0)
+    for _ in range(12):
+        images, targets = choice(X, Y)
+        assert images.shape == X.shape
+        assert targets.shape == (4, 5)
+        torch.testing.assert_close(targets.sum(1), torch.ones(4))
+
+
+def test_the_torch_seed_governs() -> None:
+    own = MergeMix(ENCODER, num_classes=5)
+    results = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        results.append(own(X, Y)[0])
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+
+
+def test_structures() -> None:
+    images, targets = mixed()
+    pair = transform()([X, Y])
+    assert isinstance(pair, list)
+    assert torch.equal(pair[0], images)
+    sample = {"image": X, "label": Y, "path": "a.png", "size": 7}
+    out = transform(labels_getter=lambda inputs: inputs["label"])(sample)
+    assert list(out) == ["image", "label", "path", "size"]
+    assert torch.equal(out["image"], images)
+    assert torch.equal(out["label"], targets)
+    assert (out["path"], out["size"]) == ("a.png", 7)
+    assert sample["image"] is X
+    nested = transform(labels_getter=lambda inputs: inputs[1]["y"])(({"x": X}, {"y": Y}))
+    assert torch.equal(nested[0]["x"], images)
+    assert torch.equal(nested[1]["y"], targets)
+
+
+def test_images_stay_wrapped() -> None:
+    images, targets = transform()(tv_tensors.Image(X), Y)
+    assert type(images) is tv_tensors.Image
+    assert type(targets) is torch.Tensor
+    assert torch.equal(images.as_subclass(torch.Tensor), mixed()[0])
+    assert type(transform(prob=0.0)(tv_tensors.Image(X), Y)[0]) is tv_tensors.Image
+
+
+def test_labels_before_wrapped_images() -> None:
+    sample = {"label": Y, "image": tv_tensors.Image(X)}
+    out = transform(labels_getter=lambda inputs: inputs["label"])(sample)
+    assert torch.equal(out["image"], mixed()[0])
+    assert torch.equal(out["label"], mixed()[1])
+
+
+def test_labels_before_plain_images_are_refused() -> None:
+    """torchvision takes the first plain tensor for the images; v2.MixUp then mixes the labels alone, and is silent."""
+    before = torch.get_rng_state()
+    with pytest.raises(MergeMixError, match=r"^inputs: .*images before labels, or images wrapped by tv_tensors.Image"):
+        MergeMix(ENCODER, num_classes=5, labels_getter=lambda inputs: inputs["label"])({"label": Y, "image": X})
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("num_classes", [None, 6])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.float32])
+def test_rows_of_labels(num_classes: int | None, dtype: torch.dtype) -> None:
+    rows = (noise(4, 6) > 0).to(dtype)
+    images, targets = transform(num_classes=num_classes)(X, rows)
+    assert targets.dtype == torch.float32
+    assert torch.equal(images, mixed()[0])
+    ratio = (
+        mm.MergeMix(ENCODER, 5, mergemix_prob=1.0, generator=torch.Generator().manual_seed(0))
+        .mix(X, Y)
+        .ratio.unsqueeze(1)
+    )
+    torch.testing.assert_close(targets, ratio * rows.float() + (1 - ratio) * rows.flip(0).float())
+
+
+def test_uint8_images() -> None:
+    x = noise(4, 3, 64, 64, dtype=torch.uint8)
+    images, _ = transform()(tv_tensors.Image(x), Y)
+    assert images.dtype == torch.uint8
+
+
+def test_the_encoder_is_not_a_part_of_it() -> None:
+    own = transform()
+    assert list(own.parameters()) == []
+    assert list(own.children()) == []
+    assert own.state_dict() == {}
+    ENCODER.train()
+    own.eval()
+    assert ENCODER.training
+    ENCODER.eval()
+
+
+def test_copies_and_pickles() -> None:
+    own = MergeMix(ENCODER, num_classes=5)
+    for twin in (copy.deepcopy(own), pickle.loads(pickle.dumps(own))):
+        torch.manual_seed(0)
+        wanted = own(X, Y)
+        torch.manual_seed(0)
+        assert torch.equal(twin(X, Y)[0], wanted[0])
+
+
+def test_repr() -> None:
+    assert repr(transform(alpha=0.5, mode="pair")) == "MergeMix(alpha=0.5, num_classes=5, mode='pair')"
+
+
+@pytest.mark.parametrize(
+    ("argument", "options"),
+    [
+        ("alpha", {"alpha": 0}),
+        ("alpha", {"alpha": -1.0}),
+        ("alpha", {"alpha": float("nan")}),
+        ("alpha", {"alpha": "1"}),
+        ("num_classes", {"num_classes": 0}),
+        ("mode", {"mode": "row"}),
+        ("ratio_mode", {"ratio_mode": "mean"}),
+        ("layer", {"layer": 5}),
+        ("labels_getter", {"labels_getter": "second"}),
+    ],
+)
+def test_bad_settings_are_named(argument: str, options: dict[str, object]) -> None:
+    with pytest.raises(MergeMixError, match=rf"^{argument}: "):
+        transform(**options)
+
+
+def test_bad_encoders_are_named() -> None:
+    with pytest.raises(MergeMixError, match=r"^encoder: "):
+        MergeMix("vit", num_classes=5)
+
+
+PICTURE = Image.new("RGB", (64, 64))
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        (PICTURE, Y),
+        (tv_tensors.Video(X.unsqueeze(1)), Y),
+        (tv_tensors.Image(X), Y, tv_tensors.Image(X)),
+        (tv_tensors.Image(X), Y, tv_tensors.Mask(torch.zeros(4, 64, 64))),
+        (X, [0, 1, 2, 3]),
+        (X, Y.view(2, 2, 1)),
+        (X, torch.zeros(4, 6)),
+        (X, Y, PICTURE),
+    ],
+)
+def test_bad_inputs_are_refused(inputs: tuple) -> None:
+    before = torch.get_rng_state()
+    with pytest.raises(MergeMixError, match=r"^inputs: "):
+        MergeMix(ENCODER, num_classes=5)(*inputs)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("argument", "x", "y"),
+    [
+        ("images", X[0], Y),
+        ("images", X[:, :1], Y),
+        ("images", X.long(), Y),
+        ("images", X[:0], Y[:0]),
+        ("labels", X, Y[:3]),
+        ("labels", X, Y + 2),
+        ("labels", X, Y.float()),
+        ("labels", X, Y > 0),
+    ],
+)
+def test_bad_batches_are_named(argument: str, x: torch.Tensor, y: torch.Tensor) -> None:
+    before = torch.get_rng_state()
+    with pytest.raises(MergeMixError, match=rf"^{argument}: got"):
+        MergeMix(ENCODER, num_classes=5)(x, y)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_integer_labels_need_num_classes() -> None:
+    with pytest.raises(MergeMixError, match=r"^inputs: num_classes must be passed"):
+        MergeMix(ENCODER)(X, Y)
+
+
+def test_labels_that_are_not_in_the_inputs() -> None:
+    with pytest.raises(MergeMixError, match=r"^labels_getter: got labels that are not in the inputs"):
+        transform(labels_getter=lambda inputs: inputs[1].clone())(X, Y)
