@@ -72,7 +72,7 @@ class MergingBlock(nn.Module, ABC):
             x = self._run(super().forward, x)
         else:
             x, size, source = self._run(self._merged, x, tokens.size, tokens.source, r)
-            tokens = Tokens(tokens.merges, x.shape[1], size, source)
+            tokens = tokens._replace(length=x.shape[1], size=size, source=source)
         return merging.leave(index, x, tokens)
 
     def _run(self, body: Callable[..., Any], *args: Any) -> Any:

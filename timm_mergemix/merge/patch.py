@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from torch import nn
 
-from ..errors import MergeMixError, wrong
+from ..errors import MergeMixError, check_int, wrong
 from .adapters import Family
 from .blocks import MergingModel
 from .find import find_model
@@ -193,17 +193,20 @@ def merge_info(model: nn.Module, image_size: tuple[int, int] | None = None) -> M
         image_size: Height and width in pixels; the size that the model was made for if None.
 
     Raises:
-        MergeMixError: If the model is not patched, or neither it nor the caller knows an image size.
+        MergeMixError: If the model is not patched, ``image_size`` is not (height, width), or nobody knows one.
     """
     state = merging_state(model)
     vit, family = find_model(model)
+    if image_size is not None:
+        _check_image_size(image_size)
     size = family.default_size(vit) if image_size is None else family.input_size(vit, *image_size)
     if size is None:
         raise MergeMixError(
             "image_size: got None, wanted (height, width), since the model has no image size of its own"
         )
     rows, columns = family.grid_size(vit, *size)
-    merges = resolve(state.config.schedule, rows * columns)
+    # A model that was pruned after the patch has lost its last blocks.
+    merges = resolve(state.config.schedule, rows * columns)[: state.depth]
     start = rows * columns + state.prefix_tokens
     return MergeInfo(
         r=state.config.schedule.r,
@@ -213,3 +216,10 @@ def merge_info(model: nn.Module, image_size: tuple[int, int] | None = None) -> M
         prop_attn=state.config.prop_attn,
         grad_checkpointing=state.checkpointing,
     )
+
+
+def _check_image_size(image_size: Any) -> None:
+    if not isinstance(image_size, (tuple, list)) or len(image_size) != 2:
+        raise wrong("image_size", image_size, "(height, width) in pixels")
+    for name, pixels in zip(("height", "width"), image_size, strict=True):
+        check_int(f"image_size ({name})", pixels, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -74,7 +73,6 @@ def _parse_named(r: Sequence[Any], depth: int) -> Schedule:
     return Schedule(form, value, depth)
 
 
-@functools.lru_cache(maxsize=256)
 def resolve(schedule: Schedule, patches: int) -> tuple[int, ...]:
     """The number of merges in each block, for a sequence of ``patches`` unprotected tokens.
 

@@ -37,12 +37,14 @@ class Tokens(NamedTuple):
     Attributes:
         merges: How many tokens merge in each block of this forward pass.
         length: Number of tokens, prefix tokens counted.
+        block: Index of the block that runs next.
         size: (B, length) float32, patches per token; None while nothing has merged.
         source: (B, N) int64, original token -> token; None while nothing has merged.
     """
 
     merges: tuple[int, ...]
     length: int
+    block: int = 0
     size: Tensor | None = None
     source: Tensor | None = None
 
@@ -51,7 +53,7 @@ class Tokens(NamedTuple):
         if self.size is not None and self.source is not None:
             return self.size, self.source
         positions = torch.arange(self.length, device=x.device).expand(x.shape[0], -1)
-        return torch.ones(x.shape[:2], device=x.device), positions
+        return torch.ones(x.shape[:2], dtype=torch.float32, device=x.device), positions
 
 
 class Merging(nn.Module):
@@ -99,13 +101,14 @@ class Merging(nn.Module):
         """The merged tokens that block ``index`` works on, and their state."""
         tokens = self.tokens
         if index == 0 or tokens is None:
-            merges = resolve(self.config.schedule, x.shape[1] - self.prefix_tokens)
-            return x, Tokens(merges, x.shape[1])
-        if self.held is not None:
+            length = int(x.shape[1])  # an int also under torch.jit.trace
+            tokens, self.held = Tokens(resolve(self.config.schedule, length - self.prefix_tokens), length), None
+        elif self.held is not None:
             x, self.held = self.held, None
-        if x.shape[1] != tokens.length:
+        # Without the blocks before it, a block would silently lose sizes and source map.
+        if any(tokens.merges) and (tokens.block, tokens.length) != (index, x.shape[1]):
             raise MergeMixError(
-                f"block {index}: got {x.shape[1]} tokens where the block before it left {tokens.length}; "
+                f"block {index}: got {x.shape[1]} tokens, wanted block {tokens.block} with {tokens.length} tokens; "
                 "the blocks of a patched model must run in order, from the first one"
             )
         return x, tokens
@@ -115,7 +118,7 @@ class Merging(nn.Module):
         if self.observer is not None:
             self.observer.on_block(index, *tokens.entries(x))
         last = index == self.depth - 1
-        self.tokens = None if last else tokens
+        self.tokens = None if last else tokens._replace(block=index + 1)
         if tokens.source is None:
             return x
         if self.exposing:

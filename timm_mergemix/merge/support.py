@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import timm
 import torch
@@ -59,7 +60,7 @@ def supported(model: nn.Module | str) -> Support:
 
 def _build(name: str) -> nn.Module:
     if not timm.is_model(name):
-        close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5])
+        close = ", ".join(get_close_matches(name, timm.list_models()))
         raise wrong("model", name, "the name of a timm model" + (f", such as {close}" if close else ""))
     try:
         with torch.device("meta"):

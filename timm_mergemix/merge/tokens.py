@@ -37,7 +37,7 @@ def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None) -> tupl
         The merged tokens (B, N - r, C) in ``x``'s dtype, and their sizes (B, N - r) in float32.
     """
     if size is None:
-        size = torch.ones(x.shape[:2], device=x.device)
+        size = torch.ones(x.shape[:2], dtype=torch.float32, device=x.device)
     kept, source = size.gather(1, plan.keep), size.gather(1, plan.source)
     merged_size = kept.scatter_add(1, plan.target, source)
     # A token that stays alone has a share of exactly 1, so its value does not change by a bit.

@@ -94,3 +94,10 @@ class TorchvisionVitFamily(Family):
         """See `Family`."""
         first = next(m for m in model.conv_proj.modules() if isinstance(m, nn.Conv2d))
         return first.in_channels
+
+    def refusal(self, block: Any) -> str | None:
+        """See `Family`."""
+        attention = block.self_attention
+        if type(attention) is not nn.MultiheadAttention:
+            return f"its blocks use {type(attention).__name__}, only torch's own MultiheadAttention is supported"
+        return None

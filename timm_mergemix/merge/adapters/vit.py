@@ -42,8 +42,10 @@ class MergingVitBlock(MergingBlock, Block):
         """See `MergingBlock`."""
         k_norm = self.attn.k_norm
         k_norm.__dict__[AWAITED] = None
-        branch = self.drop_path1(self.ls1(self.attn(self.norm1(x), attn_mask=bias)))
-        keys: Tensor = k_norm.__dict__.pop(AWAITED)
+        try:
+            branch = self.drop_path1(self.ls1(self.attn(self.norm1(x), attn_mask=bias)))
+        finally:
+            keys: Tensor = k_norm.__dict__.pop(AWAITED)
         return branch, keys.detach().mean(dim=1)
 
     def mlp_branch(self, x: Tensor) -> Tensor:
@@ -61,6 +63,8 @@ class MergingVitBlock(MergingBlock, Block):
 
 class MergingVisionTransformer(MergingModel, VisionTransformer):
     """`timm.models.vision_transformer.VisionTransformer` that merges."""
+
+    blocks: Any
 
     @property
     def grad_checkpointing(self) -> bool:
@@ -80,6 +84,12 @@ class MergingVisionTransformer(MergingModel, VisionTransformer):
         """timm's own, with all tokens in each intermediate."""
         with self.merging.during(exposing=True):
             return super().forward_intermediates(*args, **kwargs)
+
+    def prune_intermediate_layers(self, *args: Any, **kwargs: Any) -> Any:
+        """timm's own; what is left merges as before, and its last block recovers all tokens."""
+        kept = super().prune_intermediate_layers(*args, **kwargs)
+        self.merging.depth = len(self.blocks)
+        return kept
 
 
 class MergingVisionTransformerDistilled(MergingVisionTransformer, VisionTransformerDistilled):
@@ -130,7 +140,9 @@ class VitFamily(Family):
 
     def in_channels(self, model: Any) -> int:
         """See `Family`."""
-        return model.in_chans
+        # Older releases of timm have no model.in_chans; a hybrid's stem comes before its projection.
+        first = next(m for m in model.patch_embed.modules() if isinstance(m, nn.Conv2d))
+        return first.in_channels
 
     def refusal(self, block: Any) -> str | None:
         """See `Family`."""

@@ -1,0 +1,111 @@
+"""The one supported model inside whatever comes."""
+
+import pytest
+import timm
+import torch
+from timm.models.vision_transformer import Attention, VisionTransformer
+from torch import nn
+
+import timm_mergemix as mm
+from timm_mergemix import MergeMixError
+from timm_mergemix.merge.find import find_model, reason_against
+
+from ..models import tiny, tiny_torchvision
+from .reference import Wrapper
+
+
+class OwnTransformer(VisionTransformer):
+    """A user's subclass, which may compute something else."""
+
+
+class OwnAttention(Attention):
+    """A user's subclass."""
+
+
+def with_own_attention():
+    model = tiny()
+    model.blocks[1].attn = OwnAttention(48, 3)
+    return model
+
+
+def with_a_foreign_block():
+    model = tiny()
+    model.blocks[2] = nn.Identity()
+    return model
+
+
+def without_blocks():
+    model = tiny()
+    model.blocks = nn.Sequential()
+    return model
+
+
+def scripted():
+    return torch.jit.script(nn.Linear(2, 2))
+
+
+REFUSED = {
+    "resnet18": (lambda: timm.create_model("resnet18"), "ResNet is not supported: there is no adapter for ResNet"),
+    "eva02": (lambda: timm.create_model("eva02_tiny_patch14_224"), "no adapter for Eva with EvaBlock blocks"),
+    "swin": (lambda: timm.create_model("swin_tiny_patch4_window7_224"), "no adapter for SwinTransformer"),
+    "relpos": (
+        lambda: timm.create_model("vit_relpos_small_patch16_224"),
+        "VisionTransformerRelPos with RelPosBlock blocks",
+    ),
+    "post-norm": (lambda: tiny(block_fn=timm.models.vision_transformer.ResPostBlock), "block 0 is a ResPostBlock"),
+    "subclass": (
+        lambda: OwnTransformer(depth=1, embed_dim=48, num_heads=3),
+        "a subclass of VisionTransformer that may",
+    ),
+    "attention": (with_own_attention, "its blocks use OwnAttention, only timm's plain Attention"),
+    "block": (with_a_foreign_block, "block 2 is a Identity, known are Block"),
+    "no blocks": (without_blocks, "it has no transformer blocks"),
+    "scripted": (scripted, "it is scripted; patch the model before"),
+    "wrapper": (lambda: Wrapper(nn.Linear(2, 2)), "Wrapper is not supported: there is no adapter for Wrapper"),
+}
+if hasattr(timm.layers, "DiffAttention"):
+    REFUSED["differential"] = (lambda: tiny(attn_layer="diff"), "its blocks use DiffAttention")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*")
+@pytest.mark.parametrize("name", REFUSED)
+def test_others_are_refused_with_class_and_reason(name):
+    build, reason = REFUSED[name]
+    model = build()
+    with pytest.raises(MergeMixError, match=rf"^model: {type(model).__name__} is not supported: "):
+        find_model(model)
+    with pytest.raises(MergeMixError, match=reason):
+        find_model(model)
+
+
+@pytest.mark.parametrize("build", [tiny, tiny_torchvision])
+def test_a_model_is_found_by_itself_and_inside(build):
+    model = build()
+    for outer in (model, Wrapper(model), nn.Sequential(nn.Conv2d(3, 3, 1), Wrapper(model))):
+        found, family = find_model(outer)
+        assert found is model
+        assert len(family.find_blocks(found)) == 3
+    assert reason_against(model) is None
+    mm.patch(model, 2)
+    assert find_model(Wrapper(model))[0] is model
+
+
+def test_one_model_held_twice_is_one_model():
+    model = tiny()
+    assert find_model(nn.ModuleList([model, Wrapper(model)]))[0] is model
+
+
+def test_two_models_are_refused_with_both_names():
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.student, self.teacher = tiny(), tiny_torchvision()
+
+    with pytest.raises(MergeMixError, match=r"it holds 2: student, teacher; pass one of them"):
+        find_model(Pair())
+
+
+@pytest.mark.parametrize("model", [None, "vit_tiny_patch16_224", torch.zeros(2), tiny])
+def test_what_is_no_module_is_refused(model):
+    with pytest.raises(MergeMixError, match=r"^encoder: got .*, wanted a torch\.nn\.Module"):
+        find_model(model, "encoder")
