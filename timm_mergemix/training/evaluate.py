@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ..errors import MergeMixError
 from .optional import need
 
-__all__ = ["Evaluation", "calibration_error", "evaluate", "predict"]
+__all__ = ["Evaluation", "calibration_error", "evaluate", "predict", "top1"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,11 @@ def predict(
     return torch.cat(outputs), torch.cat(targets)
 
 
+def top1(logits: Tensor, labels: Tensor) -> float:
+    """Share of images whose most probable class is right."""
+    return (logits.argmax(dim=1) == labels).double().mean().item()
+
+
 def calibration_error(logits: Tensor, labels: Tensor) -> float:
     """Expected calibration error, 15 bins of equal width, as torchmetrics computes it.
 
@@ -84,6 +89,5 @@ def evaluate(
         calibration: Whether the calibration error is computed too; needs torchmetrics.
     """
     logits, labels = predict(model, batches, device, amp)
-    top1 = (logits.argmax(dim=1) == labels).double().mean().item()
     error = calibration_error(logits, labels) if calibration else None
-    return Evaluation(top1, F.cross_entropy(logits, labels).item(), error, len(labels))
+    return Evaluation(top1(logits, labels), F.cross_entropy(logits, labels).item(), error, len(labels))

@@ -94,9 +94,7 @@ def fit(run: Run, train: Batches, val: Iterable[tuple[Tensor, Tensor]], reporter
                 reporter.say(f"{run.title}: epoch {epoch} of {epochs}, training loss {loss:.3f}, {top1}")
 
 
-def _train_epoch(
-    run: Run, optimizer: Optimizer, scheduler: Any, train: Batches, bar: Bar, epoch: int
-) -> float:
+def _train_epoch(run: Run, optimizer: Optimizer, scheduler: Any, train: Batches, bar: Bar, epoch: int) -> float:
     """Trains on all batches and returns the mean loss."""
     criterion = SoftTargetLoss(smoothing=run.recipe.smoothing)
     shown = {"epoch": f"{epoch}/{run.recipe.epochs}"}

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from ..errors import check_choice
 from ..merge.schedule import R
-from ..mix.registry import create_mixer
+from ..registry import create_mixer, list_mixers
 
-__all__ = ["MIXERS", "Mix", "MixOptions", "build_mixer"]
+__all__ = ["Mix", "MixOptions", "build_mixer", "mixer_names"]
 
 Mix: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -60,7 +60,11 @@ _ARGUMENTS: dict[str, Callable[[MixOptions], dict[str, Any]]] = {
     "cutmix": lambda options: {"cutmix_alpha": options.cutmix_alpha},
     "resizemix": lambda options: {},
 }
-MIXERS = ("none", *_ARGUMENTS, "timm")
+
+
+def mixer_names() -> tuple[str, ...]:
+    """What `build_mixer` takes, with the mixers that were registered."""
+    return ("none", *list_mixers(), "timm")
 
 
 def build_mixer(name: str, model: nn.Module, num_classes: int, options: MixOptions) -> Mix | None:
@@ -68,7 +72,7 @@ def build_mixer(name: str, model: nn.Module, num_classes: int, options: MixOptio
 
     Args:
         name: ``"none"``; ``"mergemix"``, ``"mixup"``, ``"cutmix"`` or ``"resizemix"`` of this library; ``"timm"`` for
-            timm's own Mixup with CutMix.
+            timm's own Mixup with CutMix; or a registered name.
         model: The model in training, whose attention MergeMix reads.
         num_classes: Number of classes.
         options: Settings.
@@ -79,7 +83,7 @@ def build_mixer(name: str, model: nn.Module, num_classes: int, options: MixOptio
     Raises:
         MergeMixError: If the name is not known, a setting is out of range, or MergeMix cannot read the model.
     """
-    check_choice("mixer", name, MIXERS)
+    check_choice("mixer", name, mixer_names())
     if name == "none":
         return None
     shared = {"num_classes": num_classes, "prob": options.prob, "label_smoothing": options.smoothing}
@@ -91,4 +95,5 @@ def build_mixer(name: str, model: nn.Module, num_classes: int, options: MixOptio
             **shared,
         )
     encoder = {"encoder": model} if name == "mergemix" else {}
-    return create_mixer(name, **encoder, **_ARGUMENTS[name](options), **shared)
+    own = _ARGUMENTS[name](options) if name in _ARGUMENTS else {}
+    return create_mixer(name, **encoder, **own, **shared)

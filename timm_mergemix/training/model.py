@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import timm
+import torch
+from timm.layers import build_sincos2d_pos_embed
 from timm.models import VisionTransformer
 from torch import nn
 
 from ..errors import MergeMixError, check_int, wrong
-from ..merge.patch import merge_info, patch
+from ..merge.patch import merge_info, merging, patch
 from ..merge.schedule import R
 
 __all__ = ["build_model", "merge_tokens", "small_vit", "tokens_kept"]
 
 
 def small_vit(
-    image_shape: tuple[int, int, int], patch_size: int, num_classes: int, width: int, depth: int
+    image_shape: Sequence[int], patch_size: int, num_classes: int, width: int, depth: int
 ) -> VisionTransformer:
     """A plain ViT with a class token and heads of 32 channels.
 
@@ -39,7 +41,7 @@ def small_vit(
     channels, height, columns = image_shape
     if height % patch_size or columns % patch_size:
         raise wrong("image_shape", image_shape, f"sides that are multiples of the patch size {patch_size}")
-    return VisionTransformer(
+    model = VisionTransformer(
         img_size=(height, columns),
         patch_size=patch_size,
         in_chans=channels,
@@ -47,7 +49,13 @@ def small_vit(
         embed_dim=width,
         depth=depth,
         num_heads=width // 32,
+        weight_init="jax",  # scaled by the width; timm's default, a deviation of 0.02, is made for wide models
     )
+    positions = build_sincos2d_pos_embed(list(model.patch_embed.grid_size), dim=width)
+    with torch.no_grad():
+        # Learnt all the same; small random ones would cost a short training most of its epochs.
+        model.pos_embed[0, 1:] = positions
+    return model
 
 
 def build_model(
@@ -96,9 +104,12 @@ def merge_tokens(model: nn.Module, r: R | None) -> nn.Module:
     return model if r is None or r == 0 else patch(model, r=r)
 
 
-def tokens_kept(model: nn.Module, merged: bool) -> str:
-    """Patch tokens that leave the last block, of those that enter the first one, as ``"25 of 49"``."""
-    if not merged:
-        return "all"
-    info = merge_info(model)
+def tokens_kept(model: nn.Module) -> str:
+    """Patch tokens that leave the last block, of those that enter the first one, as ``"25 of 49"``.
+
+    Args:
+        model: A supported model, patched or not.
+    """
+    with merging(model):
+        info = merge_info(model)
     return f"{info.tokens[-1] - info.prefix_tokens} of {info.tokens[0] - info.prefix_tokens}"

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
 from ..errors import MergeMixError
 
-__all__ = ["need"]
+__all__ = ["installed", "need"]
+
+
+def installed(package: str) -> bool:
+    """Whether a top-level package can be imported."""
+    return find_spec(package) is not None
 
 
 def need(module: str, purpose: str) -> ModuleType:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-from types import TracebackType
 from typing import Any, Protocol
 
-from ..errors import MergeMixError
-from .optional import need
+from .optional import installed, need
 
 __all__ = ["Bar", "Reporter"]
 
@@ -21,7 +19,7 @@ class Bar(Protocol):
 
     def __enter__(self) -> Bar: ...
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
 
 
 class Reporter:
@@ -34,12 +32,9 @@ class Reporter:
 
     def __init__(self, quiet: bool = False, progress: bool | None = None) -> None:
         self.quiet = quiet
-        self.bars = False
-        if progress if progress is not None else sys.stderr.isatty():
-            self.bars = not quiet
-        if self.bars and progress is None:
-            # Asked for by nobody: without tqdm there are lines instead.
-            self.bars = _has_tqdm()
+        # Asked for, bars need tqdm; otherwise they are shown where that is possible.
+        wanted = progress if progress is not None else sys.stderr.isatty() and installed("tqdm")
+        self.bars = wanted and not quiet
 
     def say(self, line: str) -> None:
         """Prints a line, unless quiet."""
@@ -49,14 +44,6 @@ class Reporter:
     def bar(self, title: str, total: int, done: int = 0) -> Bar:
         """A bar of ``total`` units of which ``done`` are done."""
         return _TqdmBar(title, total, done) if self.bars else _NoBar()
-
-
-def _has_tqdm() -> bool:
-    try:
-        need("tqdm", "the progress bar")
-    except MergeMixError:
-        return False
-    return True
 
 
 class _NoBar:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.datasets import FashionMNIST
 
 from ..errors import MergeMixError, check_int, wrong
@@ -136,13 +137,15 @@ def from_download(root: Path) -> Source:
 
 
 def from_digits() -> Source:
-    """The 1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn; every fifth is a test image."""
+    """The 1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn, at 28 x 28; every fifth is for tests."""
     loaded = need("sklearn.datasets", "the demo without other data").load_digits()
-    images = torch.from_numpy(loaded.images).mul(255 / 16).round().to(torch.uint8).unsqueeze(1)
+    # Enlarged, since a patch of one pixel has no content that layer normalisation would leave.
+    large = F.interpolate(torch.from_numpy(loaded.images).unsqueeze(1), size=28, mode="bilinear")
+    images = large.mul(255 / 16).round().to(torch.uint8)
     everything = ImageSet(images, torch.from_numpy(loaded.target).long())
     is_test = torch.arange(len(everything)) % 5 == 4
     train, test = (everything.take(which.nonzero().flatten()) for which in (~is_test, is_test))
-    return Source("scikit-learn's digits", "scikit-learn", train, test, tuple("0123456789"), 1, 1, False)
+    return Source("scikit-learn's digits", "scikit-learn", train, test, tuple("0123456789"), 4, 2, False)
 
 
 def draw_splits(source: Source, train_size: int, val_size: int, test_size: int, seed: int) -> DemoData:

@@ -1,0 +1,101 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from timm_mergemix.cli import demo
+from timm_mergemix.cli.main import main
+
+from ..training.made import write_fashion, write_folder
+
+TINY = ["--epochs", "1", "--width", "32", "--depth", "3", "--r", "1", "--batch-size", "8"]
+
+
+@pytest.fixture
+def argv(tmp_path: Path) -> list[str]:
+    data = write_fashion(tmp_path / "data", train=30, test=10, size=16)
+    return ["demo", "--data", str(data), "--out", str(tmp_path / "out"), *TINY]
+
+
+def test_end_to_end(argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 0
+    out, shown = tmp_path / "out", capsys.readouterr()
+    assert f"Data: Fashion-MNIST ({tmp_path / 'data'}): 24 training, 6 validation and 10 test images" in shown.out
+    assert "epoch 1 of 1" in shown.out and shown.err == ""
+    rows = [line for line in shown.out.splitlines() if line.startswith(("method", "MergeMix ", "Mixup+CutMix (timm) "))]
+    assert "calibration error" in rows[0] and "13 of 16" in rows[1] and "16 of 16" in rows[2]
+    for name in ("mixes.png", "curves.png"):
+        assert min(Image.open(out / name).size) > 300
+    results = json.loads((out / "results.json").read_text())
+    assert results["methods"]["mergemix"].keys() >= {"top1", "calibration_error", "seconds_per_epoch", "history"}
+    assert results["settings"]["epochs"] == 1
+    assert (out / "results.md").read_text().startswith("| method |")
+
+
+def test_quiet_prints_results_only(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*argv, "--quiet", "--progress"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == "" and "epoch 1 of 1" not in shown.out and "Data: Fashion-MNIST" in shown.out
+
+
+def test_progress(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*argv, "--progress"]) == 0
+    shown = capsys.readouterr()
+    assert "MergeMix: 100%" in shown.err and "epoch 1 of 1" not in shown.out
+
+
+def test_interrupted_and_again(
+    argv: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real, trained = demo.train_method, []
+
+    def train(method: object, *args: object) -> object:
+        if trained:
+            raise KeyboardInterrupt
+        trained.append(method)
+        return real(method, *args)
+
+    monkeypatch.setattr(demo, "train_method", train)
+    assert main([*argv, "--fresh"]) == 130
+    shown = capsys.readouterr()
+    assert "--fresh" not in shown.err and "go on with: timm-mergemix demo --data" in shown.err
+    monkeypatch.setattr(demo, "train_method", real)
+    assert main(argv) == 0
+    # Lines of epochs show what was trained now.
+    assert "\nMergeMix: epoch" not in (out := capsys.readouterr().out) and "\nMixup+CutMix (timm): epoch" in out
+
+
+def test_an_image_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_folder(tmp_path / "photos", ("cat", "cow", "dog"), each=10)
+    assert main(["demo", "--data", str(data), "--out", str(tmp_path / "out"), *TINY]) == 0
+    assert "every fifth image" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--data", "no/such/place"], "data: got 'no/such/place'"),
+        (["--epochs", "0"], "epochs: got 0"),
+        (["--width", "50"], "width: got 50"),
+        (["--train-size", "-5"], "train_size: got -5"),
+        (["--device", "abacus"], "device: 'abacus' cannot be used"),
+        (["--seed", "-1"], "seed: got -1"),
+    ],
+)
+def test_bad_input(
+    argv: list[str], more: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*argv, *more]) == 2
+    assert capsys.readouterr().err.startswith(f"timm-mergemix demo: {message}")
+    assert not list(tmp_path.glob("out/**/last.pt"))
+
+
+def test_missing_packages_are_reported_first(
+    argv: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torchmetrics.classification", None)
+    assert main(argv) == 2
+    assert 'pip install "timm-mergemix[demo]"' in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

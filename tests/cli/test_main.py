@@ -1,0 +1,68 @@
+import argparse
+import subprocess
+import sys
+
+import pytest
+
+from timm_mergemix import MergeMixError, __version__
+from timm_mergemix.cli import main as module
+from timm_mergemix.cli.main import COMMANDS, main
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
+def test_help(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 0
+    out = capsys.readouterr().out
+    assert (__version__ if argv == ["--version"] else "usage: timm-mergemix") in out
+
+
+@pytest.mark.parametrize("argv", [[], ["no-such-command"], ["demo", "--epochs", "many"], ["train"]])
+def test_bad_command_lines(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    assert "usage: timm-mergemix" in capsys.readouterr().err
+
+
+class Command:
+    """A command that ends as it is told."""
+
+    SUMMARY = "A test."
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--fresh", action="store_true")
+
+    def run(self, args: argparse.Namespace) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def again(self, argv: list[str]) -> str:
+        return " ".join(argv[:1])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (None, 0, ""),
+        (MergeMixError("r: got -1"), 2, "timm-mergemix test: r: got -1\n"),
+        (KeyboardInterrupt(), 130, "go on with: timm-mergemix test\n"),
+    ],
+)
+def test_exit_codes(
+    error: BaseException | None,
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(module, "COMMANDS", {"test": Command(error)})
+    monkeypatch.setattr(sys, "argv", ["timm-mergemix", "test", "--fresh"])
+    assert main() == code
+    assert capsys.readouterr().err.endswith(message)
+
+
+def test_python_m_is_the_same() -> None:
+    done = subprocess.run([sys.executable, "-m", "timm_mergemix", "train"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2
+    assert "the following arguments are required: --data, --model" in done.stderr

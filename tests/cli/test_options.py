@@ -1,0 +1,69 @@
+import argparse
+from pathlib import Path
+
+import pytest
+import torch
+
+from timm_mergemix import MergeMixError
+from timm_mergemix.cli.options import add_common, again_with, choose_device, cpu_threads, make_directory, parse_r
+
+
+@pytest.mark.parametrize(
+    ("text", "r"),
+    [
+        ("13", 13),
+        ("0", 0),
+        ("decreasing:13", ("decreasing", 13)),
+        ("total:98", ("total", 98)),
+        ("keep:0.5", ("keep", 0.5)),
+        ("1,2,3", [1, 2, 3]),
+    ],
+)
+def test_parse_r(text: str, r: object) -> None:
+    assert parse_r(text) == r
+
+
+@pytest.mark.parametrize("text", ["", "x", "1.5", "keep:", "total:0.5", "1,,2", "keep:half"])
+def test_bad_r(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=r"wanted 13, decreasing:13, total:98, keep:0\.5 or 1,2,3"):
+        parse_r(text)
+
+
+def test_common_options() -> None:
+    parser = argparse.ArgumentParser()
+    add_common(parser)
+    args = parser.parse_args([])
+    assert (args.seed, args.fresh, args.quiet, args.progress) == (0, False, False, None)
+    assert parser.parse_args(["--no-progress"]).progress is False
+
+
+def test_devices() -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type in ("cpu", "cuda")
+    for name in ("abacus", "cuda:99"):
+        with pytest.raises(MergeMixError, match="device: '"):
+            choose_device(name)
+    with pytest.raises(MergeMixError, match="seed: got -1"):
+        choose_device("cpu", seed=-1)
+
+
+def test_threads() -> None:
+    before = torch.get_num_threads()
+    with cpu_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+    with pytest.raises(MergeMixError, match="threads: got 0"), cpu_threads(0):
+        pass
+
+
+def test_make_directory(tmp_path: Path) -> None:
+    assert make_directory(tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MergeMixError, match=r"out: .*file cannot be used"):
+        make_directory(tmp_path / "file")
+
+
+def test_again() -> None:
+    argv = ["train", "--data", "my pictures", "--fresh"]
+    assert again_with(argv, without=["--fresh"], plus=["--resume"]) == "train --data 'my pictures' --resume"
+    assert again_with(["train", "--resume"], plus=["--resume"]) == "train --resume"

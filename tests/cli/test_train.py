@@ -1,0 +1,112 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from timm_mergemix.cli import train
+from timm_mergemix.cli.main import main
+from timm_mergemix.training import loop
+from timm_mergemix.training.checkpoint import save_checkpoint
+
+from ..training.made import write_folder
+
+
+@pytest.fixture
+def argv(tmp_path: Path) -> list[str]:
+    data = write_folder(tmp_path / "photos", each=10)
+    options = ["--img-size", "32", "--epochs", "2", "--batch-size", "8", "--workers", "0", "--warmup", "0"]
+    model = [
+        "--model",
+        "vit_tiny_patch16_224",
+        "--model-kwargs",
+        "depth=3",
+        "embed_dim=32",
+        "num_heads=2",
+        "patch_size=8",
+    ]
+    return ["train", "--data", str(data), "--out", str(tmp_path / "out"), *model, *options]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--merge-r", "total:4"],
+        ["--mixer", "cutmix", "--merge-r", "keep:0.5", "--amp"],
+        ["--mixer", "timm"],
+        ["--mixer", "none", "--clip-grad", "0", "--auto-augment", "rand-m9-mstd0.5"],
+    ],
+)
+def test_end_to_end(argv: list[str], more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*argv, *more]) == 0
+    out, shown = tmp_path / "out", capsys.readouterr().out
+    assert "16 training and 4 validation images, 2 classes" in shown and "calibration error" in shown
+    results = json.loads((out / "results.json").read_text())
+    assert len(results["history"]) == 2 and results["result"]["count"] == 4
+    pictures = {"curves.png"} if "timm" in more or "none" in more else {"curves.png", "mixes.png"}
+    assert {path.name for path in out.iterdir()} == {"last.pt", "results.json", *pictures}
+
+
+def test_resume(
+    argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 0
+    whole = torch.load(tmp_path / "out" / "last.pt", weights_only=True)["model"]
+
+    def save_and_stop(path: Path, state: dict[str, object]) -> None:
+        save_checkpoint(path, state)
+        raise KeyboardInterrupt
+
+    capsys.readouterr()
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "save_checkpoint", save_and_stop)
+        assert main([*argv, "--fresh"]) == 130
+    again = capsys.readouterr().err
+    assert "--resume" in again and "--fresh" not in again
+    assert main([*argv, "--resume"]) == 0
+    resumed = torch.load(tmp_path / "out" / "last.pt", weights_only=True)
+    assert resumed["epochs_done"] == 2
+    assert all(torch.equal(weight, resumed["model"][name]) for name, weight in whole.items())
+
+
+def test_an_earlier_run_is_not_overwritten(argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*argv, "--epochs", "1"]) == 0
+    assert main([*argv, "--epochs", "1"]) == 2
+    assert "--resume to go on with it, --fresh to start over" in capsys.readouterr().err
+    assert main([*argv, "--epochs", "3", "--resume"]) == 2
+    assert "other settings: epochs (1 there, 3 now)" in capsys.readouterr().err
+    assert main([*argv, "--fresh", "--resume"]) == 2
+    assert main([*argv, "--epochs", "1", "--resume", "--workers", "1"]) == 0
+    assert torch.load(tmp_path / "out" / "last.pt", weights_only=True)["epochs_done"] == 1
+
+
+def test_without_the_extras(
+    argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(train, "installed", lambda package: False)
+    assert main([*argv, "--epochs", "1"]) == 0
+    assert 'pip install "timm-mergemix[demo]"' in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"last.pt", "results.json"}
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--data", "no/such/place"], "data: got"),
+        (["--model", "vit_tini"], "model: got 'vit_tini'"),
+        (["--model", "test_resnet", "--model-kwargs"], "ResNet is not supported"),
+        (["--model", "test_resnet", "--model-kwargs", "--mixer", "none", "--merge-r", "2"], "ResNet is not supported"),
+        (["--merge-r", "many"], "wanted 13"),
+        (["--merge-r", "some:5"], "r: got"),
+        (["--mixer", "mixdown"], "invalid choice"),
+        (["--epochs", "0"], "epochs: got 0"),
+        (["--mergemix-alpha", "-1"], "mergemix_alpha: got -1"),
+        (["--mixer", "timm", "--batch-size", "7"], "even number"),
+    ],
+)
+def test_bad_input(
+    argv: list[str], more: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*argv, *more]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,40 @@
+import argparse
+
+from timm_mergemix.cli.train_options import add_arguments, mixing_of, recipe_of
+from timm_mergemix.training.mixers import MixOptions
+from timm_mergemix.training.optim import Recipe
+
+
+def parse(*argv: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args(["--data", "d", "--model", "m", *argv])
+
+
+def test_defaults() -> None:
+    args = parse()
+    assert recipe_of(args) == Recipe(epochs=100, warmup_epochs=5)
+    assert mixing_of(args) == MixOptions()
+    assert args.merge_r is None and args.model_kwargs == {}
+
+
+def test_values() -> None:
+    args = parse(
+        *(
+            "--lr",
+            "0.01",
+            "--clip-grad",
+            "0",
+            "--mix-prob",
+            "0.3",
+            "--mixup-alpha",
+            "0",
+            "--saliency-r",
+            "decreasing:2",
+        ),
+        *("--model-kwargs", "depth=3", "global_pool=avg"),
+    )
+    assert (recipe_of(args).lr, recipe_of(args).clip_grad) == (0.01, None)
+    assert (mixing_of(args).prob, mixing_of(args).mixup_alpha) == (0.3, 0.0)
+    assert mixing_of(args).saliency_r == ("decreasing", 2)
+    assert args.model_kwargs == {"depth": 3, "global_pool": "avg"}

@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from timm_mergemix import MergeMixError
+from timm_mergemix.training.checkpoint import differing, load_checkpoint, save_checkpoint
+
+STATE = {"settings": {"a": (1, 2)}, "epochs_done": 1, "model": {}, "optimizer": {}, "scheduler": {}, "history": []}
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "last.pt"
+    save_checkpoint(path, STATE)
+    assert load_checkpoint(path) == STATE
+    assert [file.name for file in path.parent.iterdir()] == ["last.pt"]
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, STATE)
+
+    def fail(state: object, file: object) -> None:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(path, {**STATE, "epochs_done": 2})
+    assert load_checkpoint(path)["epochs_done"] == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing of the kind"])
+def test_damaged_files(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "last.pt").write_bytes(content)
+    with pytest.raises(MergeMixError, match=r"last\.pt: cannot be read as a checkpoint"):
+        load_checkpoint(tmp_path / "last.pt")
+
+
+def test_files_of_another_kind(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "last.pt")
+    with pytest.raises(MergeMixError, match="another kind"):
+        load_checkpoint(tmp_path / "last.pt")
+
+
+def test_differing() -> None:
+    assert differing({"a": 1, "b": 2}, {"a": 1, "b": 2}) == ""
+    assert differing({"a": 1, "b": 2}, {"b": 3, "a": 1}) == "b (2 there, 3 now)"
+    assert differing({}, {"c": "x"}) == "c (None there, 'x' now)"

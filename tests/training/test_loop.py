@@ -1,0 +1,117 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import timm_mergemix as mm
+from timm_mergemix.training.images import MemoryBatches, Statistics
+from timm_mergemix.training.loop import Run, fit
+from timm_mergemix.training.mixers import MixOptions, build_mixer
+from timm_mergemix.training.model import merge_tokens, small_vit
+from timm_mergemix.training.optim import Recipe
+from timm_mergemix.training.progress import Reporter
+from timm_mergemix.training.seeds import seed_all
+
+from .made import striped
+
+QUIET = Reporter(quiet=True)
+TRAIN = striped(32)
+STATISTICS = Statistics.of(TRAIN.images)
+
+
+def batches(size: int = 8, train: bool = True) -> MemoryBatches:
+    return MemoryBatches(TRAIN if train else striped(16, seed=1), size, STATISTICS, train=train, pad=1, flip=True)
+
+
+def make(path: Path, mixer: str = "mergemix", r: int = 1, epochs: int = 3, **options: object) -> Run:
+    seed_all(0, 0)
+    model = small_vit((1, 8, 8), 2, 2, width=32, depth=3)
+    # Stochastic depth draws random numbers in the forward pass, which resuming must reproduce too.
+    for block in model.blocks:
+        block.drop_path1 = block.drop_path2 = torch.nn.Dropout(0.1)
+    merge_tokens(model, r)
+    mix = build_mixer(mixer, model, 2, MixOptions())
+    recipe = Recipe(epochs=epochs, lr=3e-3, warmup_epochs=1)
+    return Run("a run", model, mix, recipe, {"epochs": epochs}, path, **options)
+
+
+class Interrupted(MemoryBatches):
+    """Ctrl-C in the middle of the second epoch."""
+
+    epoch = 0
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        self.epoch += 1
+        for i, batch in enumerate(super().__iter__()):
+            if self.epoch == 2 and i == 2:
+                raise KeyboardInterrupt
+            yield batch
+
+
+@pytest.mark.parametrize(("mixer", "r"), [("mergemix", 1), ("timm", 0), ("none", 0)])
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, mixer: str, r: int) -> None:
+    whole, half, rest = (make(tmp_path / name / "last.pt", mixer, r) for name in ("whole", "parts", "parts"))
+    fit(whole, batches(), batches(train=False), QUIET)
+    with pytest.raises(KeyboardInterrupt):
+        fit(half, Interrupted(TRAIN, 8, STATISTICS, train=True, pad=1, flip=True), batches(train=False), QUIET)
+    assert len(half.history) == 1
+    fit(rest, batches(), batches(train=False), QUIET)
+    assert [record["epoch"] for record in rest.history] == [1, 2, 3]
+    for name, weight in whole.model.state_dict().items():
+        assert torch.equal(weight, rest.model.state_dict()[name]), name
+    for first, second in zip(whole.history, rest.history, strict=True):
+        assert {**first, "seconds": 0} == {**second, "seconds": 0}
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
+    run = make(tmp_path / "last.pt", epochs=1)
+    fit(run, batches(), batches(train=False), QUIET)
+    again = make(tmp_path / "last.pt", epochs=1)
+    fit(again, Interrupted(TRAIN, 8, STATISTICS, train=True), batches(train=False), QUIET)
+    assert again.history == run.history
+
+
+def test_the_checkpoint_fits_the_plain_model(tmp_path: Path) -> None:
+    run = make(tmp_path / "last.pt", epochs=1)
+    fit(run, batches(), batches(train=False), QUIET)
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    plain = small_vit((1, 8, 8), 2, 2, width=32, depth=3)
+    plain.load_state_dict(state["model"])
+    assert state["epochs_done"] == 1 and state["settings"] == {"epochs": 1}
+
+
+@pytest.mark.parametrize("amp", [False, True])
+def test_it_learns(tmp_path: Path, amp: bool) -> None:
+    run = make(tmp_path / "last.pt", "none", 0, epochs=6, amp=amp)
+    fit(run, batches(), batches(train=False), QUIET)
+    assert run.history[-1]["val_top1"] == 1.0
+    assert run.history[-1]["train_loss"] < run.history[0]["train_loss"]
+
+
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    fit(make(tmp_path / "last.pt", epochs=1), batches(), batches(train=False), QUIET)
+    with pytest.raises(mm.MergeMixError, match=r"other settings: epochs \(1 there, 2 now\)"):
+        fit(make(tmp_path / "last.pt", epochs=2), batches(), batches(train=False), QUIET)
+
+
+def test_no_batches(tmp_path: Path) -> None:
+    with pytest.raises(mm.MergeMixError, match="batch_size"):
+        fit(make(tmp_path / "last.pt"), batches(size=33), batches(train=False), QUIET)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
+    run = make(tmp_path / "last.pt", "none", 0)
+    with torch.no_grad():
+        run.model.head.weight.fill_(float("inf"))
+    with pytest.raises(mm.MergeMixError, match="became nan in epoch 1"):
+        fit(run, batches(), batches(train=False), QUIET)
+    assert not (tmp_path / "last.pt").exists()
+
+
+def test_lines_and_bars(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit(make(tmp_path / "a" / "last.pt", "none", 0, epochs=1), batches(), batches(train=False), Reporter())
+    assert "a run: epoch 1 of 1, training loss" in capsys.readouterr().out
+    fit(make(tmp_path / "b" / "last.pt", "none", 0, epochs=1), batches(), batches(train=False), Reporter(progress=True))
+    shown = capsys.readouterr()
+    assert shown.out == "" and "4/4" in shown.err

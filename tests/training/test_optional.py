@@ -1,0 +1,18 @@
+import pytest
+
+from timm_mergemix import MergeMixError
+from timm_mergemix.training.optional import installed, need
+
+
+def test_need_imports() -> None:
+    assert need("json", "a test").dumps([1]) == "[1]"
+    assert installed("json")
+
+
+@pytest.mark.parametrize(
+    ("module", "package"), [("absent_package.part", "absent_package"), ("sklearn.nope", "scikit-learn")]
+)
+def test_a_missing_package_says_how_to_get_it(module: str, package: str) -> None:
+    with pytest.raises(MergeMixError, match=rf'drawing needs {package}.*pip install "timm-mergemix\[demo\]"'):
+        need(module, "drawing")
+    assert not installed("absent_package")

@@ -1,0 +1,46 @@
+import sys
+
+import pytest
+
+from timm_mergemix import MergeMixError
+from timm_mergemix.training import optional
+from timm_mergemix.training.progress import Reporter
+
+
+def use(reporter: Reporter) -> None:
+    with reporter.bar("learning", total=2) as bar:
+        bar.step(loss=1)
+        bar.step()
+    reporter.say("a line")
+
+
+@pytest.mark.parametrize(
+    ("options", "bar", "line"),
+    [
+        ({}, False, True),  # standard error is no terminal here
+        ({"progress": True}, True, True),
+        ({"progress": False}, False, True),
+        ({"progress": True, "quiet": True}, False, False),
+        ({"quiet": True}, False, False),
+    ],
+)
+def test_what_is_shown(capsys: pytest.CaptureFixture[str], options: dict[str, bool], bar: bool, line: bool) -> None:
+    use(Reporter(**options))
+    shown = capsys.readouterr()
+    assert ("learning" in shown.err and "2/2" in shown.err) == bar
+    assert (shown.out == "a line\n") == line
+
+
+def test_a_terminal_gets_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert Reporter().bars and not Reporter(progress=False).bars
+
+
+def test_without_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("timm_mergemix.training.progress.installed", lambda package: False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert not Reporter().bars
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    with pytest.raises(MergeMixError, match="progress bar needs tqdm"):
+        use(Reporter(progress=True))
+    assert optional.installed("pytest")

@@ -1,0 +1,149 @@
+"""``timm-mergemix demo``: a small ViT from scratch, with MergeMix and with timm's Mixup and CutMix."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from ..registry import create_mixer
+from ..training.compare import Outcome, train_method
+from ..training.methods import METHODS, DemoSettings
+from ..training.optional import need
+from ..training.progress import Reporter
+from ..training.seeds import seed_all
+from ..training.sources import DemoData, draw_splits, find_source
+from ..viz import learning_curves, mix_grid
+from .options import add_common, again_with, choose_device, cpu_threads, make_directory
+from .report import markdown_table, text_table, write_json
+
+__all__ = ["SUMMARY", "add_arguments", "again", "run"]
+
+SUMMARY = "Train a small ViT on real images with MergeMix and with timm's Mixup+CutMix; a table and two pictures."
+HEADER = ("method", "top-1", "calibration error", "seconds per epoch", "patch tokens kept")
+GRID_ROWS = 6
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    defaults = DemoSettings()
+    found = "Debian's Fashion-MNIST, a download of it, or scikit-learn's digits"
+    data_help = f"an image folder (DIR/train and DIR/val, or DIR/CLASS) or Fashion-MNIST's idx files; else {found}"
+    parser.add_argument("--data", type=Path, metavar="DIR", help=data_help)
+    parser.add_argument("--out", type=Path, metavar="DIR", default=Path("demo"), help="where results go")
+    parser.add_argument("--epochs", type=int, default=defaults.epochs, help="epochs of each method")
+    parser.add_argument("--train-size", type=int, default=2000, help="training images")
+    parser.add_argument("--val-size", type=int, default=500, help="images for the learning curves, not trained on")
+    parser.add_argument("--test-size", type=int, default=10000, help="most images for the final test")
+    parser.add_argument("--batch-size", type=int, default=defaults.batch_size, help="images per step")
+    parser.add_argument("--lr", type=float, default=defaults.lr, help="peak learning rate")
+    parser.add_argument("--width", type=int, default=defaults.width, help="channels of the ViT, a multiple of 32")
+    parser.add_argument("--depth", type=int, default=defaults.depth, help="blocks of the ViT")
+    parser.add_argument("--r", type=int, default=defaults.r, help="tokens merged in each block, for MergeMix")
+    # More threads make so small a model little faster, and many times slower where another program needs a core: idle
+    # threads spin while they wait for the others.
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads; one is enough for so small a model")
+    add_common(parser)
+
+
+def again(argv: Sequence[str]) -> str:
+    """The command that goes on after an interruption."""
+    return again_with(argv, without=["--fresh"])
+
+
+def run(args: argparse.Namespace) -> None:
+    """Trains, tests, writes pictures and prints the table."""
+    with cpu_threads(args.threads):
+        _run(args)
+
+
+def _run(args: argparse.Namespace) -> None:
+    start = time.perf_counter()
+    reporter = Reporter(args.quiet, args.progress)
+    for module, purpose in (("matplotlib.figure", "drawing"), ("torchmetrics.classification", "the calibration error")):
+        need(module, purpose)  # rather now than after the training
+    names = ("epochs", "batch_size", "lr", "width", "depth", "r", "seed")
+    settings = DemoSettings(**{name: getattr(args, name) for name in names})
+    device = choose_device(args.device)
+    source = find_source(args.data, reporter.say)
+    data = draw_splits(source, args.train_size, args.val_size, args.test_size, args.seed)
+    out = make_directory(args.out)
+    data_line = _describe(data)
+    reporter.say(data_line)
+    outcomes = [train_method(method, data, settings, out, device, reporter, args.fresh) for method in METHODS]
+    written = [*_draw(outcomes, data, settings, out, device), *_write(outcomes, data_line, settings, out)]
+    if args.quiet:
+        print(data_line)
+    print(f"\n{text_table(HEADER, _rows(outcomes))}\n\n{_notes(settings)}")
+    print(f"Wrote {', '.join(map(str, written))} in {time.perf_counter() - start:.0f} s.")
+
+
+def _describe(data: DemoData) -> str:
+    source = data.source
+    sizes = f"{len(data.train):,} training, {len(data.val):,} validation and {len(data.test):,} test images"
+    return f"Data: {source.name} ({source.origin}): {sizes}, {len(source.classes)} classes."
+
+
+def _rows(outcomes: Sequence[Outcome]) -> list[list[str]]:
+    return [
+        [
+            outcome.method.title,
+            f"{100 * outcome.test.top1:.1f} %",
+            f"{outcome.test.calibration_error:.3f}",
+            f"{outcome.seconds_per_epoch:.1f}",
+            outcome.tokens,
+        ]
+        for outcome in outcomes
+    ]
+
+
+def _notes(settings: DemoSettings) -> str:
+    return (
+        f"Test images, unmixed, after the last epoch; one seed ({settings.seed}); calibration error of 15 bins.\n"
+        f"MergeMix merges {settings.r} tokens in each block, in training and in the test alike. Seconds are those of\n"
+        "training, the median epoch. MergeMix's include its saliency passes; merging wins time back, though little\n"
+        "in so small a model."
+    )
+
+
+def _draw(
+    outcomes: Sequence[Outcome], data: DemoData, settings: DemoSettings, out: Path, device: torch.device
+) -> list[Path]:
+    """The mixes of the trained MergeMix model, and the curves of all methods."""
+    outcome = next(outcome for outcome in outcomes if outcome.method.merges)
+    seed_all(settings.seed, 0)
+    mixer = create_mixer(
+        "mergemix", encoder=outcome.model, num_classes=len(data.source.classes), mergemix_prob=1.0, mode="elem"
+    )
+    chosen = data.train.take(torch.arange(min(2 * GRID_ROWS, len(data.train))))
+    images = outcome.statistics.normalize(chosen.images.to(device).float().div(255))
+    batch = mixer.mix(images, chosen.labels.to(device))
+    mean, std = outcome.statistics.mean, outcome.statistics.std
+    curves = learning_curves({outcome.method.title: outcome.history for outcome in outcomes})
+    figures = {"mixes.png": mix_grid(batch, data.source.classes, mean, std, GRID_ROWS), "curves.png": curves}
+    for name, figure in figures.items():
+        figure.savefig(out / name)
+    return [out / name for name in figures]
+
+
+def _write(outcomes: Sequence[Outcome], data_line: str, settings: DemoSettings, out: Path) -> list[Path]:
+    methods = {
+        outcome.method.name: {
+            "title": outcome.method.title,
+            "top1": outcome.test.top1,
+            "calibration_error": outcome.test.calibration_error,
+            "test_loss": outcome.test.loss,
+            "seconds_per_epoch": outcome.seconds_per_epoch,
+            "patch_tokens_kept": outcome.tokens,
+            "history": outcome.history,
+        }
+        for outcome in outcomes
+    }
+    results = {"data": data_line, "settings": asdict(settings), "methods": methods}
+    markdown = out / "results.md"
+    markdown.write_text(f"{markdown_table(HEADER, _rows(outcomes))}\n\n{_notes(settings)}\n", encoding="utf-8")
+    return [write_json(out / "results.json", results), markdown]

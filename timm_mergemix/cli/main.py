@@ -1,0 +1,60 @@
+"""The command line's entry: finds the command, turns errors into exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from ..errors import MergeMixError
+from ..version import __version__
+from . import demo, train
+from .options import HelpFormatter
+
+__all__ = ["COMMANDS", "main"]
+
+# A command is a module with SUMMARY, add_arguments(parser), run(args), and again(argv): what to type after Ctrl-C.
+COMMANDS: dict[str, ModuleType] = {"demo": demo, "train": train}
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        argv: Arguments without the program's name; those of the process if None.
+
+    Returns:
+        0 for success, 2 for bad input, 130 after Ctrl-C.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args = build_parser().parse_args(argv)
+    except SystemExit as stop:  # argparse has printed help or the error
+        return BAD_INPUT if stop.code else 0
+    try:
+        COMMANDS[args.command].run(args)
+    except MergeMixError as error:
+        print(f"timm-mergemix {args.command}: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        again = COMMANDS[args.command].again(argv)
+        print(f"\nInterrupted. Finished epochs are kept; go on with: timm-mergemix {again}", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="timm-mergemix", description="Token merging and MergeMix for vision transformers."
+    )
+    parser.add_argument("--version", action="version", version=f"timm-mergemix {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        sub = commands.add_parser(name, help=module.SUMMARY, description=module.SUMMARY, formatter_class=HelpFormatter)
+        module.add_arguments(sub)
+    return parser

@@ -1,0 +1,103 @@
+"""Options that commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from ..errors import MergeMixError, check_int, wrong
+from ..merge.schedule import R
+
+__all__ = ["HelpFormatter", "add_common", "again_with", "choose_device", "cpu_threads", "make_directory", "parse_r"]
+
+R_FORMS = "13, decreasing:13, total:98, keep:0.5 or 1,2,3 (an integer for each block)"
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, where there is something to show."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Options of every command that trains."""
+    parser.add_argument("--seed", type=int, default=0, help="all randomness follows it")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, ...; auto is a GPU where there is one")
+    parser.add_argument("--fresh", action="store_true", help="start over instead of going on with a run in OUT")
+    parser.add_argument("--quiet", action="store_true", help="print the results and nothing else")
+    help_text = "progress bars; without the option, where standard error is a terminal"
+    parser.add_argument("--progress", action=argparse.BooleanOptionalAction, help=help_text)
+
+
+def parse_r(text: str) -> R:
+    """What a user wrote for r, as `patch` takes it; a ``type`` for argparse.
+
+    Raises:
+        ArgumentTypeError: If it has none of the known forms.
+    """
+    form, colon, value = text.partition(":")
+    try:
+        if colon:
+            return (form, float(value) if form == "keep" else int(value))
+        return [int(part) for part in text.split(",")] if "," in text else int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted {R_FORMS}") from error
+
+
+def choose_device(name: str, seed: int = 0) -> torch.device:
+    """The device to train on.
+
+    Raises:
+        MergeMixError: If there is no such device, or the seed is negative.
+    """
+    if seed < 0:
+        raise wrong("seed", seed, "an integer >= 0")
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise MergeMixError(f"device: {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+    return device
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Sets the number of CPU threads of torch for a while.
+
+    Raises:
+        MergeMixError: If ``count`` is no positive integer.
+    """
+    check_int("threads", count, 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def make_directory(path: Path) -> Path:
+    """Makes the directory for the results.
+
+    Raises:
+        MergeMixError: If that is not possible.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MergeMixError(f"out: {path} cannot be used as a directory: {error}") from error
+    return path
+
+
+def again_with(argv: Sequence[str], *, without: Sequence[str] = (), plus: Sequence[str] = ()) -> str:
+    """The command line that was given, less and plus some flags, ready to be pasted into a shell."""
+    kept = [argument for argument in argv if argument not in (*without, *plus)]
+    return shlex.join([*kept, *plus])

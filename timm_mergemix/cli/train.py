@@ -1,0 +1,112 @@
+"""``timm-mergemix train``: any timm model on a person's own image folder."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+
+from ..errors import MergeMixError
+from ..mix.mixer import Mixer
+from ..training.evaluate import evaluate
+from ..training.folder import FolderSplits, find_folder
+from ..training.loaders import Loaders, folder_loaders
+from ..training.loop import Run, fit
+from ..training.mixers import build_mixer
+from ..training.model import build_model, merge_tokens
+from ..training.optional import installed
+from ..training.progress import Reporter
+from ..training.seeds import seed_all
+from ..viz import learning_curves, mix_grid
+from .options import again_with, choose_device, make_directory
+from .report import text_table, write_json
+from .train_options import add_arguments, mixing_of, recipe_of
+
+__all__ = ["SUMMARY", "add_arguments", "again", "run"]
+
+SUMMARY = "Train a timm model on an image folder, with MergeMix or another way of mixing."
+HEADER = ("model, mixer", "top-1", "calibration error", "seconds per epoch")
+CHECKPOINT = "last.pt"
+# Options that do not decide what is learnt: a run may go on with others.
+INDECISIVE = {"command", "data", "out", "workers", "device", "resume", "fresh", "quiet", "progress"}
+
+
+def again(argv: Sequence[str]) -> str:
+    """The command that goes on after an interruption."""
+    return again_with(argv, without=["--fresh"], plus=["--resume"])
+
+
+def run(args: argparse.Namespace) -> None:
+    """Trains, evaluates, and writes checkpoint, results and pictures."""
+    reporter = Reporter(args.quiet, args.progress)
+    splits = find_folder(args.data)
+    out = args.out or Path("runs") / f"{args.model.replace('/', '_')}-{args.mixer}"
+    _check_earlier_run(out, args)
+    job, loaders = _prepare(args, splits, out)
+    make_directory(out)
+    if args.fresh:
+        job.path.unlink(missing_ok=True)
+    sizes = f"{len(splits.train):,} training and {len(splits.val):,} validation images"
+    reporter.say(f"Data: {args.data}: {sizes}, {len(splits.classes)} classes; {splits.how}.")
+    fit(job, loaders.train, loaders.val, reporter)
+    result = evaluate(job.model, loaders.val, job.device, amp=job.amp, calibration=installed("torchmetrics"))
+    details = {"settings": job.settings, "result": asdict(result), "history": job.history}
+    written = [job.path, write_json(out / "results.json", details)]
+    if installed("matplotlib"):
+        written += _draw(job, loaders, splits, out)
+    else:
+        reporter.say('No pictures: they need matplotlib, pip install "timm-mergemix[demo]".')
+    error = "-" if result.calibration_error is None else f"{result.calibration_error:.3f}"
+    row = [job.title, f"{100 * result.top1:.1f} %", error, f"{median(r['seconds'] for r in job.history):.1f}"]
+    print(f"\n{text_table(HEADER, [row])}\n\nWrote {', '.join(map(str, written))}.")
+
+
+def _check_earlier_run(out: Path, args: argparse.Namespace) -> None:
+    if args.resume and args.fresh:
+        raise MergeMixError("resume: got --resume and --fresh, wanted one of them")
+    if (out / CHECKPOINT).exists() and not args.resume and not args.fresh:
+        wanted = "--resume to go on with it, --fresh to start over, or another --out"
+        raise MergeMixError(f"out: {out} holds a run already, wanted {wanted}")
+
+
+def _prepare(args: argparse.Namespace, splits: FolderSplits, out: Path) -> tuple[Run, Loaders]:
+    """Everything before the first epoch; whatever cannot work fails here."""
+    device = choose_device(args.device, args.seed)
+    recipe, mixing = recipe_of(args), mixing_of(args)
+    classes = len(splits.classes)
+    seed_all(args.seed, 0)
+    pretrained = args.pretrained and (args.fresh or not (out / CHECKPOINT).exists())  # else they are replaced
+    model = build_model(
+        args.model, classes, pretrained=pretrained, img_size=args.img_size, kwargs=args.model_kwargs
+    ).to(device)
+    merge_tokens(model, args.merge_r)
+    mixer = build_mixer(args.mixer, model, classes, mixing)
+    loaders = folder_loaders(
+        splits,
+        model,
+        img_size=args.img_size,
+        batch_size=args.batch_size,
+        workers=args.workers,
+        auto_augment=args.auto_augment,
+        even=args.mixer == "timm",
+    )
+    settings = {name: value for name, value in vars(args).items() if name not in INDECISIVE}
+    settings |= {"classes": list(splits.classes), "images": len(splits.train)}
+    title = f"{args.model}, {args.mixer}"
+    job = Run(title, model, mixer, recipe, settings, out / CHECKPOINT, args.seed, device, args.amp)
+    return job, loaders
+
+
+def _draw(job: Run, loaders: Loaders, splits: FolderSplits, out: Path) -> list[Path]:
+    """The curves, and a few mixes if the mixer tells how they came about."""
+    figures = {"curves.png": learning_curves({job.title: job.history})}
+    if isinstance(job.mixer, Mixer):
+        seed_all(job.seed, 0)
+        images, labels = next(iter(loaders.train))
+        batch = job.mixer.mix(images.to(job.device), labels.to(job.device))
+        figures["mixes.png"] = mix_grid(batch, splits.classes, loaders.mean, loaders.std)
+    for name, figure in figures.items():
+        figure.savefig(out / name)
+    return [out / name for name in figures]

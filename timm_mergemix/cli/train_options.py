@@ -1,0 +1,91 @@
+"""The options of ``timm-mergemix train``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from timm.utils import ParseKwargs
+
+from ..training.mixers import MixOptions, mixer_names
+from ..training.optim import Recipe
+from .options import R_FORMS, add_common, parse_r
+
+__all__ = ["add_arguments", "mixing_of", "recipe_of"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    recipe, mixing = Recipe(epochs=100, warmup_epochs=5), MixOptions()
+    add = parser.add_argument
+    add("--data", type=Path, metavar="DIR", required=True, help="DIR/train and DIR/val, or DIR/CLASS, with images")
+    add("--model", metavar="NAME", required=True, help="name of a timm model")
+    add("--out", type=Path, metavar="DIR", help="where results go; runs/MODEL-MIXER if not given")
+    add("--img-size", type=int, help="side of the images in pixels; the model's own if not given")
+    add("--pretrained", action="store_true", help="begin with timm's weights")
+    add("--model-kwargs", nargs="*", default={}, action=ParseKwargs, metavar="KEY=VALUE", help="for the model")
+    add("--epochs", type=int, default=recipe.epochs, help="length of the run, warm-up counted")
+    add("--batch-size", type=int, default=64, help="images per step")
+    add("--lr", type=float, default=recipe.lr, help="peak learning rate of AdamW")
+    add("--min-lr", type=float, default=recipe.min_lr, help="learning rate at the end of the cosine")
+    add("--weight-decay", type=float, default=recipe.weight_decay, help="weight decay")
+    add("--warmup", type=int, default=recipe.warmup_epochs, metavar="EPOCHS", help="epochs of warm-up")
+    add(
+        "--clip-grad",
+        type=float,
+        default=recipe.clip_grad,
+        metavar="NORM",
+        help="limit of the gradient; 0: none",
+    )
+    add("--auto-augment", metavar="POLICY", help="timm's name of a policy, such as rand-m9-mstd0.5-inc1")
+    add("--merge-r", type=parse_r, metavar="R", help=f"token merging in training and validation: {R_FORMS}")
+    _add_mixing(parser, mixing)
+    add("--amp", action="store_true", help="forward passes in bfloat16")
+    add("--workers", type=int, default=2, help="processes that read images")
+    add("--resume", action="store_true", help="go on with the run in OUT")
+    add_common(parser)
+
+
+def _add_mixing(parser: argparse.ArgumentParser, defaults: MixOptions) -> None:
+    add = parser.add_argument
+    add(
+        "--mixer",
+        choices=mixer_names(),
+        default="mergemix",
+        help="how batches are mixed; timm is timm's Mixup and CutMix",
+    )
+    add("--mergemix-alpha", type=float, default=defaults.mergemix_alpha, help="lambda ~ Beta(alpha, alpha)")
+    add("--mixup-alpha", type=float, default=defaults.mixup_alpha, help="likewise for Mixup")
+    add("--cutmix-alpha", type=float, default=defaults.cutmix_alpha, help="likewise for CutMix")
+    add("--mix-prob", type=float, default=defaults.prob, help="probability that a batch is mixed")
+    add("--mergemix-prob", type=float, default=defaults.mergemix_prob, help="share of MergeMix with --mixer mergemix")
+    add("--switch-prob", type=float, default=defaults.switch_prob, help="share of CutMix in Mixup and CutMix")
+    add("--smoothing", type=float, default=defaults.smoothing, help="label smoothing")
+    add("--saliency-r", type=parse_r, metavar="R", default="keep:0.5", help="likewise in MergeMix's saliency pass")
+
+
+def recipe_of(args: argparse.Namespace) -> Recipe:
+    """The hyperparameters that the options ask for."""
+    return Recipe(
+        epochs=args.epochs,
+        lr=args.lr,
+        weight_decay=args.weight_decay,
+        warmup_epochs=args.warmup,
+        min_lr=args.min_lr,
+        clip_grad=args.clip_grad or None,
+        smoothing=args.smoothing,
+    )
+
+
+def mixing_of(args: argparse.Namespace) -> MixOptions:
+    """The mixing that the options ask for."""
+    return MixOptions(
+        mergemix_alpha=args.mergemix_alpha,
+        mixup_alpha=args.mixup_alpha,
+        cutmix_alpha=args.cutmix_alpha,
+        prob=args.mix_prob,
+        mergemix_prob=args.mergemix_prob,
+        switch_prob=args.switch_prob,
+        smoothing=args.smoothing,
+        saliency_r=args.saliency_r,
+    )
