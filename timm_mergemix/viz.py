@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .errors import check_int, wrong
 from .mix.batch import MixedBatch
-from .training.optional import need
+from .optional import need
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -2,8 +2,7 @@ import sys
 
 import pytest
 
-from timm_mergemix import MergeMixError
-from timm_mergemix.training import optional
+from timm_mergemix import MergeMixError, optional
 from timm_mergemix.training.progress import Reporter
 
 

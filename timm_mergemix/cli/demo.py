@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
+from ..optional import need
 from ..registry import create_mixer
 from ..training.compare import Outcome, train_method
 from ..training.methods import METHODS, DemoSettings
-from ..training.optional import need
 from ..training.progress import Reporter
 from ..training.seeds import seed_all
 from ..training.sources import DemoData, draw_splits, find_source

@@ -10,13 +10,13 @@ from statistics import median
 
 from ..errors import MergeMixError
 from ..mix.mixer import Mixer
+from ..optional import installed
 from ..training.evaluate import evaluate
 from ..training.folder import FolderSplits, find_folder
 from ..training.loaders import Loaders, folder_loaders
 from ..training.loop import Run, fit
 from ..training.mixers import build_mixer
 from ..training.model import build_model, merge_tokens
-from ..training.optional import installed
 from ..training.progress import Reporter
 from ..training.seeds import seed_all
 from ..viz import learning_curves, mix_grid

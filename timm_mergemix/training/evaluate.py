@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import MergeMixError
-from .optional import need
+from ..optional import need
 
 __all__ = ["Evaluation", "calibration_error", "evaluate", "predict", "top1"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Protocol
 
-from .optional import installed, need
+from ..optional import installed, need
 
 __all__ = ["Bar", "Reporter"]
 

@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from torchvision.datasets import FashionMNIST
 
 from ..errors import MergeMixError, check_int, wrong
+from ..optional import need
 from .folder import PathPool, find_folder
 from .idx import has_idx, read_split
 from .images import ImageSet
-from .optional import need
 
 __all__ = ["DemoData", "Pool", "Source", "draw_splits", "find_source"]
 
@@ -137,7 +137,7 @@ def from_download(root: Path) -> Source:
 
 
 def from_digits() -> Source:
-    """The 1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn, at 28 x 28; every fifth is for tests."""
+    """The 1,797 handwritten digits of 8 x 8 pixels of scikit-learn, at 28 x 28 pixels; every fifth is a test image."""
     loaded = need("sklearn.datasets", "the demo without other data").load_digits()
     # Enlarged, since a patch of one pixel has no content that layer normalisation would leave.
     large = F.interpolate(torch.from_numpy(loaded.images).unsqueeze(1), size=28, mode="bilinear")

@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
-from ..errors import MergeMixError
+from .errors import MergeMixError
 
 __all__ = ["installed", "need"]
 

@@ -1,7 +1,7 @@
 import pytest
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.training.optional import installed, need
+from timm_mergemix.optional import installed, need
 
 
 def test_need_imports() -> None:
