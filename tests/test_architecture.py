@@ -48,7 +48,7 @@ def reaches(name: str, *modules: str) -> list[str]:
 def test_the_reader_reads_imports() -> None:
     assert ".merge.patch" in set(imports("saliency.py"))
     assert ".errors" in set(imports("mix/mixer.py"))
-    assert ".merge.record" in set(imports("merge/adapters/vit.py"))
+    assert ".merge.record" in set(imports("merge/adapters/timm_model.py"))
     assert "timm.models.vision_transformer" in set(imports("merge/adapters/vit.py"))
     assert ".functional" in set(imports("__init__.py"))
 

@@ -9,6 +9,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from timm_mergemix.merge.blocks import Context
 from timm_mergemix.merge.matching import MergePlan
 
 from ..models import NAMES
@@ -69,6 +70,11 @@ def relative_error(got: Tensor, wanted: Tensor) -> float:
 def sequence_lengths(layers: list) -> list[int]:
     """Tokens that leave each recorded block."""
     return [layer.size.shape[1] for layer in layers]
+
+
+def alone(bias: Tensor | None = None) -> Context:
+    """The context of a block's call in which nothing comes with the tokens but, perhaps, a bias."""
+    return Context(None, None, bias, {})
 
 
 class Wrapper(nn.Module):

@@ -27,14 +27,14 @@ class ToyBlock(MergingBlock, PlainBlock):
         super().__init__()
         self.seen = []
 
-    def attention_branch(self, x, bias):
-        self.seen.append(bias)
+    def attention_branch(self, x, context):
+        self.seen.append(context.bias)
         return torch.ones_like(x), x
 
     def mlp_branch(self, x):
         return torch.full_like(x, 10.0)
 
-    def query_key(self, x, queries):
+    def query_key(self, x, queries, context):
         return x[:, None, queries], x[:, None], 1.0
 
 

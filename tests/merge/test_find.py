@@ -14,6 +14,10 @@ from ..models import tiny, tiny_torchvision
 from .reference import Wrapper
 
 
+class OwnBlock(timm.models.vision_transformer.Block):
+    pass
+
+
 class OwnTransformer(VisionTransformer):
     """A user's subclass, which may compute something else."""
 
@@ -46,13 +50,13 @@ def scripted():
 
 REFUSED = {
     "resnet18": (lambda: timm.create_model("resnet18"), "ResNet is not supported: there is no adapter for ResNet"),
-    "eva02": (lambda: timm.create_model("eva02_tiny_patch14_224"), "no adapter for Eva with EvaBlock blocks"),
+    "beit": (lambda: timm.create_model("beit_base_patch16_224"), "no adapter for Beit with Block blocks"),
     "swin": (lambda: timm.create_model("swin_tiny_patch4_window7_224"), "no adapter for SwinTransformer"),
     "relpos": (
         lambda: timm.create_model("vit_relpos_small_patch16_224"),
         "VisionTransformerRelPos with RelPosBlock blocks",
     ),
-    "post-norm": (lambda: tiny(block_fn=timm.models.vision_transformer.ResPostBlock), "block 0 is a ResPostBlock"),
+    "block class": (lambda: tiny(block_fn=OwnBlock), "block 0 is a OwnBlock, known are Block, ResPostBlock"),
     "subclass": (
         lambda: OwnTransformer(depth=1, embed_dim=48, num_heads=3),
         "a subclass of VisionTransformer that may",

@@ -18,7 +18,7 @@ from timm_mergemix.merge.patch import merging_state
 from timm_mergemix.merge.state import Merging
 
 from ..models import images, tiny, tiny_torchvision
-from .reference import MODELS, Wrapper, sequence_lengths
+from .reference import MODELS, Wrapper, alone, sequence_lengths
 
 BUILDERS = {name: (lambda name=name: tiny(name)) for name in MODELS} | {
     "qk-norm": lambda: tiny(qk_norm=True),
@@ -529,7 +529,7 @@ def test_matching_is_on_the_keys_that_the_attention_uses(build, monkeypatch):
     model(x)
     assert [(r, prefix) for _, r, prefix in seen] == [(3, 1)] * 3
     for block, tokens, (keys, _, _) in zip(blocks_of(model), entered, seen, strict=True):
-        _, wanted, _ = block.query_key(tokens, slice(0, 1))
+        _, wanted, _ = block.query_key(tokens, slice(0, 1), alone())
         torch.testing.assert_close(keys, wanted.mean(1))
 
 

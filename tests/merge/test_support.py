@@ -30,7 +30,7 @@ def test_a_pretrained_tag_is_part_of_a_name():
     [
         ("resnet18", "no adapter for ResNet"),
         ("swin_tiny_patch4_window7_224", "no adapter for SwinTransformer"),
-        ("eva02_tiny_patch14_224", "no adapter for Eva with EvaBlock blocks"),
+        ("beit_base_patch16_224", "no adapter for Beit with Block blocks"),
         ("vit_relpos_small_patch16_224", "no adapter for VisionTransformerRelPos with RelPosBlock blocks"),
     ],
 )

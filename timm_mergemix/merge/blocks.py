@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,23 @@ from .record import AttentionRow, attention_row
 from .state import Merging, Tokens
 from .tokens import compose_source, log_size_bias, merge_tokens
 
-__all__ = ["MergingBlock", "MergingModel"]
+__all__ = ["Context", "MergingBlock", "MergingModel"]
+
+
+class Context(NamedTuple):
+    """What goes with the tokens that enter a block.
+
+    Attributes:
+        size: (B, N) float32, patches per token; None while nothing has merged.
+        source: (B, original N) int64, original token -> token; None while nothing has merged.
+        bias: (B, 1, 1, N) log-size bias on the keys; None while nothing has merged or attention is not proportional.
+        call: What the model passed to the block beside ``x``, for the original tokens: positions, for example.
+    """
+
+    size: Tensor | None
+    source: Tensor | None
+    bias: Tensor | None
+    call: dict[str, Any]
 
 
 class MergingBlock(nn.Module, ABC):
@@ -29,49 +46,50 @@ class MergingBlock(nn.Module, ABC):
     merge_index: int
 
     @abstractmethod
-    def attention_branch(self, x: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """What the attention adds to ``x``, and its keys averaged over heads.
 
         Args:
             x: (B, N, C).
-            bias: (B, 1, 1, N) log-size bias on the keys, or None.
+            context: What goes with ``x``.
 
         Returns:
             (B, N, C), and (B, N, D).
         """
 
     @abstractmethod
-    def mlp_branch(self, x: Tensor) -> Tensor:
-        """What the MLP adds to ``x``, (B, N, C)."""
+    def mlp_branch(self, x: Tensor) -> Tensor | None:
+        """What the MLP adds to ``x``, (B, N, C); None where the attention branch holds the MLP too."""
 
     @abstractmethod
-    def query_key(self, x: Tensor, queries: slice) -> tuple[Tensor, Tensor, float]:
+    def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
         """Queries of some tokens and keys of all, as the block's attention makes them.
 
         Args:
             x: (B, N, C), as it enters the block.
             queries: The tokens that ask.
+            context: What goes with ``x``.
 
         Returns:
             (B, H, Q, D), (B, H, N, D), and the factor on their products.
         """
 
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
-        """The block on merged tokens."""
-        if attn_mask is not None or is_causal:
-            raise MergeMixError(
-                f"{'is_causal' if is_causal else 'attn_mask'}: got one, wanted none: "
-                "a mask over the original tokens has no meaning over merged ones; unpatch the model first"
-            )
+        """The block on merged tokens. A family whose blocks take more than this overrides it."""
+        refuse_masks(attn_mask, is_causal)
+        return self.merge_forward(x)
+
+    def merge_forward(self, x: Tensor, **call: Any) -> Tensor:
+        """The forward of all families; ``call`` is what the model passes to the block beside ``x``."""
         merging, index = self.merging, self.merge_index
         x, tokens = merging.enter(index, x)
         if merging.observer is not None and merging.observer.wants_attention(index):
-            merging.observer.on_attention(index, self._attention_row(x, tokens))
+            merging.observer.on_attention(index, self._attention_row(x, tokens, call))
         r = min(tokens.merges[index], (tokens.length - merging.prefix_tokens) // 2)
         if r == 0 and tokens.size is None:
-            x = self._run(super().forward, x)
+            x = self._run(partial(super().forward, **call), x)
         else:
-            x, size, source = self._run(self._merged, x, tokens.size, tokens.source, r)
+            x, size, source = self._run(self._merged, x, tokens.size, tokens.source, r, call)
             tokens = tokens._replace(length=x.shape[1], size=size, source=source)
         return merging.leave(index, x, tokens)
 
@@ -81,29 +99,43 @@ class MergingBlock(nn.Module, ABC):
         return body(*args)
 
     def _merged(
-        self, x: Tensor, size: Tensor | None, source: Tensor | None, r: int
+        self, x: Tensor, size: Tensor | None, source: Tensor | None, r: int, call: dict[str, Any]
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         # Pure: checkpointing runs it a second time.
-        branch, keys = self.attention_branch(x, self._bias(size, x.dtype))
+        branch, keys = self.attention_branch(x, Context(size, source, self._bias(size, x.dtype), call))
         x = x + branch
         if r > 0:
             plan = bipartite_matching(keys, r, self.merging.prefix_tokens)
             x, size = merge_tokens(x, plan, size)
             source = compose_source(plan, source)
-        return x + self.mlp_branch(x), size, source
+        mlp = self.mlp_branch(x)
+        return x if mlp is None else x + mlp, size, source
 
     def _bias(self, size: Tensor | None, dtype: torch.dtype) -> Tensor | None:
         return log_size_bias(size, dtype) if self.merging.config.prop_attn else None
 
     @torch.no_grad()
-    def _attention_row(self, x: Tensor, tokens: Tokens) -> AttentionRow:
+    def _attention_row(self, x: Tensor, tokens: Tokens, call: dict[str, Any]) -> AttentionRow:
         prefix = self.merging.prefix_tokens
         # Without a class token every patch token asks, as often as it stands for patches.
         queries = slice(0, 1) if self.merging.has_class_token else slice(prefix, None)
         weights = None if tokens.size is None else tokens.size[:, queries]
-        query, key, scale = self.query_key(x, queries)
-        values = attention_row(query, key, scale, self._bias(tokens.size, torch.float32), weights)
-        return AttentionRow(values, tokens.size, tokens.source, prefix)
+        bias = self._bias(tokens.size, torch.float32)
+        query, key, scale = self.query_key(x, queries, Context(tokens.size, tokens.source, bias, call))
+        return AttentionRow(attention_row(query, key, scale, bias, weights), tokens.size, tokens.source, prefix)
+
+
+def refuse_masks(attn_mask: Tensor | None, is_causal: bool = False) -> None:
+    """Raises where the caller masks attention.
+
+    Raises:
+        MergeMixError: If there is a mask.
+    """
+    if attn_mask is not None or is_causal:
+        raise MergeMixError(
+            f"{'is_causal' if is_causal else 'attn_mask'}: got one, wanted none: "
+            "a mask over the original tokens has no meaning over merged ones; unpatch the model first"
+        )
 
 
 class MergingModel(nn.Module):

@@ -13,7 +13,7 @@ from timm_mergemix.merge.patch import merging_state
 from timm_mergemix.merge.tokens import log_size_bias, recover
 
 from ...models import images, tiny_torchvision
-from ..reference import randn, relative_error, sequence_lengths
+from ..reference import alone, randn, relative_error, sequence_lengths
 
 FAMILY = TorchvisionVitFamily()
 
@@ -53,7 +53,7 @@ def test_the_branches_are_the_block():
     model = mm.patch(tiny_torchvision(), 1)
     x = randn(2, 17, 48)
     for block in layers(model):
-        branch, _ = block.attention_branch(x, None)
+        branch, _ = block.attention_branch(x, alone())
         after = x + branch
         wanted = type(block).__mro__[2].forward(block, x)
         assert relative_error(after + block.mlp_branch(after), wanted) <= 1e-5
@@ -62,26 +62,26 @@ def test_the_branches_are_the_block():
 def test_dropout_of_the_branches_is_that_of_the_block():
     model = mm.patch(tiny_torchvision(dropout=0.4, attention_dropout=0.3), 1).train()
     block, x = layers(model)[0], randn(64, 17, 48)
-    branch, _ = block.attention_branch(x, None)
+    branch, _ = block.attention_branch(x, alone())
     dropped = (branch == 0).float().mean().item()
     assert dropped == pytest.approx(0.4, abs=0.02)
     block.dropout.p = 0.0
-    again, _ = block.attention_branch(x, None)
+    again, _ = block.attention_branch(x, alone())
     model.eval()
-    sure, _ = block.attention_branch(x, None)
+    sure, _ = block.attention_branch(x, alone())
     assert not torch.allclose(again, sure)
-    assert torch.equal(block.attention_branch(x, None)[0], sure)
+    assert torch.equal(block.attention_branch(x, alone())[0], sure)
 
 
 def test_attention_over_merged_tokens_is_attention_over_repeated_ones():
     block = layers(mm.patch(tiny_torchvision(), 2))[1]
     x, size = randn(2, 7, 48), torch.tensor([1, 3, 1, 2, 5, 1, 4])
     first = size.cumsum(0) - size
-    branch, keys = block.attention_branch(x, log_size_bias(size.float().expand(2, -1), x.dtype))
-    wanted, wanted_keys = block.attention_branch(x.repeat_interleave(size, dim=1), None)
+    branch, keys = block.attention_branch(x, alone(log_size_bias(size.float().expand(2, -1), x.dtype)))
+    wanted, wanted_keys = block.attention_branch(x.repeat_interleave(size, dim=1), alone())
     assert relative_error(branch, wanted[:, first]) <= 1e-5
     torch.testing.assert_close(keys, wanted_keys[:, first], rtol=1e-5, atol=1e-5)
-    assert relative_error(block.attention_branch(x, None)[0], wanted[:, first]) > 1e-2
+    assert relative_error(block.attention_branch(x, alone())[0], wanted[:, first]) > 1e-2
 
 
 @pytest.mark.parametrize("r", [[8, 0, 0], [0, 8, 0]])

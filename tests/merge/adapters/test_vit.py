@@ -11,12 +11,13 @@ from timm.models.vision_transformer import Attention, Block, VisionTransformer
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError
-from timm_mergemix.merge.adapters.vit import AWAITED, VitFamily
+from timm_mergemix.merge.adapters.keys import AWAITED
+from timm_mergemix.merge.adapters.vit import VitFamily
 from timm_mergemix.merge.patch import merging_state
 from timm_mergemix.merge.tokens import log_size_bias, recover
 
 from ...models import gate, images, tiny
-from ..reference import MODELS, randn, relative_error, sequence_lengths
+from ..reference import MODELS, alone, randn, relative_error, sequence_lengths
 
 GATED = "gated" in inspect.signature(Attention).parameters
 PRR = "prr" in str(inspect.signature(VisionTransformer))
@@ -134,11 +135,11 @@ def test_attention_over_merged_tokens_is_attention_over_repeated_ones(build, fus
     x, size = randn(2, 7, 48), torch.tensor([1, 3, 1, 2, 5, 1, 4])
     repeated = x.repeat_interleave(size, dim=1)
     first = size.cumsum(0) - size
-    branch, keys = block.attention_branch(x, log_size_bias(size.float().expand(2, -1), x.dtype))
-    wanted, wanted_keys = block.attention_branch(repeated, None)
+    branch, keys = block.attention_branch(x, alone(log_size_bias(size.float().expand(2, -1), x.dtype)))
+    wanted, wanted_keys = block.attention_branch(repeated, alone())
     assert relative_error(branch, wanted[:, first]) <= 1e-5
     torch.testing.assert_close(keys, wanted_keys[:, first], rtol=1e-5, atol=1e-5)
-    without, _ = block.attention_branch(x, None)
+    without, _ = block.attention_branch(x, alone())
     assert relative_error(without, wanted[:, first]) > 1e-2
 
 
@@ -193,7 +194,7 @@ def test_the_branches_are_the_block(build, train):
         torch.manual_seed(0)
         wanted = Block.forward(block, x)
         torch.manual_seed(0)
-        after = x + block.attention_branch(x, None)[0]
+        after = x + block.attention_branch(x, alone())[0]
         assert torch.equal(after + block.mlp_branch(after), wanted)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from torch import nn
 
+from .eva import EvaFamily
 from .family import Family
 from .torchvision_vit import TorchvisionVitFamily
 from .vit import VitFamily
 
 __all__ = ["FAMILIES", "Family", "family_of"]
 
-FAMILIES: tuple[Family, ...] = (VitFamily(), TorchvisionVitFamily())
+FAMILIES: tuple[Family, ...] = (VitFamily(), EvaFamily(), TorchvisionVitFamily())
 
 
 def family_of(model: nn.Module) -> Family | None:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.vision_transformer import EncoderBlock, VisionTransformer
 
-from ..blocks import MergingBlock, MergingModel
+from ..blocks import Context, MergingBlock, MergingModel
 from .family import Family
 
 __all__ = ["MergingEncoderBlock", "MergingTorchvisionVit", "TorchvisionVitFamily"]
@@ -27,12 +27,12 @@ class MergingEncoderBlock(MergingBlock, EncoderBlock):
     dropout: nn.Module
     self_attention: nn.MultiheadAttention
 
-    def attention_branch(self, x: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """See `MergingBlock`."""
         attn = self.self_attention
         query, key, value = self._project(self.ln_1(x))
         dropout = attn.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=context.bias, dropout_p=dropout)
         branch = attn.out_proj(out.transpose(1, 2).flatten(2))
         return self.dropout(branch), key.detach().mean(dim=1)
 
@@ -40,7 +40,7 @@ class MergingEncoderBlock(MergingBlock, EncoderBlock):
         """See `MergingBlock`."""
         return self.mlp(self.ln_2(x))
 
-    def query_key(self, x: Tensor, queries: slice) -> tuple[Tensor, Tensor, float]:
+    def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
         """See `MergingBlock`."""
         query, key, _ = self._project(self.ln_1(x))
         return query[:, :, queries], key, query.shape[-1] ** -0.5

@@ -1,0 +1,145 @@
+"""timm's Eva: EVA, EVA-02, DINOv3, Perception Encoder, and ViTs with rotary positions."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from timm.layers import AttentionRope, apply_rot_embed_cat
+from timm.models.eva import Eva, EvaAttention, EvaBlock, EvaBlockPostNorm
+from torch import Tensor, nn
+
+from ..blocks import Context, MergingBlock, refuse_masks
+from .keys import attach, captured_keys, detach
+from .positions import merge_rope
+from .timm_model import MergingTimmModel, TimmFamily
+
+__all__ = ["EvaFamily", "MergingEva", "MergingEvaBlock", "MergingEvaBlockPostNorm"]
+
+
+class RopeBlock(MergingBlock):
+    """What blocks share that pass rotary positions to their attention."""
+
+    attn: Any
+    norm1: nn.Module
+    norm2: nn.Module
+    mlp: nn.Module
+    drop_path1: nn.Module
+    drop_path2: nn.Module
+
+    def forward(  # type: ignore[override]
+        self, x: Tensor, rope: Tensor | None = None, attn_mask: Tensor | None = None, is_causal: bool = False
+    ) -> Tensor:
+        """See `MergingBlock`."""
+        refuse_masks(attn_mask, is_causal)
+        return self.merge_forward(x, rope=rope)
+
+    def attend(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+        """Output of the attention for its input (B, N, C), and its keys averaged over heads, before the rotation."""
+        with captured_keys(self.attn.k_norm) as keys:
+            out = self.attn(x, rope=self._rope(context), attn_mask=context.bias)
+        return out, keys[0].detach().mean(dim=1)
+
+    def rotated(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
+        """Queries, keys and scale for the attention's input (B, N, C)."""
+        query, key = _project(self.attn, x)
+        query, key = self.attn.q_norm(query), self.attn.k_norm(key)
+        rope, prefix = self._rope(context), self.merging.prefix_tokens
+        if rope is not None:
+            half = {"half": True} if getattr(self.attn, "rotate_half", False) else {}
+            query, key = (
+                torch.cat([part[:, :, :prefix], apply_rot_embed_cat(part[:, :, prefix:], rope, **half)], dim=2)
+                for part in (query, key)
+            )
+        groups = query.shape[1] // key.shape[1]
+        return query[:, :, queries], key.repeat_interleave(groups, dim=1), self.attn.scale
+
+    def _rope(self, context: Context) -> Tensor | None:
+        rope = context.call["rope"]
+        if rope is None:
+            return None
+        return merge_rope(rope, context.source, context.size, self.merging.prefix_tokens)
+
+
+class MergingEvaBlock(RopeBlock, EvaBlock):
+    """`timm.models.eva.EvaBlock` that merges."""
+
+    gamma_1: Tensor | None
+    gamma_2: Tensor | None
+
+    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+        """See `MergingBlock`."""
+        out, keys = self.attend(self.norm1(x), context)
+        return self.drop_path1(out if self.gamma_1 is None else self.gamma_1 * out), keys
+
+    def mlp_branch(self, x: Tensor) -> Tensor:
+        """See `MergingBlock`."""
+        out = self.mlp(self.norm2(x))
+        return self.drop_path2(out if self.gamma_2 is None else self.gamma_2 * out)
+
+    def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
+        """See `MergingBlock`."""
+        return self.rotated(self.norm1(x), queries, context)
+
+
+class MergingEvaBlockPostNorm(RopeBlock, EvaBlockPostNorm):
+    """`timm.models.eva.EvaBlockPostNorm` that merges."""
+
+    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+        """See `MergingBlock`."""
+        out, keys = self.attend(x, context)
+        return self.drop_path1(self.norm1(out)), keys
+
+    def mlp_branch(self, x: Tensor) -> Tensor:
+        """See `MergingBlock`."""
+        return self.drop_path2(self.norm2(self.mlp(x)))
+
+    def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
+        """See `MergingBlock`."""
+        return self.rotated(x, queries, context)
+
+
+def _project(attn: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Queries and keys, (B, H, N, D) each, before their norms."""
+    if attn.qkv is None:
+        size = attn.q_proj.out_features // attn.num_heads
+        parts = [attn.q_proj(x), attn.k_proj(x)]
+    else:
+        # EvaAttention keeps its biases apart from the weight.
+        q_bias = getattr(attn, "q_bias", None)
+        bias = attn.qkv.bias if q_bias is None else torch.cat((q_bias, attn.k_bias, attn.v_bias))
+        size = attn.qkv.out_features // (3 * attn.num_heads)
+        parts = list(F.linear(x, attn.qkv.weight, bias).chunk(3, dim=-1)[:2])
+    query, key = (part.unflatten(-1, (-1, size)).transpose(1, 2) for part in parts)
+    return query, key
+
+
+class MergingEva(MergingTimmModel, Eva):
+    """`timm.models.eva.Eva` that merges."""
+
+
+class EvaFamily(TimmFamily):
+    """EVA, EVA-02, DINOv3, Perception Encoder, ViTs with rotary positions."""
+
+    name = "timm Eva"
+    models: ClassVar = {Eva: MergingEva}
+    blocks: ClassVar = {EvaBlock: MergingEvaBlock, EvaBlockPostNorm: MergingEvaBlockPostNorm}
+
+    def has_class_token(self, model: Any) -> bool:
+        """See `Family`."""
+        return model.cls_token is not None
+
+    def refusal(self, block: Any) -> str | None:
+        """See `Family`."""
+        if type(block.attn) not in (EvaAttention, AttentionRope):
+            return f"its blocks use {type(block.attn).__name__}, known are EvaAttention and AttentionRope"
+        return None
+
+    def attach(self, block: Any) -> None:
+        """See `Family`."""
+        attach(block.attn.k_norm)
+
+    def detach(self, block: Any) -> None:
+        """See `Family`."""
+        detach(block.attn.k_norm)

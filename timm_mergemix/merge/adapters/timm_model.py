@@ -1,0 +1,101 @@
+"""What timm's plain transformer models have in common, whatever their blocks are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from timm.layers import AttentionPoolLatent
+from torch import Tensor, nn
+
+from ..blocks import MergingModel
+from ..record import attention_row
+from .family import Family
+
+__all__ = ["MergingTimmModel", "TimmFamily"]
+
+
+class MergingTimmModel(MergingModel):
+    """Mixin before a timm model's own class."""
+
+    blocks: Any
+    global_pool: str
+
+    @property
+    def grad_checkpointing(self) -> bool:
+        """Always False to timm's own forward: the blocks checkpoint themselves, around a body without state."""
+        return False
+
+    @grad_checkpointing.setter
+    def grad_checkpointing(self, enable: bool) -> None:
+        self.__dict__["grad_checkpointing"] = enable
+        self.merging.checkpointing = enable
+
+    def head_reads_patches(self) -> bool:
+        """See `MergingModel`."""
+        return self.global_pool != "token" or getattr(self, "attn_pool", None) is not None
+
+    def forward_intermediates(self, *args: Any, **kwargs: Any) -> Any:
+        """timm's own, with all tokens in each intermediate."""
+        with self.merging.during(exposing=True):
+            return super().forward_intermediates(*args, **kwargs)  # type: ignore[misc]
+
+    def prune_intermediate_layers(self, *args: Any, **kwargs: Any) -> Any:
+        """timm's own; what is left merges as before, and its last block recovers all tokens."""
+        kept = super().prune_intermediate_layers(*args, **kwargs)  # type: ignore[misc]
+        self.merging.depth = len(self.blocks)
+        return kept
+
+
+class TimmFamily(Family):
+    """Where things are in timm's plain transformer models."""
+
+    def find_blocks(self, model: Any) -> Sequence[nn.Module]:
+        """See `Family`."""
+        return list(model.blocks)
+
+    def prefix_tokens(self, model: Any) -> int:
+        """See `Family`."""
+        return model.num_prefix_tokens
+
+    def has_class_token(self, model: Any) -> bool:
+        """See `Family`."""
+        return model.has_class_token
+
+    def input_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
+        """See `Family`."""
+        size = self.default_size(model)
+        if size is not None and not model.dynamic_img_size:
+            return size
+        rows, columns = model.patch_embed.feat_ratio(as_scalar=False)
+        return -(-height // rows) * rows, -(-width // columns) * columns
+
+    def grid_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
+        """See `Family`."""
+        return tuple(model.patch_embed.dynamic_feat_size((height, width)))
+
+    def default_size(self, model: Any) -> tuple[int, int] | None:
+        """See `Family`."""
+        return model.patch_embed.img_size
+
+    def in_channels(self, model: Any) -> int:
+        """See `Family`."""
+        # Older releases of timm have no model.in_chans; a hybrid's stem comes before its projection.
+        first = next(m for m in model.patch_embed.modules() if isinstance(m, nn.Conv2d))
+        return first.in_channels
+
+    def pool(self, model: Any) -> nn.Module | None:
+        """See `Family`."""
+        pool = getattr(model, "attn_pool", None)
+        return pool if isinstance(pool, AttentionPoolLatent) else None
+
+    def pool_attention(self, model: Any, x: Tensor) -> Tensor:
+        """See `Family`."""
+        pool = model.attn_pool
+        if pool.pos_embed is not None:
+            x = x + pool.pos_embed.unsqueeze(0).to(x.dtype)
+        batch, heads = x.shape[0], pool.num_heads
+        query = pool.q(pool.latent.expand(batch, -1, -1)).unflatten(-1, (heads, -1)).transpose(1, 2)
+        key = pool.kv(x).unflatten(-1, (2, heads, -1))[:, :, 0].transpose(1, 2)
+        attention = attention_row(pool.q_norm(query), pool.k_norm(key), pool.scale, None, None)
+        return attention[:, model.num_prefix_tokens :] if model.pool_include_prefix else attention
