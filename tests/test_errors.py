@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -73,3 +74,10 @@ def test_tensor() -> None:
         with pytest.raises(MergeMixError) as error:
             check_tensor("x", value, shape, kind)
         assert str(error.value).startswith(f"x: got {describe(value)}, wanted {wanted}")
+
+
+def test_numpy_numbers_are_numbers() -> None:
+    check_int("n", np.int64(3), 1)
+    check_number("x", np.float32(0.5), 0, 1)
+    with pytest.raises(MergeMixError):
+        check_int("n", np.bool_(True), 0)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from torch import Tensor
 
-from timm_mergemix import MergeMixError, MixedBatch, SoftTargetLoss
+from timm_mergemix import MergeMixError, MixedBatch, Mixup, SoftTargetLoss
 
 from .mix.batches import mergemix, noise, quick
 
@@ -200,3 +200,11 @@ def test_bad_settings_are_named(argument: str, options: dict[str, object]) -> No
 def test_bad_input_is_named(argument: str, x: object, target: object, bce: bool) -> None:
     with pytest.raises(MergeMixError, match=rf"^{argument}: got"):
         SoftTargetLoss(bce=bce)(x, target)
+
+
+def test_multi_label_batches_want_binary_cross_entropy() -> None:
+    rows = torch.eye(4)[:, [0, 1, 2, 3]]
+    batch = Mixup(0.8, num_classes=4, multi_label=True).mix(torch.rand(4, 3, 8, 8), rows)
+    with pytest.raises(MergeMixError, match="bce: got False, wanted bce=True"):
+        SoftTargetLoss()(torch.randn(4, 4), batch)
+    assert SoftTargetLoss(bce=True)(torch.randn(4, 4), batch).isfinite()

@@ -196,7 +196,7 @@ def test_copies_and_pickles() -> None:
         ("r", {"saliency_r": "half"}),
         ("generator", {"generator": 0}),
         ("image_mean, image_std", {"image_mean": (0.5, 0.5), "image_std": (0.5, 0.5)}),
-        ("alpha", {"mergemix_alpha": 0.0, "mixup_alpha": 0.0, "cutmix_alpha": 0.0}),
+        ("mixup_alpha, cutmix_alpha, ...", {"mergemix_alpha": 0.0, "mixup_alpha": 0.0, "cutmix_alpha": 0.0}),
     ],
 )
 def test_bad_settings_are_named(argument: str, options: dict[str, object]) -> None:

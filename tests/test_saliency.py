@@ -496,12 +496,10 @@ def test_an_encoder_in_half_precision() -> None:
 
 
 def test_wrapped_encoders() -> None:
-    class Wrapper(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.vit = MODEL
-
-    assert torch.equal(saliency_map(Wrapper(), images(MODEL)), saliency_map(MODEL, images(MODEL)))
+    for wrapper in (torch.compile(MODEL, backend="eager"), nn.DataParallel(MODEL)):
+        assert torch.equal(saliency_map(wrapper, images(MODEL)), saliency_map(MODEL, images(MODEL)))
+    with pytest.raises(MergeMixError, match="encoder: got a module of class Sequential, wanted the VisionTransformer"):
+        saliency_map(nn.Sequential(nn.Identity(), tiny()), images(MODEL))
 
 
 def test_a_users_forward_hook_on_the_model_has_no_part_in_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -71,13 +72,13 @@ def _kind(value: torch.Tensor) -> str:
 
 def check_int(argument: str, value: Any, low: int) -> None:
     """Raises unless ``value`` is an integer (no bool) of at least ``low``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < low:
         raise wrong(argument, value, f"an integer >= {low}")
 
 
 def check_number(argument: str, value: Any, low: float, high: float = math.inf) -> None:
     """Raises unless ``value`` is a finite number within [low, high]."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    number = not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
     if not number or not low <= value <= high:
         limits = f"from {low} to {high}" if math.isfinite(high) else f">= {low}"
         raise wrong(argument, value, f"a finite number {limits}")

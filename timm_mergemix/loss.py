@@ -95,14 +95,15 @@ class SoftTargetLoss(nn.Module):
             return smooth_targets(dense_labels(target, logits.shape[-1]), self.smoothing).to(logits.dtype)
         return target.to(logits.dtype)
 
-    @staticmethod
-    def _check(logits: Tensor, target: Tensor | MixedBatch) -> None:
+    def _check(self, logits: Tensor, target: Tensor | MixedBatch) -> None:
         check_tensor("logits", logits, ("B", "num_classes"), "float")
         batch, classes = logits.shape
         if not logits.numel():
             raise wrong("logits", logits, "logits of at least one image and one class")
         if isinstance(target, MixedBatch):
             wanted = target.num_classes if target.labels.ndim == 1 else target.labels.shape[1]
+            if target.multi_label and not self.bce:
+                raise wrong("bce", self.bce, "bce=True, since the classes of the batch are independent")
             if len(target) != batch or wanted not in (None, classes):
                 raise wrong("logits", logits, f"logits of shape ({len(target)}, {wanted}) for {target}")
         elif not isinstance(target, Tensor) or tuple(target.shape) not in ((batch,), (batch, classes)):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .errors import check_number
 from .merge.schedule import R
 from .mix.mergemix import MergeMixBlend
-from .mix.mixer import Mixer, share_out
+from .mix.mixer import Mixer, drop_unused
 from .mix.mixers import timm_blends
 from .saliency import SaliencyPass
 
@@ -96,7 +96,7 @@ class MergeMix(Mixer):
         own = MergeMixBlend(self.saliency, mergemix_alpha, ratio_mode)
         share = mergemix_prob if mergemix_alpha > 0 else 0.0
         others = timm_blends(mixup_alpha, cutmix_alpha, cutmix_minmax, switch_prob, correct_lam)
-        blends = share_out(1.0, [(own, share), *((blend, (1 - share) * weight) for blend, weight in others)])
+        blends = drop_unused([(own, share), *((blend, (1 - share) * weight) for blend, weight in others)])
         super().__init__(
             blends,
             num_classes=num_classes,

@@ -80,6 +80,9 @@ class SaliencyPass:
     ) -> None:
         found: tuple[Any, Family] = find_model(encoder, "encoder")
         self.encoder, self.family = found
+        if _bare(encoder) is not self.encoder:
+            held = f"{type(self.encoder).__name__} inside it; what it does beside would be left out of the pass"
+            raise wrong("encoder", encoder, f"the {held}")
         self.layer = _check_layer(layer, len(self.family.find_blocks(self.encoder)))
         if self.layer == "pool" and self.family.pool(self.encoder) is None:
             raise wrong("layer", layer, "the index of a block, since the encoder has no attention pool")
@@ -125,6 +128,17 @@ class SaliencyPass:
     def check(self, images: Tensor) -> None:
         """Raises if the encoder cannot take the images."""
         self.input.check(images)
+
+
+def _bare(module: Any) -> nn.Module:
+    """What is left without the wrappers that do nothing to images: DDP, DataParallel, torch.compile's."""
+    while True:
+        if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            module = module.module
+        elif hasattr(module, "_orig_mod"):
+            module = module._orig_mod
+        else:
+            return module
 
 
 def _check_layer(layer: int | str | None, depth: int) -> int | str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torchvision import tv_tensors
 
@@ -11,6 +13,7 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2._augment import _BaseMixUpCutMix, is_pure_tensor
 
 from .errors import MergeMixError, check_number, describe, wrong
+from .merge.schedule import R
 from .mergemix import MergeMix as Mixer
 
 __all__ = ["MergeMix"]
@@ -30,8 +33,19 @@ class MergeMix(_BaseMixUpCutMix):
         alpha: lambda ~ Beta(alpha, alpha) is the share of patches kept.
         num_classes: Number of classes; may be None where labels are rows.
         labels_getter: As in ``v2.MixUp``.
-        **mixer: ``ratio_mode``, ``saliency_r``, ``layer``, ``divide``, ``mode``, ``image_mean``, ``image_std``,
-            ``encoder_mean``, ``encoder_std``, ``generator``, ``validate``: see `timm_mergemix.MergeMix`.
+        prob: Probability of mixing; see `timm_mergemix.MergeMix`, also for the arguments below.
+        mode: What shares lambda: the batch, a pair, or nothing.
+        ratio_mode: How the ratio is measured.
+        saliency_r: Token merging in the saliency pass.
+        layer: The block whose attention is read.
+        divide: Whether a merged token's attention is shared out among its patches.
+        label_smoothing: In [0, 1].
+        image_mean: Mean of the normalised images.
+        image_std: Standard deviation, likewise.
+        encoder_mean: Mean of the encoder's images.
+        encoder_std: Standard deviation, likewise.
+        generator: Where randomness comes from.
+        validate: Whether values are checked on an accelerator too.
 
     Raises:
         MergeMixError: If the encoder is not supported, an argument is out of its range, or the batch does not fit.
@@ -44,7 +58,19 @@ class MergeMix(_BaseMixUpCutMix):
         alpha: float = 1.0,
         num_classes: int | None = None,
         labels_getter: Any = "default",
-        **mixer: Any,
+        prob: float = 1.0,
+        mode: str = "batch",
+        ratio_mode: str = "area",
+        saliency_r: R | None = ("keep", 0.5),
+        layer: int | str | None = None,
+        divide: bool = True,
+        label_smoothing: float = 0.0,
+        image_mean: Sequence[float] | None = None,
+        image_std: Sequence[float] | None = None,
+        encoder_mean: Sequence[float] | None = None,
+        encoder_std: Sequence[float] | None = None,
+        generator: torch.Generator | None = None,
+        validate: bool | None = None,
     ) -> None:
         check_number("alpha", alpha, 0)
         if alpha == 0:
@@ -60,7 +86,19 @@ class MergeMix(_BaseMixUpCutMix):
             mergemix_prob=1.0,
             mixup_alpha=0.0,
             cutmix_alpha=0.0,
-            **{"label_smoothing": 0.0} | mixer,
+            prob=prob,
+            mode=mode,
+            ratio_mode=ratio_mode,
+            saliency_r=saliency_r,
+            layer=layer,
+            divide=divide,
+            label_smoothing=label_smoothing,
+            image_mean=image_mean,
+            image_std=image_std,
+            encoder_mean=encoder_mean,
+            encoder_std=encoder_std,
+            generator=generator,
+            validate=validate,
         )
 
     def extra_repr(self) -> str:

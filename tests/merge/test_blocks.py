@@ -6,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+import timm_mergemix as mm
 from timm_mergemix import MergeMixError
 from timm_mergemix.merge.blocks import MergingBlock, MergingModel
 from timm_mergemix.merge.record import Recording
 from timm_mergemix.merge.schedule import parse
 from timm_mergemix.merge.state import MergeConfig, Merging
 
+from ..models import images, tiny
 from .reference import no_near_ties, randn, soft_matching
 
 
@@ -203,3 +205,29 @@ def test_checkpointing_does_nothing_without_gradients():
     with torch.no_grad():
         model(randn(2, 9, 4))
     assert [len(block.seen) for block in model.blocks] == [1, 1, 1]
+
+
+def test_recomputation_uses_the_settings_of_the_forward():
+    model = mm.patch(tiny(), 3)
+    for block in model.blocks:
+        block.attn.fused_attn = False
+    x = images(model)
+
+    def gradients(checkpointing):
+        model.zero_grad()
+        model.set_grad_checkpointing(checkpointing)
+        with mm.merging(model, prop_attn=False):
+            loss = model(x).square().sum()
+        loss.backward()  # where the patch's own settings are in force again
+        return [parameter.grad.clone() for parameter in model.parameters()]
+
+    assert all(torch.equal(a, b) for a, b in zip(gradients(False), gradients(True), strict=True))
+
+
+def test_recomputation_after_the_patch_is_gone_is_refused():
+    model = tiny()
+    model.set_grad_checkpointing()
+    with mm.merging(model, r=3):
+        loss = model(images(model)).sum()
+    with pytest.raises(MergeMixError, match="backward pass with gradient checkpointing after the model was unpatched"):
+        loss.backward()

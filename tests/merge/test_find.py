@@ -113,3 +113,16 @@ def test_two_models_are_refused_with_both_names():
 def test_what_is_no_module_is_refused(model):
     with pytest.raises(MergeMixError, match=r"^encoder: got .*, wanted a torch\.nn\.Module"):
         find_model(model, "encoder")
+
+
+def test_shared_blocks_are_refused():
+    one, other = tiny(), tiny()
+    other.blocks = one.blocks
+    mm.patch(one, 2)
+    with pytest.raises(MergeMixError, match="block 0 is a MergingVitBlock"):
+        mm.patch(other, 4)
+    assert mm.merge_info(one).r == 2
+    twice = tiny()
+    twice.blocks[2] = twice.blocks[0]
+    with pytest.raises(MergeMixError, match="the same block stands in it more than once"):
+        mm.patch(twice, 2)

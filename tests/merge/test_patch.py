@@ -432,7 +432,10 @@ def test_merge_info_at_another_size():
     model = mm.patch(tiny(dynamic_img_size=True), ("keep", 0.5))
     assert mm.merge_info(model, (96, 32)).tokens == (13, 11, 9, 7)
     assert mm.merge_info(model, (90, 30)).tokens == (13, 11, 9, 7)
-    assert mm.merge_info(mm.patch(tiny(), 1), (96, 32)).tokens[0] == 17
+    model = mm.patch(tiny(), 1)
+    assert mm.merge_info(model, (64, 64)).tokens[0] == 17
+    with pytest.raises(MergeMixError, match=r"image_size: got \(96, 32\), wanted \(64, 64\), the only size"):
+        mm.merge_info(model, (96, 32))
 
 
 @pytest.mark.parametrize("size", [64, (64,), (64, 64, 3), (0, 64), (64, -1), (64.0, 64), "ab", (True, 64)])

@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 import torch
 
-from timm_mergemix import functional
+from timm_mergemix import Mixup, functional
 from timm_mergemix.mix.batch import MixedBatch
 
 from .batches import mergemix, noise
@@ -46,3 +46,10 @@ def test_is_a_record() -> None:
     for twin in (copy.deepcopy(batch), pickle.loads(pickle.dumps(batch))):
         assert torch.equal(twin.targets, batch.targets)
         assert twin.kind == batch.kind
+
+
+def test_a_batch_moves_to_another_device() -> None:
+    batch = Mixup(0.8, num_classes=4).mix(torch.rand(4, 3, 8, 8), torch.arange(4))
+    moved = batch.to("meta")
+    assert {moved.images.device.type, moved.ratio.device.type, moved.index.device.type} == {"meta"}
+    assert moved.kind == batch.kind and moved.mask is None and moved.smoothing == batch.smoothing

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from timm_mergemix import Blend, Draw, MergeMixError, Mixer, Mixup, Pairs, ResizeMix
 from timm_mergemix.mix.blends import CutMixBlend, MixupBlend
 from timm_mergemix.mix.mergemix import MergeMixBlend
-from timm_mergemix.mix.mixer import MODES, share_out
+from timm_mergemix.mix.mixer import MODES, drop_unused
 
 from .batches import FixedSaliency, distinct, mergemix, noise, quick
 
@@ -267,11 +267,11 @@ def test_repr() -> None:
     assert repr(Mixup(0.8, 1.0)) == "Mixup(cutmix: 0.5, mixup: 0.5, prob=1.0, mode='batch', num_classes=1000)"
 
 
-def test_share_out() -> None:
+def test_drop_unused() -> None:
     mixup, cutmix = MixupBlend(), CutMixBlend()
-    assert share_out(0.5, [(mixup, 0.4), (cutmix, 0.0)]) == [(mixup, 0.2)]
-    with pytest.raises(MergeMixError, match=r"^alpha: got 0"):
-        share_out(1.0, [(mixup, 0.0)])
+    assert drop_unused([(mixup, 0.4), (cutmix, 0.0)]) == [(mixup, 0.4)]
+    with pytest.raises(MergeMixError, match=r"^mixup_alpha, cutmix_alpha, .*: got 0"):
+        drop_unused([(mixup, 0.0)])
 
 
 @pytest.mark.parametrize(
@@ -329,3 +329,14 @@ def test_bad_batches_are_named_before_anything_is_drawn(
 def test_integer_labels_need_num_classes() -> None:
     with pytest.raises(MergeMixError, match=r"^num_classes: got None"):
         Mixup(num_classes=None)(torch.rand(2, 3, 4, 4), torch.arange(2))
+
+
+def test_ratios_are_float32_whatever_the_default() -> None:
+    images, labels = torch.rand(4, 3, 8, 8), torch.arange(4)
+    torch.set_default_dtype(torch.float64)
+    try:
+        for prob, mode in ((0.0, "batch"), (0.5, "elem")):
+            batch = Mixup(0.8, 1.0, prob=prob, mode=mode, num_classes=4).mix(images, labels)
+            assert batch.ratio.dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)

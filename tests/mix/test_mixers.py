@@ -100,7 +100,7 @@ def test_odd_batches_work() -> None:
         ("cutmix_alpha", {"cutmix_alpha": -1}),
         ("cutmix_minmax", {"cutmix_minmax": 0.5}),
         ("switch_prob", {"cutmix_alpha": 1.0, "switch_prob": 2}),
-        ("alpha", {"mixup_alpha": 0.0}),
+        ("mixup_alpha, cutmix_alpha, ...", {"mixup_alpha": 0.0}),
         ("prob", {"prob": 2}),
         ("mode", {"mode": "row"}),
     ],

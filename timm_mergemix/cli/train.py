@@ -12,7 +12,7 @@ from ..errors import MergeMixError
 from ..mix.mixer import Mixer
 from ..optional import installed
 from ..training.evaluate import evaluate
-from ..training.folder import FolderSplits, find_folder
+from ..training.folder import FolderSplits, digest_of, find_folder
 from ..training.loaders import Loaders, folder_loaders
 from ..training.loop import Run, fit
 from ..training.mixers import build_mixer
@@ -30,7 +30,7 @@ SUMMARY = "Train a timm model on an image folder, with MergeMix or another way o
 HEADER = ("model, mixer", "top-1", "calibration error", "seconds per epoch")
 CHECKPOINT = "last.pt"
 # Options that do not decide what is learnt: a run may go on with others.
-INDECISIVE = {"command", "data", "out", "workers", "device", "resume", "fresh", "quiet", "progress"}
+INDECISIVE = {"command", "data", "out", "device", "resume", "fresh", "quiet", "progress"}
 
 
 def again(argv: Sequence[str]) -> str:
@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> None:
     _check_earlier_run(out, args)
     job, loaders = _prepare(args, splits, out)
     make_directory(out)
+    if args.resume and not job.path.exists():
+        reporter.say(f"{out} holds no run to go on with; starting one.")
     if args.fresh:
         job.path.unlink(missing_ok=True)
     sizes = f"{len(splits.train):,} training and {len(splits.val):,} validation images"
@@ -93,7 +95,7 @@ def _prepare(args: argparse.Namespace, splits: FolderSplits, out: Path) -> tuple
         even=args.mixer == "timm",
     )
     settings = {name: value for name, value in vars(args).items() if name not in INDECISIVE}
-    settings |= {"classes": list(splits.classes), "images": len(splits.train)}
+    settings |= {"classes": list(splits.classes), "images": digest_of(splits.train, args.data)}
     title = f"{args.model}, {args.mixer}"
     job = Run(title, model, mixer, recipe, settings, out / CHECKPOINT, args.seed, device, args.amp)
     return job, loaders

@@ -89,7 +89,8 @@ class MergingBlock(nn.Module, ABC):
         if r == 0 and tokens.size is None:
             x = self._run(partial(super().forward, **call), x)
         else:
-            x, size, source = self._run(self._merged, x, tokens.size, tokens.source, r, call)
+            prop_attn, prefix = merging.config.prop_attn, merging.prefix_tokens
+            x, size, source = self._run(_merged, self, x, tokens.size, tokens.source, r, prop_attn, prefix, call)
             tokens = tokens._replace(length=x.shape[1], size=size, source=source)
         return merging.leave(index, x, tokens)
 
@@ -98,31 +99,42 @@ class MergingBlock(nn.Module, ABC):
             return checkpoint(body, *args, use_reentrant=False)
         return body(*args)
 
-    def _merged(
-        self, x: Tensor, size: Tensor | None, source: Tensor | None, r: int, call: dict[str, Any]
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        # Pure: checkpointing runs it a second time.
-        branch, keys = self.attention_branch(x, Context(size, source, self._bias(size, x.dtype), call))
-        x = x + branch
-        if r > 0:
-            plan = bipartite_matching(keys, r, self.merging.prefix_tokens)
-            x, size = merge_tokens(x, plan, size)
-            source = compose_source(plan, source)
-        mlp = self.mlp_branch(x)
-        return x if mlp is None else x + mlp, size, source
-
-    def _bias(self, size: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-        return log_size_bias(size, dtype) if self.merging.config.prop_attn else None
-
     @torch.no_grad()
     def _attention_row(self, x: Tensor, tokens: Tokens, call: dict[str, Any]) -> AttentionRow:
         prefix = self.merging.prefix_tokens
         # Without a class token every patch token asks, as often as it stands for patches.
         queries = slice(0, 1) if self.merging.has_class_token else slice(prefix, None)
         weights = None if tokens.size is None else tokens.size[:, queries]
-        bias = self._bias(tokens.size, torch.float32)
+        bias = log_size_bias(tokens.size, torch.float32) if self.merging.config.prop_attn else None
         query, key, scale = self.query_key(x, queries, Context(tokens.size, tokens.source, bias, call))
         return AttentionRow(attention_row(query, key, scale, bias, weights), tokens.size, tokens.source, prefix)
+
+
+def _merged(
+    block: MergingBlock,
+    x: Tensor,
+    size: Tensor | None,
+    source: Tensor | None,
+    r: int,
+    prop_attn: bool,
+    prefix_tokens: int,
+    call: dict[str, Any],
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Attention, merge, MLP. Pure: checkpointing runs it again in the backward pass, when settings may have changed."""
+    if not isinstance(block, MergingBlock):
+        raise MergeMixError(
+            "merging: got a backward pass with gradient checkpointing after the model was unpatched, "
+            "wanted it inside `with merging(...)`, or before `unpatch`"
+        )
+    bias = log_size_bias(size, x.dtype) if prop_attn else None
+    branch, keys = block.attention_branch(x, Context(size, source, bias, call))
+    x = x + branch
+    if r > 0:
+        plan = bipartite_matching(keys, r, prefix_tokens)
+        x, size = merge_tokens(x, plan, size)
+        source = compose_source(plan, source)
+    mlp = block.mlp_branch(x)
+    return x if mlp is None else x + mlp, size, source
 
 
 def refuse_masks(attn_mask: Tensor | None, is_causal: bool = False) -> None:

@@ -45,7 +45,10 @@ def reason_against(model: nn.Module) -> str | None:
     blocks = family.find_blocks(model)
     if not blocks:
         return "it has no transformer blocks"
-    known = {*family.blocks, *family.blocks.values()}
+    patched = type(model) in family.models.values()
+    known = family.blocks.values() if patched else family.blocks.keys()
+    if len({id(block) for block in blocks}) < len(blocks):
+        return "the same block stands in it more than once"
     for i, block in enumerate(blocks):
         if type(block) not in known:
             return (

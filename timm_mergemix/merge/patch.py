@@ -127,10 +127,11 @@ def merging(model: M, r: R | None = None, *, prop_attn: bool | None = None) -> I
         prop_attn: As for `patch`; None keeps what is in force.
 
     Yields:
-        ``model`` itself.
+        ``model`` itself. What `patch` does to it inside is undone at the end.
 
     Raises:
-        MergeMixError: As `patch` does.
+        MergeMixError: As `patch` does. With gradient checkpointing, also by a backward pass after the end, if the model
+            was not patched before: it would have to recompute what is no longer there.
     """
     vit, family = find_model(model)
     if isinstance(vit, MergingModel):
@@ -199,7 +200,10 @@ def merge_info(model: nn.Module, image_size: tuple[int, int] | None = None) -> M
     vit, family = find_model(model)
     if image_size is not None:
         _check_image_size(image_size)
-    size = family.default_size(vit) if image_size is None else family.input_size(vit, *image_size)
+    default = family.default_size(vit)
+    size = default if image_size is None else family.input_size(vit, *image_size)
+    if image_size is not None and size == default != tuple(image_size):
+        raise wrong("image_size", image_size, f"{default}, the only size that the model takes")
     if size is None:
         raise MergeMixError(
             "image_size: got None, wanted (height, width), since the model has no image size of its own"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, TypeAlias
 
 from ..errors import MergeMixError, check_int, check_number, wrong
@@ -46,9 +47,9 @@ def parse(r: Any, depth: int) -> Schedule:
     Raises:
         MergeMixError: If ``r`` has none of the known forms.
     """
-    if isinstance(r, int):
+    if isinstance(r, Integral):
         check_int("r", r, 0)
-        return Schedule("constant", r, depth)
+        return Schedule("constant", int(r), depth)
     if isinstance(r, (tuple, list)) and len(r) == 2 and isinstance(r[0], str):
         return _parse_named(r, depth)
     if not isinstance(r, (tuple, list)):
@@ -57,7 +58,7 @@ def parse(r: Any, depth: int) -> Schedule:
         check_int(f"r[{i}]", value, 0)
     if len(r) != depth:
         raise wrong("r", r, f"a list of {depth} integers, one for each block")
-    return Schedule("list", tuple(r), depth)
+    return Schedule("list", tuple(map(int, r)), depth)
 
 
 def _parse_named(r: Sequence[Any], depth: int) -> Schedule:
@@ -70,7 +71,7 @@ def _parse_named(r: Sequence[Any], depth: int) -> Schedule:
             raise wrong("r=('keep', ...)", value, "a ratio in (0, 1]")
     else:
         raise wrong("r", tuple(r), FORMS)
-    return Schedule(form, value, depth)
+    return Schedule(form, float(value) if form == "keep" else int(value), depth)
 
 
 def resolve(schedule: Schedule, patches: int) -> tuple[int, ...]:
@@ -92,11 +93,22 @@ def resolve(schedule: Schedule, patches: int) -> tuple[int, ...]:
     if schedule.form == "total":
         return _spread(int(value), patches, depth)
     if schedule.form == "keep":
-        return _spread(patches - max(1, int(value * patches + 0.5)), patches, depth)
+        return _keep(float(value), patches, depth)
     r = int(value)
     if schedule.form == "constant":
         return _clip([r] * depth, patches)
     return _clip([2 * r * (depth - 1 - i) // max(depth - 1, 1) if depth > 1 else r for i in range(depth)], patches)
+
+
+def _keep(ratio: float, patches: int, depth: int) -> tuple[int, ...]:
+    left = max(1, int(ratio * patches + 0.5))
+    least = patches - sum(_clip([patches] * depth, patches))
+    if left < least:
+        raise MergeMixError(
+            f"r: got a keep ratio of {ratio}, {left} of {patches} patch tokens, wanted at least {least} of them to be "
+            f"left after {depth} blocks"
+        )
+    return _spread(patches - left, patches, depth)
 
 
 def _clip(wanted: Sequence[int], patches: int) -> tuple[int, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from .targets import mix_targets
@@ -47,6 +49,12 @@ class MixedBatch:
     def targets(self) -> Tensor:
         """(B, num_classes) float soft targets: ``ratio * y_i + (1 - ratio) * y_index[i]``, smoothed."""
         return mix_targets(self.labels, self.index, self.ratio, self.num_classes, self.smoothing, self.multi_label)
+
+    def to(self, device: torch.device | str) -> MixedBatch:
+        """The same batch on another device."""
+        moved: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved |= {name: value.to(device) for name, value in moved.items() if isinstance(value, Tensor)}
+        return MixedBatch(**moved)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -138,7 +138,7 @@ def _assemble(images: Tensor, parts: list[tuple[Tensor | None, Blend]]) -> Blend
     """Blended rows in a whole batch; rows None stands for all of them."""
     if len(parts) == 1 and parts[0][0] is None:
         return parts[0][1]
-    ratio = torch.ones(len(images), device=images.device)
+    ratio = torch.ones(len(images), dtype=torch.float32, device=images.device)
     out, mask, saliency = (images.clone() if parts else images), None, None
     for rows, part in parts:
         out[rows], ratio[rows] = part.images, part.ratio
@@ -151,13 +151,13 @@ def _assemble(images: Tensor, parts: list[tuple[Tensor | None, Blend]]) -> Blend
     return Blend(out, ratio, mask, saliency)
 
 
-def share_out(first: float, blends: Sequence[tuple[BlendFunction, float]]) -> list[tuple[BlendFunction, float]]:
-    """Scales probabilities to ``first`` and drops blends that have none.
+def drop_unused(blends: Sequence[tuple[BlendFunction, float]]) -> list[tuple[BlendFunction, float]]:
+    """The blends that have a probability.
 
     Raises:
-        MergeMixError: If nothing is left.
+        MergeMixError: If there is none.
     """
-    kept = [(blend, first * share) for blend, share in blends if share > 0]
+    kept = [(blend, share) for blend, share in blends if share > 0]
     if not kept:
-        raise MergeMixError("alpha: got 0 for every way of mixing, wanted at least one > 0")
+        raise MergeMixError("mixup_alpha, cutmix_alpha, ...: got 0 for every way of mixing, wanted one > 0")
     return kept

@@ -6,7 +6,7 @@ import torch
 
 from ..errors import check_number
 from .blends import BlendFunction, CutMixBlend, MixupBlend, ResizeMixBlend
-from .mixer import Mixer, share_out
+from .mixer import Mixer, drop_unused
 
 __all__ = ["Mixup", "ResizeMix", "timm_blends"]
 
@@ -20,6 +20,7 @@ def timm_blends(
 ) -> list[tuple[BlendFunction, float]]:
     """Mixup and CutMix with the probabilities that timm's Mixup gives them; empty where both are off."""
     check_number("switch_prob", switch_prob, 0, 1)
+    check_number("cutmix_alpha", cutmix_alpha, 0)
     if cutmix_minmax is not None:
         cutmix_alpha = 1.0  # as timm does: the limits replace the distribution
     mixup, cutmix = MixupBlend(mixup_alpha), CutMixBlend(cutmix_alpha, cutmix_minmax, correct_lam)
@@ -66,7 +67,7 @@ class Mixup(Mixer):
         generator: torch.Generator | None = None,
         validate: bool | None = None,
     ) -> None:
-        blends = share_out(1.0, timm_blends(mixup_alpha, cutmix_alpha, cutmix_minmax, switch_prob, correct_lam))
+        blends = drop_unused(timm_blends(mixup_alpha, cutmix_alpha, cutmix_minmax, switch_prob, correct_lam))
         super().__init__(
             blends,
             num_classes=num_classes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from torchvision.transforms import v2
 from ..errors import MergeMixError, wrong
 from .images import ImageSet
 
-__all__ = ["FolderSplits", "PathDataset", "PathPool", "Sample", "find_folder"]
+__all__ = ["FolderSplits", "PathDataset", "PathPool", "Sample", "digest_of", "find_folder"]
 
 Sample = tuple[Path, int]
 _VALIDATION_NAMES = ("val", "validation", "test")
@@ -63,6 +64,12 @@ def find_folder(directory: Path) -> FolderSplits:
         raise MergeMixError(f"data: {val} has classes that {train} lacks: {', '.join(unknown[:5])}")
     held_out = _list_images(val, tuple(name for name in classes if (val / name).is_dir()), classes)
     return FolderSplits(samples, held_out, classes, f"validation images are those of {val}")
+
+
+def digest_of(samples: Sequence[Sample], root: Path) -> str:
+    """Tells sets of images apart by the names below ``root``, classes and sizes of their files."""
+    lines = (f"{path.relative_to(root).as_posix()} {label} {path.stat().st_size}" for path, label in samples)
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
 
 
 def _classes(directory: Path) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class RopeBlock(MergingBlock):
         """Queries, keys and scale for the attention's input (B, N, C)."""
         query, key = _project(self.attn, x)
         query, key = self.attn.q_norm(query), self.attn.k_norm(key)
-        rope, prefix = self._rope(context), self.merging.prefix_tokens
+        rope, prefix = self._rope(context), self.attn.num_prefix_tokens
         if rope is not None:
             half = {"half": True} if getattr(self.attn, "rotate_half", False) else {}
             query, key = (
@@ -59,7 +59,7 @@ class RopeBlock(MergingBlock):
         rope = context.call["rope"]
         if rope is None:
             return None
-        return merge_rope(rope, context.source, context.size, self.merging.prefix_tokens)
+        return merge_rope(rope, context.source, context.size, self.attn.num_prefix_tokens)
 
 
 class MergingEvaBlock(RopeBlock, EvaBlock):

@@ -27,5 +27,5 @@ def merge_rope(rope: Tensor, source: Tensor | None, size: Tensor | None, prefix_
     patches, sizes = source[:, prefix_tokens:] - prefix_tokens, size[:, prefix_tokens:]
     rows = rope.float()[(None,) * (4 - rope.ndim)].expand(len(source), -1, -1, -1)
     index = patches[:, None, :, None].expand_as(rows)
-    total = torch.zeros(*rows.shape[:2], sizes.shape[1], rows.shape[3], device=rope.device)
+    total = torch.zeros(*rows.shape[:2], sizes.shape[1], rows.shape[3], dtype=torch.float32, device=rope.device)
     return (total.scatter_add(2, index, rows) / sizes[:, None, :, None]).to(rope.dtype)
