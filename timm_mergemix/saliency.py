@@ -14,7 +14,7 @@ from .errors import MergeMixError, wrong
 from .merge.adapters import Family
 from .merge.find import find_model
 from .merge.patch import merging, merging_state
-from .merge.record import AttentionReader, StopForward
+from .merge.record import AttentionReader, StopForward, uncached_autocast
 from .merge.schedule import R
 from .mix.check import check_images
 
@@ -95,7 +95,7 @@ class SaliencyPass:
     def __call__(self, images: Tensor) -> Tensor:
         """Returns the saliency (B, h, w) of images (B, C, H, W)."""
         self.check(images)
-        with torch.no_grad(), _evaluating(self.encoder), _uncached_autocast(images.device.type):
+        with torch.no_grad(), _evaluating(self.encoder), uncached_autocast(images.device.type):
             x = self.input(images)
             attention = self._pool_attention(x) if self.layer == "pool" else self._block_attention(x)
         saliency = attention / attention.sum(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
@@ -168,13 +168,3 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for m, training in modes:
             m.training = training
-
-
-def _uncached_autocast(device_type: str) -> torch.autocast:
-    """The caller's autocast without its cache: a weight cast here, without gradient, must not serve a training."""
-    return torch.autocast(
-        device_type,
-        dtype=torch.get_autocast_dtype(device_type),
-        enabled=torch.is_autocast_enabled(device_type),
-        cache_enabled=False,
-    )

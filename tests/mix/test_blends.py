@@ -12,7 +12,7 @@ from timm_mergemix import MergeMixError
 from timm_mergemix.mix.blends import Blend, CutMixBlend, MixupBlend, Pairs, ResizeMixBlend
 from timm_mergemix.mix.draw import Draw, group_rows
 
-from .batches import ChosenDraw, noise
+from .batches import ChosenDraw, newer_timm, noise
 
 MODES = ("batch", "pair", "elem")
 COUNT = 3000
@@ -68,6 +68,7 @@ def test_mixup_equals_timm_for_the_same_lambda(mode: str, dtype: torch.dtype, mo
     assert ours.mask is None
 
 
+@newer_timm
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("correct_lam", [True, False])
 def test_cutmix_equals_timm_for_the_same_box(mode: str, correct_lam: bool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from timm_mergemix import MergeMixError, Mixup, ResizeMix
 
-from .batches import noise
+from .batches import newer_timm, noise
 
 COUNT = 800
 SETTINGS = {
@@ -74,6 +74,7 @@ def test_who_mixes(options: dict[str, object], shares: dict[str, float]) -> None
     assert {blend.name: share for blend, share in Mixup(**options).blends} == shares
 
 
+@newer_timm
 @pytest.mark.parametrize("labels", [torch.tensor([0, 3, 2, 3]), (noise(4, 5) > 0).long()])
 def test_smoothed_targets_are_as_timms(labels: torch.Tensor) -> None:
     options = {"num_classes": 5, "label_smoothing": 0.1, "multi_label": labels.ndim == 2}

@@ -9,7 +9,7 @@ from timm.data.mixup import mixup_target
 from timm_mergemix import MergeMixError
 from timm_mergemix.mix.targets import dense_labels, mix_targets, smooth_targets
 
-from .batches import quick
+from .batches import newer_timm, quick
 
 
 @quick
@@ -28,6 +28,7 @@ def test_single_label_targets_are_distributions(batch: int, classes: int, smooth
     torch.testing.assert_close(targets.sum(1), torch.ones(batch), rtol=0, atol=1e-6)
 
 
+@newer_timm
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("lam", [0.0, 0.3, 1.0])
 def test_equal_to_timm(smoothing: float, lam: float) -> None:

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import MergeMixError
 from .matching import bipartite_matching
-from .record import AttentionRow, attention_row
+from .record import AttentionRow, attention_row, uncached_autocast
 from .state import Merging, Tokens
 from .tokens import compose_source, log_size_bias, merge_tokens
 
@@ -91,7 +91,7 @@ class MergingBlock(nn.Module, ABC):
         else:
             prop_attn, prefix = merging.config.prop_attn, merging.prefix_tokens
             x, size, source = self._run(_merged, self, x, tokens.size, tokens.source, r, prop_attn, prefix, call)
-            tokens = tokens._replace(length=x.shape[1], size=size, source=source)
+            tokens = Tokens(tokens.merges, x.shape[1], index, size, source)
         return merging.leave(index, x, tokens)
 
     def _run(self, body: Callable[..., Any], *args: Any) -> Any:
@@ -106,7 +106,8 @@ class MergingBlock(nn.Module, ABC):
         queries = slice(0, 1) if self.merging.has_class_token else slice(prefix, None)
         weights = None if tokens.size is None else tokens.size[:, queries]
         bias = log_size_bias(tokens.size, torch.float32) if self.merging.config.prop_attn else None
-        query, key, scale = self.query_key(x, queries, Context(tokens.size, tokens.source, bias, call))
+        with uncached_autocast(x.device.type):
+            query, key, scale = self.query_key(x, queries, Context(tokens.size, tokens.source, bias, call))
         return AttentionRow(attention_row(query, key, scale, bias, weights), tokens.size, tokens.source, prefix)
 
 

@@ -152,3 +152,13 @@ def attention_row(query: Tensor, key: Tensor, scale: float, bias: Tensor | None,
         if weights is None:
             return attention.mean(dim=1)
         return (weights.unsqueeze(1) @ attention).squeeze(1) / weights.sum(dim=1, keepdim=True)
+
+
+def uncached_autocast(device_type: str) -> torch.autocast:
+    """The caller's autocast without its cache: a weight cast here, without gradient, must not serve a training."""
+    return torch.autocast(
+        device_type,
+        dtype=torch.get_autocast_dtype(device_type),
+        enabled=torch.is_autocast_enabled(device_type),
+        cache_enabled=False,
+    )

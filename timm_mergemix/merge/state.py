@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -118,7 +116,7 @@ class Merging(nn.Module):
         if self.observer is not None:
             self.observer.on_block(index, *tokens.entries(x))
         last = index == self.depth - 1
-        self.tokens = None if last else tokens._replace(block=index + 1)
+        self.tokens = None if last else Tokens(tokens.merges, tokens.length, index + 1, tokens.size, tokens.source)
         if tokens.source is None:
             return x
         if self.exposing:
@@ -126,16 +124,24 @@ class Merging(nn.Module):
             return recover(x, tokens.source)
         return recover(x, tokens.source) if last and self.recovering else x
 
-    @contextmanager
-    def during(self, **flags: Any) -> Iterator[None]:
+    def during(self, **flags: Any) -> During:
         """Sets attributes (``exposing``, ``recovering``, ``observer``, ``config``) for a while."""
-        before = {name: getattr(self, name) for name in flags}
-        self._set(flags)
-        try:
-            yield
-        finally:
-            self._set(before | {"tokens": None, "held": None})
+        return During(self, flags)
 
-    def _set(self, values: dict[str, Any]) -> None:
-        for name, value in values.items():
-            setattr(self, name, value)
+
+class During:
+    """What `Merging.during` returns; a class, since older compilers do not see through generators."""
+
+    def __init__(self, merging: Merging, flags: dict[str, Any]) -> None:
+        self.merging = merging
+        self.flags = flags
+        self.before = {name: getattr(merging, name) for name in flags}
+
+    def __enter__(self) -> None:
+        for name, value in self.flags.items():
+            setattr(self.merging, name, value)
+
+    def __exit__(self, *error: object) -> None:
+        for name, value in self.before.items():
+            setattr(self.merging, name, value)
+        self.merging.tokens = self.merging.held = None

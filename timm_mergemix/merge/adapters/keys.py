@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -26,24 +24,27 @@ def detach(k_norm: nn.Module) -> None:
 
 def _keep_keys(module: nn.Module, args: Any, output: Tensor) -> None:
     # On the module itself, and only while a block waits for them: nothing is kept, and copies have keys of their own.
-    if AWAITED in module.__dict__:
-        module.__dict__[AWAITED] = output
+    if hasattr(module, AWAITED):
+        setattr(module, AWAITED, output)
 
 
-@contextmanager
-def captured_keys(*k_norms: nn.Module) -> Iterator[list[Tensor]]:
-    """Keeps the keys of the forward passes inside; they are in the list that it yields when it is left.
+class captured_keys:  # noqa: N801 - reads as a function; a class, since older compilers do not see through generators
+    """Keeps the keys of the forward passes inside; they are in ``keys`` when it is left.
 
     Args:
         *k_norms: Modules with the hook.
-
-    Yields:
-        A list that is filled at the end: (B, H, N, D) for each module.
     """
-    keys: list[Tensor] = []
-    for k_norm in k_norms:
-        k_norm.__dict__[AWAITED] = None
-    try:
-        yield keys
-    finally:
-        keys += [k_norm.__dict__.pop(AWAITED) for k_norm in k_norms]
+
+    def __init__(self, *k_norms: nn.Module) -> None:
+        self.k_norms = k_norms
+        self.keys: list[Tensor] = []
+
+    def __enter__(self) -> list[Tensor]:
+        for k_norm in self.k_norms:
+            setattr(k_norm, AWAITED, None)
+        return self.keys
+
+    def __exit__(self, *error: object) -> None:
+        for k_norm in self.k_norms:
+            self.keys.append(getattr(k_norm, AWAITED))
+            delattr(k_norm, AWAITED)
