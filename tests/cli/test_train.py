@@ -110,3 +110,18 @@ def test_bad_input(
     assert main([*argv, *more]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_to_resume_is_said(argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*argv, "--epochs", "1", "--resume"]) == 0
+    assert f"{tmp_path / 'out'} holds no run to go on with; starting one." in capsys.readouterr().out
+
+
+def test_a_run_goes_on_with_its_own_images_only(
+    argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*argv, "--epochs", "1"]) == 0
+    image = next((tmp_path / "photos").rglob("*.png"))
+    image.rename(image.with_name("another.png"))
+    assert main([*argv, "--epochs", "1", "--resume"]) == 2
+    assert "other settings: images" in capsys.readouterr().err
