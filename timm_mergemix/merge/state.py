@@ -73,9 +73,6 @@ class Merging(nn.Module):
         self.prefix_tokens = prefix_tokens
         self.has_class_token = has_class_token
         self.checkpointing = False
-        self._forget()
-
-    def _forget(self) -> None:
         self.tokens: Tokens | None = None
         self.held: Tensor | None = None
         self.exposing = False
