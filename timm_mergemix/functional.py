@@ -1,6 +1,6 @@
 """The pure tensor functions of merging and mixing; what is random in them is an argument."""
 
-from .merge.matching import MergePlan, bipartite_matching
+from .merge.matching import MergePlan, bipartite_matching, kth_matching, match, pitome_matching, random_matching
 from .merge.tokens import compose_source, log_size_bias, merge_tokens, recover
 from .mix.images import blend_images, mix_images, paste_resized
 from .mix.mask import box_mask, count_patches, expand_mask, top_mask
@@ -18,11 +18,15 @@ __all__ = [
     "count_patches",
     "expand_mask",
     "gaussian_ratio",
+    "kth_matching",
     "log_size_bias",
+    "match",
     "merge_tokens",
     "mix_images",
     "mix_targets",
     "paste_resized",
+    "pitome_matching",
+    "random_matching",
     "recover",
     "top_mask",
 ]
