@@ -603,3 +603,12 @@ def test_attention_is_proportional_whatever_the_patch_says() -> None:
     mm.patch(encoder, r=4, prop_attn=False)
     torch.testing.assert_close(mm.saliency_map(encoder, x), expected, rtol=0, atol=0)
     assert mm.merge_info(encoder).prop_attn is False
+
+
+@pytest.mark.parametrize("matching", ["random", "bipartite"])
+def test_the_rng_stays_where_it_is_with_every_matching(matching):
+    model = mm.patch(tiny(), 3, matching=matching)
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    mm.saliency_map(model, images(model))
+    assert torch.equal(torch.get_rng_state(), state)

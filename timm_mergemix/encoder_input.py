@@ -27,6 +27,7 @@ class EncoderInput:
         image_std: Standard deviation, likewise.
         encoder_mean: Mean of the images on which the encoder was trained, None: from its timm data config.
         encoder_std: Standard deviation, likewise.
+        holder: The module whose timm data config it is, where that is a classifier around the encoder.
 
     Raises:
         MergeMixError: If the statistics do not fit the encoder, or are needed and missing.
@@ -40,6 +41,7 @@ class EncoderInput:
         image_std: Sequence[float] | None,
         encoder_mean: Sequence[float] | None,
         encoder_std: Sequence[float] | None,
+        holder: nn.Module | None = None,
     ) -> None:
         self.encoder = encoder
         self.family = family
@@ -47,7 +49,7 @@ class EncoderInput:
         self.image = _statistics("image", image_mean, image_std, self.channels)
         self.expected = _statistics("encoder", encoder_mean, encoder_std, self.channels)
         if self.expected is None:
-            self.expected = _configured(encoder, self.channels)
+            self.expected = _configured(encoder if holder is None else holder, self.channels)
         if self.image is not None:
             self._expected("image_mean, image_std")
 
@@ -122,9 +124,10 @@ def _statistics(
     return pair[0], pair[1]
 
 
-def _configured(encoder: nn.Module, channels: int) -> Statistics | None:
-    """The statistics of the encoder's timm data config, where they fit its channels."""
-    config = getattr(encoder, "pretrained_cfg", None) or {}
+def _configured(holder: nn.Module, channels: int) -> Statistics | None:
+    """The statistics of a timm data config, where they fit the channels."""
+    configs = (getattr(module, "pretrained_cfg", None) for module in holder.modules())
+    config: dict[str, Any] = next(filter(None, configs), {})
     try:
         return _statistics("encoder", config.get("mean"), config.get("std"), channels)
     except MergeMixError:  # a model made for 1 channel keeps the config of its 3 channels

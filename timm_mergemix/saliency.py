@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from .encoder_input import EncoderInput
 from .errors import MergeMixError, wrong
 from .merge.adapters import Family
-from .merge.find import find_model
+from .merge.autocast import uncached_autocast
+from .merge.blocks import MergingModel
+from .merge.find import bare, find_model
 from .merge.patch import merging, merging_state
-from .merge.record import AttentionReader, StopForward, uncached_autocast
+from .merge.record import AttentionReader, StopForward
 from .merge.schedule import R
 from .mix.check import check_images
 
@@ -80,7 +82,7 @@ class SaliencyPass:
     ) -> None:
         found: tuple[Any, Family] = find_model(encoder, "encoder")
         self.encoder, self.family = found
-        if _bare(encoder) is not self.encoder:
+        if bare(encoder) is not self.encoder:
             held = f"{type(self.encoder).__name__} inside it; what it does beside would be left out of the pass"
             raise wrong("encoder", encoder, f"the {held}")
         self.layer = _check_layer(layer, len(self.family.find_blocks(self.encoder)))
@@ -90,20 +92,31 @@ class SaliencyPass:
         self.divide = divide
         with self._merging():  # an r that does not fit is an error now, not in the middle of a training
             pass
-        self.input = EncoderInput(self.encoder, self.family, image_mean, image_std, encoder_mean, encoder_std)
+        self.input = EncoderInput(
+            self.encoder, self.family, image_mean, image_std, encoder_mean, encoder_std, holder=encoder
+        )
 
     def __call__(self, images: Tensor) -> Tensor:
         """Returns the saliency (B, h, w) of images (B, C, H, W)."""
         self.check(images)
-        with torch.no_grad(), _evaluating(self.encoder), uncached_autocast(images.device.type):
+        with torch.no_grad(), _evaluating(self.encoder), self._keeping_rng(), uncached_autocast(images.device.type):
             x = self.input(images)
             attention = self._pool_attention(x) if self.layer == "pool" else self._block_attention(x)
-        saliency = attention / attention.sum(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+        # Where prefix tokens get all of it, no patch is preferred.
+        attention = attention.where(attention.sum(dim=1, keepdim=True) > 0, 1.0)
+        saliency = attention / attention.sum(dim=1, keepdim=True)
         return saliency.unflatten(1, self.family.grid_size(self.encoder, *x.shape[-2:]))
 
     def _merging(self) -> AbstractContextManager[nn.Module]:
         # A merged token's attention is the sum over its members only if attention is proportional.
         return merging(self.encoder, self.r, prop_attn=True)
+
+    def _keeping_rng(self) -> AbstractContextManager[None]:
+        # Merging at random is the only thing in the pass that draws.
+        if not isinstance(self.encoder, MergingModel) or self.encoder.merging.config.matching != "random":
+            return nullcontext()
+        device = next(self.encoder.parameters()).device
+        return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
     def _block_attention(self, x: Tensor) -> Tensor:
         reader = AttentionReader(int(self.layer))
@@ -128,17 +141,6 @@ class SaliencyPass:
     def check(self, images: Tensor) -> None:
         """Raises if the encoder cannot take the images."""
         self.input.check(images)
-
-
-def _bare(module: Any) -> nn.Module:
-    """What is left without the wrappers that do nothing to images: DDP, DataParallel, torch.compile's."""
-    while True:
-        if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            module = module.module
-        elif hasattr(module, "_orig_mod"):
-            module = module._orig_mod
-        else:
-            return module
 
 
 def _check_layer(layer: int | str | None, depth: int) -> int | str:

@@ -50,25 +50,21 @@ def scripted():
 
 REFUSED = {
     "resnet18": (lambda: timm.create_model("resnet18"), "ResNet is not supported: there is no adapter for ResNet"),
-    "beit": (lambda: timm.create_model("beit_base_patch16_224"), "no adapter for Beit with Block blocks"),
-    "swin": (lambda: timm.create_model("swin_tiny_patch4_window7_224"), "no adapter for SwinTransformer"),
-    "relpos": (
-        lambda: timm.create_model("vit_relpos_small_patch16_224"),
-        "VisionTransformerRelPos with RelPosBlock blocks",
-    ),
-    "block class": (lambda: tiny(block_fn=OwnBlock), "block 0 is a OwnBlock, known are Block, ResPostBlock"),
+    "swin": (lambda: timm.create_model("swin_tiny_patch4_window7_224"), "works? on windows of the grid of patches"),
+    "mixer": (lambda: timm.create_model("mixer_s32_224"), "no adapter for MlpMixer with MixerBlock blocks"),
+    "tnt": (lambda: timm.create_model("tnt_s_patch16_224"), "a second stream of pixel tokens"),
+    "several stages": (lambda: timm.create_model("pit_ti_224"), r"blocks='transformers\.2\.blocks'"),
+    "block class": (lambda: tiny(block_fn=OwnBlock), "block 0 is a OwnBlock, for which there is no adapter"),
     "subclass": (
         lambda: OwnTransformer(depth=1, embed_dim=48, num_heads=3),
         "a subclass of VisionTransformer that may",
     ),
-    "attention": (with_own_attention, "its blocks use OwnAttention, only timm's plain Attention"),
-    "block": (with_a_foreign_block, "block 2 is a Identity, known are Block"),
+    "attention": (with_own_attention, "its blocks use OwnAttention, only timm's plain and"),
+    "block": (with_a_foreign_block, "block 2 is a Identity, for which"),
     "no blocks": (without_blocks, "it has no transformer blocks"),
     "scripted": (scripted, "it is scripted; patch the model before"),
     "wrapper": (lambda: Wrapper(nn.Linear(2, 2)), "Wrapper is not supported: there is no adapter for Wrapper"),
 }
-if hasattr(timm.layers, "DiffAttention"):
-    REFUSED["differential"] = (lambda: tiny(attn_layer="diff"), "its blocks use DiffAttention")
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*")
@@ -89,7 +85,7 @@ def test_a_model_is_found_by_itself_and_inside(build):
         found, family = find_model(outer)
         assert found is model
         assert len(family.find_blocks(found)) == 3
-    assert reason_against(model) is None
+    assert reason_against(model, family) is None
     mm.patch(model, 2)
     assert find_model(Wrapper(model))[0] is model
 

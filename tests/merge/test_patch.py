@@ -13,7 +13,7 @@ from torch import nn
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError
-from timm_mergemix.merge.matching import bipartite_matching
+from timm_mergemix.merge.matching import match
 from timm_mergemix.merge.patch import merging_state
 from timm_mergemix.merge.state import Merging
 
@@ -115,7 +115,7 @@ def test_classes_keep_their_kin(build):
     assert isinstance(model, plain)
     assert type(model) is not plain
     assert all(isinstance(b, block) and type(b) is not block for b in blocks_of(model))
-    assert "Merging(r=2, prop_attn=True)" in repr(model)
+    assert "Merging(r=2, prop_attn=True, matching='bipartite')" in repr(model)
 
 
 @both_families
@@ -521,17 +521,17 @@ def test_matching_is_on_the_keys_that_the_attention_uses(build, monkeypatch):
     model, seen = mm.patch(build(), 3), []
     x = images(model)
 
-    def spy(keys, r, prefix):
-        seen.append((keys, r, prefix))
-        return bipartite_matching(keys, r, prefix)
+    def spy(matching, keys, r, prefix, padding, progress):
+        seen.append((keys, r, prefix, progress))
+        return match(matching, keys, r, prefix, padding, progress)
 
-    monkeypatch.setattr("timm_mergemix.merge.blocks.bipartite_matching", spy)
+    monkeypatch.setattr("timm_mergemix.merge.blocks.match", spy)
     entered = []
     for block in blocks_of(model):
         block.register_forward_pre_hook(lambda _, args: entered.append(args[0]))
     model(x)
-    assert [(r, prefix) for _, r, prefix in seen] == [(3, 1)] * 3
-    for block, tokens, (keys, _, _) in zip(blocks_of(model), entered, seen, strict=True):
+    assert [rest for _, *rest in seen] == [[3, 1, 0.0], [3, 1, 1 / 3], [3, 1, 2 / 3]]
+    for block, tokens, (keys, *_) in zip(blocks_of(model), entered, seen, strict=True):
         _, wanted, _ = block.query_key(tokens, slice(0, 1), alone())
         torch.testing.assert_close(keys, wanted.mean(1))
 

@@ -5,7 +5,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from timm_mergemix.merge.record import AttentionReader, AttentionRow, Recording, StopForward, attention_row
+from timm_mergemix.merge.record import (
+    AttentionReader,
+    AttentionRow,
+    Recording,
+    StopForward,
+    mean_attention,
+    softmax_attention,
+)
 from timm_mergemix.merge.tokens import recover
 
 from .reference import randn
@@ -13,6 +20,10 @@ from .reference import randn
 SIZE = torch.tensor([[1.0, 3.0, 1.0]])
 SOURCE = torch.tensor([[0, 1, 2, 1, 1]])
 VALUES = torch.tensor([[0.2, 0.6, 0.2]])
+
+
+def attention_row(query, key, scale, bias, weights):
+    return mean_attention(softmax_attention(query, key, scale, bias), weights)
 
 
 def test_attention_is_divided_among_the_members_of_a_token():

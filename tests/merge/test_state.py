@@ -177,4 +177,4 @@ def test_copies_carry_settings_and_no_tensors(duplicate):
 def test_it_has_no_state_dict_and_shows_its_settings():
     state = merging(r=("total", 2))
     assert not state.state_dict()
-    assert repr(state) == "Merging(r=('total', 2), prop_attn=True)"
+    assert repr(state) == "Merging(r=('total', 2), prop_attn=True, matching='bipartite')"

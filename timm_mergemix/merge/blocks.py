@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
 import torch
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import MergeMixError
-from .matching import bipartite_matching
-from .record import AttentionRow, attention_row, uncached_autocast
-from .state import Merging, Tokens
+from .autocast import uncached_autocast
+from .matching import match
+from .record import AttentionRow, mean_attention, softmax_attention
+from .state import MergeConfig, Merging, Tokens
 from .tokens import compose_source, log_size_bias, merge_tokens
 
 __all__ = ["Context", "MergingBlock", "MergingModel"]
@@ -26,35 +27,51 @@ class Context(NamedTuple):
     Attributes:
         size: (B, N) float32, patches per token; None while nothing has merged.
         source: (B, original N) int64, original token -> token; None while nothing has merged.
-        bias: (B, 1, 1, N) log-size bias on the keys; None while nothing has merged or attention is not proportional.
+        bias: What is added to the attention logits: the model's own mask while nothing has merged, then the log-size
+            bias (B, 1, 1, N); None where there is neither.
         call: What the model passed to the block beside ``x``, for the original tokens: positions, for example.
+        valid: (B, original N) float32, 0 for padding; None where there is no padding.
     """
 
     size: Tensor | None
     source: Tensor | None
     bias: Tensor | None
     call: dict[str, Any]
+    valid: Tensor | None = None
 
 
 class MergingBlock(nn.Module, ABC):
     """Mixin before a block's own class: merges after the attention residual, before the MLP.
 
-    An adapter gives the two branches and the attention weights; everything else is here.
+    An adapter gives the two branches and what the attention weights are made from; everything else is here.
     """
 
     merging: Merging
     merge_index: int
 
+    @classmethod
+    def refusal(cls, block: Any) -> str | None:
+        """The reason why a block of the plain class cannot merge, or None."""
+        return None
+
+    @classmethod
+    def attach(cls, block: Any) -> None:
+        """Prepares a block beyond its class, such as a hook on its keys."""
+
+    @classmethod
+    def detach(cls, block: Any) -> None:
+        """Undoes `attach`."""
+
     @abstractmethod
-    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
-        """What the attention adds to ``x``, and its keys averaged over heads.
+    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
+        """What the attention adds to ``x``, and its keys averaged over heads, before positions rotate them.
 
         Args:
             x: (B, N, C).
             context: What goes with ``x``.
 
         Returns:
-            (B, N, C), and (B, N, D).
+            (B, N, C), and (B, N, D); None where they could not be kept, see `captures_keys`.
         """
 
     @abstractmethod
@@ -74,24 +91,44 @@ class MergingBlock(nn.Module, ABC):
             (B, H, Q, D), (B, H, N, D), and the factor on their products.
         """
 
+    def attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
+        """Attention weights of some tokens, (B, H, Q, N) float32; arguments as for `query_key`.
+
+        Blocks whose attention is more than a softmax of logits and bias override it.
+        """
+        return softmax_attention(*self.query_key(x, queries, context), context.bias)
+
+    @torch.no_grad()
+    def project_keys(self, x: Tensor, context: Context) -> Tensor:
+        """The keys of `attention_branch`, projected once more; arguments as there."""
+        return self.query_key(x, slice(0, 1), context)[1].mean(dim=1)
+
+    def captures_keys(self) -> bool:
+        """Whether the keys that the attention makes can be kept: a compiler allows no side effect in a checkpoint."""
+        return not (self.merging.checkpointing and torch.compiler.is_compiling())
+
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
-        """The block on merged tokens. A family whose blocks take more than this overrides it."""
-        refuse_masks(attn_mask, is_causal)
-        return self.merge_forward(x)
+        """The block on merged tokens. A family whose blocks take other arguments overrides it."""
+        causal = {"is_causal": True} if is_causal else {}  # older releases of timm do not have it
+        return self.merge_forward(x, attn_mask=attn_mask, **causal)
 
     def merge_forward(self, x: Tensor, **call: Any) -> Tensor:
         """The forward of all families; ``call`` is what the model passes to the block beside ``x``."""
         merging, index = self.merging, self.merge_index
         x, tokens = merging.enter(index, x)
-        if merging.observer is not None and merging.observer.wants_attention(index):
-            merging.observer.on_attention(index, self._attention_row(x, tokens, call))
+        observer = merging.observer
+        if observer is not None and not observer.wants_attention(index):
+            observer = None
+        if observer is not None or any(tokens.merges):
+            refuse_masks(call, tokens)
+        if observer is not None:
+            observer.on_attention(index, self._attention_row(x, tokens, call))
         r = min(tokens.merges[index], (tokens.length - merging.prefix_tokens) // 2)
-        if r == 0 and tokens.size is None:
+        if r == 0 and tokens.source is None:
             x = self._run(partial(super().forward, **call), x)
         else:
-            prop_attn, prefix = merging.config.prop_attn, merging.prefix_tokens
-            x, size, source = self._run(_merged, self, x, tokens.size, tokens.source, r, prop_attn, prefix, call)
-            tokens = Tokens(tokens.merges, x.shape[1], index, size, source)
+            x, size, source = self._run(_merged, self, x, tokens, r, merging.config, call)
+            tokens = Tokens(tokens.merges, x.shape[1], index, size, source, tokens.valid)
         return merging.leave(index, x, tokens)
 
     def _run(self, body: Callable[..., Any], *args: Any) -> Any:
@@ -104,22 +141,17 @@ class MergingBlock(nn.Module, ABC):
         prefix = self.merging.prefix_tokens
         # Without a class token every patch token asks, as often as it stands for patches.
         queries = slice(0, 1) if self.merging.has_class_token else slice(prefix, None)
-        weights = None if tokens.size is None else tokens.size[:, queries]
-        bias = log_size_bias(tokens.size, torch.float32) if self.merging.config.prop_attn else None
+        size = tokens.weights
+        weights = None if size is None else size[:, queries]
+        bias = _bias(size, torch.float32, self.merging.config, tokens)
         with uncached_autocast(x.device.type):
-            query, key, scale = self.query_key(x, queries, Context(tokens.size, tokens.source, bias, call))
-        return AttentionRow(attention_row(query, key, scale, bias, weights), tokens.size, tokens.source, prefix)
+            context = Context(tokens.size, tokens.source, bias, call, tokens.valid)
+            attention = self.attention(x, queries, context)
+        return AttentionRow(mean_attention(attention, weights), size, tokens.source, prefix)
 
 
 def _merged(
-    block: MergingBlock,
-    x: Tensor,
-    size: Tensor | None,
-    source: Tensor | None,
-    r: int,
-    prop_attn: bool,
-    prefix_tokens: int,
-    call: dict[str, Any],
+    block: MergingBlock, x: Tensor, tokens: Tokens, r: int, config: MergeConfig, call: dict[str, Any]
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Attention, merge, MLP. Pure: checkpointing runs it again in the backward pass, when settings may have changed."""
     if not isinstance(block, MergingBlock):
@@ -127,27 +159,40 @@ def _merged(
             "merging: got a backward pass with gradient checkpointing after the model was unpatched, "
             "wanted it inside `with merging(...)`, or before `unpatch`"
         )
-    bias = log_size_bias(size, x.dtype) if prop_attn else None
-    branch, keys = block.attention_branch(x, Context(size, source, bias, call))
+    size, source = tokens.size, tokens.source
+    bias = call.get("attn_mask") if source is None else _bias(size, x.dtype, config, tokens)
+    context = Context(size, source, bias, call, tokens.valid)
+    branch, keys = block.attention_branch(x, context)
+    if keys is None:
+        keys = block.project_keys(x, context)
     x = x + branch
     if r > 0:
-        plan = bipartite_matching(keys, r, prefix_tokens)
-        x, size = merge_tokens(x, plan, size)
+        padding = None if tokens.weights is None or tokens.valid is None else tokens.weights == 0
+        progress = block.merge_index / len(tokens.merges)
+        plan = match(config.matching, keys, r, block.merging.prefix_tokens, padding, progress)
+        x, size = merge_tokens(x, plan, tokens.weights)
         source = compose_source(plan, source)
     mlp = block.mlp_branch(x)
     return x if mlp is None else x + mlp, size, source
 
 
-def refuse_masks(attn_mask: Tensor | None, is_causal: bool = False) -> None:
-    """Raises where the caller masks attention.
+def _bias(size: Tensor | None, dtype: torch.dtype, config: MergeConfig, tokens: Tokens) -> Tensor | None:
+    if not config.prop_attn and tokens.valid is None:
+        return None
+    return log_size_bias(size, dtype, config.prop_attn)
+
+
+def refuse_masks(call: dict[str, Any], tokens: Tokens) -> None:
+    """Raises where the caller masks attention by anything but padding.
 
     Raises:
-        MergeMixError: If there is a mask.
+        MergeMixError: If there is such a mask.
     """
-    if attn_mask is not None or is_causal:
+    masked = call.get("attn_mask") is not None and tokens.valid is None
+    if masked or call.get("is_causal"):
         raise MergeMixError(
-            f"{'is_causal' if is_causal else 'attn_mask'}: got one, wanted none: "
-            "a mask over the original tokens has no meaning over merged ones; unpatch the model first"
+            f"{'attn_mask' if masked else 'is_causal'}: got one, wanted none: "
+            "a mask over the original tokens has no meaning over merged ones; unpatch the model or set r=0 first"
         )
 
 
@@ -156,11 +201,29 @@ class MergingModel(nn.Module):
 
     merging: Merging
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # A forward for each class, since exporters name a model's inputs by the signature of its own.
+        super().__init_subclass__(**kwargs)
+        plain: Any = next(
+            base for base in cls.__mro__ if "forward" in vars(base) and not issubclass(base, MergingModel)
+        )
+        cls.forward = _recovering(plain.forward)
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        raise MergeMixError(
+            f"torch.jit.script: got a patched {type(self).__name__}, wanted an unpatched model: merging cannot be "
+            "scripted; torch.jit.trace, torch.export and torch.compile work"
+        )
+
     def head_reads_patches(self) -> bool:
         """Whether patch tokens reach the head, so that they must be recovered before it."""
         return True
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's own forward; recovers patch tokens only where its head reads them."""
+
+def _recovering(forward: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(forward)
+    def recovering_forward(self: MergingModel, *args: Any, **kwargs: Any) -> Any:
         with self.merging.during(recovering=self.head_reads_patches()):
-            return super().forward(*args, **kwargs)
+            return forward(self, *args, **kwargs)
+
+    return recovering_forward

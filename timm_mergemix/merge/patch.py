@@ -10,10 +10,11 @@ from typing import Any, TypeVar, cast
 
 from torch import nn
 
-from ..errors import MergeMixError, check_int, wrong
-from .adapters import Family
-from .blocks import MergingModel
-from .find import find_model
+from ..errors import MergeMixError, check_choice, check_int, wrong
+from .adapters import BLOCKS, PLAIN_BLOCKS, Family
+from .blocks import MergingBlock, MergingModel
+from .find import Blocks, find_model
+from .matching import MATCHINGS
 from .record import Recording
 from .schedule import R, parse, resolve
 from .state import MergeConfig, Merging
@@ -23,7 +24,15 @@ __all__ = ["MergeInfo", "merge_info", "merging", "merging_state", "patch", "reco
 M = TypeVar("M", bound=nn.Module)
 
 
-def patch(model: M, r: R, *, prop_attn: bool = True) -> M:
+def patch(
+    model: M,
+    r: R,
+    *,
+    prop_attn: bool = True,
+    matching: str = "bipartite",
+    blocks: Blocks | None = None,
+    prefix_tokens: int | None = None,
+) -> M:
     """Adds token merging to a vision transformer, in place.
 
     Bolya et al., "Token Merging: Your ViT but Faster", ICLR 2023 (arXiv 2210.09461): in each block, between attention
@@ -31,34 +40,50 @@ def patch(model: M, r: R, *, prop_attn: bool = True) -> M:
     model that is patched already gets the new settings.
 
     Args:
-        model: A supported model (see `supported`) or a module that holds one: DDP, a compiled model, your own.
+        model: A supported model (see `supported`) or a module that holds one: DDP, a compiled model, your own. Also a
+            module of your own that holds only the blocks of one.
         r: Tokens that merge: an int per block; ``("decreasing", r)``, from 2 r in the first block to 0 in the last; a
             list with an int per block; ``("total", n)`` spread over the blocks; ``("keep", ratio)`` of the patch tokens
             left after the last block. An int and a decreasing r are clipped in each block to half of its patch tokens.
         prop_attn: Proportional attention: a merged token counts as often as the patches that it stands for.
+        matching: Which tokens merge. ``"bipartite"``: soft matching, as in the paper. ``"pitome"``: protects tokens
+            unlike all others (Tran et al., "Accelerating Transformers with Spectrum-Preserving Token Merging", NeurIPS
+            2024). ``"kth"`` and ``"random"``: baselines. See `timm_mergemix.functional`.
+        blocks: For a module of your own: the path of the container of its blocks (``"encoder.layers"``), or the blocks
+            in the order in which they run. After the last of them all tokens are back. None finds the only ones.
+        prefix_tokens: For a module of your own: leading tokens that never merge. None takes its ``num_prefix_tokens``.
 
     Returns:
         ``model`` itself.
 
     Raises:
-        MergeMixError: If the model is not supported, or ``r`` has no known form or cannot be met.
+        MergeMixError: If the model is not supported, ``r`` has no known form or cannot be met, or there is no such
+            matching.
     """
-    vit, family = find_model(model)
+    vit, family = find_model(model, "model", blocks, prefix_tokens)
+    config = _config(vit, family, r, prop_attn, matching)
+    state = _state(vit, family)
+    if state is None:
+        _attach(vit, family, config)
+    else:
+        state.config = config
+    return model
+
+
+def _attach(vit: nn.Module, family: Family, config: MergeConfig) -> None:
     blocks = family.find_blocks(vit)
-    config = _config(vit, family, r, prop_attn)
-    if isinstance(vit, MergingModel):
-        vit.merging.config = config
-        return model
-    state = Merging(config, len(blocks), family.prefix_tokens(vit), family.has_class_token(vit))
-    state.checkpointing = getattr(vit, "grad_checkpointing", False)
+    in_model = type(vit) in family.models
+    state = Merging(config, len(blocks), family.prefix_tokens(vit), family.has_class_token(vit), in_model)
     state.train(vit.training)
     for index, block in enumerate(blocks):
-        family.attach(block)
+        merging_class = BLOCKS[type(block)]
+        merging_class.attach(block)
         block.merging, block.merge_index = state, index  # type: ignore[assignment]
-        block.__class__ = family.blocks[type(block)]
-    vit.merging = state
-    vit.__class__ = cast(Any, family.models[type(vit)])
-    return model
+        block.__class__ = merging_class
+    if in_model:
+        state.checkpointing = getattr(vit, "grad_checkpointing", False)
+        vit.merging = state
+        vit.__class__ = cast(Any, family.models[type(vit)])
 
 
 def unpatch(model: M) -> M:
@@ -74,27 +99,32 @@ def unpatch(model: M) -> M:
         MergeMixError: If the model is not a supported one.
     """
     vit, family = find_model(model)
-    if not isinstance(vit, MergingModel):
+    if _state(vit, family) is None:
         return model
     for block in family.find_blocks(vit):
-        block.__class__ = _plain(family.blocks, block)
+        plain = PLAIN_BLOCKS[type(block)]  # type: ignore[index]
+        cast(MergingBlock, block).detach(block)
         del block.merging, block.merge_index
-        family.detach(block)
-    vit.__class__ = _plain(family.models, vit)
-    del vit.merging
+        block.__class__ = cast(Any, plain)
+    if isinstance(vit, MergingModel):
+        del vit.merging
+        vit.__class__ = cast(Any, next(plain for plain, merged in family.models.items() if merged is type(vit)))
     return model
 
 
-def _plain(classes: dict[type[nn.Module], type[nn.Module]], module: nn.Module) -> Any:
-    return next(plain for plain, merging_class in classes.items() if merging_class is type(module))
+def _state(vit: nn.Module, family: Family) -> Merging | None:
+    """The `Merging` of a model, None where it is not patched."""
+    first = family.find_blocks(vit)[0]
+    return first.merging if isinstance(first, MergingBlock) else None
 
 
-def _config(vit: nn.Module, family: Family, r: R, prop_attn: bool) -> MergeConfig:
+def _config(vit: nn.Module, family: Family, r: R, prop_attn: bool, matching: str) -> MergeConfig:
+    check_choice("matching", matching, MATCHINGS)
     schedule = parse(r, len(family.find_blocks(vit)))
     patches = _default_patches(vit, family)
     if patches is not None:
         resolve(schedule, patches)
-    return MergeConfig(schedule, bool(prop_attn))
+    return MergeConfig(schedule, bool(prop_attn), matching)
 
 
 def _default_patches(vit: nn.Module, family: Family) -> int | None:
@@ -111,20 +141,21 @@ def merging_state(model: nn.Module) -> Merging:
     Raises:
         MergeMixError: If the model is not patched.
     """
-    vit, _ = find_model(model)
-    if not isinstance(vit, MergingModel):
+    state = _state(*find_model(model))
+    if state is None:
         raise wrong("model", model, "a patched model, see timm_mergemix.patch")
-    return vit.merging
+    return state
 
 
 @contextmanager
-def merging(model: M, r: R | None = None, *, prop_attn: bool | None = None) -> Iterator[M]:
+def merging(model: M, r: R | None = None, *, prop_attn: bool | None = None, matching: str | None = None) -> Iterator[M]:
     """Token merging for a while: patches the model, or changes the settings of a patched one.
 
     Args:
         model: As for `patch`.
         r: As for `patch`; 0 switches merging off. None keeps what is in force, which is 0 for an unpatched model.
         prop_attn: As for `patch`; None keeps what is in force.
+        matching: As for `patch`; None keeps what is in force.
 
     Yields:
         ``model`` itself. What `patch` does to it inside is undone at the end.
@@ -134,14 +165,16 @@ def merging(model: M, r: R | None = None, *, prop_attn: bool | None = None) -> I
             was not patched before: it would have to recompute what is no longer there.
     """
     vit, family = find_model(model)
-    if isinstance(vit, MergingModel):
-        before = vit.merging.config
-        proportional = before.prop_attn if prop_attn is None else prop_attn
-        now = replace(before, prop_attn=proportional) if r is None else _config(vit, family, r, proportional)
-        with vit.merging.during(config=now):
+    state = _state(vit, family)
+    if state is not None:
+        before = state.config
+        prop_attn = before.prop_attn if prop_attn is None else prop_attn
+        matching = before.matching if matching is None else matching
+        now = _config(vit, family, 0 if r is None else r, prop_attn, matching)
+        with state.during(config=replace(now, schedule=before.schedule) if r is None else now):
             yield model
         return
-    patch(vit, 0 if r is None else r, prop_attn=prop_attn is not False)
+    patch(vit, 0 if r is None else r, prop_attn=prop_attn is not False, matching=matching or "bipartite")
     try:
         yield model
     finally:
@@ -175,6 +208,7 @@ class MergeInfo:
         tokens: Number of tokens, prefix tokens counted, before the first block and after each block.
         prefix_tokens: Leading tokens that never merge.
         prop_attn: Whether attention is proportional.
+        matching: How it is decided which tokens merge.
         grad_checkpointing: Whether the blocks recompute their activations in the backward pass.
     """
 
@@ -183,6 +217,7 @@ class MergeInfo:
     tokens: tuple[int, ...]
     prefix_tokens: int
     prop_attn: bool
+    matching: str
     grad_checkpointing: bool
 
 
@@ -218,6 +253,7 @@ def merge_info(model: nn.Module, image_size: tuple[int, int] | None = None) -> M
         tokens=tuple(accumulate(merges, lambda left, r: left - r, initial=start)),
         prefix_tokens=state.prefix_tokens,
         prop_attn=state.config.prop_attn,
+        matching=state.config.matching,
         grad_checkpointing=state.checkpointing,
     )
 

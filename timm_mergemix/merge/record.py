@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from .autocast import without_autocast
 from .tokens import recover
 
 __all__ = ["AttentionReader", "AttentionRow", "LayerRecord", "Observer", "Recording", "StopForward"]
@@ -38,7 +39,7 @@ class AttentionRow:
         """
         values = self.values
         if self.source is not None and self.size is not None:
-            values = values / self.size if divide else values
+            values = values / self.size.clamp_min(1.0) if divide else values  # padding has neither size nor attention
             values = recover(values, self.source)
         return values[:, self.prefix_tokens :]
 
@@ -131,34 +132,36 @@ class AttentionReader:
 
 
 @torch.no_grad()
-def attention_row(query: Tensor, key: Tensor, scale: float, bias: Tensor | None, weights: Tensor | None) -> Tensor:
-    """Softmax attention of a few queries, averaged over heads and queries.
+def softmax_attention(query: Tensor, key: Tensor, scale: float, bias: Tensor | None) -> Tensor:
+    """Attention weights of a few queries.
 
     Args:
         query: (B, H, Q, D).
         key: (B, H, K, D).
         scale: Factor on the logits.
-        bias: (B, 1, 1, K) log-size bias, or None.
+        bias: What is added to the logits, broadcastable to (B, H, Q, K), or None.
+
+    Returns:
+        (B, H, Q, K) float32, rows sum to 1.
+    """
+    with without_autocast(query.device.type):
+        logits = (query.float() * scale) @ key.float().mT
+        return (logits if bias is None else logits + bias).softmax(dim=-1)
+
+
+@torch.no_grad()
+def mean_attention(attention: Tensor, weights: Tensor | None) -> Tensor:
+    """Attention that each token gets, averaged over heads and queries.
+
+    Args:
+        attention: (B, H, Q, K) float32.
         weights: (B, Q), how many patches each query stands for; None where each stands for one.
 
     Returns:
-        (B, K) float32, sums to 1.
+        (B, K) float32.
     """
-    with torch.autocast(query.device.type, enabled=False):
-        logits = (query.float() * scale) @ key.float().mT
-        if bias is not None:
-            logits = logits + bias
-        attention = logits.softmax(dim=-1).mean(dim=1)
+    with without_autocast(attention.device.type):
+        attention = attention.mean(dim=1)
         if weights is None:
             return attention.mean(dim=1)
         return (weights.unsqueeze(1) @ attention).squeeze(1) / weights.sum(dim=1, keepdim=True)
-
-
-def uncached_autocast(device_type: str) -> torch.autocast:
-    """The caller's autocast without its cache: a weight cast here, without gradient, must not serve a training."""
-    return torch.autocast(
-        device_type,
-        dtype=torch.get_autocast_dtype(device_type),
-        enabled=torch.is_autocast_enabled(device_type),
-        cache_enabled=False,
-    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import MergeMixError
@@ -23,10 +24,12 @@ class MergeConfig:
     Attributes:
         schedule: How many tokens merge in each block.
         prop_attn: Whether log(size) is added to the attention logits.
+        matching: How it is decided which tokens merge, one of `timm_mergemix.merge.matching.MATCHINGS`.
     """
 
     schedule: Schedule
     prop_attn: bool = True
+    matching: str = "bipartite"
 
 
 class Tokens(NamedTuple):
@@ -38,6 +41,7 @@ class Tokens(NamedTuple):
         block: Index of the block that runs next.
         size: (B, length) float32, patches per token; None while nothing has merged.
         source: (B, N) int64, original token -> token; None while nothing has merged.
+        valid: (B, N) float32, 1 for an original token and 0 for padding; None where there is no padding.
     """
 
     merges: tuple[int, ...]
@@ -45,13 +49,20 @@ class Tokens(NamedTuple):
     block: int = 0
     size: Tensor | None = None
     source: Tensor | None = None
+    valid: Tensor | None = None
+
+    @property
+    def weights(self) -> Tensor | None:
+        """(B, length) float32, patches per token, 0 for padding; None where each token stands for one patch."""
+        return self.valid if self.size is None else self.size
 
     def entries(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Size and source as tensors, also where nothing has merged."""
         if self.size is not None and self.source is not None:
             return self.size, self.source
         positions = torch.arange(self.length, device=x.device).expand(x.shape[0], -1)
-        return torch.ones(x.shape[:2], dtype=torch.float32, device=x.device), positions
+        size = torch.ones(x.shape[:2], dtype=torch.float32, device=x.device) if self.valid is None else self.valid
+        return size, positions
 
 
 class Merging(nn.Module):
@@ -64,16 +75,21 @@ class Merging(nn.Module):
         depth: Number of blocks.
         prefix_tokens: Leading tokens that never merge.
         has_class_token: Whether the first token is a class token.
+        in_model: Whether the model around the blocks is patched too, or the blocks alone.
     """
 
-    def __init__(self, config: MergeConfig, depth: int, prefix_tokens: int, has_class_token: bool) -> None:
+    def __init__(
+        self, config: MergeConfig, depth: int, prefix_tokens: int, has_class_token: bool, in_model: bool = True
+    ) -> None:
         super().__init__()
         self.config = config
         self.depth = depth
         self.prefix_tokens = prefix_tokens
         self.has_class_token = has_class_token
+        self.in_model = in_model
         self.checkpointing = False
         self.tokens: Tokens | None = None
+        self.valid: Tensor | None = None
         self.held: Tensor | None = None
         self.exposing = False
         self.recovering = True
@@ -82,6 +98,7 @@ class Merging(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {
             "tokens": None,
+            "valid": None,
             "held": None,
             "exposing": False,
             "recovering": True,
@@ -90,14 +107,22 @@ class Merging(nn.Module):
 
     def extra_repr(self) -> str:
         """What ``print(model)`` shows."""
-        return f"r={self.config.schedule.r}, prop_attn={self.config.prop_attn}"
+        return f"r={self.config.schedule.r}, prop_attn={self.config.prop_attn}, matching={self.config.matching!r}"
+
+    def take_padding(self, patch_valid: Tensor | None) -> None:
+        """Says, before the first block runs, which patches are none: (B, N) bool, False for padding."""
+        self.valid = None
+        if patch_valid is not None:
+            self.valid = F.pad(patch_valid.float(), (self.prefix_tokens, 0), value=1.0)
 
     def enter(self, index: int, x: Tensor) -> tuple[Tensor, Tokens]:
         """The merged tokens that block ``index`` works on, and their state."""
         tokens = self.tokens
         if index == 0 or tokens is None:
             length = int(x.shape[1])  # an int also under torch.jit.trace
-            tokens, self.held = Tokens(resolve(self.config.schedule, length - self.prefix_tokens), length), None
+            merges = resolve(self.config.schedule, length - self.prefix_tokens)
+            tokens = Tokens(merges, length, valid=self.valid)
+            self.held = self.valid = None
         elif self.held is not None:
             x, self.held = self.held, None
         # Without the blocks before it, a block would silently lose sizes and source map.
@@ -113,7 +138,9 @@ class Merging(nn.Module):
         if self.observer is not None:
             self.observer.on_block(index, *tokens.entries(x))
         last = index == self.depth - 1
-        self.tokens = None if last else Tokens(tokens.merges, tokens.length, index + 1, tokens.size, tokens.source)
+        self.tokens = (
+            None if last else Tokens(tokens.merges, tokens.length, index + 1, tokens.size, tokens.source, tokens.valid)
+        )
         if tokens.source is None:
             return x
         if self.exposing:
@@ -141,4 +168,4 @@ class During:
     def __exit__(self, *error: object) -> None:
         for name, value in self.before.items():
             setattr(self.merging, name, value)
-        self.merging.tokens = self.merging.held = None
+        self.merging.tokens = self.merging.held = self.merging.valid = None

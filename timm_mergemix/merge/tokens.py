@@ -31,7 +31,7 @@ def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None) -> tupl
     Args:
         x: (B, N, C) tokens.
         plan: Which tokens merge.
-        size: (B, N) float32, how many patches each token stands for; None where each stands for one.
+        size: (B, N) float32, how many patches each token stands for, 0 for padding; None where each stands for one.
 
     Returns:
         The merged tokens (B, N - r, C) in ``x``'s dtype, and their sizes (B, N - r) in float32.
@@ -40,9 +40,10 @@ def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None) -> tupl
         size = torch.ones(x.shape[:2], dtype=torch.float32, device=x.device)
     kept, source = size.gather(1, plan.keep), size.gather(1, plan.source)
     merged_size = kept.scatter_add(1, plan.target, source)
-    # A token that stays alone has a share of exactly 1, so its value does not change by a bit.
-    kept_share = (kept / merged_size).to(x.dtype).unsqueeze(-1)
-    source_share = (source / merged_size.gather(1, plan.target)).to(x.dtype).unsqueeze(-1)
+    # A token that stays alone has a share of exactly 1, so its value does not change by a bit. Padding has none.
+    whole = merged_size.clamp_min(1.0)
+    kept_share = (kept / whole).to(x.dtype).unsqueeze(-1)
+    source_share = (source / whole.gather(1, plan.target)).to(x.dtype).unsqueeze(-1)
     target = plan.target.unsqueeze(-1).expand(-1, -1, x.shape[-1])
     merged = (recover(x, plan.keep) * kept_share).scatter_add(1, target, recover(x, plan.source) * source_share)
     return merged, merged_size
@@ -65,14 +66,19 @@ def compose_source(plan: MergePlan, source: Tensor | None = None) -> Tensor:
     return step if source is None else step.gather(1, source)
 
 
-def log_size_bias(size: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+def log_size_bias(size: Tensor | None, dtype: torch.dtype, proportional: bool = True) -> Tensor | None:
     """Proportional attention: log(size) as an additive mask, so that a merged token counts as often as its members.
 
     Args:
-        size: (B, N) float32, or None where nothing has merged.
+        size: (B, N) float32, 0 for padding; None where nothing has merged.
         dtype: dtype of the attention's input.
+        proportional: False lets each token count once; padding is masked all the same.
 
     Returns:
-        (B, 1, 1, N), or None where ``size`` is None, which leaves the fused kernels free.
+        (B, 1, 1, N), the lowest number of ``dtype`` for padding; None where ``size`` is None, which leaves the fused
+        kernels free.
     """
-    return None if size is None else size.log().to(dtype)[:, None, None, :]
+    if size is None:
+        return None
+    counts = size if proportional else size.clamp_max(1.0)
+    return counts.log().to(dtype).clamp_min(torch.finfo(dtype).min)[:, None, None, :]

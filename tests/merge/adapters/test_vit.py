@@ -324,15 +324,24 @@ def test_blocks_out_of_order_are_refused(order):
     assert model(images(model)).shape == (2, 10)
 
 
-@pytest.mark.parametrize("r", [0, 2])
 @pytest.mark.parametrize("function", ["forward", "forward_features"])
-def test_masks_are_refused(function, r):
-    model = mm.patch(tiny(), r)
+def test_masks_are_refused(function):
+    model = mm.patch(tiny(), 2)
     with pytest.raises(MergeMixError, match=r"^attn_mask: got one, wanted none"):
         getattr(model, function)(images(model), attn_mask=torch.zeros(17, 17))
     if "is_causal" in inspect.signature(VisionTransformer.forward).parameters:
         with pytest.raises(MergeMixError, match=r"^is_causal: got one, wanted none"):
             getattr(model, function)(images(model), is_causal=True)
+
+
+def test_where_nothing_merges_a_mask_does_what_it_does():
+    model, mask = tiny(), torch.zeros(17, 17).index_fill(1, torch.arange(9, 17), -torch.inf)
+    wanted = model(images(model), attn_mask=mask)
+    assert not torch.allclose(wanted, model(images(model)), rtol=1e-3)
+    mm.patch(model, 0)
+    assert torch.equal(model(images(model), attn_mask=mask), wanted)
+    with mm.record(model), pytest.raises(MergeMixError, match=r"^attn_mask: got one, wanted none"):
+        model(images(model), attn_mask=mask)
 
 
 def test_an_error_inside_the_attention_leaves_no_keys_behind():

@@ -1,17 +1,42 @@
-"""One file a family of models. A new family is added to `FAMILIES`."""
+"""One file a family of models. A new family is added to `FAMILIES`, its blocks to `BLOCKS`."""
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
 from torch import nn
 
-from .eva import EvaFamily
+from ..blocks import MergingBlock
+from . import beit, cait, differential, eva, naflex, relpos, torchvision_vit, vit
 from .family import Family
-from .torchvision_vit import TorchvisionVitFamily
-from .vit import VitFamily
 
-__all__ = ["FAMILIES", "Family", "family_of"]
+__all__ = ["BLOCKS", "FAMILIES", "PLAIN_BLOCKS", "Family", "family_of"]
 
-FAMILIES: tuple[Family, ...] = (VitFamily(), EvaFamily(), TorchvisionVitFamily())
+# Models that came to timm after the oldest release that is supported.
+NEWER = {"deepseek_vit": ".deepseek", "qwen3_vit": ".qwen3", "gemma4_vit": ".gemma4"}
+_newer: list[Any] = [
+    import_module(adapter, __name__) for module, adapter in NEWER.items() if find_spec(f"timm.models.{module}")
+]
+
+FAMILIES: tuple[Family, ...] = (
+    vit.VitFamily(),
+    eva.EvaFamily(),
+    beit.BeitFamily(),
+    relpos.RelPosFamily(),
+    cait.CaitFamily(),
+    naflex.NaFlexFamily(),
+    *(module.FAMILY for module in _newer),
+    torchvision_vit.TorchvisionVitFamily(),
+)
+
+# Block class -> its merging class; blocks merge in the same way in whatever model they are.
+BLOCKS: dict[type[nn.Module], type[MergingBlock]] = {}
+for _module in (vit, differential, eva, beit, relpos, cait, torchvision_vit, *_newer):
+    BLOCKS |= _module.BLOCKS
+
+PLAIN_BLOCKS = {merging: plain for plain, merging in BLOCKS.items()}
 
 
 def family_of(model: nn.Module) -> Family | None:

@@ -10,12 +10,12 @@ from timm.layers import AttentionRope, apply_rot_embed_cat
 from timm.models.eva import Eva, EvaAttention, EvaBlock, EvaBlockPostNorm
 from torch import Tensor, nn
 
-from ..blocks import Context, MergingBlock, refuse_masks
-from .keys import attach, captured_keys, detach
+from ..blocks import Context, MergingBlock
+from .keys import attach, captured_keys, detach, mean_key
 from .positions import merge_rope
 from .timm_model import MergingTimmModel, TimmFamily
 
-__all__ = ["EvaFamily", "MergingEva", "MergingEvaBlock", "MergingEvaBlockPostNorm"]
+__all__ = ["BLOCKS", "EvaFamily", "MergingEva", "MergingEvaBlock", "MergingEvaBlockPostNorm", "RopeBlock"]
 
 
 class RopeBlock(MergingBlock):
@@ -28,18 +28,40 @@ class RopeBlock(MergingBlock):
     drop_path1: nn.Module
     drop_path2: nn.Module
 
+    @classmethod
+    def refusal(cls, block: Any) -> str | None:
+        """See `MergingBlock`."""
+        if type(block.attn) not in (EvaAttention, AttentionRope):
+            return f"its blocks use {type(block.attn).__name__}, known are EvaAttention and AttentionRope"
+        return None
+
+    @classmethod
+    def attach(cls, block: Any) -> None:
+        """See `MergingBlock`."""
+        attach(block.attn.k_norm)
+
+    @classmethod
+    def detach(cls, block: Any) -> None:
+        """See `MergingBlock`."""
+        detach(block.attn.k_norm)
+
     def forward(  # type: ignore[override]
         self, x: Tensor, rope: Tensor | None = None, attn_mask: Tensor | None = None, is_causal: bool = False
     ) -> Tensor:
         """See `MergingBlock`."""
-        refuse_masks(attn_mask, is_causal)
-        return self.merge_forward(x, rope=rope)
+        causal = {"is_causal": True} if is_causal else {}  # older releases of timm do not have it
+        return self.merge_forward(x, rope=rope, attn_mask=attn_mask, **causal)
 
-    def attend(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+    def attend(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
         """Output of the attention for its input (B, N, C), and its keys averaged over heads, before the rotation."""
-        with captured_keys(self.attn.k_norm) as keys:
+        with captured_keys(self, self.attn.k_norm) as keys:
             out = self.attn(x, rope=self._rope(context), attn_mask=context.bias)
-        return out, keys[0].detach().mean(dim=1)
+        return out, mean_key(keys)
+
+    def project_keys(self, x: Tensor, context: Context) -> Tensor:
+        """See `MergingBlock`."""
+        unrotated = Context(context.size, context.source, context.bias, {"rope": None}, context.valid)
+        return super().project_keys(x, unrotated)
 
     def rotated(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
         """Queries, keys and scale for the attention's input (B, N, C)."""
@@ -59,7 +81,7 @@ class RopeBlock(MergingBlock):
         rope = context.call["rope"]
         if rope is None:
             return None
-        return merge_rope(rope, context.source, context.size, self.attn.num_prefix_tokens)
+        return merge_rope(rope, context.source, context.size, self.attn.num_prefix_tokens, context.valid)
 
 
 class MergingEvaBlock(RopeBlock, EvaBlock):
@@ -68,7 +90,7 @@ class MergingEvaBlock(RopeBlock, EvaBlock):
     gamma_1: Tensor | None
     gamma_2: Tensor | None
 
-    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
         """See `MergingBlock`."""
         out, keys = self.attend(self.norm1(x), context)
         return self.drop_path1(out if self.gamma_1 is None else self.gamma_1 * out), keys
@@ -86,7 +108,7 @@ class MergingEvaBlock(RopeBlock, EvaBlock):
 class MergingEvaBlockPostNorm(RopeBlock, EvaBlockPostNorm):
     """`timm.models.eva.EvaBlockPostNorm` that merges."""
 
-    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
         """See `MergingBlock`."""
         out, keys = self.attend(x, context)
         return self.drop_path1(self.norm1(out)), keys
@@ -124,22 +146,13 @@ class EvaFamily(TimmFamily):
 
     name = "timm Eva"
     models: ClassVar = {Eva: MergingEva}
-    blocks: ClassVar = {EvaBlock: MergingEvaBlock, EvaBlockPostNorm: MergingEvaBlockPostNorm}
 
     def has_class_token(self, model: Any) -> bool:
         """See `Family`."""
         return model.cls_token is not None
 
-    def refusal(self, block: Any) -> str | None:
-        """See `Family`."""
-        if type(block.attn) not in (EvaAttention, AttentionRope):
-            return f"its blocks use {type(block.attn).__name__}, known are EvaAttention and AttentionRope"
-        return None
 
-    def attach(self, block: Any) -> None:
-        """See `Family`."""
-        attach(block.attn.k_norm)
-
-    def detach(self, block: Any) -> None:
-        """See `Family`."""
-        detach(block.attn.k_norm)
+BLOCKS: dict[type[nn.Module], type[MergingBlock]] = {
+    EvaBlock: MergingEvaBlock,
+    EvaBlockPostNorm: MergingEvaBlockPostNorm,
+}

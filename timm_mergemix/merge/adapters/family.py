@@ -19,12 +19,12 @@ class Family(ABC):
     Attributes:
         name: What `supported` reports.
         models: The model classes, and the merging class of each.
-        blocks: The block classes, and the merging class of each.
+        wrappers: Classes that hold such a model as ``encoder`` and pass it their images as they are.
     """
 
     name: str
     models: ClassVar[dict[type[nn.Module], type[nn.Module]]]
-    blocks: ClassVar[dict[type[nn.Module], type[nn.Module]]]
+    wrappers: ClassVar[tuple[type[nn.Module], ...]] = ()
 
     @abstractmethod
     def find_blocks(self, model: Any) -> Sequence[nn.Module]:
@@ -54,10 +54,6 @@ class Family(ABC):
     def in_channels(self, model: Any) -> int:
         """Number of image channels."""
 
-    def refusal(self, block: Any) -> str | None:
-        """The reason why a block of a known class cannot merge, or None."""
-        return None
-
     def pool(self, model: Any) -> nn.Module | None:
         """The module that pools patch tokens by attention, or None."""
         return None
@@ -65,9 +61,3 @@ class Family(ABC):
     def pool_attention(self, model: Any, x: Tensor) -> Tensor:
         """Attention of the pool over the patches, (B, N - prefix tokens) float32, for its input (B, N, C)."""
         raise MergeMixError(f"layer: {type(model).__name__} has no attention pool")
-
-    def attach(self, block: Any) -> None:  # noqa: B027 - most families need nothing
-        """Prepares a block beyond its class, such as a hook on its keys."""
-
-    def detach(self, block: Any) -> None:  # noqa: B027 - see attach
-        """Undoes `attach`."""

@@ -1,19 +1,22 @@
-"""Keys of timm's attention modules, read by a forward hook on ``k_norm``, which timm always calls."""
+"""Keys of timm's attention modules, averaged over heads."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["attach", "captured_keys", "detach"]
+from ..blocks import MergingBlock
+
+__all__ = ["attach", "captured_keys", "detach", "mean_key", "projected_key"]
 
 AWAITED = "_merging_keys"
 HOOK = "_merging_key_hook"
 
 
 def attach(k_norm: nn.Module) -> None:
-    """Adds the hook. It is kept as an attribute, so that copies and pickles of it can be removed too."""
+    """Adds a hook to ``k_norm``, which timm always calls. An attribute, so that copies and pickles can lose it too."""
     k_norm.__dict__[HOOK] = k_norm.register_forward_hook(_keep_keys)
 
 
@@ -32,11 +35,12 @@ class captured_keys:  # noqa: N801 - reads as a function; a class, since older c
     """Keeps the keys of the forward passes inside; they are in ``keys`` when it is left.
 
     Args:
+        block: Whose attention it is; if it cannot capture keys, there are none.
         *k_norms: Modules with the hook.
     """
 
-    def __init__(self, *k_norms: nn.Module) -> None:
-        self.k_norms = k_norms
+    def __init__(self, block: MergingBlock, *k_norms: nn.Module) -> None:
+        self.k_norms = k_norms if block.captures_keys() else ()
         self.keys: list[Tensor] = []
 
     def __enter__(self) -> list[Tensor]:
@@ -48,3 +52,25 @@ class captured_keys:  # noqa: N801 - reads as a function; a class, since older c
         for k_norm in self.k_norms:
             self.keys.append(getattr(k_norm, AWAITED))
             delattr(k_norm, AWAITED)
+
+
+def mean_key(keys: list[Tensor], heads: int = 1) -> Tensor | None:
+    """The metric of the matching: captured keys, averaged over the axis of their heads and over attentions."""
+    if not keys:
+        return None
+    means = [key.detach().mean(dim=heads) for key in keys]
+    return means[0] if len(means) == 1 else sum(means[1:], means[0]) / len(means)
+
+
+def projected_key(attn: Any, x: Tensor, bias: Tensor | None) -> Tensor:
+    """The same where no ``k_norm`` sees the keys: the mean over heads of a fused projection is a small projection.
+
+    Args:
+        attn: Has ``qkv`` and ``num_heads``.
+        x: (B, N, C), the attention's input.
+        bias: (3 D H,), of the projection, or None.
+    """
+    weight = attn.qkv.weight.detach().chunk(3)[1].unflatten(0, (attn.num_heads, -1)).mean(dim=0)
+    if bias is not None:
+        bias = bias.detach().chunk(3)[1].unflatten(0, (attn.num_heads, -1)).mean(dim=0)
+    return F.linear(x.detach(), weight, bias)

@@ -9,7 +9,7 @@ from timm.layers import AttentionPoolLatent
 from torch import Tensor, nn
 
 from ..blocks import MergingModel
-from ..record import attention_row
+from ..record import mean_attention, softmax_attention
 from .family import Family
 
 __all__ = ["MergingTimmModel", "TimmFamily"]
@@ -50,6 +50,10 @@ class MergingTimmModel(MergingModel):
 class TimmFamily(Family):
     """Where things are in timm's plain transformer models."""
 
+    def stem(self, model: Any) -> Any:
+        """The patch embedding."""
+        return model.patch_embed
+
     def find_blocks(self, model: Any) -> Sequence[nn.Module]:
         """See `Family`."""
         return list(model.blocks)
@@ -65,14 +69,22 @@ class TimmFamily(Family):
     def input_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
         """See `Family`."""
         size = self.default_size(model)
-        if size is not None and not model.dynamic_img_size:
+        if size is not None and not self.takes_any_size(model):
             return size
-        rows, columns = model.patch_embed.feat_ratio(as_scalar=False)
+        rows, columns = self.unit(model)
         return -(-height // rows) * rows, -(-width // columns) * columns
+
+    def takes_any_size(self, model: Any) -> bool:
+        """Whether images of other sizes than the default one fit."""
+        return getattr(model, "dynamic_img_size", False)
+
+    def unit(self, model: Any) -> tuple[int, int]:
+        """Height and width in pixels that an image's are multiples of."""
+        return self.stem(model).feat_ratio(as_scalar=False)
 
     def grid_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
         """See `Family`."""
-        return tuple(model.patch_embed.dynamic_feat_size((height, width)))
+        return tuple(self.stem(model).dynamic_feat_size((height, width)))
 
     def default_size(self, model: Any) -> tuple[int, int] | None:
         """See `Family`."""
@@ -80,9 +92,16 @@ class TimmFamily(Family):
 
     def in_channels(self, model: Any) -> int:
         """See `Family`."""
-        # Older releases of timm have no model.in_chans; a hybrid's stem comes before its projection.
-        first = next(m for m in model.patch_embed.modules() if isinstance(m, nn.Conv2d))
-        return first.in_channels
+        channels = getattr(model, "in_chans", None)
+        if channels is not None:
+            return channels
+        # Older releases of timm do not keep it; a hybrid's stem comes before its projection.
+        stem = self.stem(model)
+        first = next((m for m in stem.modules() if isinstance(m, nn.Conv2d)), None)
+        if first is not None:
+            return first.in_channels
+        rows, columns = self.unit(model)
+        return stem.proj.in_features // (rows * columns)
 
     def pool(self, model: Any) -> nn.Module | None:
         """See `Family`."""
@@ -97,5 +116,6 @@ class TimmFamily(Family):
         batch, heads = x.shape[0], pool.num_heads
         query = pool.q(pool.latent.expand(batch, -1, -1)).unflatten(-1, (heads, -1)).transpose(1, 2)
         key = pool.kv(x).unflatten(-1, (2, heads, -1))[:, :, 0].transpose(1, 2)
-        attention = attention_row(pool.q_norm(query), pool.k_norm(key), pool.scale, None, None)
+        attention = softmax_attention(pool.q_norm(query), pool.k_norm(key), pool.scale, None)
+        attention = mean_attention(attention, None)
         return attention[:, model.num_prefix_tokens :] if model.pool_include_prefix else attention

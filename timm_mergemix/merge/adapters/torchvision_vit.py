@@ -12,7 +12,7 @@ from torchvision.models.vision_transformer import EncoderBlock, VisionTransforme
 from ..blocks import Context, MergingBlock, MergingModel
 from .family import Family
 
-__all__ = ["MergingEncoderBlock", "MergingTorchvisionVit", "TorchvisionVitFamily"]
+__all__ = ["BLOCKS", "MergingEncoderBlock", "MergingTorchvisionVit", "TorchvisionVitFamily"]
 
 
 class MergingEncoderBlock(MergingBlock, EncoderBlock):
@@ -26,6 +26,18 @@ class MergingEncoderBlock(MergingBlock, EncoderBlock):
     mlp: nn.Module
     dropout: nn.Module
     self_attention: nn.MultiheadAttention
+
+    @classmethod
+    def refusal(cls, block: Any) -> str | None:
+        """See `MergingBlock`."""
+        attention = block.self_attention
+        if type(attention) is not nn.MultiheadAttention:
+            return f"its blocks use {type(attention).__name__}, only torch's own MultiheadAttention is supported"
+        return None
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """See `MergingBlock`."""
+        return self.merge_forward(x)
 
     def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """See `MergingBlock`."""
@@ -64,7 +76,6 @@ class TorchvisionVitFamily(Family):
 
     name = "torchvision VisionTransformer"
     models: ClassVar = {VisionTransformer: MergingTorchvisionVit}
-    blocks: ClassVar = {EncoderBlock: MergingEncoderBlock}
 
     def find_blocks(self, model: Any) -> Sequence[nn.Module]:
         """See `Family`."""
@@ -95,9 +106,5 @@ class TorchvisionVitFamily(Family):
         first = next(m for m in model.conv_proj.modules() if isinstance(m, nn.Conv2d))
         return first.in_channels
 
-    def refusal(self, block: Any) -> str | None:
-        """See `Family`."""
-        attention = block.self_attention
-        if type(attention) is not nn.MultiheadAttention:
-            return f"its blocks use {type(attention).__name__}, only torch's own MultiheadAttention is supported"
-        return None
+
+BLOCKS: dict[type[nn.Module], type[MergingBlock]] = {EncoderBlock: MergingEncoderBlock}

@@ -18,13 +18,47 @@ from timm.models.vision_transformer import (
 from torch import Tensor, nn
 
 from ..blocks import Context, MergingBlock
-from .keys import attach, captured_keys, detach
+from .differential import DIFFERENTIAL, heads_of, weigh_differences
+from .keys import attach, captured_keys, detach, mean_key
 from .timm_model import MergingTimmModel, TimmFamily
 
-__all__ = ["MergingVisionTransformer", "MergingVisionTransformerDistilled", "MergingVitBlock", "VitFamily"]
+__all__ = ["BLOCKS", "MergingVisionTransformer", "MergingVisionTransformerDistilled", "MergingVitBlock", "VitFamily"]
 
 
-class MergingVitBlock(MergingBlock, Block):
+class PlainAttentionBlock(MergingBlock):
+    """What blocks share whose attention is timm's plain or its differential one."""
+
+    @classmethod
+    def attentions(cls, block: Any) -> list[Any]:
+        """The attention modules of a block."""
+        return [block.attn]
+
+    @classmethod
+    def refusal(cls, block: Any) -> str | None:
+        """See `MergingBlock`."""
+        for attn in cls.attentions(block):
+            if type(attn) not in (Attention, *DIFFERENTIAL):
+                return f"its blocks use {type(attn).__name__}, only timm's plain and differential ones are supported"
+        return None
+
+    @classmethod
+    def attach(cls, block: Any) -> None:
+        """See `MergingBlock`."""
+        for attn in cls.attentions(block):
+            attach(attn.k_norm)
+
+    @classmethod
+    def detach(cls, block: Any) -> None:
+        """See `MergingBlock`."""
+        for attn in cls.attentions(block):
+            detach(attn.k_norm)
+
+    def attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
+        """See `MergingBlock`."""
+        return weigh_differences(self.attentions(self), super().attention(x, queries, context))
+
+
+class MergingVitBlock(PlainAttentionBlock, Block):
     """`timm.models.vision_transformer.Block` that merges."""
 
     attn: Any
@@ -36,11 +70,11 @@ class MergingVitBlock(MergingBlock, Block):
     ls2: nn.Module
     drop_path2: nn.Module
 
-    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
         """See `MergingBlock`."""
-        with captured_keys(self.attn.k_norm) as keys:
+        with captured_keys(self, self.attn.k_norm) as keys:
             branch = self.drop_path1(self.ls1(self.attn(self.norm1(x), attn_mask=context.bias)))
-        return branch, keys[0].detach().mean(dim=1)
+        return branch, mean_key(keys)
 
     def mlp_branch(self, x: Tensor) -> Tensor:
         """See `MergingBlock`."""
@@ -51,7 +85,7 @@ class MergingVitBlock(MergingBlock, Block):
         return project(self.attn, self.norm1(x), queries)
 
 
-class MergingResPostBlock(MergingBlock, ResPostBlock):
+class MergingResPostBlock(PlainAttentionBlock, ResPostBlock):
     """`timm.models.vision_transformer.ResPostBlock` that merges."""
 
     attn: Any
@@ -61,11 +95,11 @@ class MergingResPostBlock(MergingBlock, ResPostBlock):
     mlp: nn.Module
     drop_path2: nn.Module
 
-    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
         """See `MergingBlock`."""
-        with captured_keys(self.attn.k_norm) as keys:
+        with captured_keys(self, self.attn.k_norm) as keys:
             branch = self.drop_path1(self.norm1(self.attn(x, attn_mask=context.bias)))
-        return branch, keys[0].detach().mean(dim=1)
+        return branch, mean_key(keys)
 
     def mlp_branch(self, x: Tensor) -> Tensor:
         """See `MergingBlock`."""
@@ -76,17 +110,22 @@ class MergingResPostBlock(MergingBlock, ResPostBlock):
         return project(self.attn, x, queries)
 
 
-class MergingParallelThingsBlock(MergingBlock, ParallelThingsBlock):
+class MergingParallelThingsBlock(PlainAttentionBlock, ParallelThingsBlock):
     """`timm.models.vision_transformer.ParallelThingsBlock` that merges, by the mean key of its attentions."""
 
     attns: Any
     ffns: Any
 
-    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+    @classmethod
+    def attentions(cls, block: Any) -> list[Any]:
+        """See `PlainAttentionBlock`."""
+        return [attn.attn for attn in block.attns]
+
+    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
         """See `MergingBlock`."""
-        with captured_keys(*(attn.attn.k_norm for attn in self.attns)) as keys:
+        with captured_keys(self, *(attn.attn.k_norm for attn in self.attns)) as keys:
             branches = [attn.drop_path(attn.ls(attn.attn(attn.norm(x), attn_mask=context.bias))) for attn in self.attns]
-        return torch.stack(branches).sum(dim=0), torch.cat([k.detach() for k in keys], dim=1).mean(dim=1)
+        return torch.stack(branches).sum(dim=0), mean_key(keys)
 
     def mlp_branch(self, x: Tensor) -> Tensor:
         """See `MergingBlock`."""
@@ -112,11 +151,21 @@ class MergingParallelScalingBlock(MergingBlock, ParallelScalingBlock):
     num_heads: int
     scale: float
 
-    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+    @classmethod
+    def attach(cls, block: Any) -> None:
         """See `MergingBlock`."""
-        with captured_keys(self.k_norm) as keys:
+        attach(block.k_norm)
+
+    @classmethod
+    def detach(cls, block: Any) -> None:
+        """See `MergingBlock`."""
+        detach(block.k_norm)
+
+    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
+        """See `MergingBlock`."""
+        with captured_keys(self, self.k_norm) as keys:
             out = ParallelScalingBlock.forward(self, x, attn_mask=context.bias)
-        return out - x, keys[0].detach().mean(dim=2)  # (B, N, H, D): its heads come after the norm
+        return out - x, mean_key(keys, heads=2)  # (B, N, H, D): its heads come after the norm
 
     def mlp_branch(self, x: Tensor) -> None:
         """See `MergingBlock`."""
@@ -134,8 +183,8 @@ class MergingParallelScalingBlock(MergingBlock, ParallelScalingBlock):
 
 
 def project(attn: Any, x: Tensor, queries: slice) -> tuple[Tensor, Tensor, float]:
-    """Queries, keys and scale of timm's plain attention for its input (B, N, C)."""
-    qkv = attn.qkv(x).unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
+    """Queries, keys and scale of timm's plain or differential attention for its input (B, N, C)."""
+    qkv = attn.qkv(x).unflatten(-1, (3, heads_of(attn), -1)).permute(2, 0, 3, 1, 4)
     return attn.q_norm(qkv[0, :, :, queries]), attn.k_norm(qkv[1]), attn.scale
 
 
@@ -159,33 +208,11 @@ class VitFamily(TimmFamily):
         VisionTransformer: MergingVisionTransformer,
         VisionTransformerDistilled: MergingVisionTransformerDistilled,
     }
-    blocks: ClassVar = {
-        Block: MergingVitBlock,
-        ResPostBlock: MergingResPostBlock,
-        ParallelThingsBlock: MergingParallelThingsBlock,
-        ParallelScalingBlock: MergingParallelScalingBlock,
-    }
-
-    def refusal(self, block: Any) -> str | None:
-        """See `Family`."""
-        for attn in _attentions(block):
-            if type(attn) is not Attention and attn is not block:
-                return f"its blocks use {type(attn).__name__}, only timm's plain Attention is supported"
-        return None
-
-    def attach(self, block: Any) -> None:
-        """See `Family`."""
-        for attn in _attentions(block):
-            attach(attn.k_norm)
-
-    def detach(self, block: Any) -> None:
-        """See `Family`."""
-        for attn in _attentions(block):
-            detach(attn.k_norm)
 
 
-def _attentions(block: Any) -> list[Any]:
-    """The modules of a block that have a ``k_norm``."""
-    if isinstance(block, ParallelThingsBlock):
-        return [attn.attn for attn in block.attns]
-    return [block] if isinstance(block, ParallelScalingBlock) else [block.attn]
+BLOCKS: dict[type[nn.Module], type[MergingBlock]] = {
+    Block: MergingVitBlock,
+    ResPostBlock: MergingResPostBlock,
+    ParallelThingsBlock: MergingParallelThingsBlock,
+    ParallelScalingBlock: MergingParallelScalingBlock,
+}

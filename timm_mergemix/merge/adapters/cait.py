@@ -1,0 +1,126 @@
+"""timm's Cait: talking-heads attention over the patches, then class attention."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from timm.models.cait import Cait, LayerScaleBlock, TalkingHeadAttn
+from torch import Tensor, nn
+
+from ..autocast import without_autocast
+from ..blocks import Context, MergingBlock
+from ..record import mean_attention, softmax_attention
+from .keys import projected_key
+from .lent import attach, detach, lend
+from .timm_model import MergingTimmModel, TimmFamily
+
+__all__ = ["BLOCKS", "CaitFamily", "MergingCait", "MergingCaitBlock"]
+
+
+class MergingCaitBlock(MergingBlock, LayerScaleBlock):
+    """`timm.models.cait.LayerScaleBlock` that merges.
+
+    Its attention mixes heads before the softmax and after it, and takes no mask. The log-size bias belongs between the
+    first mixing and the softmax. The second mixing has an offset, which each member of a token would have got.
+    """
+
+    attn: Any
+    norm1: nn.Module
+    norm2: nn.Module
+    mlp: nn.Module
+    drop_path: nn.Module
+    gamma_1: Tensor
+    gamma_2: Tensor
+
+    @classmethod
+    def refusal(cls, block: Any) -> str | None:
+        """See `MergingBlock`."""
+        if type(block.attn) is not TalkingHeadAttn:
+            return f"its blocks use {type(block.attn).__name__}, only TalkingHeadAttn is supported"
+        return None
+
+    @classmethod
+    def attach(cls, block: Any) -> None:
+        """See `MergingBlock`."""
+        attach(block.attn.proj_l)
+        attach(block.attn.proj_w)
+
+    @classmethod
+    def detach(cls, block: Any) -> None:
+        """See `MergingBlock`."""
+        detach(block.attn.proj_l)
+        detach(block.attn.proj_w)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """See `MergingBlock`."""
+        return self.merge_forward(x)
+
+    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+        """See `MergingBlock`."""
+        x, (bias, offset) = self.norm1(x), self._addends(context)
+        with lend(self.attn.proj_l, bias), lend(self.attn.proj_w, offset):
+            out = self.attn(x)
+        return self.drop_path(self.gamma_1 * out), projected_key(self.attn, x, self.attn.qkv.bias)
+
+    def mlp_branch(self, x: Tensor) -> Tensor:
+        """See `MergingBlock`."""
+        return self.drop_path(self.gamma_2 * self.mlp(self.norm2(x)))
+
+    def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
+        """See `MergingBlock`."""
+        qkv = self.attn.qkv(self.norm1(x)).unflatten(-1, (3, self.attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        return qkv[0, :, :, queries], qkv[1], self.attn.scale
+
+    def attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
+        """See `MergingBlock`. It is the softmax; the mixing after it may count a token negatively."""
+        query, key, scale = self.query_key(x, queries, context)
+        with without_autocast(x.device.type):
+            logits = ((query.float() * scale) @ key.float().mT).permute(0, 2, 3, 1)  # (B, Q, N, H)
+            mixing, (bias, _) = self.attn.proj_l, self._addends(context)
+            logits = F.linear(logits, mixing.weight.float(), mixing.bias.float())
+            return (logits if bias is None else logits + bias).softmax(dim=2).permute(0, 3, 1, 2)
+
+    def _addends(self, context: Context) -> tuple[Tensor | None, Tensor | None]:
+        """Log-sizes (B, 1, N, 1) after the first mixing, and (B, 1, N, H) after the second one, or None."""
+        if context.bias is None or context.size is None:
+            return None, None
+        more = (context.size - 1.0)[:, None, :, None]
+        return context.bias.mT, (more * self.attn.proj_w.bias).to(context.bias.dtype)
+
+
+class MergingCait(MergingTimmModel, Cait):
+    """`timm.models.cait.Cait` that merges."""
+
+    def head_reads_patches(self) -> bool:
+        """See `MergingModel`: its class attention does."""
+        return True
+
+
+class CaitFamily(TimmFamily):
+    """CaiT."""
+
+    name = "timm Cait"
+    models: ClassVar = {Cait: MergingCait}
+
+    def prefix_tokens(self, model: Any) -> int:
+        """See `Family`: the class token comes after the blocks."""
+        return 0
+
+    def has_class_token(self, model: Any) -> bool:
+        """See `Family`."""
+        return False
+
+    def pool(self, model: Any) -> nn.Module | None:
+        """See `Family`: the last class attention, or None in a pruned model."""
+        return model.blocks_token_only[-1].attn if model.blocks_token_only else None
+
+    def pool_attention(self, model: Any, x: Tensor) -> Tensor:
+        """See `Family`."""
+        attn = self.pool(model)
+        query, key = attn.q(x[:, :1]), attn.k(x)  # type: ignore[union-attr, operator]
+        query, key = (part.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2) for part in (query, key))  # type: ignore
+        return mean_attention(softmax_attention(query, key, attn.scale, None), None)[:, 1:]  # type: ignore[arg-type, union-attr]
+
+
+BLOCKS: dict[type[nn.Module], type[MergingBlock]] = {LayerScaleBlock: MergingCaitBlock}
