@@ -9,13 +9,15 @@ from types import ModuleType
 
 from ..errors import MergeMixError
 from ..version import __version__
-from . import demo, train
+from . import demo, models, train
 from .options import HelpFormatter
 
 __all__ = ["COMMANDS", "main"]
 
 # A command is a module with SUMMARY, add_arguments(parser), run(args), and again(argv): what to type after Ctrl-C.
-COMMANDS: dict[str, ModuleType] = {"demo": demo, "train": train}
+# Where that does not go on with what was done, GO_ON says so.
+COMMANDS: dict[str, ModuleType] = {"demo": demo, "train": train, "models": models}
+GO_ON = "Finished epochs are kept; go on with"
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -41,8 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"timm-mergemix {args.command}: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        again = COMMANDS[args.command].again(argv)
-        print(f"\nInterrupted. Finished epochs are kept; go on with: timm-mergemix {again}", file=sys.stderr)
+        command = COMMANDS[args.command]
+        go_on = getattr(command, "GO_ON", GO_ON)
+        print(f"\nInterrupted. {go_on}: timm-mergemix {command.again(argv)}", file=sys.stderr)
         return INTERRUPTED
     return 0
 

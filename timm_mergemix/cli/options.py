@@ -13,7 +13,16 @@ import torch
 from ..errors import MergeMixError, check_int, wrong
 from ..merge.schedule import R
 
-__all__ = ["HelpFormatter", "add_common", "again_with", "choose_device", "cpu_threads", "make_directory", "parse_r"]
+__all__ = [
+    "HelpFormatter",
+    "add_common",
+    "add_progress",
+    "again_with",
+    "choose_device",
+    "cpu_threads",
+    "make_directory",
+    "parse_r",
+]
 
 R_FORMS = "13, decreasing:13, total:98, keep:0.5 or 1,2,3 (an integer for each block)"
 
@@ -31,6 +40,11 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="cpu, cuda, ...; auto is a GPU where there is one")
     parser.add_argument("--fresh", action="store_true", help="start over instead of going on with a run in OUT")
     parser.add_argument("--quiet", action="store_true", help="print the results and nothing else")
+    add_progress(parser)
+
+
+def add_progress(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that takes long."""
     help_text = "progress bars; without the option, where standard error is a terminal"
     parser.add_argument("--progress", action=argparse.BooleanOptionalAction, help=help_text)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import nn
 from ..errors import MergeMixError, check_int, wrong
 from ..merge.patch import merge_info, merging, patch
 from ..merge.schedule import R
+from ..merge.support import check_name
 
 __all__ = ["build_model", "merge_tokens", "small_vit", "tokens_kept"]
 
@@ -78,9 +78,8 @@ def build_model(
     Raises:
         MergeMixError: If timm knows no such model, does not take the arguments, or cannot get the weights.
     """
-    if ":" not in name and not timm.is_model(name):
-        close = ", ".join(difflib.get_close_matches(name, timm.list_models(), n=3))
-        raise wrong("model", name, "the name of a timm model" + (f", such as {close}" if close else ""))
+    if ":" not in name:  # else a place, such as hf-hub:user/model
+        check_name("model", name)
     arguments = {"num_classes": num_classes, "pretrained": pretrained, **(kwargs or {})}
     attempts = [arguments] if img_size is None else [{"img_size": img_size, **arguments}, arguments]
     for attempt in attempts:

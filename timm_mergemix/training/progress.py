@@ -41,9 +41,9 @@ class Reporter:
         if not self.quiet:
             print(line, flush=True)
 
-    def bar(self, title: str, total: int, done: int = 0) -> Bar:
+    def bar(self, title: str, total: int, done: int = 0, unit: str = "batch") -> Bar:
         """A bar of ``total`` units of which ``done`` are done."""
-        return _TqdmBar(title, total, done) if self.bars else _NoBar()
+        return _TqdmBar(title, total, done, unit) if self.bars else _NoBar()
 
 
 class _NoBar:
@@ -58,9 +58,9 @@ class _NoBar:
 
 
 class _TqdmBar:
-    def __init__(self, title: str, total: int, done: int) -> None:
+    def __init__(self, title: str, total: int, done: int, unit: str) -> None:
         tqdm = need("tqdm", "the progress bar").tqdm
-        self.bar = tqdm(desc=title, total=total, initial=done, unit="batch", dynamic_ncols=True)
+        self.bar = tqdm(desc=title, total=total, initial=done, unit=unit, dynamic_ncols=True)
 
     def step(self, **values: Any) -> None:
         if values:

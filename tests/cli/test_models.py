@@ -1,0 +1,155 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import timm
+
+from timm_mergemix.cli import models
+from timm_mergemix.cli.main import main
+from timm_mergemix.merge.support import Support
+
+NAMES = ["eva02_tiny_patch14_224", "resnet18", "test_vit", "tnt_s_patch16_224", "vit_tiny_patch16_224"]
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small timm."""
+    real = timm.list_models
+
+    def list_models(pattern: str = "") -> list[str]:
+        return [name for name in real(pattern) if name in NAMES]
+
+    monkeypatch.setattr(timm, "list_models", list_models)
+
+
+def shown(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert main(["models", *argv]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+def test_a_filter(capsys: pytest.CaptureFixture[str]) -> None:
+    out = shown(capsys, "--filter", "vit_tiny_patch16_*4")
+    assert out.splitlines()[:3] == [
+        "model                 merges in   family",
+        "--------------------  ----------  ----------------------",
+        "vit_tiny_patch16_224  12 x Block  timm VisionTransformer",
+    ]
+    count = len(timm.list_models("vit_tiny_patch16_*4"))
+    assert f"{count} of {count} models of timm {timm.__version__} are supported." in out
+
+
+@pytest.mark.usefixtures("few")
+def test_families_stand_together_with_their_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(capsys).splitlines()
+    first = [line.split()[0] for line in lines[2:5]]
+    assert first == ["test_vit", "vit_tiny_patch16_224", "eva02_tiny_patch14_224"]  # the larger family first
+    assert "timm VisionTransformer       2" in lines and "timm Eva                     1" in lines
+    assert lines[-1] == f"3 of 5 models of timm {timm.__version__} are supported; --refused lists the others."
+
+
+@pytest.mark.usefixtures("few")
+def test_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(capsys, "--refused").splitlines()
+    assert re.fullmatch(r"resnet18 +there is no adapter for ResNet", lines[2])
+    assert lines[3].startswith("tnt_s_patch16_224  ")
+    assert lines[-1] == f"2 of 5 models of timm {timm.__version__} are not supported."
+
+
+def test_nothing_to_list(capsys: pytest.CaptureFixture[str]) -> None:
+    one = f"1 models of timm {timm.__version__}"
+    assert shown(capsys, "--filter", "resnet18") == f"0 of {one} are supported; --refused lists the others.\n"
+    assert shown(capsys, "--filter", "test_vit", "--refused") == f"0 of {one} are not supported.\n"
+
+
+@pytest.mark.usefixtures("few")
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    objects = [json.loads(line) for line in shown(capsys, "--json").splitlines()]
+    assert [value["name"] for value in objects] == NAMES
+    assert objects[0] == {
+        "name": "eva02_tiny_patch14_224",
+        "family": "timm Eva",
+        "blocks": 12,
+        "reason": None,
+        "classes": {"EvaBlock": 12},
+    }
+    assert objects[1]["family"] is None and objects[1]["reason"] == "there is no adapter for ResNet"
+    refused = shown(capsys, "--json", "--refused").splitlines()
+    assert [json.loads(line)["name"] for line in refused] == ["resnet18", "tnt_s_patch16_224"]
+
+
+@pytest.mark.usefixtures("few")
+def test_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "docs" / "models.md"
+    assert shown(capsys, "--markdown", str(path)).startswith(f"Wrote {path}: 3 of 5 models")
+    page = path.read_text(encoding="utf-8")
+    assert page == shown(capsys, "--markdown")
+
+
+@pytest.mark.usefixtures("few")
+def test_pages_hold_all_models(capsys: pytest.CaptureFixture[str]) -> None:
+    for more in (["--refused"], ["--filter", "test_vit"]):
+        assert main(["models", "--markdown", *more]) == 2
+        assert "the page holds all models" in capsys.readouterr().err
+    assert main(["models", "--markdown", "--json"]) == 2
+
+
+@pytest.mark.usefixtures("few")
+def test_a_page_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--markdown", str(tmp_path)]) == 2
+    assert f"markdown: {tmp_path} cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("pattern", "suggestion"),
+    [("deit_tiny_patch16_225", "such as deit_tiny_patch16_224"), ("dinov3", "such as '*dinov3*'"), ("@@@", "models\n")],
+)
+def test_a_filter_that_fits_nothing(pattern: str, suggestion: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if "dinov3" in pattern and not timm.list_models("*dinov3*"):
+        pytest.skip("this release of timm has no DINOv3")
+    assert main(["models", "--filter", pattern]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"timm-mergemix models: filter: got '{pattern}', wanted a pattern") and suggestion in err
+
+
+def test_an_empty_filter_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--filter", ""]) == 2
+    assert "filter: got ''" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("few")
+def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--progress"]) == 0
+    out, err = capsys.readouterr()
+    assert "5/5" in err and "model" in err and "5/5" not in out
+
+
+@pytest.mark.usefixtures("few")
+def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def supported(name: str) -> Support:
+        if name == "test_vit":
+            raise KeyboardInterrupt
+        return Support(name, "family", 1, classes=(("Block", 1),))
+
+    monkeypatch.setattr(models, "supported", supported)
+    path = tmp_path / "page.md"
+    assert main(["models", "--markdown", str(path)]) == 130
+    out, err = capsys.readouterr()
+    assert (
+        err == f"\nInterrupted. Models were only looked at; start again with: timm-mergemix models --markdown {path}\n"
+    )
+    assert out == "" and not path.exists()
+
+
+def test_a_reader_that_has_seen_enough() -> None:
+    command = [sys.executable, "-m", "timm_mergemix", "models", "--json", "--filter", "vit_tiny_patch16_*"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert json.loads(process.stdout.readline())["name"].startswith("vit_tiny")
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0

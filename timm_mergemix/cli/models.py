@@ -1,0 +1,146 @@
+"""``timm-mergemix models``: which models can be patched, how they merge, and why the others are refused."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import timm
+
+from ..errors import MergeMixError, wrong
+from ..merge.support import Support, like, supported
+from ..training.progress import Reporter
+from .models_page import models_page, torchvision_reports
+from .options import add_progress, again_with
+from .report import text_table
+
+__all__ = ["GO_ON", "SUMMARY", "add_arguments", "again", "run"]
+
+SUMMARY = "List the timm models that can merge tokens, or those that cannot and why."
+GO_ON = "Models were only looked at; start again with"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--filter", metavar="PATTERN", help='only models of these names, such as "vit_*dinov3*"')
+    parser.add_argument("--refused", action="store_true", help="list the models that cannot merge, with the reason")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object per line for each model, refused or not")
+    page_help = "write a page of all in Markdown to FILE, to standard output without FILE"
+    form.add_argument("--markdown", nargs="?", type=Path, const=Path("-"), metavar="FILE", help=page_help)
+    add_progress(parser)
+
+
+def again(argv: Sequence[str]) -> str:
+    """The command that starts again after an interruption."""
+    return again_with(argv)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Looks at the models and prints what was asked for."""
+    if args.markdown and (args.refused or args.filter is not None):
+        raise MergeMixError("markdown: got --refused or --filter beside it, wanted neither; the page holds all models")
+    names = _names(args.filter)
+    reports = _look_at(names, Reporter(progress=args.progress))
+    try:
+        if args.json:
+            _print_json(reports, args.refused)
+        elif args.markdown:
+            _write_page(list(reports), args.markdown)
+        else:
+            _print_table(list(reports), args.refused)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, head for one, has seen enough. What Python still holds back must go nowhere at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _names(pattern: str | None) -> list[str]:
+    names = timm.list_models(pattern or "")
+    if not names or pattern == "":  # an empty pattern is a variable that was not set, hardly a wish for all models
+        plain = (pattern or "").strip("*")
+        wider = f", such as '*{plain}*'" if plain and timm.list_models(f"*{plain}*") else like(plain)
+        raise wrong("filter", pattern, f"a pattern that fits names of timm models{wider}")
+    return names
+
+
+def _look_at(names: Sequence[str], reporter: Reporter) -> Iterator[Support]:
+    with _quiet_timm(), reporter.bar("models", len(names), unit="model") as bar:
+        for name in names:
+            yield supported(name)
+            bar.step()
+
+
+@contextmanager
+def _quiet_timm() -> Iterator[None]:
+    """Hides warnings of models being built; nobody is about to use them."""
+    logger = logging.getLogger("timm")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _print_json(reports: Iterator[Support], refused: bool) -> None:
+    for report in reports:
+        if not (refused and report):
+            values = asdict(report) | {"classes": dict(report.classes)}
+            print(json.dumps(values), flush=True)
+
+
+def _print_table(reports: list[Support], refused: bool) -> None:
+    chosen = [report for report in reports if bool(report) != refused]
+    kind = "reason" if refused else "family"
+    groups = Counter(getattr(report, kind) for report in chosen)
+    rows: list[tuple[str, ...]]
+    header: tuple[str, ...]
+    if refused:
+        rows = [(report.name, str(report.reason)) for report in chosen]
+        header = ("model", "reason")
+    else:
+        ordered = sorted(chosen, key=lambda report: -groups[report.family])  # stable: names stay in timm's order
+        rows = [(report.name, report.merges, str(report.family)) for report in ordered]
+        header = ("model", "merges in", "family")
+    if chosen:
+        print(_columns([header, *rows]), end="\n\n")
+        print(text_table((kind, "models"), [(name, str(count)) for name, count in groups.most_common()]), end="\n\n")
+    verb = "are not supported" if refused else "are supported"
+    more = "" if refused or len(chosen) == len(reports) else "; --refused lists the others"
+    print(f"{len(chosen):,} of {len(reports):,} models of timm {timm.__version__} {verb}{more}.")
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> str:
+    """Columns to the left, so that each line can be read and searched on its own."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows = [rows[0], ["-" * width for width in widths], *rows[1:]]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _write_page(reports: list[Support], path: Path) -> None:
+    with _quiet_timm():
+        page = models_page(reports, torchvision_reports())
+    if path == Path("-"):
+        print(page, end="")
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise MergeMixError(f"markdown: {path} cannot be written: {error}") from error
+    count = sum(map(bool, reports))
+    print(f"Wrote {path}: {count:,} of {len(reports):,} models of timm {timm.__version__} are supported.")
