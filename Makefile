@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test coverage lint format clean
+.PHONY: help install demo test census models coverage lint format clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,12 @@ demo: $(INSTALLED)  ## Train a small ViT with MergeMix and with Mixup+CutMix; wr
 
 test: $(INSTALLED)  ## Run the tests.
 	$(BIN)/python -m pytest
+
+census: $(INSTALLED)  ## Check every plain transformer of timm, made small; takes minutes.
+	$(BIN)/python -m tests.census
+
+models: $(INSTALLED)  ## Look at every model of timm; writes docs/models.md, takes minutes.
+	$(BIN)/timm-mergemix models --markdown docs/models.md
 
 coverage: $(INSTALLED)  ## Run the tests with line coverage.
 	$(BIN)/python -m pytest --cov --cov-report=term-missing

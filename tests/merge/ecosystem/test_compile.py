@@ -1,0 +1,83 @@
+"""torch.compile in a training loop."""
+
+import pytest
+import torch
+from torch._dynamo.testing import CompileCounter
+
+import timm_mergemix as mm
+
+from .common import NAMES, batch, build, equal, gradients, loss_of, two_models
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@two_models
+def test_ten_training_steps_compile_once_with_mixes_between(name):
+    model = mm.patch(build(name, depth=2), 3).train()
+    mix = mm.MergeMix(model, num_classes=10, mergemix_prob=1.0)
+    loss, counter = mm.SoftTargetLoss(), CompileCounter()
+    compiled = torch.compile(model, backend=counter, fullgraph=True)
+    for seed in range(10):
+        x, target = mix(batch(model, 4, seed), torch.arange(4))
+        model.zero_grad()
+        loss(compiled(x), target).backward()
+        got = [parameter.grad.clone() for parameter in model.parameters()]
+        if seed in (0, 9):
+            model.zero_grad()
+            loss(model(x), target).backward()
+            torch.testing.assert_close(got, [parameter.grad for parameter in model.parameters()])
+    assert counter.frame_count == 1
+
+
+def test_batches_in_eval_mode_compile_once():
+    model, counter = mm.patch(build(NAMES[0], depth=2), 3), CompileCounter()
+    compiled = torch.compile(model, backend=counter, fullgraph=True)
+
+    @torch.no_grad()
+    def compilations(*sizes):
+        for seed, size in enumerate(sizes):
+            x = batch(model, size, seed)
+            torch.testing.assert_close(compiled(x), model(x))
+        return counter.frame_count
+
+    assert compilations(*[4] * 10) == 1
+    assert compilations(3, 5, 6) == 2  # from the second size on, any
+    mm.patch(model, 2)
+    assert compilations(4) == 3
+
+
+@pytest.mark.parametrize(("name", "before"), [(NAMES[0], True), (NAMES[-1], False)])
+def test_compiled_with_gradient_checkpointing(name, before):
+    model = build(name, depth=2).train()
+    if before:
+        model.set_grad_checkpointing()
+    mm.patch(model, 3)
+    if not before:
+        model.set_grad_checkpointing()
+    assert mm.merge_info(model).grad_checkpointing
+    calls = []
+    for block in model.blocks:
+        block.attn.proj.register_forward_hook(lambda *_: calls.append(1))
+    x = batch(model)
+    compiled = torch.compile(model, backend="eager")
+    loss_of(compiled(x)).backward()
+    assert len(calls) == 4
+    got = [parameter.grad.clone() for parameter in model.parameters()]
+    model.set_grad_checkpointing(False)
+    torch.testing.assert_close(got, gradients(model, x))
+    assert len(calls) == 6
+
+
+@two_models
+def test_one_graph_with_gradient_checkpointing(name):
+    model = mm.patch(build(name, depth=2), 3).train()
+    model.set_grad_checkpointing()
+    x = batch(model)
+    loss_of(torch.compile(model, backend="eager", fullgraph=True)(x)).backward()
+    got = [parameter.grad.clone() for parameter in model.parameters()]
+    assert equal(got, gradients(model, x))
