@@ -4,7 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test census models coverage lint format clean
+# The lower bounds in pyproject.toml, as pins: torch==2.6 torchvision==0.21 ...
+OLDEST_VENV := .venv-oldest
+OLDEST_INSTALLED := $(OLDEST_VENV)/.installed
+OLDEST = sed -nE '/^(dependencies|demo) = /{s/^[^[]*\[(.*)\]/\1/;s/[",]/ /g;s/>=/==/g;p;}' pyproject.toml
+
+.PHONY: help install demo test test-timm-oldest census models coverage lint format clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +27,14 @@ demo: $(INSTALLED)  ## Train a small ViT with MergeMix and with Mixup+CutMix; wr
 
 test: $(INSTALLED)  ## Run the tests.
 	$(BIN)/python -m pytest
+
+$(OLDEST_INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(OLDEST_VENV)
+	$(OLDEST_VENV)/bin/python -m pip install --quiet --editable . $$($(OLDEST)) pytest hypothesis
+	@touch $@
+
+test-timm-oldest: $(OLDEST_INSTALLED)  ## Run the tests with the oldest timm, torch and others that are supported.
+	$(OLDEST_VENV)/bin/python -m pytest
 
 census: $(INSTALLED)  ## Check every plain transformer of timm, made small; takes minutes.
 	$(BIN)/python -m tests.census
@@ -42,4 +55,4 @@ format: $(INSTALLED)  ## Sort imports and format.
 	$(BIN)/ruff format .
 
 clean:  ## Remove what the other targets made.
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+	rm -rf $(VENV) $(OLDEST_VENV) demo build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage

@@ -6,9 +6,10 @@ import sys
 from fnmatch import fnmatch
 
 import timm
-import torch
 from timm.models import model_entrypoint
 from torch import nn
+
+from timm_mergemix.merge.sketch import sketch
 
 # Plain: ``blocks`` is one flat sequence of transformer blocks of one width, over one token sequence with softmax
 # attention between tokens. A stem of convolutions before, or a few class-attention blocks after it, do not matter.
@@ -49,9 +50,8 @@ def is_plain(model: nn.Module) -> bool:
 
 
 def full_size(name: str) -> nn.Module:
-    """timm's own model of that name, on the meta device."""
-    with torch.device("meta"):
-        return timm.create_model(name, pretrained=False)
+    """timm's own model of that name, without values."""
+    return sketch(lambda: timm.create_model(name, pretrained=False))
 
 
 def _may_be_plain(name: str) -> bool:

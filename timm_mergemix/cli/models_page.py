@@ -16,7 +16,8 @@ __all__ = ["models_page", "torchvision_reports"]
 
 INTRO = """# Models
 
-This page lists every model of timm {timm}, with the blocks in which its tokens merge or the reason why it is refused.
+This page lists every model of timm {timm}, with the class of the blocks in which its tokens merge or the reason why it
+is refused.
 Each model was built without weights and looked at; nothing here is written by hand.
 `make models` generates the page by `timm-mergemix models --markdown docs/models.md`.
 """
@@ -59,11 +60,11 @@ def models_page(reports: Sequence[Support], others: Sequence[Support]) -> str:
 def _supported_table(reports: Sequence[Support]) -> str:
     families = _grouped(reports, lambda report: str(report.family))
     rows = [
-        (family, merges, str(len(group)), _names(group))
+        (family, blocks, str(len(group)), _names(group))
         for family, members in families
-        for merges, group in _grouped(members, lambda report: report.merges)
+        for blocks, group in _grouped(members, lambda report: " + ".join(cls for cls, _ in report.classes))
     ]
-    return _table(("family", "merges in", "models", "names"), rows)
+    return _table(("family", "blocks", "models", "names"), rows)
 
 
 def _refused_table(reports: Sequence[Support]) -> str:

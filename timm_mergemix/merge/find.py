@@ -220,7 +220,8 @@ def _why_unknown(module: nn.Module) -> str | None:
     if cls in BLOCKS:
         return None
     foreign = cls.__module__.split(".")[0] in ("timm", "torchvision")
-    if foreign and isinstance(blocks, (nn.Sequential, nn.ModuleList)) and len(blocks):
+    containers = (nn.Sequential, nn.ModuleList)
+    if foreign and isinstance(blocks, containers) and len(blocks) and not isinstance(blocks[0], containers):
         return f"there is no adapter for {cls.__name__} with {type(blocks[0]).__name__} blocks"
     if foreign or not any(type(part) in BLOCKS for part in module.modules()):
         return f"there is no adapter for {cls.__name__}"

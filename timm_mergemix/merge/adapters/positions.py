@@ -42,7 +42,8 @@ def merge_bias(bias: Tensor, source: Tensor, size: Tensor, proportional: bool = 
     """Relative position bias of merged tokens: logsumexp over the members of a key, mean over the members of a query.
 
     The logsumexp contains the log-size of proportional attention. Over keys it is exact: softmax over the merged keys
-    gives each the weight that its members have together.
+    gives each the weight that its members have together. What lies more than 87 below the highest bias of its query
+    counts as 87 below: nothing, after the softmax.
 
     Args:
         bias: (H, N, N) or (1, H, N, N), added to the logits of the original tokens, prefix tokens counted.
