@@ -4,15 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-# The lower bounds in pyproject.toml, as pins: torch==2.6 torchvision==0.21 ...
+# The lower bounds in pyproject.toml, as pins: torch==2.6 torchvision==0.21 ... They are for Python 3.10 and 3.11.
 OLDEST_VENV := .venv-oldest
 OLDEST_INSTALLED := $(OLDEST_VENV)/.installed
-OLDEST = sed -nE '/^(dependencies|demo) = /{s/^[^[]*\[(.*)\]/\1/;s/[",]/ /g;s/>=/==/g;p;}' pyproject.toml
+OLDEST = sed -nE '/^(dependencies|demo|metrics) = /{s/^[^[]*\[(.*)\]/\1/;s/[",]/ /g;s/>=/==/g;p;}' pyproject.toml
 
-.PHONY: help install demo test test-timm-oldest census models coverage lint format clean
+.PHONY: help install demo test test-timm-oldest oldest-pins census models coverage lint format clean
 
 help:  ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Installs again only when pyproject.toml has changed; the package itself is installed in editable form.
 $(INSTALLED): pyproject.toml
@@ -32,6 +32,9 @@ $(OLDEST_INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(OLDEST_VENV)
 	$(OLDEST_VENV)/bin/python -m pip install --quiet --editable . $$($(OLDEST)) pytest hypothesis
 	@touch $@
+
+oldest-pins:
+	@$(OLDEST)
 
 test-timm-oldest: $(OLDEST_INSTALLED)  ## Run the tests with the oldest timm, torch and others that are supported.
 	$(OLDEST_VENV)/bin/python -m pytest

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
@@ -101,7 +101,40 @@ class SaliencyPass:
         self.check(images)
         with torch.no_grad(), _evaluating(self.encoder), self._keeping_rng(), uncached_autocast(images.device.type):
             x = self.input(images)
-            attention = self._pool_attention(x) if self.layer == "pool" else self._block_attention(x)
+            with self._reading(stop=True) as read:
+                _run_until_stopped(self.encoder, x)
+        return self._on_grid(read(), x)
+
+    @contextmanager
+    def reading(self, images: Tensor) -> Iterator[Callable[[], Tensor]]:
+        """Reads along while somebody runs the encoder on images for another reason, such as training on them.
+
+        That pass keeps its own behaviour and its own merging; what is read has no gradient.
+
+        Args:
+            images: (B, C, H, W), as they go into the encoder.
+
+        Yields:
+            A function that returns the saliency (B, h, w) once the pass has run.
+
+        Raises:
+            MergeMixError: If the pass would not show the attention of all patches.
+        """
+        reason = self.reason_against_reading()
+        if reason is not None:
+            raise MergeMixError(f"saliency: the attention of a training pass cannot be read: {reason}")
+        with self._reading(stop=False) as read:
+            yield lambda: self._on_grid(read(), images)
+
+    def reason_against_reading(self) -> str | None:
+        """Why the attention of a training pass cannot stand in for a pass of its own, or None if it can."""
+        if getattr(getattr(self.encoder, "patch_drop", None), "prob", 0.0) > 0:
+            return "the model drops patches in training"
+        if isinstance(self.encoder, MergingModel) and not self.encoder.merging.config.prop_attn:
+            return "the model merges without proportional attention"
+        return None
+
+    def _on_grid(self, attention: Tensor, x: Tensor) -> Tensor:
         # Where prefix tokens get all of it, no patch is preferred.
         attention = attention.where(attention.sum(dim=1, keepdim=True) > 0, 1.0)
         saliency = attention / attention.sum(dim=1, keepdim=True)
@@ -118,25 +151,32 @@ class SaliencyPass:
         device = next(self.encoder.parameters()).device
         return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
-    def _block_attention(self, x: Tensor) -> Tensor:
-        reader = AttentionReader(int(self.layer))
-        with self._merging(), merging_state(self.encoder).during(observer=reader):
-            _run_until_stopped(self.encoder, x)
-        if reader.row is None:
-            raise MergeMixError(f"layer: block {self.layer} did not run in the encoder's forward pass")
-        return reader.row.on_patches(self.divide)
+    @contextmanager
+    def _reading(self, stop: bool) -> Iterator[Callable[[], Tensor]]:
+        """Reads the attention of the pass that runs inside, and ends it there if asked."""
+        reader = AttentionReader(None if self.layer == "pool" else int(self.layer), stop)
+        pooled: list[Tensor] = []
 
-    def _pool_attention(self, x: Tensor) -> Tensor:
-        read: list[Tensor] = []
+        def read_pool(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            with torch.no_grad():
+                pooled.append(self.family.pool_attention(self.encoder, args[0]))
+            if stop:
+                raise StopForward
 
-        def read_and_stop(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            read.append(self.family.pool_attention(self.encoder, args[0]))
-            raise StopForward
+        def attention() -> Tensor:
+            if reader.row is None and not pooled:
+                read = "the attention pool" if self.layer == "pool" else f"block {self.layer}"
+                raise MergeMixError(f"layer: {read} did not run in the encoder's forward pass")
+            return pooled[-1] if reader.row is None else reader.row.on_patches(self.divide)
 
-        pool = self.family.pool(self.encoder)
-        with self._merging(), pool.register_forward_pre_hook(read_and_stop):  # type: ignore[union-attr]
-            _run_until_stopped(self.encoder, x)
-        return read[0]
+        with ExitStack() as stack:
+            # A pass that stops is one of its own, with its own merging; then also sums of attention must be such.
+            stack.enter_context(self._merging() if stop else merging(self.encoder))
+            stack.enter_context(merging_state(self.encoder).during(observer=reader))
+            if self.layer == "pool":
+                pool: Any = self.family.pool(self.encoder)
+                stack.callback(pool.register_forward_pre_hook(read_pool).remove)
+            yield attention
 
     def check(self, images: Tensor) -> None:
         """Raises if the encoder cannot take the images."""

@@ -24,8 +24,12 @@ def examine(name: str) -> Row:
     """All checks of one name. Never raises."""
     warnings.simplefilter("ignore")
     row, start = Row(name), time.perf_counter()
-    with row.check("build"):
+    try:
         full = full_size(name)
+    except Exception as error:  # a release of timm, or a package that it misses
+        row.status, row.reason = "refused", f"timm cannot build it: {type(error).__name__}: {error}"
+        return row
+    with row.check("build"):
         row.cls = type(full).__name__
         if is_plain(full):
             model = redraw(shrink(name, full))

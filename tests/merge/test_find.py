@@ -11,6 +11,7 @@ from timm_mergemix import MergeMixError
 from timm_mergemix.merge.find import find_model, reason_against
 
 from ..models import tiny, tiny_torchvision
+from .adapters.cases import BUILDERS, images
 from .reference import Wrapper
 
 
@@ -115,10 +116,86 @@ def test_shared_blocks_are_refused():
     one, other = tiny(), tiny()
     other.blocks = one.blocks
     mm.patch(one, 2)
-    with pytest.raises(MergeMixError, match="block 0 is a MergingVitBlock"):
+    with pytest.raises(MergeMixError, match="block 0 is patched already, as part of another module"):
         mm.patch(other, 4)
     assert mm.merge_info(one).r == 2
     twice = tiny()
     twice.blocks[2] = twice.blocks[0]
     with pytest.raises(MergeMixError, match="the same block stands in it more than once"):
         mm.patch(twice, 2)
+
+
+def share_attention(model):
+    model.blocks[1].attn = model.blocks[0].attn
+
+
+def share_positions(model):
+    for block in model.blocks:
+        block.attn.rel_pos = model.blocks[0].attn.rel_pos
+
+
+@pytest.mark.parametrize(
+    ("case", "share"),
+    [("vit", share_attention), ("cait", share_attention), ("beit", share_attention), ("relpos", share_positions)],
+)
+def test_blocks_that_share_a_module_are_refused_before_anything_has_changed(case, share):
+    model = BUILDERS[case]()
+    share(model)
+    before = {key: (type(module), dict(module.__dict__)) for key, module in model.named_modules()}
+    with pytest.raises(MergeMixError, match="two of its blocks share a module inside their attention"):
+        mm.patch(model, 3)
+    assert before == {key: (type(module), dict(module.__dict__)) for key, module in model.named_modules()}
+
+
+@pytest.mark.parametrize("case", ["vit", "cait", "beit", "relpos"])
+def test_two_models_cannot_share_what_patching_changes(case):
+    one, other = BUILDERS[case](), BUILDERS[case]()
+    other.blocks[2].attn = one.blocks[2].attn
+    mm.patch(one, 3)
+    with pytest.raises(MergeMixError, match="is part of another model that is patched"):
+        mm.patch(other, 3)
+    mm.unpatch(one)
+    mm.unpatch(mm.patch(other, 3))
+
+
+@pytest.mark.parametrize("case", ["vit", "cait", "beit", "relpos"])
+def test_an_attention_replaced_while_patched_is_an_error_and_unpatch_still_works(case):
+    model, spare = BUILDERS[case](), BUILDERS[case]()
+    mm.patch(model, 3)
+    model.blocks[1].attn = spare.blocks[1].attn
+    with pytest.raises(MergeMixError, match="an attention that was replaced while the model was patched"):
+        model(images(model))
+    mm.unpatch(model)
+    assert type(model) is type(spare) and type(model.blocks[1]) is type(spare.blocks[1])
+    assert model(images(model)).isfinite().all()
+
+
+def test_a_block_with_a_forward_of_its_own_is_refused():
+    model = tiny()
+    model.blocks[1].forward = model.blocks[1].forward
+    with pytest.raises(MergeMixError, match="block 1 has a forward of its own"):
+        mm.patch(model, 2)
+
+
+def test_a_compiled_block_is_refused_with_a_hint():
+    model = tiny()
+    model.blocks[1] = torch.compile(model.blocks[1])
+    with pytest.raises(MergeMixError, match=r"block 1 is a OptimizedModule, .*block\.compile\(\)"):
+        mm.patch(model, 2)
+
+
+def test_some_of_a_models_blocks_are_refused_with_the_way_to_do_it():
+    model = tiny()
+    with pytest.raises(MergeMixError, match="blocks: got some of those of VisionTransformer, wanted all; a list for r"):
+        mm.patch(model, 3, blocks=list(model.blocks)[1:])
+    assert not hasattr(model.blocks[1], "merging")
+
+
+def test_of_two_models_the_patched_one_is_meant():
+    pair = nn.ModuleList([tiny(), tiny()])
+    mm.patch(pair, 3, blocks="1.blocks")
+    assert find_model(pair)[0] is pair[1]
+    assert mm.merge_info(pair).r == 3
+    mm.unpatch(pair)
+    with pytest.raises(MergeMixError, match="it holds 2"):
+        find_model(pair)

@@ -64,7 +64,7 @@ def assert_holds_no_tensor(model):
         state = module.__dict__.values()
         assert not any(isinstance(value, torch.Tensor) for value in state), type(module)
     state = merging_state(model)
-    assert (state.tokens, state.held, state.observer) == (None, None, None)
+    assert (state.tokens, state.aside, state.observer) == (None, None, None)
 
 
 # ---------------------------------------------------------------- patch and unpatch
@@ -431,10 +431,13 @@ def test_merge_info_shows_what_clipping_left():
 def test_merge_info_at_another_size():
     model = mm.patch(tiny(dynamic_img_size=True), ("keep", 0.5))
     assert mm.merge_info(model, (96, 32)).tokens == (13, 11, 9, 7)
-    assert mm.merge_info(model, (90, 30)).tokens == (13, 11, 9, 7)
+    with pytest.raises(MergeMixError, match=r"image_size: got \(90, 30\), wanted \(96, 32\), or another size"):
+        mm.merge_info(model, (90, 30))
+    padding = mm.patch(tiny(dynamic_img_size=True, dynamic_img_pad=True), ("keep", 0.5))
+    assert mm.merge_info(padding, (90, 30)).tokens == (13, 11, 9, 7)
     model = mm.patch(tiny(), 1)
     assert mm.merge_info(model, (64, 64)).tokens[0] == 17
-    with pytest.raises(MergeMixError, match=r"image_size: got \(96, 32\), wanted \(64, 64\), the only size"):
+    with pytest.raises(MergeMixError, match=r"image_size: got \(96, 32\), wanted \(64, 64\), or another"):
         mm.merge_info(model, (96, 32))
 
 

@@ -74,7 +74,7 @@ def test_exposing_recovers_every_block_and_hands_on_the_merged_tokens():
         assert out.shape[1] == 5
         got, _ = state.enter(1, out)
         assert got is merged
-        assert state.held is None
+        assert state.aside is None
 
 
 def test_a_new_pass_forgets_what_an_aborted_one_held():
@@ -140,12 +140,12 @@ def test_during_restores_after_an_error_and_drops_tensors():
             _, tokens = state.enter(0, randn(1, 5, 2))
             state.leave(0, randn(1, 4, 2), after_one_merge(tokens))
             assert state.tokens is not None
-            assert state.held is not None
+            assert state.aside is not None
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
-    assert (state.tokens, state.held, state.exposing) == (None, None, False)
+    assert (state.tokens, state.aside, state.exposing) == (None, None, False)
 
 
 def test_the_observer_is_told_sizes_and_sources():
@@ -170,7 +170,7 @@ def test_copies_carry_settings_and_no_tensors(duplicate):
         assert state.tokens is not None
     assert (other.config, other.depth, other.prefix_tokens) == (state.config, 3, 1)
     assert other.checkpointing
-    assert (other.tokens, other.held, other.observer) == (None, None, None)
+    assert (other.tokens, other.aside, other.observer) == (None, None, None)
     assert (other.exposing, other.recovering) == (False, True)
 
 

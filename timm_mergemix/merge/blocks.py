@@ -55,6 +55,11 @@ class MergingBlock(nn.Module, ABC):
         return None
 
     @classmethod
+    def touched(cls, block: Any) -> list[nn.Module]:
+        """The modules inside a block that `attach` changes; no two blocks may share one."""
+        return []
+
+    @classmethod
     def attach(cls, block: Any) -> None:
         """Prepares a block beyond its class, such as a hook on its keys."""
 
@@ -141,7 +146,7 @@ class MergingBlock(nn.Module, ABC):
         prefix = self.merging.prefix_tokens
         # Without a class token every patch token asks, as often as it stands for patches.
         queries = slice(0, 1) if self.merging.has_class_token else slice(prefix, None)
-        size = tokens.weights
+        size = tokens.weights()
         weights = None if size is None else size[:, queries]
         bias = _bias(size, torch.float32, self.merging.config, tokens)
         with uncached_autocast(x.device.type):
@@ -167,10 +172,11 @@ def _merged(
         keys = block.project_keys(x, context)
     x = x + branch
     if r > 0:
-        padding = None if tokens.weights is None or tokens.valid is None else tokens.weights == 0
+        weights = tokens.weights()
+        padding = None if weights is None or tokens.valid is None else weights == 0
         progress = block.merge_index / len(tokens.merges)
         plan = match(config.matching, keys, r, block.merging.prefix_tokens, padding, progress)
-        x, size = merge_tokens(x, plan, tokens.weights)
+        x, size = merge_tokens(x, plan, weights)
         source = compose_source(plan, source)
     mlp = block.mlp_branch(x)
     return x if mlp is None else x + mlp, size, source
@@ -192,7 +198,8 @@ def refuse_masks(call: dict[str, Any], tokens: Tokens) -> None:
     if masked or call.get("is_causal"):
         raise MergeMixError(
             f"{'attn_mask' if masked else 'is_causal'}: got one, wanted none: "
-            "a mask over the original tokens has no meaning over merged ones; unpatch the model or set r=0 first"
+            "a mask over the original tokens has no meaning over merged ones, and its attention is not recorded; "
+            "unpatch the model first, or set r=0"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from ..errors import MergeMixError, check_int, wrong
-from .adapters import BLOCKS, FAMILIES, PLAIN_BLOCKS, Family, family_of
+from .adapters import BLOCKS, FAMILIES, PLAIN_BLOCKS, Family, family_of, is_touched
 from .adapters.held import HeldBlocks
 from .blocks import MergingBlock, MergingModel
 
@@ -25,7 +25,7 @@ REASONS = {
     "Hiera": "its blocks work on windows of the grid of patches and pool it",
     "HieraDet": "its blocks work on windows of the grid of patches and pool it",
     "VOLO": "its stages need the grid of patches",
-    "PoolingVisionTransformer": "its stages pool the grid of patches; blocks='transformers.2.blocks' merges in one",
+    "PoolingVisionTransformer": "its stages pool the grid; blocks='transformers.2.blocks', prefix_tokens=1 works",
     "CrossVit": "its branches exchange tokens between blocks",
     "MultiScaleVit": "its blocks pool the grid of patches",
     "Xcit": "its blocks convolve over the grid of patches",
@@ -58,7 +58,9 @@ def find_model(
     models = [module] if family_of(module) else [m for m in module.modules() if family_of(m)]
     selected = None if blocks is None else _select(module, blocks)
     if selected is not None:
-        models = [model for model in models if _same(_blocks_of(model), selected)]
+        models = [model for model in models if _selects(selected, model)]
+    elif len(models) > 1:  # where one of them is patched, it is the one that is meant
+        models = [model for model in models if isinstance(model, MergingModel)] or models
     if len(models) > 1:
         names = ", ".join(name for name, m in module.named_modules() if any(m is model for model in models))
         raise wrong(argument, module, f"one vision transformer, it holds {len(models)}: {names}; pass one of them")
@@ -94,15 +96,33 @@ def reason_against(model: nn.Module, family: Family) -> str | None:
         return "it has no transformer blocks"
     if len({id(block) for block in blocks}) < len(blocks):
         return "the same block stands in it more than once"
-    # Blocks that merge in another model would follow that one's settings.
-    known = PLAIN_BLOCKS if _is_patched(model, family) else BLOCKS
+    patched = _is_patched(model, family)
     for i, block in enumerate(blocks):
-        if type(block) not in known:
-            return f"block {i} is a {type(block).__name__}, for which there is no adapter"
-        merging_class = block if isinstance(block, MergingBlock) else BLOCKS[type(block)]
-        reason = merging_class.refusal(block)
+        reason = _reason_against_block(i, block, patched)
         if reason is not None:
             return reason
+    return None if patched else _reason_against_sharing(blocks)
+
+
+def _reason_against_block(i: int, block: nn.Module, patched: bool) -> str | None:
+    if isinstance(block, MergingBlock) and not patched:
+        return f"block {i} is patched already, as part of another module"
+    if type(block) not in (PLAIN_BLOCKS if patched else BLOCKS):
+        hint = "; compile it in place, by block.compile()" if hasattr(block, "_orig_mod") else ""
+        return f"block {i} is a {type(block).__name__}, for which there is no adapter{hint}"
+    if "forward" in vars(block):
+        return f"block {i} has a forward of its own in place of its class's, which merging would not change"
+    return (block if isinstance(block, MergingBlock) else BLOCKS[type(block)]).refusal(block)
+
+
+def _reason_against_sharing(blocks: Sequence[nn.Module]) -> str | None:
+    """Why the modules inside blocks cannot be changed; what one block lends or reads must not reach another one."""
+    touched = [module for block in blocks for module in BLOCKS[type(block)].touched(block)]
+    taken = next((module for module in touched if is_touched(module)), None)
+    if taken is not None:
+        return f"its {type(taken).__name__} is part of another model that is patched"
+    if len({id(module) for module in touched}) < len(touched):
+        return "two of its blocks share a module inside their attention"
     return None
 
 
@@ -121,6 +141,23 @@ def _family(model: nn.Module) -> Family:
 
 def _blocks_of(model: nn.Module) -> Sequence[nn.Module]:
     return _family(model).find_blocks(model)
+
+
+def _selects(selected: Sequence[nn.Module], model: nn.Module) -> bool:
+    """Whether the selection is all blocks of a known model.
+
+    Raises:
+        MergeMixError: If it is a part of them.
+    """
+    blocks = _blocks_of(model)
+    if _same(blocks, selected):
+        return True
+    if any(block is chosen for block in blocks for chosen in selected):
+        raise MergeMixError(
+            f"blocks: got some of those of {type(model).__name__}, wanted all; a list for r, with 0 for the others, "
+            "merges in some"
+        )
+    return False
 
 
 def _same(some: Sequence[nn.Module], others: Sequence[nn.Module]) -> bool:
@@ -170,6 +207,9 @@ def _held(
     if prefix_tokens is None:
         raise wrong("prefix_tokens", None, f"a number, since {type(module).__name__} has no num_prefix_tokens")
     check_int("prefix_tokens", prefix_tokens, 0)
+    least = max(getattr(getattr(block, "attn", None), "num_prefix_tokens", 0) for block in selected)
+    if prefix_tokens < least:
+        raise wrong("prefix_tokens", prefix_tokens, f"at least {least}, which the attention of its blocks counts on")
     return module, HeldBlocks(selected, prefix_tokens)
 
 

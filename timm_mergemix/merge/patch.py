@@ -50,7 +50,8 @@ def patch(
             unlike all others (Tran et al., "Accelerating Transformers with Spectrum-Preserving Token Merging", NeurIPS
             2024). ``"kth"`` and ``"random"``: baselines. See `timm_mergemix.functional`.
         blocks: For a module of your own: the path of the container of its blocks (``"encoder.layers"``), or the blocks
-            in the order in which they run. After the last of them all tokens are back. None finds the only ones.
+            in the order in which they run. All of them must run: after the last one all tokens are back. None finds the
+            only ones.
         prefix_tokens: For a module of your own: leading tokens that never merge. None takes its ``num_prefix_tokens``.
 
     Returns:
@@ -174,7 +175,8 @@ def merging(model: M, r: R | None = None, *, prop_attn: bool | None = None, matc
         with state.during(config=replace(now, schedule=before.schedule) if r is None else now):
             yield model
         return
-    patch(vit, 0 if r is None else r, prop_attn=prop_attn is not False, matching=matching or "bipartite")
+    prop_attn = True if prop_attn is None else prop_attn
+    patch(vit, 0 if r is None else r, prop_attn=prop_attn, matching="bipartite" if matching is None else matching)
     try:
         yield model
     finally:
@@ -191,7 +193,7 @@ def record(model: nn.Module, attention: bool = True) -> Iterator[Recording]:
             more query-key projection a block.
 
     Yields:
-        A `Recording`, filled while the context is open.
+        A `Recording`, filled while the context is open; inside another `record` it takes that one's place.
     """
     recording = Recording(attention=attention)
     with merging(model), merging_state(model).during(observer=recording):
@@ -235,10 +237,9 @@ def merge_info(model: nn.Module, image_size: tuple[int, int] | None = None) -> M
     vit, family = find_model(model)
     if image_size is not None:
         _check_image_size(image_size)
-    default = family.default_size(vit)
-    size = default if image_size is None else family.input_size(vit, *image_size)
-    if image_size is not None and size == default != tuple(image_size):
-        raise wrong("image_size", image_size, f"{default}, the only size that the model takes")
+    size = family.default_size(vit) if image_size is None else family.input_size(vit, *image_size)
+    if image_size is not None and size != tuple(image_size):
+        raise wrong("image_size", image_size, f"{size}, or another size that the model takes")
     if size is None:
         raise MergeMixError(
             "image_size: got None, wanted (height, width), since the model has no image size of its own"

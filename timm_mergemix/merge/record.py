@@ -112,10 +112,16 @@ class StopForward(Exception):  # noqa: N818 - a signal, not an error
 
 
 class AttentionReader:
-    """Reads the attention of one block and stops the forward pass there."""
+    """Reads the attention of one block.
 
-    def __init__(self, layer: int) -> None:
+    Args:
+        layer: Index of the block; None reads nothing.
+        stop: Whether the forward pass ends there.
+    """
+
+    def __init__(self, layer: int | None, stop: bool = True) -> None:
         self.layer = layer
+        self.stop = stop
         self.row: AttentionRow | None = None
 
     def wants_attention(self, index: int) -> bool:
@@ -125,7 +131,8 @@ class AttentionReader:
     def on_attention(self, index: int, row: AttentionRow) -> None:
         """See `Observer`."""
         self.row = row
-        raise StopForward
+        if self.stop:
+            raise StopForward
 
     def on_block(self, index: int, size: Tensor, source: Tensor) -> None:
         """See `Observer`."""
@@ -146,7 +153,7 @@ def softmax_attention(query: Tensor, key: Tensor, scale: float, bias: Tensor | N
     """
     with without_autocast(query.device.type):
         logits = (query.float() * scale) @ key.float().mT
-        return (logits if bias is None else logits + bias).softmax(dim=-1)
+        return (logits if bias is None else logits + bias.float()).softmax(dim=-1)
 
 
 @torch.no_grad()
@@ -164,4 +171,4 @@ def mean_attention(attention: Tensor, weights: Tensor | None) -> Tensor:
         attention = attention.mean(dim=1)
         if weights is None:
             return attention.mean(dim=1)
-        return (weights.unsqueeze(1) @ attention).squeeze(1) / weights.sum(dim=1, keepdim=True)
+        return (weights.unsqueeze(1) @ attention).squeeze(1) / weights.sum(dim=1, keepdim=True).clamp_min(1.0)

@@ -52,7 +52,7 @@ def parse(r: Any, depth: int) -> Schedule:
         return Schedule("constant", int(r), depth)
     if isinstance(r, (tuple, list)) and len(r) == 2 and isinstance(r[0], str):
         return _parse_named(r, depth)
-    if not isinstance(r, (tuple, list)):
+    if not isinstance(r, (tuple, list)) or any(isinstance(value, str) for value in r):
         raise wrong("r", r, FORMS)
     for i, value in enumerate(r):
         check_int(f"r[{i}]", value, 0)

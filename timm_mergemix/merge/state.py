@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import MergeMixError
+from ..errors import MergeMixError, wrong
 from .record import Observer
 from .schedule import Schedule, resolve
 from .tokens import recover
@@ -51,7 +51,6 @@ class Tokens(NamedTuple):
     source: Tensor | None = None
     valid: Tensor | None = None
 
-    @property
     def weights(self) -> Tensor | None:
         """(B, length) float32, patches per token, 0 for padding; None where each token stands for one patch."""
         return self.valid if self.size is None else self.size
@@ -90,7 +89,7 @@ class Merging(nn.Module):
         self.checkpointing = False
         self.tokens: Tokens | None = None
         self.valid: Tensor | None = None
-        self.held: Tensor | None = None
+        self.aside: Tensor | None = None
         self.exposing = False
         self.recovering = True
         self.observer: Observer | None = None
@@ -99,7 +98,7 @@ class Merging(nn.Module):
         return self.__dict__ | {
             "tokens": None,
             "valid": None,
-            "held": None,
+            "aside": None,
             "exposing": False,
             "recovering": True,
             "observer": None,
@@ -120,11 +119,13 @@ class Merging(nn.Module):
         tokens = self.tokens
         if index == 0 or tokens is None:
             length = int(x.shape[1])  # an int also under torch.jit.trace
+            if length < self.prefix_tokens:
+                raise wrong("prefix_tokens", self.prefix_tokens, f"at most {length}, the tokens that enter block 0")
             merges = resolve(self.config.schedule, length - self.prefix_tokens)
             tokens = Tokens(merges, length, valid=self.valid)
-            self.held = self.valid = None
-        elif self.held is not None:
-            x, self.held = self.held, None
+            self.aside = self.valid = None
+        elif self.aside is not None:
+            x, self.aside = self.aside, None
         # Without the blocks before it, a block would silently lose sizes and source map.
         if any(tokens.merges) and (tokens.block, tokens.length) != (index, x.shape[1]):
             raise MergeMixError(
@@ -144,7 +145,7 @@ class Merging(nn.Module):
         if tokens.source is None:
             return x
         if self.exposing:
-            self.held = None if last else x
+            self.aside = None if last else x
             return recover(x, tokens.source)
         return recover(x, tokens.source) if last and self.recovering else x
 
@@ -168,4 +169,4 @@ class During:
     def __exit__(self, *error: object) -> None:
         for name, value in self.before.items():
             setattr(self.merging, name, value)
-        self.merging.tokens = self.merging.held = self.merging.valid = None
+        self.merging.tokens = self.merging.aside = self.merging.valid = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 
 import pytest
@@ -288,3 +289,87 @@ def test_compiles_to_one_graph(case):
     model = mm.patch(BUILDERS[case](), 3)
     x = images(model)
     torch.testing.assert_close(torch.compile(model, backend="eager", fullgraph=True)(x), model(x))
+
+
+class Adapted(torch.nn.Module):
+    """A projection with an adapter around it, as low-rank adaptation makes it."""
+
+    def __init__(self, base):
+        super().__init__()
+        self.base = base
+        self.more = torch.nn.Linear(base.in_features, base.out_features, bias=False)
+
+    weight = property(lambda self: self.base.weight)
+    bias = property(lambda self: self.base.bias)
+    in_features = property(lambda self: self.base.in_features)
+    out_features = property(lambda self: self.base.out_features)
+
+    def forward(self, x):
+        return self.base(x) + self.more(x)
+
+
+@pytest.mark.parametrize("case", [c for c in ("vit", "rope", "cait", "qwen3", "deepseek", "relpos") if c in BUILDERS])
+def test_keys_and_saliency_are_those_of_a_wrapped_projection(case):
+    model = BUILDERS[case]()
+    for block in blocks(model):
+        block.attn.qkv = Adapted(block.attn.qkv)
+    x = images(model)
+    prefix = prefix_tokens(model)
+    attention = softmaxes(model, blocks(model)[1], x).mean(dim=1)
+    row = attention[:, 0, prefix:] if case in ("vit", "rope") else attention[:, prefix:, prefix:].mean(dim=1)
+    row = row / row.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(mm.saliency_map(model, x, layer=1).flatten(1), row, rtol=1e-4, atol=1e-6)
+    mm.patch(model, 3)
+    block, tokens = blocks(model)[0], randn(2, 16 + prefix, 96)
+    call = call_of(model, block)
+    keys = block.attention_branch(tokens, Context(None, None, None, call))[1]
+    torch.testing.assert_close(keys, block.project_keys(tokens, Context(None, None, None, call)), rtol=1e-4, atol=1e-5)
+
+
+@each_case
+def test_saliency_of_the_pool_is_the_pools_own_attention(case):
+    model = BUILDERS[case]()
+    family = mm.supported(model)
+    pool = getattr(transformer(model), "attn_pool", None)
+    if pool is None:
+        with contextlib.suppress(mm.MergeMixError):
+            mm.saliency_map(model, images(model), layer="pool")
+            assert case == "cait", family
+        return
+    seen = []
+    pool.fused_attn = False
+    pool.attn_drop = torch.nn.Identity()
+    softmax = torch.Tensor.softmax
+    x, prefix = images(model), prefix_tokens(model)
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.setattr(torch.Tensor, "softmax", lambda self, *a, **k: seen.append(softmax(self, *a, **k)) or seen[-1])
+        model(x)
+    row = seen[-1].mean(dim=(1, 2))[:, -16:]
+    wanted = row / row.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(mm.saliency_map(model, x, layer="pool").flatten(1), wanted, rtol=1e-4, atol=1e-6)
+    assert prefix + 16 >= seen[-1].shape[-1] >= 16
+
+
+@pytest.mark.parametrize("case", ["vit", "beit", "relpos", "cait", "rope"])
+def test_saliency_in_double_precision(case):
+    model = BUILDERS[case]().double()
+    saliency = mm.saliency_map(mm.patch(model, 3), images(model).double())
+    torch.testing.assert_close(saliency.sum(dim=(1, 2)), torch.ones(2))
+
+
+@pytest.mark.parametrize("case", ["vit", "rope", "beit"])
+def test_a_model_that_lost_its_last_blocks_still_gives_all_tokens(case):
+    model = mm.patch(BUILDERS[case](), 3)
+    model.blocks = model.blocks[:2]
+    assert model.forward_features(images(model)).shape[1] == prefix_tokens(model) + 16
+
+
+def test_the_class_attention_of_cait():
+    model = BUILDERS["cait"]()
+    x, attn = images(model), model.blocks_token_only[-1].attn
+    attn.fused_attn, seen = False, []
+    attn.attn_drop.register_forward_hook(lambda module, args, out: seen.append(args[0].detach()))
+    model(x)
+    row = seen[0].mean(dim=(1, 2))[:, 1:]
+    wanted = row / row.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(mm.saliency_map(model, x, layer="pool").flatten(1), wanted, rtol=1e-4, atol=1e-6)

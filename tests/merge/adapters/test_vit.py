@@ -58,7 +58,7 @@ def backward(model, x, seed=0):
 
 def assert_holds_no_tensor(model):
     state = merging_state(model)
-    assert (state.tokens, state.held, state.observer) == (None, None, None)
+    assert (state.tokens, state.aside, state.observer) == (None, None, None)
     assert not any(AWAITED in module.__dict__ for module in model.modules())
 
 

@@ -93,7 +93,7 @@ def test_intermediates_that_stop_early(name):
         assert equal(some, [everything[i] for i in taken])
         assert ran == list(range(last + 1))
         state = merging_state(model)
-        assert (state.tokens, state.held) == (None, None)
+        assert (state.tokens, state.aside) == (None, None)
     assert torch.equal(model(x), wanted)
 
 

@@ -9,10 +9,10 @@ from typing import Any
 from torch import nn
 
 from ..blocks import MergingBlock
-from . import beit, cait, differential, eva, naflex, relpos, torchvision_vit, vit
+from . import beit, cait, differential, eva, keys, lent, naflex, relpos, torchvision_vit, vit
 from .family import Family
 
-__all__ = ["BLOCKS", "FAMILIES", "PLAIN_BLOCKS", "Family", "family_of"]
+__all__ = ["BLOCKS", "FAMILIES", "PLAIN_BLOCKS", "Family", "family_of", "is_touched"]
 
 # Models that came to timm after the oldest release that is supported.
 NEWER = {"deepseek_vit": ".deepseek", "qwen3_vit": ".qwen3", "gemma4_vit": ".gemma4"}
@@ -37,6 +37,11 @@ for _module in (vit, differential, eva, beit, relpos, cait, torchvision_vit, *_n
     BLOCKS |= _module.BLOCKS
 
 PLAIN_BLOCKS = {merging: plain for plain, merging in BLOCKS.items()}
+
+
+def is_touched(module: nn.Module) -> bool:
+    """Whether some patched model has changed a module inside its blocks."""
+    return keys.HOOK in vars(module) or lent.HOOK in vars(module) or isinstance(module, lent.Borrower)
 
 
 def family_of(model: nn.Module) -> Family | None:

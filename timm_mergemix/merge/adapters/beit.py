@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from ..blocks import Context, MergingBlock
 from .keys import projected_key
-from .lent import borrowed, lend
+from .lent import Borrower, borrowed, lend
 from .relative import RelativeBiasBlock
 from .timm_model import MergingTimmModel, TimmFamily
 
 __all__ = ["BLOCKS", "BeitFamily", "MergingBeit", "MergingBeitAttention", "MergingBeitBlock"]
 
 
-class MergingBeitAttention(Attention):
+class MergingBeitAttention(Borrower, Attention):
     """`timm.models.beit.Attention` whose own position bias a block can replace."""
 
     def _get_rel_pos_bias(self) -> Tensor:
@@ -46,6 +46,11 @@ class MergingBeitBlock(RelativeBiasBlock, Block):
         return None
 
     @classmethod
+    def touched(cls, block: Any) -> list[nn.Module]:
+        """See `MergingBlock`."""
+        return [block.attn]
+
+    @classmethod
     def attach(cls, block: Any) -> None:
         """See `MergingBlock`."""
         block.attn.__class__ = MergingBeitAttention
@@ -53,7 +58,8 @@ class MergingBeitBlock(RelativeBiasBlock, Block):
     @classmethod
     def detach(cls, block: Any) -> None:
         """See `MergingBlock`."""
-        block.attn.__class__ = Attention
+        if type(block.attn) is MergingBeitAttention:
+            block.attn.__class__ = Attention
 
     def forward(self, x: Tensor, shared_rel_pos_bias: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """See `MergingBlock`."""
@@ -78,7 +84,8 @@ class MergingBeitBlock(RelativeBiasBlock, Block):
     def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
         """See `MergingBlock`."""
         attn = self.attn
-        qkv = F.linear(self.norm1(x), attn.qkv.weight, self._projection_bias())
+        x, bias = self.norm1(x), self._projection_bias()
+        qkv = attn.qkv(x) if bias is None else F.linear(x, attn.qkv.weight, bias)
         query, key, _ = qkv.unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
         return query[:, :, queries], key, attn.scale
 

@@ -41,16 +41,21 @@ class MergingCaitBlock(MergingBlock, LayerScaleBlock):
         return None
 
     @classmethod
+    def touched(cls, block: Any) -> list[nn.Module]:
+        """See `MergingBlock`."""
+        return [block.attn.proj_l, block.attn.proj_w]
+
+    @classmethod
     def attach(cls, block: Any) -> None:
         """See `MergingBlock`."""
-        attach(block.attn.proj_l)
-        attach(block.attn.proj_w)
+        for mixing in cls.touched(block):
+            attach(mixing)
 
     @classmethod
     def detach(cls, block: Any) -> None:
         """See `MergingBlock`."""
-        detach(block.attn.proj_l)
-        detach(block.attn.proj_w)
+        for mixing in cls.touched(block):
+            detach(mixing)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """See `MergingBlock`."""
@@ -61,7 +66,7 @@ class MergingCaitBlock(MergingBlock, LayerScaleBlock):
         x, (bias, offset) = self.norm1(x), self._addends(context)
         with lend(self.attn.proj_l, bias), lend(self.attn.proj_w, offset):
             out = self.attn(x)
-        return self.drop_path(self.gamma_1 * out), projected_key(self.attn, x, self.attn.qkv.bias)
+        return self.drop_path(self.gamma_1 * out), projected_key(self.attn, x)
 
     def mlp_branch(self, x: Tensor) -> Tensor:
         """See `MergingBlock`."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..blocks import Context, MergingBlock
-from .keys import attach, captured_keys, detach, mean_key
+from .keys import KeyedBlock, captured_keys, mean_key
 
 __all__ = ["BLOCKS", "DIFFERENTIAL", "heads_of", "weigh_differences"]
 
@@ -50,7 +50,7 @@ BLOCKS: dict[type[nn.Module], type[MergingBlock]] = {}
 
 if DiffParallelScalingBlock is not None:
 
-    class MergingDiffParallelScalingBlock(MergingBlock, DiffParallelScalingBlock):
+    class MergingDiffParallelScalingBlock(KeyedBlock, DiffParallelScalingBlock):
         """`timm.models.vision_transformer.DiffParallelScalingBlock` that merges at its end, its MLP runs beside."""
 
         in_norm: nn.Module
@@ -62,14 +62,9 @@ if DiffParallelScalingBlock is not None:
         scale: float
 
         @classmethod
-        def attach(cls, block: Any) -> None:
-            """See `MergingBlock`."""
-            attach(block.k_norm)
-
-        @classmethod
-        def detach(cls, block: Any) -> None:
-            """See `MergingBlock`."""
-            detach(block.k_norm)
+        def key_norms(cls, block: Any) -> list[nn.Module]:
+            """See `KeyedBlock`."""
+            return [block.k_norm]
 
         def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
             """See `MergingBlock`."""

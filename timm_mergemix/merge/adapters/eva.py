@@ -11,14 +11,14 @@ from timm.models.eva import Eva, EvaAttention, EvaBlock, EvaBlockPostNorm
 from torch import Tensor, nn
 
 from ..blocks import Context, MergingBlock
-from .keys import attach, captured_keys, detach, mean_key
+from .keys import KeyedBlock, captured_keys, mean_key
 from .positions import merge_rope
 from .timm_model import MergingTimmModel, TimmFamily
 
 __all__ = ["BLOCKS", "EvaFamily", "MergingEva", "MergingEvaBlock", "MergingEvaBlockPostNorm", "RopeBlock"]
 
 
-class RopeBlock(MergingBlock):
+class RopeBlock(KeyedBlock):
     """What blocks share that pass rotary positions to their attention."""
 
     attn: Any
@@ -36,14 +36,9 @@ class RopeBlock(MergingBlock):
         return None
 
     @classmethod
-    def attach(cls, block: Any) -> None:
-        """See `MergingBlock`."""
-        attach(block.attn.k_norm)
-
-    @classmethod
-    def detach(cls, block: Any) -> None:
-        """See `MergingBlock`."""
-        detach(block.attn.k_norm)
+    def key_norms(cls, block: Any) -> list[nn.Module]:
+        """See `KeyedBlock`."""
+        return [block.attn.k_norm]
 
     def forward(  # type: ignore[override]
         self, x: Tensor, rope: Tensor | None = None, attn_mask: Tensor | None = None, is_causal: bool = False
@@ -128,11 +123,14 @@ def _project(attn: Any, x: Tensor) -> tuple[Tensor, Tensor]:
         size = attn.q_proj.out_features // attn.num_heads
         parts = [attn.q_proj(x), attn.k_proj(x)]
     else:
-        # EvaAttention keeps its biases apart from the weight.
+        # Older EvaAttention keeps its biases apart and adds them to the weight's product itself.
         q_bias = getattr(attn, "q_bias", None)
-        bias = attn.qkv.bias if q_bias is None else torch.cat((q_bias, attn.k_bias, attn.v_bias))
-        size = attn.qkv.out_features // (3 * attn.num_heads)
-        parts = list(F.linear(x, attn.qkv.weight, bias).chunk(3, dim=-1)[:2])
+        if q_bias is None:
+            qkv = attn.qkv(x)
+        else:
+            qkv = F.linear(x, attn.qkv.weight, torch.cat((q_bias, attn.k_bias, attn.v_bias)))
+        size = qkv.shape[-1] // (3 * attn.num_heads)
+        parts = list(qkv.chunk(3, dim=-1)[:2])
     query, key = (part.unflatten(-1, (-1, size)).transpose(1, 2) for part in parts)
     return query, key
 

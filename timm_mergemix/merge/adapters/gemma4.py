@@ -15,14 +15,14 @@ from timm.models.gemma4_vit import (
 from torch import Tensor, nn
 
 from ..blocks import Context, MergingBlock
-from .keys import attach, captured_keys, detach, mean_key
+from .keys import KeyedBlock, captured_keys, mean_key
 from .positions import merge_rope
 from .timm_model import MergingTimmModel, TimmFamily
 
 __all__ = ["BLOCKS", "FAMILY", "Gemma4Family", "MergingGemma4Block", "MergingGemma4Vit"]
 
 
-class MergingGemma4Block(MergingBlock, Gemma4Block):
+class MergingGemma4Block(KeyedBlock, Gemma4Block):
     """`timm.models.gemma4_vit.Gemma4Block` that merges."""
 
     attn: Any
@@ -41,14 +41,9 @@ class MergingGemma4Block(MergingBlock, Gemma4Block):
         return None
 
     @classmethod
-    def attach(cls, block: Any) -> None:
-        """See `MergingBlock`."""
-        attach(block.attn.k_norm)
-
-    @classmethod
-    def detach(cls, block: Any) -> None:
-        """See `MergingBlock`."""
-        detach(block.attn.k_norm)
+    def key_norms(cls, block: Any) -> list[nn.Module]:
+        """See `KeyedBlock`."""
+        return [block.attn.k_norm]
 
     def forward(  # type: ignore[override]
         self, x: Tensor, rope_cos: Tensor, rope_sin: Tensor, attn_mask: Tensor | None = None

@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...errors import MergeMixError
 from ..blocks import MergingBlock
 
-__all__ = ["attach", "captured_keys", "detach", "mean_key", "projected_key"]
+__all__ = ["HOOK", "REPLACED", "KeyedBlock", "captured_keys", "mean_key", "projected_key"]
 
 AWAITED = "_merging_keys"
 HOOK = "_merging_key_hook"
+REPLACED = "blocks: got an attention that was replaced while the model was patched, wanted it patched again"
 
 
-def attach(k_norm: nn.Module) -> None:
-    """Adds a hook to ``k_norm``, which timm always calls. An attribute, so that copies and pickles can lose it too."""
-    k_norm.__dict__[HOOK] = k_norm.register_forward_hook(_keep_keys)
+class KeyedBlock(MergingBlock):
+    """A block whose keys are read by a forward hook on each ``k_norm``, which timm always calls."""
 
+    @classmethod
+    @abstractmethod
+    def key_norms(cls, block: Any) -> list[nn.Module]:
+        """The modules that see the keys of a block."""
 
-def detach(k_norm: nn.Module) -> None:
-    """Removes the hook."""
-    k_norm.__dict__.pop(HOOK).remove()
+    @classmethod
+    def touched(cls, block: Any) -> list[nn.Module]:
+        """See `MergingBlock`."""
+        return cls.key_norms(block)
+
+    @classmethod
+    def attach(cls, block: Any) -> None:
+        """See `MergingBlock`."""
+        for k_norm in cls.key_norms(block):
+            # An attribute, so that copies and pickles can lose it too.
+            k_norm.__dict__[HOOK] = k_norm.register_forward_hook(_keep_keys)
+
+    @classmethod
+    def detach(cls, block: Any) -> None:
+        """See `MergingBlock`."""
+        for k_norm in cls.key_norms(block):
+            if HOOK in k_norm.__dict__:  # else the attention was replaced while the model was patched
+                k_norm.__dict__.pop(HOOK).remove()
 
 
 def _keep_keys(module: nn.Module, args: Any, output: Tensor) -> None:
@@ -58,19 +80,25 @@ def mean_key(keys: list[Tensor], heads: int = 1) -> Tensor | None:
     """The metric of the matching: captured keys, averaged over the axis of their heads and over attentions."""
     if not keys:
         return None
+    if any(key is None for key in keys):
+        raise MergeMixError(REPLACED)
     means = [key.detach().mean(dim=heads) for key in keys]
     return means[0] if len(means) == 1 else sum(means[1:], means[0]) / len(means)
 
 
-def projected_key(attn: Any, x: Tensor, bias: Tensor | None) -> Tensor:
+@torch.no_grad()
+def projected_key(attn: Any, x: Tensor, bias: Tensor | None = None) -> Tensor:
     """The same where no ``k_norm`` sees the keys: the mean over heads of a fused projection is a small projection.
 
     Args:
         attn: Has ``qkv`` and ``num_heads``.
         x: (B, N, C), the attention's input.
-        bias: (3 D H,), of the projection, or None.
+        bias: (3 D H,), where the attention adds one to ``qkv.weight`` itself; None where it calls ``qkv``.
     """
-    weight = attn.qkv.weight.detach().chunk(3)[1].unflatten(0, (attn.num_heads, -1)).mean(dim=0)
+    if bias is None and type(attn.qkv) is not nn.Linear:  # an adapter around it, or quantised
+        return attn.qkv(x).chunk(3, dim=-1)[1].unflatten(-1, (attn.num_heads, -1)).mean(dim=-2)
+    bias = attn.qkv.bias if bias is None else bias
+    weight = attn.qkv.weight.chunk(3)[1].unflatten(0, (attn.num_heads, -1)).mean(dim=0)
     if bias is not None:
-        bias = bias.detach().chunk(3)[1].unflatten(0, (attn.num_heads, -1)).mean(dim=0)
-    return F.linear(x.detach(), weight, bias)
+        bias = bias.chunk(3)[1].unflatten(0, (attn.num_heads, -1)).mean(dim=0)
+    return F.linear(x, weight, bias)

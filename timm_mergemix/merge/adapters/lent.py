@@ -6,10 +6,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["attach", "borrowed", "detach", "lend"]
+from ...errors import MergeMixError
+from .keys import REPLACED
+
+__all__ = ["HOOK", "Borrower", "attach", "borrowed", "detach", "lend"]
 
 LENT = "_merging_lent"
 HOOK = "_merging_add_hook"
+
+
+class Borrower(nn.Module):
+    """Mixin of modules that use what they have been lent; others have it added to their output, by a hook."""
 
 
 def borrowed(module: nn.Module) -> Tensor | None:
@@ -30,8 +37,13 @@ class lend:  # noqa: N801 - reads as a function; a class, since older compilers 
         self.tensor = tensor
 
     def __enter__(self) -> None:
-        if self.tensor is not None:
-            setattr(self.module, LENT, self.tensor)
+        if self.tensor is None:
+            return
+        if not hasattr(self.module, HOOK) and not isinstance(self.module, Borrower):
+            raise MergeMixError(
+                "blocks: got an attention that was replaced while the model was patched; patch it again"
+            )
+        setattr(self.module, LENT, self.tensor)
 
     def __exit__(self, *error: object) -> None:
         if self.tensor is not None:
@@ -44,8 +56,9 @@ def attach(module: nn.Module) -> None:
 
 
 def detach(module: nn.Module) -> None:
-    """Removes the hook."""
-    module.__dict__.pop(HOOK).remove()
+    """Removes the hook, if there is one."""
+    if HOOK in module.__dict__:
+        module.__dict__.pop(HOOK).remove()
 
 
 def _add_lent(module: nn.Module, args: Any, output: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from timm.models.vision_transformer_relpos import (
 from torch import Tensor, nn
 
 from ..blocks import Context, MergingBlock
-from .keys import attach, captured_keys, detach, mean_key
-from .lent import borrowed, lend
+from .keys import KeyedBlock, captured_keys, mean_key
+from .lent import Borrower, borrowed, lend
 from .relative import RelativeBiasBlock
 from .timm_model import MergingTimmModel, TimmFamily
 from .vit import project
@@ -23,7 +23,7 @@ from .vit import project
 __all__ = ["BLOCKS", "MergingRelPosBlock", "MergingResPostRelPosBlock", "MergingVitRelPos", "RelPosFamily"]
 
 
-class MergingRelPosBias(RelPosBias):
+class MergingRelPosBias(Borrower, RelPosBias):
     """`timm.layers.RelPosBias` whose bias a block can replace."""
 
     def get_bias(self) -> Tensor:
@@ -32,7 +32,7 @@ class MergingRelPosBias(RelPosBias):
         return super().get_bias() if lent is None else lent
 
 
-class MergingRelPosMlp(RelPosMlp):
+class MergingRelPosMlp(Borrower, RelPosMlp):
     """`timm.layers.RelPosMlp` whose bias a block can replace."""
 
     def get_bias(self) -> Tensor:
@@ -45,7 +45,7 @@ LENDING: dict[type[nn.Module], type[nn.Module]] = {RelPosBias: MergingRelPosBias
 PLAIN = {merging: plain for plain, merging in LENDING.items()}
 
 
-class RelPosAttentionBlock(RelativeBiasBlock):
+class RelPosAttentionBlock(KeyedBlock, RelativeBiasBlock):
     """What the two kinds of block share."""
 
     attn: Any
@@ -66,17 +66,28 @@ class RelPosAttentionBlock(RelativeBiasBlock):
         return None
 
     @classmethod
+    def key_norms(cls, block: Any) -> list[nn.Module]:
+        """See `KeyedBlock`."""
+        return [block.attn.k_norm]
+
+    @classmethod
+    def touched(cls, block: Any) -> list[nn.Module]:
+        """See `MergingBlock`."""
+        positions = block.attn.rel_pos
+        return super().touched(block) + ([] if positions is None else [positions])
+
+    @classmethod
     def attach(cls, block: Any) -> None:
         """See `MergingBlock`."""
-        attach(block.attn.k_norm)
+        super().attach(block)
         if block.attn.rel_pos is not None:
             block.attn.rel_pos.__class__ = LENDING[type(block.attn.rel_pos)]
 
     @classmethod
     def detach(cls, block: Any) -> None:
         """See `MergingBlock`."""
-        detach(block.attn.k_norm)
-        if block.attn.rel_pos is not None:
+        super().detach(block)
+        if type(block.attn.rel_pos) in PLAIN:
             block.attn.rel_pos.__class__ = PLAIN[type(block.attn.rel_pos)]
 
     def forward(self, x: Tensor, shared_rel_pos: Tensor | None = None) -> Tensor:  # type: ignore[override]

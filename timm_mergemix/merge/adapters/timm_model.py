@@ -40,11 +40,10 @@ class MergingTimmModel(MergingModel):
         with self.merging.during(exposing=True):
             return super().forward_intermediates(*args, **kwargs)  # type: ignore[misc]
 
-    def prune_intermediate_layers(self, *args: Any, **kwargs: Any) -> Any:
-        """timm's own; what is left merges as before, and its last block recovers all tokens."""
-        kept = super().prune_intermediate_layers(*args, **kwargs)  # type: ignore[misc]
-        self.merging.depth = len(self.blocks)
-        return kept
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "blocks":  # pruned: what is left merges as before, and its last block recovers all tokens
+            self.merging.depth = len(self.blocks)
 
 
 class TimmFamily(Family):
@@ -68,6 +67,8 @@ class TimmFamily(Family):
 
     def input_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
         """See `Family`."""
+        if getattr(self.stem(model), "dynamic_img_pad", False):
+            return height, width
         size = self.default_size(model)
         if size is not None and not self.takes_any_size(model):
             return size
@@ -118,4 +119,5 @@ class TimmFamily(Family):
         key = pool.kv(x).unflatten(-1, (2, heads, -1))[:, :, 0].transpose(1, 2)
         attention = softmax_attention(pool.q_norm(query), pool.k_norm(key), pool.scale, None)
         attention = mean_attention(attention, None)
-        return attention[:, model.num_prefix_tokens :] if model.pool_include_prefix else attention
+        includes_prefix = getattr(model, "pool_include_prefix", True)  # Eva's pool always sees them
+        return attention[:, model.num_prefix_tokens :] if includes_prefix else attention

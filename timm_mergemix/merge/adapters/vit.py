@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from ..blocks import Context, MergingBlock
 from .differential import DIFFERENTIAL, heads_of, weigh_differences
-from .keys import attach, captured_keys, detach, mean_key
+from .keys import KeyedBlock, captured_keys, mean_key
 from .timm_model import MergingTimmModel, TimmFamily
 
 __all__ = ["BLOCKS", "MergingVisionTransformer", "MergingVisionTransformerDistilled", "MergingVitBlock", "VitFamily"]
 
 
-class PlainAttentionBlock(MergingBlock):
+class PlainAttentionBlock(KeyedBlock):
     """What blocks share whose attention is timm's plain or its differential one."""
 
     @classmethod
@@ -42,16 +42,9 @@ class PlainAttentionBlock(MergingBlock):
         return None
 
     @classmethod
-    def attach(cls, block: Any) -> None:
-        """See `MergingBlock`."""
-        for attn in cls.attentions(block):
-            attach(attn.k_norm)
-
-    @classmethod
-    def detach(cls, block: Any) -> None:
-        """See `MergingBlock`."""
-        for attn in cls.attentions(block):
-            detach(attn.k_norm)
+    def key_norms(cls, block: Any) -> list[nn.Module]:
+        """See `KeyedBlock`."""
+        return [attn.k_norm for attn in cls.attentions(block)]
 
     def attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
         """See `MergingBlock`."""
@@ -138,7 +131,7 @@ class MergingParallelThingsBlock(PlainAttentionBlock, ParallelThingsBlock):
         return query, key, parts[0][2]
 
 
-class MergingParallelScalingBlock(MergingBlock, ParallelScalingBlock):
+class MergingParallelScalingBlock(KeyedBlock, ParallelScalingBlock):
     """`timm.models.vision_transformer.ParallelScalingBlock` that merges at its end, since its MLP runs beside."""
 
     in_norm: nn.Module
@@ -152,14 +145,9 @@ class MergingParallelScalingBlock(MergingBlock, ParallelScalingBlock):
     scale: float
 
     @classmethod
-    def attach(cls, block: Any) -> None:
-        """See `MergingBlock`."""
-        attach(block.k_norm)
-
-    @classmethod
-    def detach(cls, block: Any) -> None:
-        """See `MergingBlock`."""
-        detach(block.k_norm)
+    def key_norms(cls, block: Any) -> list[nn.Module]:
+        """See `KeyedBlock`."""
+        return [block.k_norm]
 
     def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
         """See `MergingBlock`."""

@@ -1,0 +1,19 @@
+"""The versions that ``make test-timm-oldest`` installs."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_the_pins_are_the_lower_bounds_of_all_requirements():
+    tomllib = pytest.importorskip("tomllib")  # Python 3.11
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [entries for extra, entries in project["optional-dependencies"].items() if extra != "dev"]
+    wanted = sum(extras, start=project["dependencies"])
+    pins = subprocess.run(["make", "--silent", "oldest-pins"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert sorted(pins.stdout.split()) == sorted(entry.replace(">=", "==") for entry in wanted)
