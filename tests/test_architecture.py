@@ -13,8 +13,9 @@ import timm_mergemix
 ROOT = Path(timm_mergemix.__file__).parent
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 # The only places that may know timm or torchvision.
-OUTSIDE = ("merge/adapters/", "merge/support.py", "integrate.py", "transforms.py", "training/", "cli/")
-CORE = ("mix/", "loss.py", "functional.py", "errors.py", "merge/")
+OUTSIDE = ("merge/adapters/", "merge/support.py", "integrate.py", "transforms.py", "preference/", "training/", "cli/")
+CORE = ("mix/", "loss.py", "metrics/", "preference/logp.py", "preference/pairwise.py", "functional.py", "errors.py")
+CORE += ("merge/",)
 
 
 def tree(name: str) -> ast.Module:

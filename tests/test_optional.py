@@ -16,3 +16,8 @@ def test_a_missing_package_says_how_to_get_it(module: str, package: str) -> None
     with pytest.raises(MergeMixError, match=rf'drawing needs {package}.*pip install "timm-mergemix\[demo\]"'):
         need(module, "drawing")
     assert not installed("absent_package")
+
+
+def test_the_extra_is_named() -> None:
+    with pytest.raises(MergeMixError, match=r'absent_package.*pip install "timm-mergemix\[metrics\]"'):
+        need("absent_package", "a test", extra="metrics")

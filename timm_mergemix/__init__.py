@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from . import functional, transforms
+    from . import functional, metrics, transforms
     from .errors import MergeMixError
     from .integrate import install, uninstall
     from .loss import SoftTargetLoss
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from .mix.draw import Draw
     from .mix.mixer import Mixer
     from .mix.mixers import Mixup, ResizeMix
+    from .preference.loss import PreferenceLoss
+    from .preference.pairs import PreferencePairs
+    from .preference.pairwise import simpo_loss
+    from .preference.step import PreferenceStep
+    from .preference.task import MergeMixTask
     from .registry import create_mixer, list_mixers, register_mixer
     from .saliency import saliency_map
 
@@ -38,21 +43,30 @@ _HOMES = {
     "mergemix": ["MergeMix"],
     "mix.mixer": ["Mixer"],
     "mix.mixers": ["Mixup", "ResizeMix"],
+    "preference.loss": ["PreferenceLoss"],
+    "preference.pairs": ["PreferencePairs"],
+    "preference.pairwise": ["simpo_loss"],
+    "preference.step": ["PreferenceStep"],
+    "preference.task": ["MergeMixTask"],
     "registry": ["create_mixer", "list_mixers", "register_mixer"],
     "saliency": ["saliency_map"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ["functional", "transforms"]
+_MODULES = ["functional", "metrics", "transforms"]
 
 __all__ = [
     "Blend",
     "Draw",
     "MergeMix",
     "MergeMixError",
+    "MergeMixTask",
     "MixedBatch",
     "Mixer",
     "Mixup",
     "Pairs",
+    "PreferenceLoss",
+    "PreferencePairs",
+    "PreferenceStep",
     "ResizeMix",
     "SoftTargetLoss",
     "__version__",
@@ -62,10 +76,12 @@ __all__ = [
     "list_mixers",
     "merge_info",
     "merging",
+    "metrics",
     "patch",
     "record",
     "register_mixer",
     "saliency_map",
+    "simpo_loss",
     "supported",
     "transforms",
     "uninstall",

@@ -1,4 +1,4 @@
-"""Packages that only the demo needs."""
+"""Packages that only the extras need."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ def installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
-def need(module: str, purpose: str) -> ModuleType:
-    """Imports a module of the ``demo`` extra.
+def need(module: str, purpose: str, extra: str = "demo") -> ModuleType:
+    """Imports a module of an extra.
 
     Args:
         module: Its dotted name.
         purpose: What it is needed for, for the error.
+        extra: The extra that installs it.
 
     Raises:
         MergeMixError: If it is not installed; the message says how to get it.
@@ -30,5 +31,6 @@ def need(module: str, purpose: str) -> ModuleType:
         return import_module(module)
     except ImportError as error:
         package = module.split(".")[0].replace("sklearn", "scikit-learn")
-        message = f'{purpose} needs {package}, which cannot be imported ({error}): pip install "timm-mergemix[demo]"'
+        how = f'pip install "timm-mergemix[{extra}]"'
+        message = f"{purpose} needs {package}, which cannot be imported ({error}): {how}"
         raise MergeMixError(message) from error

@@ -34,6 +34,17 @@ def test_end_to_end(argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (out / "results.md").read_text().startswith("| method |")
 
 
+def test_with_the_preference(argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*argv, "--preference", "0.3"]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("MergeMix + preference ")]
+    assert len(rows) == 1 and rows[0].count("%") == 2
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["settings"]["preference"] == 0.3
+    history = results["methods"]["preference"]["history"][0]
+    assert history.keys() >= {"preference", "reward_margin", "preference_accuracy"}
+    assert history["train_loss"] == pytest.approx(history["soft_target"] + 0.3 * history["preference"], rel=1e-4)
+
+
 def test_quiet_prints_results_only(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*argv, "--quiet", "--progress"]) == 0
     shown = capsys.readouterr()
@@ -95,7 +106,7 @@ def test_bad_input(
 def test_missing_packages_are_reported_first(
     argv: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "torchmetrics.classification", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert main(argv) == 2
     assert 'pip install "timm-mergemix[demo]"' in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -34,6 +34,7 @@ def argv(tmp_path: Path) -> list[str]:
         ["--merge-r", "total:4"],
         ["--mixer", "cutmix", "--merge-r", "keep:0.5", "--amp"],
         ["--mixer", "timm"],
+        ["--preference", "0.5", "--preference-variant", "hinge", "--preference-saliency", "separate"],
         ["--mixer", "none", "--clip-grad", "0", "--auto-augment", "rand-m9-mstd0.5"],
     ],
 )
@@ -99,6 +100,8 @@ def test_without_the_extras(
         (["--merge-r", "many"], "wanted 13"),
         (["--merge-r", "some:5"], "r: got"),
         (["--mixer", "mixdown"], "invalid choice"),
+        (["--mixer", "timm", "--preference", "1"], "preference: got a weight > 0"),
+        (["--mixer", "mixup", "--preference", "1", "--preference-saliency", "winner"], "the mixer reads no saliency"),
         (["--epochs", "0"], "epochs: got 0"),
         (["--mergemix-alpha", "-1"], "mergemix_alpha: got -1"),
         (["--mixer", "timm", "--batch-size", "7"], "even number"),

@@ -1,7 +1,8 @@
 import argparse
 
-from timm_mergemix.cli.train_options import add_arguments, mixing_of, recipe_of
+from timm_mergemix.cli.train_options import add_arguments, mixing_of, preference_of, recipe_of
 from timm_mergemix.training.mixers import MixOptions
+from timm_mergemix.training.objective import PreferenceOptions
 from timm_mergemix.training.optim import Recipe
 
 
@@ -15,6 +16,7 @@ def test_defaults() -> None:
     args = parse()
     assert recipe_of(args) == Recipe(epochs=100, warmup_epochs=5)
     assert mixing_of(args) == MixOptions()
+    assert preference_of(args) == PreferenceOptions()
     assert args.merge_r is None and args.model_kwargs == {}
 
 
@@ -38,3 +40,11 @@ def test_values() -> None:
     assert (mixing_of(args).prob, mixing_of(args).mixup_alpha) == (0.3, 0.0)
     assert mixing_of(args).saliency_r == ("decreasing", 2)
     assert args.model_kwargs == {"depth": 3, "global_pool": "avg"}
+
+
+def test_values_of_the_preference() -> None:
+    args = parse(
+        *("--preference", "0.5", "--preference-beta", "2", "--preference-gamma", "0.25"),
+        *("--preference-variant", "hinge", "--preference-saliency", "winner"),
+    )
+    assert preference_of(args) == PreferenceOptions(0.5, 2.0, 0.25, "hinge", "winner")

@@ -1,9 +1,12 @@
+import math
+
 import pytest
 import torch
 from torch import nn
+from torchmetrics.classification import MulticlassCalibrationError
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.training.evaluate import calibration_error, evaluate
+from timm_mergemix.training.evaluate import evaluate
 
 CPU = torch.device("cpu")
 LOGITS = torch.tensor([[9.0, 0.0], [9.0, 0.0], [0.0, 9.0], [9.0, 0.0]])
@@ -21,7 +24,7 @@ class Fixed(nn.Module):
 def test_evaluate() -> None:
     model = Fixed().train()
     batches = [(LOGITS[:3], LABELS[:3]), (LOGITS[3:], LABELS[3:])]
-    result = evaluate(model, batches, CPU, calibration=True)
+    result = evaluate(model, batches, CPU)
     assert result.top1 == 0.75 and result.count == 4
     assert result.loss == pytest.approx(nn.functional.cross_entropy(LOGITS, LABELS).item())
     # All predictions are made with nearly full confidence, and three quarters are right.
@@ -29,9 +32,17 @@ def test_evaluate() -> None:
     assert model.training and model.seen == (False, False)
 
 
-def test_calibration_only_on_request() -> None:
-    assert evaluate(Fixed(), [(LOGITS, LABELS)], CPU).calibration_error is None
-    assert calibration_error(LOGITS[:3], LABELS[:3]) == pytest.approx(0.0, abs=1e-3)
+def test_calibration_error_is_that_of_torchmetrics() -> None:
+    logits = torch.randn(300, 10, generator=torch.Generator().manual_seed(0)).mul(3)
+    labels = torch.randint(10, (300,), generator=torch.Generator().manual_seed(1))
+    wanted = MulticlassCalibrationError(num_classes=10, n_bins=15)(logits.softmax(dim=1), labels).item()
+    assert wanted > 0.1
+    assert evaluate(Fixed(), [(logits, labels)], CPU).calibration_error == pytest.approx(wanted, abs=1e-6)
+
+
+def test_outputs_that_are_no_numbers_are_told_not_refused() -> None:
+    result = evaluate(Fixed(), [(LOGITS.clone().fill_diagonal_(float("inf")), LABELS)], CPU)
+    assert math.isnan(result.calibration_error) and result.count == 4
 
 
 def test_no_images() -> None:

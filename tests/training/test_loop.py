@@ -9,6 +9,7 @@ from timm_mergemix.training.images import MemoryBatches, Statistics
 from timm_mergemix.training.loop import Run, fit
 from timm_mergemix.training.mixers import MixOptions, build_mixer
 from timm_mergemix.training.model import merge_tokens, small_vit
+from timm_mergemix.training.objective import PreferenceOptions
 from timm_mergemix.training.optim import Recipe
 from timm_mergemix.training.progress import Reporter
 from timm_mergemix.training.seeds import seed_all
@@ -62,6 +63,30 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, mixer: str, r
         assert torch.equal(weight, rest.model.state_dict()[name]), name
     for first, second in zip(whole.history, rest.history, strict=True):
         assert {**first, "seconds": 0} == {**second, "seconds": 0}
+
+
+def test_a_resumed_run_with_the_preference_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    options = {"preference": PreferenceOptions(weight=0.5)}
+    whole, half, rest = (make(tmp_path / name / "last.pt", **options) for name in ("whole", "parts", "parts"))
+    fit(whole, batches(), batches(train=False), QUIET)
+    with pytest.raises(KeyboardInterrupt):
+        fit(half, Interrupted(TRAIN, 8, STATISTICS, train=True, pad=1, flip=True), batches(train=False), QUIET)
+    fit(rest, batches(), batches(train=False), QUIET)
+    for name, weight in whole.model.state_dict().items():
+        assert torch.equal(weight, rest.model.state_dict()[name]), name
+    assert {"preference", "reward_margin", "preference_accuracy"} <= set(whole.history[0])
+
+
+def test_a_run_with_weight_0_is_the_run_without_the_preference(tmp_path: Path) -> None:
+    plain = make(tmp_path / "plain.pt")
+    weightless = make(tmp_path / "weightless.pt", preference=PreferenceOptions(weight=0.0))
+    for run in (plain, weightless):
+        fit(run, batches(), batches(train=False), QUIET)
+    for name, weight in plain.model.state_dict().items():
+        assert torch.equal(weight, weightless.model.state_dict()[name]), name
+    assert [{**record, "seconds": 0} for record in plain.history] == [
+        {**record, "seconds": 0} for record in weightless.history
+    ]
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from ..optional import need
 from ..registry import create_mixer
 from ..training.compare import Outcome, train_method
-from ..training.methods import METHODS, DemoSettings
+from ..training.methods import METHODS, PREFERENCE, DemoSettings
 from ..training.progress import Reporter
 from ..training.seeds import seed_all
 from ..training.sources import DemoData, draw_splits, find_source
@@ -24,7 +24,7 @@ from .report import markdown_table, text_table, write_json
 __all__ = ["SUMMARY", "add_arguments", "again", "run"]
 
 SUMMARY = "Train a small ViT on real images with MergeMix and with timm's Mixup+CutMix; a table and two pictures."
-HEADER = ("method", "top-1", "calibration error", "seconds per epoch", "patch tokens kept")
+HEADER = ("method", "top-1", "calibration error", "preference accuracy", "seconds per epoch", "patch tokens kept")
 GRID_ROWS = 6
 
 
@@ -44,6 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--width", type=int, default=defaults.width, help="channels of the ViT, a multiple of 32")
     parser.add_argument("--depth", type=int, default=defaults.depth, help="blocks of the ViT")
     parser.add_argument("--r", type=int, default=defaults.r, help="tokens merged in each block, for MergeMix")
+    parser.add_argument(
+        "--preference",
+        type=float,
+        nargs="?",
+        const=defaults.preference,
+        metavar="WEIGHT",
+        help=f"also train MergeMix with the preference of the clean image over its mix; weight {defaults.preference}",
+    )
     # More threads make so small a model little faster, and many times slower where another program needs a core: idle
     # threads spin while they wait for the others.
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; one is enough for so small a model")
@@ -64,17 +72,20 @@ def run(args: argparse.Namespace) -> None:
 def _run(args: argparse.Namespace) -> None:
     start = time.perf_counter()
     reporter = Reporter(args.quiet, args.progress)
-    for module, purpose in (("matplotlib.figure", "drawing"), ("torchmetrics.classification", "the calibration error")):
-        need(module, purpose)  # rather now than after the training
+    need("matplotlib.figure", "drawing")  # rather now than after the training
     names = ("epochs", "batch_size", "lr", "width", "depth", "r", "seed")
-    settings = DemoSettings(**{name: getattr(args, name) for name in names})
+    given = {name: getattr(args, name) for name in names}
+    if args.preference is not None:
+        given["preference"] = args.preference
+    settings = DemoSettings(**given)
+    methods = METHODS if args.preference is None else (*METHODS, PREFERENCE)
     device = choose_device(args.device)
     source = find_source(args.data, reporter.say)
     data = draw_splits(source, args.train_size, args.val_size, args.test_size, args.seed)
     out = make_directory(args.out)
     data_line = _describe(data)
     reporter.say(data_line)
-    outcomes = [train_method(method, data, settings, out, device, reporter, args.fresh) for method in METHODS]
+    outcomes = [train_method(method, data, settings, out, device, reporter, args.fresh) for method in methods]
     written = [*_draw(outcomes, data, settings, out, device), *_write(outcomes, data_line, settings, out)]
     if args.quiet:
         print(data_line)
@@ -94,6 +105,7 @@ def _rows(outcomes: Sequence[Outcome]) -> list[list[str]]:
             outcome.method.title,
             f"{100 * outcome.test.top1:.1f} %",
             f"{outcome.test.calibration_error:.3f}",
+            f"{100 * outcome.pairs.accuracy:.1f} %",
             f"{outcome.seconds_per_epoch:.1f}",
             outcome.tokens,
         ]
@@ -104,6 +116,7 @@ def _rows(outcomes: Sequence[Outcome]) -> list[list[str]]:
 def _notes(settings: DemoSettings) -> str:
     return (
         f"Test images, unmixed, after the last epoch; one seed ({settings.seed}); calibration error of 15 bins.\n"
+        "Preference accuracy: how often a test image makes its class more probable than its CutMix mix does.\n"
         f"MergeMix merges {settings.r} tokens in each block, in training and in the test alike. Seconds are those of\n"
         "training, the median epoch. MergeMix's include its saliency passes; merging wins time back, though little\n"
         "in so small a model."
@@ -137,6 +150,7 @@ def _write(outcomes: Sequence[Outcome], data_line: str, settings: DemoSettings, 
             "top1": outcome.test.top1,
             "calibration_error": outcome.test.calibration_error,
             "test_loss": outcome.test.loss,
+            "pairs": asdict(outcome.pairs),
             "seconds_per_epoch": outcome.seconds_per_epoch,
             "patch_tokens_kept": outcome.tokens,
             "history": outcome.history,

@@ -17,12 +17,13 @@ from ..training.loaders import Loaders, folder_loaders
 from ..training.loop import Run, fit
 from ..training.mixers import build_mixer
 from ..training.model import build_model, merge_tokens
+from ..training.objective import build_objective
 from ..training.progress import Reporter
 from ..training.seeds import seed_all
 from ..viz import learning_curves, mix_grid
 from .options import again_with, choose_device, make_directory
 from .report import text_table, write_json
-from .train_options import add_arguments, mixing_of, recipe_of
+from .train_options import add_arguments, mixing_of, preference_of, recipe_of
 
 __all__ = ["SUMMARY", "add_arguments", "again", "run"]
 
@@ -53,15 +54,15 @@ def run(args: argparse.Namespace) -> None:
     sizes = f"{len(splits.train):,} training and {len(splits.val):,} validation images"
     reporter.say(f"Data: {args.data}: {sizes}, {len(splits.classes)} classes; {splits.how}.")
     fit(job, loaders.train, loaders.val, reporter)
-    result = evaluate(job.model, loaders.val, job.device, amp=job.amp, calibration=installed("torchmetrics"))
+    result = evaluate(job.model, loaders.val, job.device, amp=job.amp)
     details = {"settings": job.settings, "result": asdict(result), "history": job.history}
     written = [job.path, write_json(out / "results.json", details)]
     if installed("matplotlib"):
         written += _draw(job, loaders, splits, out)
     else:
         reporter.say('No pictures: they need matplotlib, pip install "timm-mergemix[demo]".')
-    error = "-" if result.calibration_error is None else f"{result.calibration_error:.3f}"
-    row = [job.title, f"{100 * result.top1:.1f} %", error, f"{median(r['seconds'] for r in job.history):.1f}"]
+    seconds = median(record["seconds"] for record in job.history)
+    row = [job.title, f"{100 * result.top1:.1f} %", f"{result.calibration_error:.3f}", f"{seconds:.1f}"]
     print(f"\n{text_table(HEADER, [row])}\n\nWrote {', '.join(map(str, written))}.")
 
 
@@ -76,7 +77,7 @@ def _check_earlier_run(out: Path, args: argparse.Namespace) -> None:
 def _prepare(args: argparse.Namespace, splits: FolderSplits, out: Path) -> tuple[Run, Loaders]:
     """Everything before the first epoch; whatever cannot work fails here."""
     device = choose_device(args.device, args.seed)
-    recipe, mixing = recipe_of(args), mixing_of(args)
+    recipe, mixing, preference = recipe_of(args), mixing_of(args), preference_of(args)
     classes = len(splits.classes)
     seed_all(args.seed, 0)
     pretrained = args.pretrained and (args.fresh or not (out / CHECKPOINT).exists())  # else they are replaced
@@ -85,6 +86,9 @@ def _prepare(args: argparse.Namespace, splits: FolderSplits, out: Path) -> tuple
     ).to(device)
     merge_tokens(model, args.merge_r)
     mixer = build_mixer(args.mixer, model, classes, mixing)
+    build_objective(
+        model, mixer, recipe.smoothing, preference
+    )  # what does not fit is an error before any image is read
     loaders = folder_loaders(
         splits,
         model,
@@ -97,7 +101,7 @@ def _prepare(args: argparse.Namespace, splits: FolderSplits, out: Path) -> tuple
     settings = {name: value for name, value in vars(args).items() if name not in INDECISIVE}
     settings |= {"classes": list(splits.classes), "images": digest_of(splits.train, args.data)}
     title = f"{args.model}, {args.mixer}"
-    job = Run(title, model, mixer, recipe, settings, out / CHECKPOINT, args.seed, device, args.amp)
+    job = Run(title, model, mixer, recipe, settings, out / CHECKPOINT, args.seed, device, args.amp, preference)
     return job, loaders
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from timm.utils import ParseKwargs
 
+from ..preference.loss import VARIANTS
 from ..training.mixers import MixOptions, mixer_names
+from ..training.objective import PreferenceOptions
 from ..training.optim import Recipe
 from .options import R_FORMS, add_common, parse_r
 
-__all__ = ["add_arguments", "mixing_of", "recipe_of"]
+__all__ = ["add_arguments", "mixing_of", "preference_of", "recipe_of"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--auto-augment", metavar="POLICY", help="timm's name of a policy, such as rand-m9-mstd0.5-inc1")
     add("--merge-r", type=parse_r, metavar="R", help=f"token merging in training and validation: {R_FORMS}")
     _add_mixing(parser, mixing)
+    _add_preference(parser, PreferenceOptions())
     add("--amp", action="store_true", help="forward passes in bfloat16")
     add("--workers", type=int, default=2, help="processes that read images")
     add("--resume", action="store_true", help="go on with the run in OUT")
@@ -62,6 +65,28 @@ def _add_mixing(parser: argparse.ArgumentParser, defaults: MixOptions) -> None:
     add("--switch-prob", type=float, default=defaults.switch_prob, help="share of CutMix in Mixup and CutMix")
     add("--smoothing", type=float, default=defaults.smoothing, help="label smoothing")
     add("--saliency-r", type=parse_r, metavar="R", default="keep:0.5", help="likewise in MergeMix's saliency pass")
+
+
+def _add_preference(parser: argparse.ArgumentParser, defaults: PreferenceOptions) -> None:
+    add = parser.add_argument_group("preference", "the clean image is preferred to its mix").add_argument
+    add("--preference", type=float, default=defaults.weight, metavar="WEIGHT", help="weight of the term; 0: without it")
+    add("--preference-beta", type=float, default=defaults.beta, metavar="BETA", help="scale of the reward")
+    add("--preference-gamma", type=float, default=defaults.gamma, metavar="GAMMA", help="largest margin")
+    variants = [variant for variant in VARIANTS if variant != "dpo"]  # which needs a second, frozen model
+    add("--preference-variant", choices=variants, default=defaults.variant, help="loss of a pair")
+    saliency_help = "whose attention makes the mix: the winner's training pass, or a pass of its own; else what fits"
+    add("--preference-saliency", choices=("winner", "separate"), default=defaults.saliency, help=saliency_help)
+
+
+def preference_of(args: argparse.Namespace) -> PreferenceOptions:
+    """The preference that the options ask for."""
+    return PreferenceOptions(
+        weight=args.preference,
+        beta=args.preference_beta,
+        gamma=args.preference_gamma,
+        variant=args.preference_variant,
+        saliency=args.preference_saliency,
+    )
 
 
 def recipe_of(args: argparse.Namespace) -> Recipe:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import check_tensor
 from .targets import mix_targets
 
 __all__ = ["MixedBatch"]
@@ -31,6 +32,8 @@ class MixedBatch:
         num_classes: Number of classes; None where the labels are rows.
         smoothing: Label smoothing of the targets.
         multi_label: Whether the classes are independent.
+        measured: (B,) float32, the ratio as measured on the mix, where ``ratio`` is not: with the published Gaussian
+            re-scaling, and with CutMix's drawn lambda (``correct_lam=False``). None where ``ratio`` is measured itself.
     """
 
     images: Tensor
@@ -44,11 +47,25 @@ class MixedBatch:
     num_classes: int | None = None
     smoothing: float = 0.0
     multi_label: bool = False
+    measured: Tensor | None = None
 
     @cached_property
     def targets(self) -> Tensor:
         """(B, num_classes) float soft targets: ``ratio * y_i + (1 - ratio) * y_index[i]``, smoothed."""
         return mix_targets(self.labels, self.index, self.ratio, self.num_classes, self.smoothing, self.multi_label)
+
+    @property
+    def mass(self) -> Tensor:
+        """(B,) float32, target mass of each image's own class in its mix, before smoothing.
+
+        It is the measured ratio, and 1 where the partner has the same class or the image was not mixed.
+
+        Raises:
+            MergeMixError: If the labels are rows, which name no class of their own.
+        """
+        check_tensor("labels", self.labels, (len(self),), "integer")
+        ratio = self.ratio if self.measured is None else self.measured
+        return ratio.where(self.labels != self.labels[self.index], 1.0)
 
     def to(self, device: torch.device | str) -> MixedBatch:
         """The same batch on another device."""

@@ -26,11 +26,13 @@ class Pairs:
         images: (B, C, H, W), the whole batch.
         index: (B,) int64, the partner of each image.
         rows: (n,) int64, the rows to mix; None for all of them.
+        saliency: (B, h, w), of the whole batch, where somebody has it already; None lets a blend find its own.
     """
 
     images: Tensor
     index: Tensor
     rows: Tensor | None = None
+    saliency: Tensor | None = None
 
     @property
     def own(self) -> Tensor:
@@ -56,12 +58,14 @@ class Blend(NamedTuple):
         ratio: (n,) float32, how much of each mix is the original image.
         mask: (n, 1, H, W) bool, True where a pixel is the original's; None where pixels are blended.
         saliency: (n, h, w) float32, or None.
+        measured: (n,) float32, the ratio measured on the mix; None where ``ratio`` is that already.
     """
 
     images: Tensor
     ratio: Tensor
     mask: Tensor | None = None
     saliency: Tensor | None = None
+    measured: Tensor | None = None
 
 
 class BlendFunction(Protocol):
@@ -125,10 +129,11 @@ class CutMixBlend:
             else self._free_boxes(draw, height, width)
         )
         mask = box_mask(torch.from_numpy(boxes).to(pairs.images.device), height, width)
-        measured = self.correct_lam or self.minmax is not None
-        ratio = area_ratio(mask) if measured else _on(lam, pairs.images)
-        partner = pairs.partner
-        return Blend(mix_images(pairs.own, partner, mask, out=partner), ratio, mask)
+        partner, area = pairs.partner, area_ratio(mask)
+        mixed = mix_images(pairs.own, partner, mask, out=partner)
+        if self.correct_lam or self.minmax is not None:
+            return Blend(mixed, area, mask)
+        return Blend(mixed, _on(lam, pairs.images), mask, measured=area)
 
     @staticmethod
     def _clipped_boxes(draw: Draw, lam: Floats, height: int, width: int) -> Integers:

@@ -47,19 +47,21 @@ class MergeMixBlend:
         count = count_patches(torch.from_numpy(draw.beta(self.alpha)), length).to(device)
         patches = top_mask(own, count, draw.noise(length).to(device))
         mask = expand_mask(patches, *pairs.images.shape[-2:])
+        measured = None
         if partner is not None:
             ratio = attention_ratio(own, partner, patches)
         elif self.ratio_mode == "gaussian":
             normal = torch.from_numpy(draw.normal()).float().to(device)
-            ratio = gaussian_ratio(count / length, normal)
+            ratio, measured = gaussian_ratio(count / length, normal), area_ratio(mask)
         else:
             ratio = area_ratio(mask)
         partner = pairs.partner
-        return Blend(mix_images(pairs.own, partner, mask, out=partner), ratio, mask, own)
+        return Blend(mix_images(pairs.own, partner, mask, out=partner), ratio, mask, own, measured)
 
     def _saliency(self, pairs: Pairs) -> tuple[Tensor, Tensor | None]:
-        if self.ratio_mode != "attention":
+        if self.ratio_mode != "attention" and pairs.saliency is None:
             return self.saliency(pairs.own), None
-        saliency = self.saliency(pairs.images)  # partners may be rows that are not mixed this way
+        # Of all images: partners may be rows that are not mixed this way.
+        saliency = self.saliency(pairs.images) if pairs.saliency is None else pairs.saliency
         own = saliency if pairs.rows is None else saliency[pairs.rows]
-        return own, saliency[pairs.partner_index]
+        return own, saliency[pairs.partner_index] if self.ratio_mode == "attention" else None

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import MergeMixError, check_choice, check_int, check_number, wrong
+from ..errors import MergeMixError, check_choice, check_int, check_number, check_tensor, wrong
 from .batch import MixedBatch
 from .blends import Blend, BlendFunction, Pairs
 from .check import check_images, check_labels
@@ -90,9 +90,21 @@ class Mixer:
         batch = self.mix(images, labels)
         return batch.images, batch.targets
 
-    def mix(self, images: Tensor, labels: Tensor) -> MixedBatch:
-        """Mixes a batch and names everything: see `MixedBatch`. Arguments and errors as in a call."""
+    def mix(self, images: Tensor, labels: Tensor, saliency: Tensor | None = None) -> MixedBatch:
+        """Mixes a batch and names everything: see `MixedBatch`.
+
+        Args:
+            images: As in a call.
+            labels: As in a call.
+            saliency: (B, h, w) float, non-negative, of the images, from a pass that somebody has run already; None
+                lets a blend that needs one find its own.
+
+        Raises:
+            MergeMixError: If the input does not fit.
+        """
         self.check(images, labels)
+        if saliency is not None:
+            check_tensor("saliency", saliency, (len(images), "h", "w"), "float")
         batch = len(images)
         index = torch.arange(batch - 1, -1, -1, device=images.device)
         rng, groups = numpy_rng(self.generator), group_rows(self.mode, batch)
@@ -102,7 +114,8 @@ class Mixer:
             rows = np.flatnonzero(kinds == kind)
             if len(rows):
                 on_device = None if len(rows) == batch else torch.from_numpy(rows).to(images.device)
-                parts.append((on_device, blend(Pairs(images, index, on_device), Draw(rng, groups[rows]))))
+                pairs = Pairs(images, index, on_device, saliency)
+                parts.append((on_device, blend(pairs, Draw(rng, groups[rows]))))
         mixed = _assemble(images, parts)
         return MixedBatch(
             mixed.images,
@@ -116,6 +129,7 @@ class Mixer:
             self.num_classes,
             self.label_smoothing,
             self.multi_label,
+            mixed.measured,
         )
 
     def check(self, images: Tensor, labels: Tensor) -> None:
@@ -140,15 +154,18 @@ def _assemble(images: Tensor, parts: list[tuple[Tensor | None, Blend]]) -> Blend
         return parts[0][1]
     ratio = torch.ones(len(images), dtype=torch.float32, device=images.device)
     out, mask, saliency = (images.clone() if parts else images), None, None
+    measured = torch.ones_like(ratio) if any(part.measured is not None for _, part in parts) else None
     for rows, part in parts:
         out[rows], ratio[rows] = part.images, part.ratio
+        if measured is not None:
+            measured[rows] = part.ratio if part.measured is None else part.measured
         if part.mask is not None:
             mask = part.mask.new_ones(len(images), *part.mask.shape[1:]) if mask is None else mask
             mask[rows] = part.mask
         if part.saliency is not None:
             saliency = part.saliency.new_zeros(len(images), *part.saliency.shape[1:]) if saliency is None else saliency
             saliency[rows] = part.saliency
-    return Blend(out, ratio, mask, saliency)
+    return Blend(out, ratio, mask, saliency, measured)
 
 
 def drop_unused(blends: Sequence[tuple[BlendFunction, float]]) -> list[tuple[BlendFunction, float]]:

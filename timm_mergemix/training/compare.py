@@ -12,18 +12,21 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
+from ..registry import create_mixer
 from .evaluate import Evaluation, evaluate
 from .images import MemoryBatches, Statistics
 from .loop import Run, fit
 from .methods import DemoSettings, Method
 from .mixers import MixOptions, build_mixer
 from .model import merge_tokens, small_vit, tokens_kept
+from .objective import PreferenceOptions
 from .optim import Recipe
+from .pairs import PairEvaluation, evaluate_pairs
 from .progress import Reporter
 from .seeds import seed_all
 from .sources import DemoData
 
-__all__ = ["Outcome", "train_method"]
+__all__ = ["EVALUATION_BATCH", "Outcome", "prepare", "train_method", "training_batches"]
 
 EVALUATION_BATCH = 250
 
@@ -39,6 +42,7 @@ class Outcome:
         test: Its evaluation on the test images.
         history: A record for each epoch.
         tokens: Patch tokens that leave the last block.
+        pairs: How well it tells test images from their CutMix mixes, the same ones for every method.
     """
 
     method: Method
@@ -47,6 +51,7 @@ class Outcome:
     test: Evaluation
     history: list[dict[str, float]]
     tokens: str
+    pairs: PairEvaluation
 
     @property
     def seconds_per_epoch(self) -> float:
@@ -75,10 +80,25 @@ def train_method(
         fresh: Whether an earlier checkpoint of the same settings is dropped.
     """
     statistics = Statistics.of(data.train.images)
-    run = _prepare(method, data, settings, out, device)
+    preference = PreferenceOptions(weight=settings.preference) if method.preference else None
+    run = prepare(method, data, settings, out, device, preference)
     if fresh:
         shutil.rmtree(run.path.parent, ignore_errors=True)
-    train = MemoryBatches(
+    train = training_batches(data, settings, statistics, device)
+    val, test = (MemoryBatches(part, EVALUATION_BATCH, statistics, device=device) for part in (data.val, data.test))
+    fit(run, train, val, reporter)
+    result = evaluate(run.model, test, device)
+    generator = torch.Generator().manual_seed(settings.seed)
+    cutmix = create_mixer("cutmix", num_classes=len(data.source.classes), mode="elem", generator=generator)
+    pairs = evaluate_pairs(run.model, cutmix, test, device)
+    return Outcome(method, run.model, statistics, result, run.history, tokens_kept(run.model), pairs)
+
+
+def training_batches(
+    data: DemoData, settings: DemoSettings, statistics: Statistics, device: torch.device
+) -> MemoryBatches:
+    """The augmented training images."""
+    return MemoryBatches(
         data.train,
         min(settings.batch_size, len(data.train)) // 2 * 2,
         statistics,
@@ -87,14 +107,17 @@ def train_method(
         flip=data.source.flip,
         device=device,
     )
-    val, test = (MemoryBatches(part, EVALUATION_BATCH, statistics, device=device) for part in (data.val, data.test))
-    fit(run, train, val, reporter)
-    result = evaluate(run.model, test, device, calibration=True)
-    return Outcome(method, run.model, statistics, result, run.history, tokens_kept(run.model))
 
 
-def _prepare(method: Method, data: DemoData, settings: DemoSettings, out: Path, device: torch.device) -> Run:
-    """The run of a method before its first epoch. Both methods begin with the same weights."""
+def prepare(
+    method: Method,
+    data: DemoData,
+    settings: DemoSettings,
+    out: Path,
+    device: torch.device,
+    preference: PreferenceOptions | None = None,
+) -> Run:
+    """The run of a method before its first epoch. All methods begin with the same weights."""
     classes, shape = len(data.source.classes), data.train.images.shape[1:]
     seed_all(settings.seed, 0)
     model = small_vit(shape, data.source.patch, classes, settings.width, settings.depth).to(device)
@@ -103,7 +126,8 @@ def _prepare(method: Method, data: DemoData, settings: DemoSettings, out: Path, 
     recipe, options = Recipe(epochs=settings.epochs, lr=settings.lr, beta2=0.95), MixOptions()
     decisive = {
         "method": asdict(method),
-        "settings": asdict(settings),
+        "settings": {name: value for name, value in asdict(settings).items() if name != "preference"},
+        "preference": asdict(preference or PreferenceOptions()),
         "recipe": asdict(recipe),
         "mixing": asdict(options),
         "data": data.source.name,
@@ -120,6 +144,7 @@ def _prepare(method: Method, data: DemoData, settings: DemoSettings, out: Path, 
         path=out / "runs" / f"{method.name}-{key}" / "last.pt",
         seed=settings.seed,
         device=device,
+        preference=preference,
     )
 
 

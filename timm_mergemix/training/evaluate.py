@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import MergeMixError
-from ..optional import need
+from ..metrics import calibration_error
 
-__all__ = ["Evaluation", "calibration_error", "evaluate", "predict", "top1"]
+__all__ = ["Evaluation", "evaluate", "predict", "top1"]
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Evaluation:
     Attributes:
         top1: Share of images whose most probable class is right.
         loss: Mean cross entropy, without smoothing.
-        calibration_error: Expected calibration error with 15 bins; None if it was not asked for.
+        calibration_error: Expected calibration error with 15 bins of equal width.
         count: Number of images.
     """
 
     top1: float
     loss: float
-    calibration_error: float | None
+    calibration_error: float
     count: int
 
 
@@ -60,24 +60,12 @@ def top1(logits: Tensor, labels: Tensor) -> float:
     return (logits.argmax(dim=1) == labels).double().mean().item()
 
 
-def calibration_error(logits: Tensor, labels: Tensor) -> float:
-    """Expected calibration error, 15 bins of equal width, as torchmetrics computes it.
-
-    Raises:
-        MergeMixError: If torchmetrics is not installed.
-    """
-    metrics = need("torchmetrics.classification", "the calibration error")
-    metric = metrics.MulticlassCalibrationError(num_classes=logits.shape[1], n_bins=15, norm="l1")
-    return float(metric(logits.softmax(dim=1), labels))
-
-
 def evaluate(
     model: nn.Module,
     batches: Iterable[tuple[Tensor, Tensor]],
     device: torch.device,
     *,
     amp: bool = False,
-    calibration: bool = False,
 ) -> Evaluation:
     """Evaluates a model as it is, with the merging that is in force.
 
@@ -86,8 +74,7 @@ def evaluate(
         batches: Images and labels.
         device: Where the model is.
         amp: Whether it runs in bfloat16.
-        calibration: Whether the calibration error is computed too; needs torchmetrics.
     """
     logits, labels = predict(model, batches, device, amp)
-    error = calibration_error(logits, labels) if calibration else None
+    error = calibration_error(logits.softmax(dim=1), labels).item()
     return Evaluation(top1(logits, labels), F.cross_entropy(logits, labels).item(), error, len(labels))

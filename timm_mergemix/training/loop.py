@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,10 +14,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import MergeMixError
-from ..loss import SoftTargetLoss
 from .checkpoint import differing, load_checkpoint, save_checkpoint
 from .evaluate import evaluate
 from .mixers import Mix
+from .objective import PreferenceOptions, build_objective
 from .optim import Recipe, build_optimizer
 from .progress import Bar, Reporter
 from .seeds import seed_all
@@ -46,6 +47,7 @@ class Run:
         seed: Epoch ``e`` draws from generators seeded with ``(seed, e)``.
         device: Where to train.
         amp: Whether the forward passes run in bfloat16.
+        preference: Preference of the clean image over its mix; None trains without it.
         history: A record for each finished epoch.
     """
 
@@ -58,6 +60,7 @@ class Run:
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     amp: bool = False
+    preference: PreferenceOptions | None = None
     history: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -83,43 +86,46 @@ def fit(run: Run, train: Batches, val: Iterable[tuple[Tensor, Tensor]], reporter
         for epoch in range(done + 1, epochs + 1):
             seed_all(run.seed, epoch)
             start = time.perf_counter()
-            loss = _train_epoch(run, optimizer, scheduler, train, bar, epoch)
+            terms = _train_epoch(run, optimizer, scheduler, train, bar, epoch)
             seconds = time.perf_counter() - start
             result = evaluate(run.model, val, run.device, amp=run.amp)
+            loss = terms.pop("loss")
             record = {"epoch": epoch, "train_loss": loss, "val_loss": result.loss, "val_top1": result.top1}
-            run.history.append({**record, "seconds": seconds})
+            run.history.append({**record, **terms, "seconds": seconds})
             save_checkpoint(run.path, _state(run, optimizer, scheduler))
             if not reporter.bars and (epoch == epochs or epoch % -(-epochs // 10) == 0):
                 top1 = f"validation top-1 {100 * result.top1:.1f} %"
                 reporter.say(f"{run.title}: epoch {epoch} of {epochs}, training loss {loss:.3f}, {top1}")
 
 
-def _train_epoch(run: Run, optimizer: Optimizer, scheduler: Any, train: Batches, bar: Bar, epoch: int) -> float:
-    """Trains on all batches and returns the mean loss."""
-    criterion = SoftTargetLoss(smoothing=run.recipe.smoothing)
+def _train_epoch(
+    run: Run, optimizer: Optimizer, scheduler: Any, train: Batches, bar: Bar, epoch: int
+) -> dict[str, float]:
+    """Trains on all batches and returns the mean loss, and the means of its terms."""
+    objective = build_objective(run.model, run.mixer, run.recipe.smoothing, run.preference)
     shown = {"epoch": f"{epoch}/{run.recipe.epochs}"}
     if run.history:
         shown["top-1"] = f"{100 * run.history[-1]['val_top1']:.1f} %"
     run.model.train()
-    total = torch.zeros((), device=run.device)
+    history: list[dict[str, Tensor]] = []
     for i, (images, labels) in enumerate(train):
         images, labels = images.to(run.device), labels.to(run.device)
         with torch.autocast(run.device.type, torch.bfloat16, enabled=run.amp):
-            images, targets = (images, labels) if run.mixer is None else run.mixer(images, labels)
-            logits = run.model(images)
-        loss = criterion(logits, targets)
+            terms = objective(images, labels)
         optimizer.zero_grad()
-        loss.backward()
+        terms["loss"].backward()
         if run.recipe.clip_grad is not None:
             nn.utils.clip_grad_norm_(run.model.parameters(), run.recipe.clip_grad)
         optimizer.step()
         scheduler.step_update((epoch - 1) * len(train) + i + 1)
-        total += loss.detach()
+        history.append({name: value.detach() for name, value in terms.items()})
         bar.step(**shown)
-    mean = (total / len(train)).item()
-    if not torch.isfinite(total):
-        raise MergeMixError(f"lr: the training loss became {mean} in epoch {epoch}, wanted a smaller learning rate")
-    return mean
+    loss = torch.stack([terms["loss"] for terms in history]).mean().item()
+    if not math.isfinite(loss):
+        raise MergeMixError(f"lr: the training loss became {loss} in epoch {epoch}, wanted a smaller learning rate")
+    # A batch in which nothing was mixed has no pair, and its metrics are nan.
+    means = {name: torch.stack([terms[name] for terms in history]).nanmean().item() for name in history[0]}
+    return {**means, "loss": loss}
 
 
 def _state(run: Run, optimizer: Optimizer, scheduler: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import check_int, check_number
 
-__all__ = ["METHODS", "DemoSettings", "Method"]
+__all__ = ["METHODS", "PREFERENCE", "DemoSettings", "Method"]
 
 
 @dataclass(frozen=True)
@@ -18,18 +18,21 @@ class Method:
         title: Shown to people.
         mixer: Name for `build_mixer`.
         merges: Whether it trains and is tested with token merging.
+        preference: Whether it trains with the preference of the clean image over its mix.
     """
 
     name: str
     title: str
     mixer: str
     merges: bool
+    preference: bool = False
 
 
-METHODS = (
+METHODS: tuple[Method, ...] = (
     Method("mergemix", "MergeMix", "mergemix", True),
     Method("timm", "Mixup+CutMix (timm)", "timm", False),
 )
+PREFERENCE = Method("preference", "MergeMix + preference", "mergemix", True, preference=True)
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class DemoSettings:
         width: Channels of the ViT.
         depth: Blocks of the ViT.
         r: Tokens merged in each block, for MergeMix.
+        preference: Weight of the preference term, for the method that has one.
         seed: All randomness follows it.
     """
 
@@ -52,6 +56,7 @@ class DemoSettings:
     width: int = 64
     depth: int = 4
     r: int = 6
+    preference: float = 0.5
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -59,4 +64,5 @@ class DemoSettings:
         check_int("batch_size", self.batch_size, 2)
         check_number("lr", self.lr, 0.0)
         check_int("r", self.r, 0)
+        check_number("preference", self.preference, 0)
         check_int("seed", self.seed, 0)

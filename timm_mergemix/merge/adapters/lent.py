@@ -40,9 +40,7 @@ class lend:  # noqa: N801 - reads as a function; a class, since older compilers 
         if self.tensor is None:
             return
         if not hasattr(self.module, HOOK) and not isinstance(self.module, Borrower):
-            raise MergeMixError(
-                "blocks: got an attention that was replaced while the model was patched; patch it again"
-            )
+            raise MergeMixError(REPLACED)
         setattr(self.module, LENT, self.tensor)
 
     def __exit__(self, *error: object) -> None:

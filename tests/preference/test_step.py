@@ -1,0 +1,214 @@
+"""The forward passes of preference training."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import timm_mergemix as mm
+from timm_mergemix import MergeMixError, PreferenceLoss, PreferenceStep
+
+from ..merge.reference import Wrapper, randn
+from ..models import images, tiny
+
+LABELS = torch.tensor([0, 1, 2, 3, 4, 5])
+
+
+def build(r=2, **options):
+    model = tiny(**options)
+    return mm.patch(model, r) if r else model
+
+
+def mixer(model, **options):
+    return mm.MergeMix(model, num_classes=10, mergemix_prob=1.0, mode="elem", saliency_r=None, **options)
+
+
+def counted(model):
+    """Sizes of the batches that go through the model, and whether a gradient is kept."""
+    sizes = []
+    model.patch_embed.register_forward_pre_hook(
+        lambda module, args: sizes.append((len(args[0]), torch.is_grad_enabled()))
+    )
+    return sizes
+
+
+def run(step, model, seed=0):
+    torch.manual_seed(seed)
+    return step(images(model, 6), LABELS)
+
+
+@pytest.mark.parametrize(
+    ("saliency", "passes"), [("winner", [(6, True), (6, True)]), ("separate", [(6, False), (12, True)])]
+)
+def test_no_pass_is_wasted(saliency, passes):
+    model = build()
+    step = PreferenceStep(model, mixer(model), PreferenceLoss(), saliency=saliency)
+    sizes = counted(model)
+    run(step, model)
+    assert sizes == passes
+
+
+@pytest.mark.parametrize("r", [0, 2])
+def test_both_ways_are_the_same_where_nothing_is_random(r):
+    model = build(r)
+    outputs = []
+    for saliency in ("winner", "separate"):
+        model.zero_grad()
+        output = run(PreferenceStep(model, mixer(model), PreferenceLoss(), saliency=saliency), model)
+        output.terms.total.backward()
+        outputs.append((output, [parameter.grad.clone() for parameter in model.parameters()]))
+    (first, grads), (second, others) = outputs
+    torch.testing.assert_close(first.batch.saliency, second.batch.saliency, rtol=1e-5, atol=1e-7)
+    assert torch.equal(first.batch.images, second.batch.images)
+    torch.testing.assert_close(first.terms, second.terms, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(grads, others, rtol=1e-3, atol=1e-5)
+    assert first.terms.preference > 0
+
+
+def test_the_winners_saliency_is_that_of_its_training_pass_and_detached():
+    model = build(drop_path_rate=0.5).train()
+    step = PreferenceStep(model, mixer(model, layer=2), PreferenceLoss(), saliency="winner")
+    output = run(step, model)
+    assert not output.batch.saliency.requires_grad
+    torch.testing.assert_close(output.batch.saliency.sum(dim=(1, 2)), torch.ones(6))
+    torch.manual_seed(0)
+    with mm.record(model) as rec:
+        model(images(model, 6))
+    wanted = rec.layers[2].attention
+    wanted = wanted / wanted.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(output.batch.saliency.flatten(1), wanted)
+    evaluated = mm.saliency_map(model, images(model, 6), layer=2)
+    assert not torch.allclose(output.batch.saliency, evaluated, rtol=1e-3)
+
+
+def test_the_pool_can_be_read_along_too():
+    model = tiny("vit_base_patch16_siglip_224")
+    step = PreferenceStep(model, mixer(model, layer="pool"), PreferenceLoss(), saliency="winner")
+    output = run(step, model)
+    torch.testing.assert_close(output.batch.saliency, mm.saliency_map(model, images(model, 6), layer="pool"))
+    output.terms.total.backward()
+
+
+def test_terms_are_those_of_the_loss():
+    model = build()
+    loss = PreferenceLoss(beta=2.0, gamma=0.5, weight=0.3, variant="hinge")
+    output = run(PreferenceStep(model, mixer(model), loss), model)
+    wanted = loss(model(output.batch.raw), model(output.batch.images), output.batch)
+    torch.testing.assert_close(output.terms, wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(output.logits, model(output.batch.images), rtol=1e-4, atol=1e-5)
+
+
+def test_weight_0_is_the_training_without_preference_bit_by_bit():
+    model = build(drop_path_rate=0.2).train()
+    plain = copy.deepcopy(model)
+    sizes = counted(model)
+    output = run(PreferenceStep(model, mixer(model), PreferenceLoss(weight=0)), model)
+    assert sizes == [(6, False), (6, True)]
+    output.terms.total.backward()
+    torch.manual_seed(0)
+    batch = mixer(plain).mix(images(plain, 6), LABELS)
+    mm.SoftTargetLoss()(plain(batch.images), batch).backward()
+    for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(ours.grad, theirs.grad)
+
+
+def test_with_any_mixer():
+    model = tiny()
+    for other in (mm.Mixup(num_classes=10), mm.ResizeMix(num_classes=10)):
+        step = PreferenceStep(model, other, PreferenceLoss())
+        assert step.saliency == "separate"
+        assert run(step, model).terms.preference > 0
+
+
+def test_dpo_asks_a_frozen_model_in_eval_mode():
+    model = build().train()
+    reference = copy.deepcopy(model).train()
+    step = PreferenceStep(model, mixer(model), PreferenceLoss(variant="dpo", gamma=0.0), reference=reference)
+    output = run(step, model)
+    output.terms.total.backward()
+    assert reference.training
+    assert all(parameter.grad is None for parameter in reference.parameters())
+    torch.testing.assert_close(output.terms.preference, torch.tensor(2.0).log(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda m: (m, mm.Mixup(num_classes=10)), "the mixer reads no saliency"),
+        (lambda m: (m, mixer(tiny())), "the mixer's encoder is another model"),
+        (lambda m: (Wrapper(m), mixer(m)), "the mixer's encoder is another model"),
+        (lambda m: (mm.patch(m, 2, prop_attn=False), mixer(m)), "merges without proportional attention"),
+    ],
+)
+def test_the_winner_cannot_always_be_read(make, reason):
+    model, mix = make(tiny())
+    assert PreferenceStep(model, mix, PreferenceLoss()).saliency == "separate"
+    with pytest.raises(MergeMixError, match=f"saliency: got 'winner', wanted 'separate', since .*{reason}"):
+        PreferenceStep(model, mix, PreferenceLoss(), saliency="winner")
+
+
+def test_dropped_patches_have_no_attention():
+    model = tiny(patch_drop_rate=0.5).train()
+    assert PreferenceStep(model, mixer(model), PreferenceLoss()).saliency == "separate"
+    with (
+        pytest.raises(MergeMixError, match="the model drops patches in training"),
+        mixer(model).saliency.reading(images(model)),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("saliency", ["winner", "separate"])
+def test_compiled_checkpointed_and_under_autocast(saliency):
+    torch._dynamo.reset()
+    model = build().train()
+    mix = mixer(model)
+    wanted = run(PreferenceStep(model, mix, PreferenceLoss(), saliency=saliency), model).terms
+    compiled = torch.compile(model, backend="eager")
+    torch.testing.assert_close(
+        run(PreferenceStep(compiled, mix, PreferenceLoss(), saliency=saliency), model).terms, wanted
+    )
+    model.set_grad_checkpointing()
+    terms = run(PreferenceStep(model, mix, PreferenceLoss(), saliency=saliency), model).terms
+    torch.testing.assert_close(terms, wanted)
+    terms.total.backward()
+    with torch.autocast("cpu", torch.bfloat16):
+        terms = run(PreferenceStep(model, mix, PreferenceLoss(), saliency=saliency), model).terms
+    assert terms.total.dtype == torch.float32
+    torch.testing.assert_close(terms.soft_target, wanted.soft_target, rtol=0.05, atol=0.05)
+
+
+def test_nothing_is_left_behind():
+    model = tiny()
+    before = {key: (type(module), dict(module.__dict__)) for key, module in model.named_modules()}
+    run(PreferenceStep(model, mixer(model), PreferenceLoss(), saliency="winner"), model)
+    assert before == {key: (type(module), dict(module.__dict__)) for key, module in model.named_modules()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mixer": lambda x, y: (x, y)}, r"^mixer: got .*, wanted a mixer of this library"),
+        ({"loss": nn.CrossEntropyLoss()}, r"^loss: got a module of class CrossEntropyLoss"),
+        ({"saliency": "loser"}, r"^saliency: got 'loser', wanted one of 'winner', 'separate'"),
+        ({"loss": PreferenceLoss(variant="dpo")}, r"^reference: got None, wanted a frozen model"),
+        ({"reference": nn.Identity()}, r"^reference: got .*, wanted None, since the variant is 'simpo'"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    model = tiny()
+    with pytest.raises(MergeMixError, match=message):
+        PreferenceStep(**({"model": model, "mixer": mixer(model), "loss": PreferenceLoss()} | arguments))
+
+
+def test_bad_images_are_an_error_before_the_winner_runs():
+    model = build()
+    sizes = counted(model)
+    step = PreferenceStep(model, mixer(model), PreferenceLoss(), saliency="winner")
+    with pytest.raises(MergeMixError, match=r"^labels: got"):
+        step(images(model, 6), LABELS[:3])
+    with pytest.raises(MergeMixError, match=r"^images: got"):
+        step(randn(6, 64, 64), LABELS)
+    assert sizes == []

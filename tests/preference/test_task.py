@@ -1,0 +1,89 @@
+"""MergeMixTask, a training task of timm's."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+import timm_mergemix as mm
+from timm_mergemix import PreferenceLoss, PreferenceStep
+
+from ..models import images, tiny
+
+pytest.importorskip("timm.task", reason="this timm has no timm.task")
+
+LABELS = torch.tensor([0, 1, 2, 3])
+
+
+def build(model, **options):
+    mix = mm.MergeMix(model, num_classes=10, mergemix_prob=1.0)
+    return mm.MergeMixTask(model, mix, verbose=False, **options)
+
+
+def test_a_step_is_that_of_the_parts():
+    model = mm.patch(tiny(), 2)
+    task = build(model)
+    torch.manual_seed(0)
+    result = task(images(model, 4), LABELS)
+    torch.manual_seed(0)
+    output = PreferenceStep(model, task.mixer, PreferenceLoss())(images(model, 4), LABELS)
+    assert torch.equal(result["loss"], output.terms.total)
+    assert torch.equal(result["output"], output.logits)
+    assert torch.equal(result["reward_margin"], output.terms.reward_margin)
+    names = {"loss", "output", "soft_target", "preference", "reward_margin", "preference_accuracy"}
+    assert set(result) == names
+    result["loss"].backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_ema_evaluation_and_checkpoints_are_those_of_the_model():
+    model = mm.patch(tiny(), 2)
+    task = build(model)
+    assert task.get_eval_model() is model
+    task.setup_ema(decay=0.5)
+    task.update_ema()
+    state = task.get_checkpoint_state()["state_dict"]
+    assert state.keys() == tiny().state_dict().keys()
+    assert set(task.state_dict()) >= {f"trainable_module.{key}" for key in state}
+
+
+def test_a_reference_is_no_part_of_the_task():
+    model = tiny()
+    reference = copy.deepcopy(model)
+    task = build(model, loss=PreferenceLoss(variant="dpo"), reference=reference)
+    assert not any(parameter is other for parameter in task.parameters() for other in reference.parameters())
+    task(images(model, 4), LABELS)["loss"].backward()
+
+
+def test_it_compiles():
+    torch._dynamo.reset()
+    model = mm.patch(tiny(), 2)
+    torch.manual_seed(0)
+    wanted = build(model)(images(model, 4), LABELS)["loss"]
+    task = build(model)
+    assert task.compile(backend="eager") is task.get_eval_model()
+    torch.manual_seed(0)
+    torch.testing.assert_close(task(images(model, 4), LABELS)["loss"], wanted)
+
+
+def test_distributed(tmp_path):
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        model = mm.patch(tiny(), 2)
+        task = build(model)
+        torch.manual_seed(0)
+        wanted = task(images(model, 4), LABELS)
+        wanted["loss"].backward()
+        grads = [parameter.grad.clone() for parameter in model.parameters()]
+        model.zero_grad()
+        task = build(model).prepare_distributed()
+        torch.manual_seed(0)
+        task(images(model, 4), LABELS)["loss"].backward()
+        # The winner is read in one way and not in the other, but both merge alike here.
+        assert len(grads) == sum(parameter.grad is not None for parameter in model.parameters())
+        with pytest.raises(mm.MergeMixError, match="DistributedDataParallel wants one forward pass a step"):
+            build(model, saliency="winner").prepare_distributed()
+    finally:
+        torch.distributed.destroy_process_group()

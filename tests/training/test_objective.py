@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+import timm_mergemix as mm
+from timm_mergemix import MergeMixError
+from timm_mergemix.training.mixers import MixOptions, build_mixer
+from timm_mergemix.training.objective import PreferenceOptions, build_objective
+
+from ..models import images, tiny
+
+LABELS = torch.tensor([0, 1, 2, 3])
+
+
+def objective(mixer: str, preference: PreferenceOptions | None = None):
+    model = tiny()
+    mix = build_mixer(mixer, model, 10, MixOptions())
+    return model, build_objective(model, mix, 0.1, preference)
+
+
+def test_plain_images() -> None:
+    model, compute = objective("none")
+    terms = compute(images(model, 4), LABELS)
+    wanted = torch.nn.functional.cross_entropy(model(images(model, 4)), LABELS, label_smoothing=0.1)
+    torch.testing.assert_close(terms, {"loss": wanted})
+
+
+@pytest.mark.parametrize("name", ["timm", "mergemix", "mixup", "resizemix"])
+def test_mixed_images(name: str) -> None:
+    model, compute = objective(name)
+    terms = compute(images(model, 4), LABELS)
+    assert set(terms) == {"loss"} and terms["loss"].requires_grad
+
+
+def test_a_preference_adds_named_terms() -> None:
+    model, compute = objective("mergemix", PreferenceOptions(weight=0.5))
+    terms = compute(images(model, 4), LABELS)
+    assert set(terms) == {"loss", "soft_target", "preference", "reward_margin", "preference_accuracy"}
+    torch.testing.assert_close(terms["loss"], terms["soft_target"] + 0.5 * terms["preference"])
+
+
+def test_weight_0_is_no_preference() -> None:
+    losses = []
+    for preference in (None, PreferenceOptions()):
+        model, compute = objective("mergemix", preference)
+        torch.manual_seed(0)
+        losses.append(compute(images(model, 4), LABELS))
+    assert losses[0].keys() == losses[1].keys() == {"loss"}
+    assert torch.equal(losses[0]["loss"], losses[1]["loss"])
+
+
+@pytest.mark.parametrize("name", ["none", "timm"])
+def test_without_a_loser_there_is_no_preference(name: str) -> None:
+    objective(name, PreferenceOptions())
+    with pytest.raises(MergeMixError, match=r"^preference: got a weight > 0"):
+        objective(name, PreferenceOptions(weight=1.0))
+
+
+@pytest.mark.parametrize("options", [{"weight": -1.0}, {"weight": 1.0, "variant": "dpo"}])
+def test_bad_options(options: dict[str, object]) -> None:
+    with pytest.raises(MergeMixError, match=r"^preference"):
+        PreferenceOptions(**options)
+
+
+def test_the_model_that_is_trained_is_the_one_that_was_given() -> None:
+    model, compute = objective("mergemix", PreferenceOptions(weight=0.5))
+    other = copy.deepcopy(model)
+    compute(images(model, 4), LABELS)["loss"].backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert all(parameter.grad is None for parameter in other.parameters())
+    assert isinstance(mm.merge_info(mm.patch(model, 1)).tokens, tuple)

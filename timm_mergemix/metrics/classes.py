@@ -1,0 +1,142 @@
+"""The metrics as classes of torchmetrics, which add up over batches and processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import check_number
+from ..optional import need
+from .calibration import binned_error, check_binning, squared_distances, top_class
+from .preference import margins, points, total_and_count
+
+__all__ = ["BrierScore", "CalibrationError", "PreferenceAccuracy", "RewardMargin"]
+
+Metric: Any = need("torchmetrics", "a Metric class", extra="metrics").Metric
+
+
+class CalibrationError(Metric):
+    """`calibration_error` of all samples seen.
+
+    It keeps two numbers for each sample, since bins of equal mass depend on all of them.
+
+    Args:
+        bins: Number of bins.
+        binning: ``"width"`` or ``"mass"``.
+        norm: ``"l1"``, ``"l2"`` or ``"max"``.
+        options: Those of ``torchmetrics.Metric``.
+
+    Raises:
+        MergeMixError: If a setting is unknown.
+    """
+
+    is_differentiable = False
+    higher_is_better = False
+    full_state_update = False
+
+    confidence: list[Tensor]
+    correct: list[Tensor]
+
+    def __init__(self, bins: int = 15, binning: str = "width", norm: str = "l1", **options: Any) -> None:
+        super().__init__(**options)
+        check_binning(bins, binning, norm)
+        self.bins = bins
+        self.binning = binning
+        self.norm = norm
+        self.add_state("confidence", [], dist_reduce_fx="cat")
+        self.add_state("correct", [], dist_reduce_fx="cat")
+
+    def update(self, probs: Tensor, labels: Tensor) -> None:
+        """Adds a batch: (B, num_classes) float probabilities and (B,) integer labels."""
+        confidence, correct = top_class(probs, labels)
+        self.confidence.append(confidence.detach())
+        self.correct.append(correct)
+
+    def compute(self) -> Tensor:
+        """The error, a scalar; NaN if there were no samples."""
+        if not len(self.confidence):
+            return torch.full((), float("nan"), device=self.device)
+        confidence, correct = (_joined(state) for state in (self.confidence, self.correct))
+        return binned_error(confidence, correct, self.bins, self.binning, self.norm)
+
+
+def _joined(state: Tensor | list[Tensor]) -> Tensor:
+    """A state as one tensor, which it is already where it was gathered from several processes."""
+    return state if isinstance(state, Tensor) else torch.cat(state)
+
+
+class _Mean(Metric):
+    """The mean of values, by their sum and number."""
+
+    is_differentiable = False
+    full_state_update = False
+
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.add_state("total", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
+
+    def _add(self, values: Tensor, valid: Tensor | None = None) -> None:
+        total, count = total_and_count(values, valid)
+        self.total = self.total + total
+        self.count = self.count + count
+
+    def compute(self) -> Tensor:
+        """The mean, a scalar; NaN if nothing counted."""
+        return self.total / self.count
+
+
+class BrierScore(_Mean):
+    """`brier_score` of all samples seen.
+
+    Args:
+        options: Those of ``torchmetrics.Metric``.
+    """
+
+    higher_is_better = False
+
+    def update(self, probs: Tensor, labels: Tensor) -> None:
+        """Adds a batch: (B, num_classes) float probabilities and (B,) integer labels."""
+        self._add(squared_distances(probs, labels))
+
+
+class PreferenceAccuracy(_Mean):
+    """`preference_accuracy` of all pairs seen.
+
+    Args:
+        options: Those of ``torchmetrics.Metric``.
+    """
+
+    higher_is_better = True
+
+    def update(self, winner_logp: Tensor, loser_logp: Tensor, valid: Tensor | None = None) -> None:
+        """Adds a batch: (B,) float log-probabilities, and (B,) bool, which pairs count."""
+        self._add(points(winner_logp, loser_logp), valid)
+
+
+class RewardMargin(_Mean):
+    """`reward_margin` of all pairs seen.
+
+    Args:
+        beta: Scale of the reward, at least 0.
+        options: Those of ``torchmetrics.Metric``.
+
+    Raises:
+        MergeMixError: If ``beta`` is out of range.
+    """
+
+    higher_is_better = True
+
+    def __init__(self, beta: float = 1.0, **options: Any) -> None:
+        super().__init__(**options)
+        check_number("beta", beta, 0)
+        self.beta = beta
+
+    def update(self, winner_logp: Tensor, loser_logp: Tensor, valid: Tensor | None = None) -> None:
+        """Adds a batch: (B,) float log-probabilities, and (B,) bool, which pairs count."""
+        self._add(margins(winner_logp, loser_logp, self.beta), valid)

@@ -1,0 +1,46 @@
+"""Whether two quantities rise together."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..errors import check_tensor, wrong
+
+__all__ = ["rank_correlation"]
+
+
+def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Spearman's rank correlation: the linear correlation of the ranks, of which ties share the mean.
+
+    Spearman, "The Proof and Measurement of Association between Two Things", 1904. For example of mixing ratios and
+    reward margins: a model that sees how strong a mix is ranks both in opposite order.
+
+    Args:
+        a: (N,) real numbers of any dtype.
+        b: (N,) real numbers of any dtype.
+
+    Returns:
+        A scalar in [-1, 1]; float64 where ``a`` or ``b`` is, else float32. NaN if the values of ``a`` or of ``b`` are
+        all equal (so also for N < 2), or if one is NaN.
+
+    Raises:
+        MergeMixError: If shapes or dtypes do not fit.
+    """
+    check_tensor("a", a, ("N",))
+    check_tensor("b", b, a.shape)
+    for name, values in (("a", a), ("b", b)):
+        if values.is_complex():
+            raise wrong(name, values, "real numbers")
+    dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
+    x, y = _centred_ranks(a, dtype), _centred_ranks(b, dtype)
+    return (x @ y / (x.norm() * y.norm())).clamp(-1, 1)
+
+
+def _centred_ranks(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Ranks, less their mean, which is always (N + 1) / 2."""
+    _, inverse, counts = values.unique(return_inverse=True, return_counts=True)
+    # Of ``counts`` equal values the highest rank is the sum so far, the mean one (counts - 1) / 2 below. In integers up
+    # to here, so that equal values give 0 exactly.
+    twice = 2 * counts.cumsum(0) - counts - len(values)
+    return (twice.to(dtype) / 2)[inverse].masked_fill(values.isnan(), float("nan"))

@@ -1,0 +1,79 @@
+"""Log-probabilities of answers: of a class, or of a sequence of tokens."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import check_tensor, wrong
+from ..mix.check import check_range
+
+__all__ = ["label_logp", "mean_logp", "sequence_logp"]
+
+
+def label_logp(logits: Tensor, labels: Tensor, bce: bool = False) -> Tensor:
+    """Log-probability of each image's class, in float32 at least.
+
+    Args:
+        logits: (B, num_classes) float.
+        labels: (B,) integers.
+        bce: Whether each class has a probability of its own (sigmoid) instead of all together (softmax).
+
+    Returns:
+        (B,) float32, or float64 where the logits are.
+
+    Raises:
+        MergeMixError: If the shapes do not fit.
+    """
+    check_tensor("logits", logits, ("B", "num_classes"), "float")
+    check_tensor("labels", labels, (len(logits),), "integer")
+    check_range("labels", labels, logits.shape[1])
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    logp = F.logsigmoid(logits) if bce else logits.log_softmax(dim=-1)
+    return logp.gather(1, labels.long().unsqueeze(1)).squeeze(1)
+
+
+def sequence_logp(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Log-probability of each token of an answer.
+
+    Args:
+        logits: (B, T, V) float; those at position t are for ``tokens[:, t]``, so they are shifted already.
+        tokens: (B, T) integers. What stands in the padding does not matter, a negative number may.
+
+    Returns:
+        (B, T) float32, or float64 where the logits are; `mean_logp` takes the mean over the answer.
+
+    Raises:
+        MergeMixError: If the shapes do not fit.
+    """
+    check_tensor("logits", logits, ("B", "T", "V"), "float")
+    check_tensor("tokens", tokens, tuple(logits.shape[:2]), "integer")
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return logits.log_softmax(dim=-1).gather(2, tokens.long().clamp_min(0).unsqueeze(2)).squeeze(2)
+
+
+def mean_logp(logp: Tensor, mask: Tensor | None = None, argument: str = "mask") -> Tensor:
+    """Mean log-probability of an answer's tokens; padding is never counted, whatever stands there.
+
+    Args:
+        logp: (B, T) float of tokens, or (B,) of answers that are one class, which is returned as it is.
+        mask: (B, T) bool, True for tokens of the answer; None where all are.
+        argument: Name of the mask, for the error.
+
+    Returns:
+        (B,).
+
+    Raises:
+        MergeMixError: If the shapes do not fit, or an answer has no token (checked on the CPU).
+    """
+    if logp.ndim == 1 and mask is None:
+        return logp
+    check_tensor("logp", logp, ("B", "T"), "float")
+    if mask is None:
+        return logp.mean(dim=1)
+    check_tensor(argument, mask, tuple(logp.shape), "bool")
+    length = mask.sum(dim=1)
+    if mask.device.type == "cpu" and not length.all():
+        raise wrong(argument, mask, "at least one token in each answer")
+    return logp.where(mask, 0).sum(dim=1) / length

@@ -1,0 +1,150 @@
+"""Pairs of a winner and a loser: each image, and its mix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import default_collate, get_worker_info
+
+from ..errors import MergeMixError, check_tensor, wrong
+from ..mergemix import MergeMix
+from ..mix.batch import MixedBatch
+from ..mix.mixer import Mixer
+
+__all__ = ["PairBatch", "PreferencePairs"]
+
+
+@dataclass(frozen=True, eq=False)
+class PairBatch:
+    """Winners, losers, and how much of each loser is its winner.
+
+    Attributes:
+        winner: (B, C, H, W), the images as they came.
+        loser: (B, C, H, W), their mixes, in the same dtype.
+        label: (B,) int64, the class of the winner, which is the answer for both.
+        partner_label: (B,) int64, the class of the image that was mixed in.
+        partner: (B,) int64, the row of ``batch`` where that image stands.
+        ratio: (B,) float32, how much of the loser is the winner; measured, also where ``batch.ratio`` is the published
+            Gaussian re-scaling.
+        mass: (B,) float32, target mass of ``label`` in the loser; see `MixedBatch.mass`.
+        kind: For each row the name of the blend, ``"none"`` where it was not mixed.
+        batch: The mix that they come from, with all its rows. ``PairBatch.of(pairs.batch.to(device))`` moves them.
+    """
+
+    winner: Tensor
+    loser: Tensor
+    label: Tensor
+    partner_label: Tensor
+    partner: Tensor
+    ratio: Tensor
+    mass: Tensor
+    kind: tuple[str, ...]
+    batch: MixedBatch
+
+    @classmethod
+    def of(cls, batch: MixedBatch) -> PairBatch:
+        """The pairs of a mix, a row for each of its images.
+
+        Raises:
+            MergeMixError: If its labels are not (B,) integers.
+        """
+        mass = batch.mass  # checks the labels
+        label = batch.labels.long()
+        ratio = batch.ratio if batch.measured is None else batch.measured
+        return cls(batch.raw, batch.images, label, label[batch.index], batch.index, ratio, mass, batch.kind, batch)
+
+    @property
+    def is_pair(self) -> Tensor:
+        """(B,) bool, False where there is no loser: the partner has the same class, or nothing was mixed in."""
+        return self.mass < 1
+
+    def select(self) -> PairBatch:
+        """Only the rows that are pairs; maybe none. ``batch``, and so the meaning of ``partner``, stays."""
+        rows = self.is_pair.nonzero().squeeze(1)
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        values |= {name: value[rows] for name, value in values.items() if isinstance(value, Tensor)}
+        return PairBatch(**values | {"kind": tuple(self.kind[row] for row in rows.tolist())})
+
+    def __len__(self) -> int:
+        return len(self.winner)
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(f"{self.kind.count(kind)} {kind}" for kind in dict.fromkeys(self.kind))
+        return f"PairBatch(winner={tuple(self.winner.shape)}, {int(self.is_pair.sum())} pairs, {kinds})"
+
+
+class PreferencePairs:
+    """Makes winners and losers of batches: the loser is the winner's mix, and their ratio is the score.
+
+    Jin et al., "MergeMix: A Unified Augmentation Paradigm for Visual and Multi-Modal Understanding", ICLR 2026
+    (arXiv 2510.23479). Call it on images and labels, or give `collate` to a ``DataLoader``::
+
+        pairs = PreferencePairs(Mixup(num_classes=10))
+        loader = DataLoader(dataset, batch_size=64, collate_fn=pairs.collate, num_workers=4)
+
+    Args:
+        mixer: Makes the losers: `MergeMix`, `Mixup` (also CutMix), `ResizeMix`, or any other `Mixer` of integer labels.
+        collate: Samples -> images and labels, for `collate`; torch's ``default_collate`` if None.
+
+    Raises:
+        MergeMixError: If the mixer is none, or one of multi-label rows.
+    """
+
+    def __init__(self, mixer: Mixer, collate: Callable[[Any], Any] | None = None) -> None:
+        if not isinstance(mixer, Mixer):
+            raise wrong("mixer", mixer, "a mixer of this library, such as timm_mergemix.MergeMix")
+        if mixer.multi_label:
+            raise wrong("mixer", mixer, "one without multi_label, since the answer is one class")
+        if collate is not None and not callable(collate):
+            raise wrong("collate", collate, "a function of samples, or None")
+        self.mixer = mixer
+        self._collate = default_collate if collate is None else collate
+
+    def __call__(self, images: Tensor, labels: Tensor) -> PairBatch:
+        """Mixes a batch.
+
+        Args:
+            images: (B, C, H, W), float or uint8; they become the winners.
+            labels: (B,) integers.
+
+        Raises:
+            MergeMixError: If the input does not fit.
+        """
+        check_tensor("labels", labels, ("B",), "integer")
+        return PairBatch.of(self.mixer.mix(images, labels))
+
+    def collate(self, samples: list[Any]) -> PairBatch:
+        """Makes a batch of samples and mixes it; for ``DataLoader(collate_fn=pairs.collate)``.
+
+        `MergeMix` runs its encoder here. A worker process would run a copy, as the encoder was when the worker started.
+        So it is refused there: take ``num_workers=0``, or let the loader make plain batches and call the pairs on each.
+        A mixer with a generator of its own is refused there too, since all workers would draw the same numbers; without
+        one, torch seeds each worker.
+
+        Args:
+            samples: (image, label) each, as a Dataset yields them; images of one size, (C, H, W).
+
+        Raises:
+            MergeMixError: If the samples do not fit, or the mixer does not fit into a worker.
+        """
+        if get_worker_info() is not None:
+            self._check_in_worker()
+        batch = self._collate(samples)
+        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+            raise MergeMixError(f"samples: got a {type(batch).__name__} of them, wanted (image, label) each")
+        return self(*batch)
+
+    def _check_in_worker(self) -> None:
+        if isinstance(self.mixer, MergeMix):
+            wanted = "one without an encoder inside a worker; with MergeMix take num_workers=0"
+            raise MergeMixError(f"mixer: got MergeMix, wanted {wanted}, or call the pairs on the loader's batches")
+        if self.mixer.generator is not None:
+            raise MergeMixError(
+                "mixer: got one with a generator of its own, which is the same in all workers, wanted generator=None"
+            )
+
+    def __repr__(self) -> str:
+        return f"PreferencePairs({self.mixer!r})"

@@ -1,0 +1,148 @@
+"""Losses of a winner and a loser, per pair."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import check_number, check_tensor, wrong
+from .logp import mean_logp
+
+__all__ = ["dpo_loss", "hinge_loss", "simpo_loss"]
+
+
+def simpo_loss(
+    winner_logp: Tensor,
+    loser_logp: Tensor,
+    margin: float | Tensor = 0.0,
+    beta: float = 1.0,
+    *,
+    winner_mask: Tensor | None = None,
+    loser_mask: Tensor | None = None,
+) -> Tensor:
+    """``-log sigmoid(beta * (winner - loser) - margin)`` of each pair.
+
+    Meng et al., "SimPO: Simple Preference Optimization with a Reference-Free Reward", NeurIPS 2024 (arXiv 2405.14734).
+    Jin et al., "MergeMix", ICLR 2026 (arXiv 2510.23479), give each pair a margin of its own.
+
+    Args:
+        winner_logp: (B,) float, log-probability of the answer for the winner; or (B, T) of its tokens, whose mean
+            counts, so that a long answer is not worse than a short one.
+        loser_logp: (B,), or (B, T') of tokens.
+        margin: By how much the winner shall be ahead: a number, or (B,) float.
+        beta: Scale of the reward.
+        winner_mask: (B, T) bool, True for tokens of the winner's answer; None where all are.
+        loser_mask: (B, T') bool, likewise.
+
+    Returns:
+        (B,), in float32 at least.
+
+    Raises:
+        MergeMixError: If the shapes do not fit, or ``beta`` is no positive number.
+    """
+    winner, loser = _answers(winner_logp, loser_logp, winner_mask, loser_mask)
+    return F.softplus(_margin(margin, winner) - _check_beta(beta) * (winner - loser))
+
+
+def hinge_loss(
+    winner_logp: Tensor,
+    loser_logp: Tensor,
+    margin: float | Tensor = 0.0,
+    beta: float = 1.0,
+    *,
+    winner_mask: Tensor | None = None,
+    loser_mask: Tensor | None = None,
+) -> Tensor:
+    """``max(0, margin - beta * (winner - loser))`` of each pair: no gradient once the winner is ahead by the margin.
+
+    Zhao et al., "SLiC-HF: Sequence Likelihood Calibration with Human Feedback", 2023 (arXiv 2305.10425).
+    Arguments, result and errors are those of `simpo_loss`.
+    """
+    winner, loser = _answers(winner_logp, loser_logp, winner_mask, loser_mask)
+    return F.relu(_margin(margin, winner) - _check_beta(beta) * (winner - loser))
+
+
+def dpo_loss(
+    winner_logp: Tensor,
+    loser_logp: Tensor,
+    reference_winner_logp: Tensor,
+    reference_loser_logp: Tensor,
+    margin: float | Tensor = 0.0,
+    beta: float = 1.0,
+    *,
+    winner_mask: Tensor | None = None,
+    loser_mask: Tensor | None = None,
+) -> Tensor:
+    """``-log sigmoid(beta * ((winner - loser) - (reference winner - reference loser)) - margin)`` of each pair.
+
+    Rafailov et al., "Direct Preference Optimization", NeurIPS 2023 (arXiv 2305.18290), where the margin is 0; with one
+    it is Amini et al., "Direct Preference Optimization with an Offset", ACL 2024 (arXiv 2402.10571). As in these, the
+    log-probability of a sequence is the sum over its tokens.
+
+    Args:
+        winner_logp: As in `simpo_loss`.
+        loser_logp: As in `simpo_loss`.
+        reference_winner_logp: The frozen reference model's, of the shape of ``winner_logp``; no gradient flows there.
+        reference_loser_logp: Likewise.
+        margin: As in `simpo_loss`.
+        beta: As in `simpo_loss`.
+        winner_mask: As in `simpo_loss`.
+        loser_mask: As in `simpo_loss`.
+
+    Returns:
+        (B,), in float32 at least.
+
+    Raises:
+        MergeMixError: As `simpo_loss` does.
+    """
+    _check_logp(winner_logp, loser_logp)
+    check_tensor("reference_winner_logp", reference_winner_logp, tuple(winner_logp.shape), "float")
+    check_tensor("reference_loser_logp", reference_loser_logp, tuple(loser_logp.shape), "float")
+    ahead = _total(winner_logp - reference_winner_logp.detach(), winner_mask, "winner_mask") - _total(
+        loser_logp - reference_loser_logp.detach(), loser_mask, "loser_mask"
+    )
+    return F.softplus(_margin(margin, ahead) - _check_beta(beta) * ahead)
+
+
+def _answers(
+    winner: Tensor, loser: Tensor, winner_mask: Tensor | None, loser_mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Mean log-probabilities (B,) of both answers, in float32 at least."""
+    _check_logp(winner, loser)
+    wide = torch.promote_types(torch.promote_types(winner.dtype, loser.dtype), torch.float32)
+    return (
+        mean_logp(winner.to(wide), winner_mask, "winner_mask"),
+        mean_logp(loser.to(wide), loser_mask, "loser_mask"),
+    )
+
+
+def _check_logp(winner: Tensor, loser: Tensor) -> None:
+    for name, logp in (("winner_logp", winner), ("loser_logp", loser)):
+        if not isinstance(logp, Tensor) or logp.ndim not in (1, 2) or not logp.is_floating_point():
+            raise wrong(name, logp, "a float tensor of shape (B,) or (B, T)")
+    if len(winner) != len(loser):
+        raise wrong("loser_logp", loser, f"as many pairs as winner_logp has, {len(winner)}")
+
+
+def _total(logp: Tensor, mask: Tensor | None, argument: str) -> Tensor:
+    logp = logp.to(torch.promote_types(logp.dtype, torch.float32))
+    mean = mean_logp(logp, mask, argument)
+    if logp.ndim == 1:
+        return mean
+    return mean * (logp.shape[1] if mask is None else mask.sum(dim=1))
+
+
+def _margin(margin: float | Tensor, like: Tensor) -> float | Tensor:
+    if not isinstance(margin, Tensor):
+        check_number("margin", margin, -torch.inf)
+    elif margin.ndim:
+        check_tensor("margin", margin, tuple(like.shape), "float")
+    return margin
+
+
+def _check_beta(beta: float) -> float:
+    check_number("beta", beta, 0)
+    if beta == 0:
+        raise wrong("beta", beta, "a number > 0")
+    return beta

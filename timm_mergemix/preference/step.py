@@ -1,0 +1,131 @@
+"""The forward passes of preference training: winner and loser, and where the saliency comes from."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import MergeMixError, check_choice, wrong
+from ..merge.find import bare
+from ..mergemix import MergeMix
+from ..mix.batch import MixedBatch
+from ..mix.mixer import Mixer
+from .loss import PreferenceLoss, PreferenceTerms
+
+__all__ = ["PreferenceStep", "StepOutput"]
+
+
+class StepOutput(NamedTuple):
+    """What one step computes.
+
+    Attributes:
+        terms: The loss and its parts.
+        logits: (B, num_classes), of the mixes.
+        batch: The mix.
+    """
+
+    terms: PreferenceTerms
+    logits: Tensor
+    batch: MixedBatch
+
+
+class PreferenceStep:
+    """Forward passes and loss of one training step. Call it on images and labels, then run ``terms.total.backward()``.
+
+    Jin et al., "MergeMix", ICLR 2026 (arXiv 2510.23479). No pass is wasted:
+
+    - ``saliency="winner"``: the winner's own training pass yields the attention by which the mix is made, without a
+      gradient; then the mix runs. Two passes, and no third one.
+    - ``saliency="separate"``: the mixer runs its own saliency pass, then winners and losers go through the model in one
+      batch of 2 B. The choice under DDP, whose passes must be one a step, and for an encoder that is another model.
+
+    Args:
+        model: The model in training; also its DDP or compiled wrapper.
+        mixer: Makes the loser: `MergeMix`, `Mixup`, `ResizeMix`, ... With integer labels.
+        loss: `PreferenceLoss`. With its ``weight`` 0 the winner does not run at all.
+        saliency: See above; None takes ``"winner"`` where that is possible.
+        reference: A frozen model for ``PreferenceLoss(variant="dpo")``; it runs in eval mode.
+
+    Raises:
+        MergeMixError: If an argument does not fit the others.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        mixer: Mixer,
+        loss: PreferenceLoss,
+        *,
+        saliency: str | None = None,
+        reference: nn.Module | None = None,
+    ) -> None:
+        if not isinstance(mixer, Mixer):
+            raise wrong("mixer", mixer, "a mixer of this library, such as timm_mergemix.MergeMix")
+        if not isinstance(loss, PreferenceLoss):
+            raise wrong("loss", loss, "a timm_mergemix.PreferenceLoss")
+        if (loss.variant == "dpo") != (reference is not None):
+            wanted = "a frozen model" if loss.variant == "dpo" else f"None, since the variant is {loss.variant!r}"
+            raise wrong("reference", reference, wanted)
+        reason = _reason_against_winner(model, mixer)
+        if saliency is not None:
+            check_choice("saliency", saliency, ("winner", "separate"))
+        if saliency == "winner" and reason is not None:
+            raise MergeMixError(f"saliency: got 'winner', wanted 'separate', since {reason}")
+        self.model = model
+        self.mixer = mixer
+        self.loss = loss
+        self.saliency = saliency or ("separate" if reason else "winner")
+        self.reference = reference
+
+    def __call__(self, images: Tensor, labels: Tensor) -> StepOutput:
+        """Mixes a batch, runs the model on it and computes the loss.
+
+        Args:
+            images: (B, C, H, W) float, as the model wants them.
+            labels: (B,) integers.
+
+        Raises:
+            MergeMixError: If the input does not fit.
+        """
+        if self.loss.weight == 0:
+            batch = self.mixer.mix(images, labels)
+            winner, loser = None, self.model(batch.images)
+        elif self.saliency == "winner":
+            winner, batch, loser = self._winner_first(images, labels)
+        else:
+            batch = self.mixer.mix(images, labels)
+            winner, loser = self.model(torch.cat([batch.raw, batch.images])).chunk(2)
+        reference = None if winner is None or self.reference is None else self._refer(batch)
+        return StepOutput(self.loss(winner, loser, batch, reference), loser, batch)
+
+    def _winner_first(self, images: Tensor, labels: Tensor) -> tuple[Tensor, MixedBatch, Tensor]:
+        mixer: Any = self.mixer
+        mixer.check(images, labels)
+        with mixer.saliency.reading(images) as read:
+            winner = self.model(images)
+        batch = mixer.mix(images, labels, read())
+        return winner, batch, self.model(batch.images)
+
+    @torch.no_grad()
+    def _refer(self, batch: MixedBatch) -> tuple[Tensor, Tensor]:
+        reference: Any = self.reference
+        training = reference.training
+        reference.eval()
+        try:
+            winner, loser = reference(torch.cat([batch.raw, batch.images])).chunk(2)
+        finally:
+            reference.train(training)
+        return winner, loser
+
+
+def _reason_against_winner(model: nn.Module, mixer: Mixer) -> str | None:
+    """Why the winner's pass cannot be the saliency pass, or None if it can."""
+    if not isinstance(mixer, MergeMix):
+        return "the mixer reads no saliency"
+    if bare(model) is not mixer.saliency.encoder:
+        return "the mixer's encoder is another model"
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        return "DistributedDataParallel wants one forward pass a step"
+    return mixer.saliency.reason_against_reading()
