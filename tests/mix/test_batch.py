@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 import torch
 
-from timm_mergemix import Mixup, functional
+from timm_mergemix import MergeMixError, Mixup, functional
 from timm_mergemix.mix.batch import MixedBatch
 
 from .batches import mergemix, noise
@@ -53,3 +53,42 @@ def test_a_batch_moves_to_another_device() -> None:
     moved = batch.to("meta")
     assert {moved.images.device.type, moved.ratio.device.type, moved.index.device.type} == {"meta"}
     assert moved.kind == batch.kind and moved.mask is None and moved.smoothing == batch.smoothing
+
+
+def test_mass_is_the_ratio_but_for_a_partner_of_the_same_class() -> None:
+    batch = mixed(mode="elem")
+    same = batch.labels == batch.labels[batch.index]
+    assert same.tolist() == [False, False, True, False, False]  # the middle image is its own partner
+    assert torch.equal(batch.mass, batch.ratio.where(~same, 1.0))
+
+
+def test_mass_is_what_the_target_holds_before_smoothing() -> None:
+    batch = mixed(mode="elem", label_smoothing=0.0)
+    own = batch.targets.gather(1, batch.labels.unsqueeze(1)).squeeze(1)
+    torch.testing.assert_close(batch.mass, own)
+
+
+def test_mass_is_measured_where_the_ratio_is_not() -> None:
+    images, labels = noise(6, 3, 16, 16), torch.arange(6)
+    gaussian = mergemix(4, 4, "gaussian", num_classes=7, mode="elem", generator=torch.Generator().manual_seed(0))
+    batch = gaussian.mix(images, labels)
+    area = functional.area_ratio(batch.mask)
+    assert not torch.allclose(batch.ratio, area)
+    assert torch.equal(batch.mass, area)
+    lam = Mixup(0.0, 1.0, num_classes=7, correct_lam=False, mode="elem", generator=torch.Generator().manual_seed(0))
+    batch = lam.mix(images, labels)
+    assert not torch.allclose(batch.ratio, functional.area_ratio(batch.mask))
+    assert torch.equal(batch.mass, functional.area_ratio(batch.mask))
+
+
+def test_rows_that_were_not_mixed_have_all_of_their_mass() -> None:
+    batch = mixed(mode="elem", prob=0.5)
+    unmixed = torch.tensor([kind == "none" for kind in batch.kind])
+    assert unmixed.any() and not unmixed.all()
+    assert (batch.mass[unmixed] == 1).all()
+
+
+def test_labels_that_are_rows_have_no_mass() -> None:
+    batch = mergemix(num_classes=7).mix(noise(5, 3, 16, 16), torch.eye(7)[:5])
+    with pytest.raises(MergeMixError, match=r"^labels: got a float32 tensor"):
+        _ = batch.mass

@@ -180,3 +180,25 @@ def test_bad_arguments_are_named() -> None:
     for mode in ("Area", "mean", None):
         with pytest.raises(MergeMixError, match=r"^ratio_mode: got.*'area', 'attention', 'gaussian'"):
             MergeMixBlend(FixedSaliency(2, 2), 1.0, mode)
+
+
+@pytest.mark.parametrize("ratio_mode", RATIO_MODES)
+@pytest.mark.parametrize("prob", [1.0, 0.5])
+def test_a_given_saliency_stands_in_for_the_pass(ratio_mode: str, prob: float) -> None:
+    images, labels = noise(6, 3, 16, 16), torch.arange(6)
+    batches = []
+    for saliency in (None, FixedSaliency(4, 4)(images)):
+        mixer = mergemix(
+            4, 4, ratio_mode, num_classes=7, prob=prob, mode="elem", generator=torch.Generator().manual_seed(1)
+        )
+        batches.append(mixer.mix(images, labels, saliency))
+    own, given = batches
+    assert torch.equal(own.images, given.images)
+    assert torch.equal(own.ratio, given.ratio)
+    other = mergemix(4, 4, ratio_mode, num_classes=7, mode="elem", generator=torch.Generator().manual_seed(1))
+    assert not torch.equal(other.mix(images, labels, noise(6, 4, 4).abs()).images, own.images)
+
+
+def test_a_given_saliency_is_checked() -> None:
+    with pytest.raises(MergeMixError, match=r"^saliency: got a float32 tensor of shape \(5, 4, 4\)"):
+        mergemix(num_classes=7).mix(noise(6, 3, 16, 16), torch.arange(6), noise(5, 4, 4))
