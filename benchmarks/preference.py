@@ -1,6 +1,6 @@
 """What the preference term does: MergeMix with and without it, some seeds, on held-out pairs of real images.
 
-    python benchmarks/preference.py --out runs/preference --weights 0 0.5 --seeds 0 1 2
+    python benchmarks/preference.py --out runs/preference --weights 0 1 --seeds 0 1 2
 
 Trains the demo's small ViT on Fashion-MNIST (or --data). Each run is one line of a
 results file; what is there already is not trained again. Settings are chosen with --split val; the test images are read
@@ -59,8 +59,11 @@ def main() -> None:
     results = args.out / f"results-{args.split}.jsonl"
     for seed in args.seeds:
         for weight in args.weights:
-            options = PreferenceOptions(weight, args.beta, args.gamma, args.variant)
-            key = {"seed": seed, "epochs": args.epochs, "train_size": args.train_size, **asdict(options)}
+            options = PreferenceOptions(weight, args.beta, args.gamma, args.variant, args.saliency)
+            if weight == 0:  # without the term its settings make no difference
+                options = PreferenceOptions()
+            sizes = {"epochs": args.epochs, "train_size": args.train_size, "data": data.source.name}
+            key = {"seed": seed, **sizes, **asdict(options)}
             if not any(line["key"] == key for line in read(results)):
                 line = {"key": key, **train(data, options, seed, args, reporter)}
                 with results.open("a", encoding="utf-8") as file:
@@ -75,10 +78,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--split", choices=("val", "test"), default="val")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--weights", type=float, nargs="+", default=[0.0, 0.5])
+    parser.add_argument("--weights", type=float, nargs="+", default=[0.0, 1.0])
     parser.add_argument("--beta", type=float, default=1.0)
     parser.add_argument("--gamma", type=float, default=1.0)
     parser.add_argument("--variant", default="simpo")
+    parser.add_argument("--saliency", choices=("winner", "separate"), default="winner")
     parser.add_argument("--epochs", type=int, default=DemoSettings().epochs)
     parser.add_argument("--train-size", type=int, default=2000)
     parser.add_argument("--progress", action=argparse.BooleanOptionalAction)
@@ -129,8 +133,11 @@ def table(lines: list[dict[str, Any]]) -> str:
     groups: dict[str, list[dict[str, Any]]] = {}
     for line in lines:
         key = line["key"]
-        name = f"{key['variant']} {key['weight']:g}, beta {key['beta']:g}, gamma {key['gamma']:g} ({key['epochs']} ep.)"
-        groups.setdefault(f"without ({key['epochs']} ep.)" if key["weight"] == 0 else name, []).append(line)
+        settings = (
+            f"{key['variant']} {key['weight']:g}, beta {key['beta']:g}, gamma {key['gamma']:g}, {key['saliency']}"
+        )
+        name = "without" if key["weight"] == 0 else settings
+        groups.setdefault(f"{name} ({key['data']}, {key['train_size']}, {key['epochs']} ep.)", []).append(line)
     rows = [
         [title, *(spread([line[name] for line in group]) for group in groups.values())]
         for name, title in COLUMNS.items()

@@ -32,8 +32,8 @@ def main() -> None:
     images, labels = torch.randn(args.batch_size, 3, 224, 224), torch.randint(100, (args.batch_size,))
     steps = {
         "MergeMix": trainer(model, 0.0, None),
-        "preference, saliency='winner'": trainer(model, 0.5, "winner"),
-        "preference, saliency='separate'": trainer(model, 0.5, "separate"),
+        "preference, saliency='winner'": trainer(model, 1.0, "winner"),
+        "preference, saliency='separate'": trainer(model, 1.0, "separate"),
     }
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(args.rounds + 2):

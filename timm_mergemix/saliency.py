@@ -20,7 +20,7 @@ from .merge.record import AttentionReader, StopForward
 from .merge.schedule import R
 from .mix.check import check_images
 
-__all__ = ["SaliencyPass", "saliency_map"]
+__all__ = ["SaliencyPass", "evaluating", "saliency_map"]
 
 
 def saliency_map(
@@ -99,7 +99,7 @@ class SaliencyPass:
     def __call__(self, images: Tensor) -> Tensor:
         """Returns the saliency (B, h, w) of images (B, C, H, W)."""
         self.check(images)
-        with torch.no_grad(), _evaluating(self.encoder), self._keeping_rng(), uncached_autocast(images.device.type):
+        with torch.no_grad(), evaluating(self.encoder), self._keeping_rng(), uncached_autocast(images.device.type):
             x = self.input(images)
             with self._reading(stop=True) as read:
                 _run_until_stopped(self.encoder, x)
@@ -200,7 +200,7 @@ def _run_until_stopped(encoder: nn.Module, x: Tensor) -> None:
 
 
 @contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
+def evaluating(module: nn.Module) -> Iterator[None]:
     """Eval behaviour; each module's own mode comes back, also where they differ."""
     modes = [(m, m.training) for m in module.modules()]
     for m, _ in modes:

@@ -90,16 +90,16 @@ def _width(full: Any, heads: int) -> dict[str, Any]:
     size = body.embed_dim // _heads(first)
     if cls.startswith("Gemma4"):
         return {"num_heads": heads, "embed_dim": heads * size, "intermediate_size": 4 * heads * size}
-    if cls == "Eva" and isinstance(first.attn, AttentionRope):
-        # It may have fewer heads for keys in the blocks in the middle; older releases of timm do not know such models.
-        groups = [getattr(body.blocks[i].attn, "num_kv_groups", 1) for i in (0, len(body.blocks) // 2, -1)]
-        if max(groups) > 1:
-            heads *= max(groups)
-            return {
-                "num_heads": heads,
-                "embed_dim": heads * size,
-                "num_kv_heads": tuple(heads // group for group in groups),
-            }
+    # Older releases of timm know no groups.
+    if cls == "Eva" and isinstance(first.attn, AttentionRope) and hasattr(first.attn, "num_kv_groups"):
+        # It may have fewer heads for keys in the blocks in the middle.
+        groups = [body.blocks[i].attn.num_kv_groups for i in (0, len(body.blocks) // 2, -1)]
+        heads *= max(groups)
+        return {
+            "num_heads": heads,
+            "embed_dim": heads * size,
+            "num_kv_heads": tuple(heads // group for group in groups),
+        }
     return {"num_heads": heads, "embed_dim": heads * size}
 
 

@@ -203,3 +203,23 @@ def test_shapes_must_fit():
     winner, loser = logits()
     with pytest.raises(MergeMixError, match=r"^winner_logits: got .*shape \(3, 5\)"):
         PreferenceLoss()(winner[:3], loser, batch())
+
+
+def test_a_row_that_is_no_pair_spoils_no_gradient():
+    winner, loser = (x.detach().clone() for x in logits())
+    winner[3, 2] = loser[3, 2] = -torch.inf
+    winner.requires_grad_()
+    PreferenceLoss()(winner, loser, batch()).preference.backward()
+    assert winner.grad.isfinite().all()
+
+
+def test_a_reference_of_other_classes_is_refused():
+    winner, loser = logits()
+    with pytest.raises(MergeMixError, match=r"^reference\[1\]: got .*shape \(4, 7\)"):
+        PreferenceLoss(variant="dpo")(winner, loser, batch(), (randn(4, 5), randn(4, 7)))
+
+
+def test_a_model_that_diverged_is_not_said_to_be_wrong():
+    _, loser = logits()
+    terms = PreferenceLoss()(torch.full((4, 5), torch.nan), loser, batch())
+    assert terms.preference_accuracy.isnan() and terms.reward_margin.isnan()

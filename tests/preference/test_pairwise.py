@@ -115,7 +115,7 @@ EMPTY = torch.tensor([[True, True, False], [False, False, False]])
         (lambda: simpo_loss(*PAIR, beta=0), r"^beta: got 0, wanted a number > 0"),
         (lambda: simpo_loss(*PAIR, margin=math.nan), r"^margin: got nan"),
         (lambda: simpo_loss(*PAIR, margin=torch.zeros(2)), r"^margin: got .*shape \(2,\)"),
-        (lambda: simpo_loss(*PAIR, winner_mask=torch.ones(3, dtype=torch.bool)), r"^logp: got"),
+        (lambda: simpo_loss(*PAIR, winner_mask=torch.ones(3, dtype=torch.bool)), r"^winner_mask: got"),
         (lambda: simpo_loss(*TOKENS, winner_mask=torch.ones(2, 3)), r"^winner_mask: got a float"),
         (
             lambda: simpo_loss(*TOKENS, loser_mask=EMPTY),
@@ -128,3 +128,11 @@ EMPTY = torch.tensor([[True, True, False], [False, False, False]])
 def test_bad_input_is_named(call, message):
     with pytest.raises(MergeMixError, match=message):
         call()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_dpo_takes_differences_in_float32(dtype):
+    values = [torch.full((1, 300), value, dtype=dtype) for value in (-0.0015, -0.0038, -6.0, -6.0)]
+    got, wanted = dpo_loss(*values, beta=0.1), dpo_loss(*(value.double() for value in values), beta=0.1)
+    torch.testing.assert_close(got.double(), wanted, rtol=1e-4, atol=1e-6)
+    assert abs(got.item() - math.log(2)) > 0.01

@@ -180,6 +180,23 @@ def test_compiled_checkpointed_and_under_autocast(saliency):
     torch.testing.assert_close(terms.soft_target, wanted.soft_target, rtol=0.05, atol=0.05)
 
 
+def test_parallel_wrappers_are_seen_inside_others():
+    model = build()
+    step = PreferenceStep(torch.compile(nn.DataParallel(model)), mixer(model), PreferenceLoss())
+    assert step.saliency == "separate"
+
+
+def test_the_modes_of_a_reference_come_back():
+    model = tiny()
+    reference = copy.deepcopy(model).train()
+    reference.blocks[0].eval()
+    loss = PreferenceLoss(variant="dpo")
+    run(PreferenceStep(model, mixer(model), loss, reference=reference), model)
+    assert reference.training and not reference.blocks[0].training
+    with pytest.raises(MergeMixError, match=r"^reference: got .*, wanted a frozen copy of the model"):
+        PreferenceStep(model, mixer(model), loss, reference=model)
+
+
 def test_nothing_is_left_behind():
     model = tiny()
     before = {key: (type(module), dict(module.__dict__)) for key, module in model.named_modules()}
@@ -211,4 +228,6 @@ def test_bad_images_are_an_error_before_the_winner_runs():
         step(images(model, 6), LABELS[:3])
     with pytest.raises(MergeMixError, match=r"^images: got"):
         step(randn(6, 64, 64), LABELS)
+    with pytest.raises(MergeMixError, match=r"^images: got a uint8 tensor .*wanted float images"):
+        step(torch.zeros(6, 3, 64, 64, dtype=torch.uint8), LABELS)
     assert sizes == []

@@ -48,7 +48,8 @@ def write_pairs(
     A line is written after its images, so whatever ends the program, each whole line is a whole pair. Call it again
     with the same arguments, and ``batches`` from the start, and it goes on: a line that was cut off is dropped, and as
     many pairs as are there already are taken from ``batches`` and skipped. The result is that of one run where
-    ``batches`` are the same again (the same order and seed). Where they are not, nothing is added, and it is an error.
+    ``batches`` are the same again (the same order and seed). Where labels, partners or ratios are
+    not, nothing is added, and it is an error; pixels are not compared.
 
     Args:
         batches: For example a ``DataLoader`` whose ``collate_fn`` is `PreferencePairs.collate`. Images have 1 or 3

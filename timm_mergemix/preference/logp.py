@@ -28,6 +28,8 @@ def label_logp(logits: Tensor, labels: Tensor, bce: bool = False) -> Tensor:
     """
     check_tensor("logits", logits, ("B", "num_classes"), "float")
     check_tensor("labels", labels, (len(logits),), "integer")
+    if not len(logits):
+        raise wrong("logits", logits, "at least one image")
     check_range("labels", labels, logits.shape[1])
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     logp = F.logsigmoid(logits) if bce else logits.log_softmax(dim=-1)
@@ -49,6 +51,8 @@ def sequence_logp(logits: Tensor, tokens: Tensor) -> Tensor:
     """
     check_tensor("logits", logits, ("B", "T", "V"), "float")
     check_tensor("tokens", tokens, tuple(logits.shape[:2]), "integer")
+    if tokens.device.type == "cpu" and tokens.numel() and tokens.max() >= logits.shape[2]:
+        raise wrong("tokens", int(tokens.max()), f"tokens below {logits.shape[2]}")
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return logits.log_softmax(dim=-1).gather(2, tokens.long().clamp_min(0).unsqueeze(2)).squeeze(2)
 
@@ -67,12 +71,17 @@ def mean_logp(logp: Tensor, mask: Tensor | None = None, argument: str = "mask") 
     Raises:
         MergeMixError: If the shapes do not fit, or an answer has no token (checked on the CPU).
     """
-    if logp.ndim == 1 and mask is None:
+    if mask is not None:
+        check_tensor(argument, mask, tuple(logp.shape) if logp.ndim == 2 else ("B", "T"), "bool")
+    if logp.ndim == 1:
+        if mask is not None:
+            raise wrong(argument, mask, "None, since the log-probabilities are of whole answers, (B,)")
         return logp
     check_tensor("logp", logp, ("B", "T"), "float")
+    if not logp.shape[1]:
+        raise wrong(argument.replace("mask", "logp"), logp, "at least one token in each answer")
     if mask is None:
         return logp.mean(dim=1)
-    check_tensor(argument, mask, tuple(logp.shape), "bool")
     length = mask.sum(dim=1)
     if mask.device.type == "cpu" and not length.all():
         raise wrong(argument, mask, "at least one token in each answer")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import MergeMixError, check_choice, check_number, check_tensor, wrong
 from ..loss import SoftTargetLoss
+from ..metrics.preference import preference_accuracy, reward_margin
 from ..mix.batch import MixedBatch
 from .logp import label_logp
 from .pairwise import dpo_loss, hinge_loss, simpo_loss
@@ -113,18 +114,16 @@ class PreferenceLoss(nn.Module):
         check_tensor("winner_logits", winner_logits, tuple(loser_logits.shape), "float")
         winner, loser, mass = self._logp(winner_logits, batch), self._logp(loser_logits, batch), batch.mass
         is_pair = mass < 1
-        losses = self._losses(winner, loser, self.gamma * (1 - mass), batch, reference)
-        preference = _mean(losses, is_pair)
-        ahead = (winner - loser).detach()
-        wins = (ahead > 0) + 0.5 * (ahead == 0)
-        count = is_pair.sum()
-        return PreferenceTerms(
-            soft_target + self.weight * preference if self.weight > 0 else soft_target,
-            soft_target,
-            preference,
-            _mean(self.beta * ahead, is_pair).where(count > 0, nan),
-            _mean(wins.to(ahead.dtype), is_pair).where(count > 0, nan),
+        # Rows that are no pairs take part as a pair of equals, so that they cannot spoil a gradient either.
+        losses = self._losses(
+            winner.where(is_pair, 0), loser.where(is_pair, 0), self.gamma * (1 - mass), batch, reference
         )
+        preference = losses.where(is_pair, 0).sum() / is_pair.sum().clamp_min(1)
+        with torch.no_grad():
+            reward = reward_margin(winner, loser, self.beta, is_pair).to(soft_target.dtype)
+            accuracy = preference_accuracy(winner, loser, is_pair).to(soft_target.dtype)
+        total = soft_target + self.weight * preference if self.weight > 0 else soft_target
+        return PreferenceTerms(total, soft_target, preference, reward, accuracy)
 
     def _losses(
         self,
@@ -141,13 +140,11 @@ class PreferenceLoss(nn.Module):
             return function(winner, loser, margin, self.beta)
         if reference is None:
             raise MergeMixError("reference: got None, wanted the reference model's logits of winners and losers")
+        shape = (len(batch), batch.num_classes or "num_classes")
+        for name, logits in zip(("reference[0]", "reference[1]"), reference, strict=True):
+            check_tensor(name, logits, shape, "float")
         reference_winner, reference_loser = (self._logp(logits.detach(), batch) for logits in reference)
         return dpo_loss(winner, loser, reference_winner, reference_loser, margin, self.beta)
 
     def _logp(self, logits: Tensor, batch: MixedBatch) -> Tensor:
         return label_logp(logits, batch.labels, self.soft_target.bce)
-
-
-def _mean(values: Tensor, chosen: Tensor) -> Tensor:
-    """Mean of the chosen values; 0, with a gradient of 0, where none is. Others may be infinite."""
-    return values.where(chosen, 0).sum() / chosen.sum().clamp_min(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -99,9 +101,10 @@ def dpo_loss(
     _check_logp(winner_logp, loser_logp)
     check_tensor("reference_winner_logp", reference_winner_logp, tuple(winner_logp.shape), "float")
     check_tensor("reference_loser_logp", reference_loser_logp, tuple(loser_logp.shape), "float")
-    ahead = _total(winner_logp - reference_winner_logp.detach(), winner_mask, "winner_mask") - _total(
-        loser_logp - reference_loser_logp.detach(), loser_mask, "loser_mask"
-    )
+    wide = _wide(winner_logp, loser_logp, reference_winner_logp, reference_loser_logp)
+    winner = winner_logp.to(wide) - reference_winner_logp.detach().to(wide)
+    loser = loser_logp.to(wide) - reference_loser_logp.detach().to(wide)
+    ahead = _total(winner, winner_mask, "winner_mask") - _total(loser, loser_mask, "loser_mask")
     return F.softplus(_margin(margin, ahead) - _check_beta(beta) * ahead)
 
 
@@ -110,11 +113,16 @@ def _answers(
 ) -> tuple[Tensor, Tensor]:
     """Mean log-probabilities (B,) of both answers, in float32 at least."""
     _check_logp(winner, loser)
-    wide = torch.promote_types(torch.promote_types(winner.dtype, loser.dtype), torch.float32)
+    wide = _wide(winner, loser)
     return (
         mean_logp(winner.to(wide), winner_mask, "winner_mask"),
         mean_logp(loser.to(wide), loser_mask, "loser_mask"),
     )
+
+
+def _wide(*tensors: Tensor) -> torch.dtype:
+    """float32 at least: differences of log-probabilities are small beside them."""
+    return reduce(torch.promote_types, (tensor.dtype for tensor in tensors), torch.float32)
 
 
 def _check_logp(winner: Tensor, loser: Tensor) -> None:
@@ -126,7 +134,6 @@ def _check_logp(winner: Tensor, loser: Tensor) -> None:
 
 
 def _total(logp: Tensor, mask: Tensor | None, argument: str) -> Tensor:
-    logp = logp.to(torch.promote_types(logp.dtype, torch.float32))
     mean = mean_logp(logp, mask, argument)
     if logp.ndim == 1:
         return mean

@@ -12,6 +12,7 @@ from ..merge.find import bare
 from ..mergemix import MergeMix
 from ..mix.batch import MixedBatch
 from ..mix.mixer import Mixer
+from ..saliency import evaluating
 from .loss import PreferenceLoss, PreferenceTerms
 
 __all__ = ["PreferenceStep", "StepOutput"]
@@ -37,9 +38,13 @@ class PreferenceStep:
     Jin et al., "MergeMix", ICLR 2026 (arXiv 2510.23479). No pass is wasted:
 
     - ``saliency="winner"``: the winner's own training pass yields the attention by which the mix is made, without a
-      gradient; then the mix runs. Two passes, and no third one.
+      gradient; then the mix runs. Two passes, and no third one. It is the model's own merging that shapes the map; the
+      mixer's ``saliency_r`` and statistics are not used.
     - ``saliency="separate"``: the mixer runs its own saliency pass, then winners and losers go through the model in one
       batch of 2 B. The choice under DDP, whose passes must be one a step, and for an encoder that is another model.
+      BatchNorm then sees clean and mixed images together.
+
+    Where nothing was mixed, the winner runs all the same; lower the loss's ``weight`` to 0 to train on plain images.
 
     Args:
         model: The model in training; also its DDP or compiled wrapper.
@@ -65,6 +70,8 @@ class PreferenceStep:
             raise wrong("mixer", mixer, "a mixer of this library, such as timm_mergemix.MergeMix")
         if not isinstance(loss, PreferenceLoss):
             raise wrong("loss", loss, "a timm_mergemix.PreferenceLoss")
+        if reference is model:
+            raise wrong("reference", reference, "a frozen copy of the model, not the model itself")
         if (loss.variant == "dpo") != (reference is not None):
             wanted = "a frozen model" if loss.variant == "dpo" else f"None, since the variant is {loss.variant!r}"
             raise wrong("reference", reference, wanted)
@@ -89,6 +96,8 @@ class PreferenceStep:
         Raises:
             MergeMixError: If the input does not fit.
         """
+        if isinstance(images, Tensor) and not images.is_floating_point():
+            raise wrong("images", images, "float images, as the model wants them")
         if self.loss.weight == 0:
             batch = self.mixer.mix(images, labels)
             winner, loser = None, self.model(batch.images)
@@ -111,12 +120,8 @@ class PreferenceStep:
     @torch.no_grad()
     def _refer(self, batch: MixedBatch) -> tuple[Tensor, Tensor]:
         reference: Any = self.reference
-        training = reference.training
-        reference.eval()
-        try:
+        with evaluating(reference):
             winner, loser = reference(torch.cat([batch.raw, batch.images])).chunk(2)
-        finally:
-            reference.train(training)
         return winner, loser
 
 
@@ -126,6 +131,8 @@ def _reason_against_winner(model: nn.Module, mixer: Mixer) -> str | None:
         return "the mixer reads no saliency"
     if bare(model) is not mixer.saliency.encoder:
         return "the mixer's encoder is another model"
-    if isinstance(model, nn.parallel.DistributedDataParallel):
-        return "DistributedDataParallel wants one forward pass a step"
+    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    wrapper = next((m for m in model.modules() if isinstance(m, parallel)), None)
+    if wrapper is not None:
+        return f"{type(wrapper).__name__} wants one forward pass a step"
     return mixer.saliency.reason_against_reading()

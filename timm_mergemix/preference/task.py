@@ -15,10 +15,17 @@ from .step import PreferenceStep
 
 try:
     from timm.task import TrainingTask
-except ImportError as error:
-    raise MergeMixError(
-        f"timm: got {timm.__version__}, wanted a release with timm.task for MergeMixTask; PreferenceStep works without"
-    ) from error
+except ImportError:  # older releases of timm
+
+    class TrainingTask(nn.Module):  # type: ignore[no-redef]
+        """In place of timm's: cannot be made."""
+
+        def __init__(self, **options: Any) -> None:
+            raise MergeMixError(
+                f"timm: got {timm.__version__}, wanted a release with timm.task for MergeMixTask; PreferenceStep works "
+                "without"
+            )
+
 
 __all__ = ["MergeMixTask"]
 
@@ -34,7 +41,8 @@ class MergeMixTask(TrainingTask):
         mixer: Makes the mixes: `MergeMix`, `Mixup`, ...
         loss: `PreferenceLoss`; the default one if None. With its ``weight`` 0 this is plain MergeMix training.
         saliency: See `PreferenceStep`; after `prepare_distributed` ``None`` means ``"separate"``.
-        reference: A frozen model for ``PreferenceLoss(variant="dpo")``; it is no part of the task's parameters.
+        reference: A frozen model for ``PreferenceLoss(variant="dpo")``. It is no part of the task: neither ``to`` nor a
+            checkpoint sees it.
         device: See `timm.task.TrainingTask`.
         dtype: See `timm.task.TrainingTask`.
         verbose: See `timm.task.TrainingTask`.
@@ -72,9 +80,13 @@ class MergeMixTask(TrainingTask):
 
     def prepare_distributed(self, device_ids: list[Any] | None = None, **ddp_kwargs: Any) -> MergeMixTask:
         """Wraps the model in DistributedDataParallel; see `timm.task.TrainingTask`."""
+        if self.saliency == "winner":
+            raise MergeMixError(
+                "saliency: got 'winner', wanted 'separate' or None, since DistributedDataParallel wants one forward "
+                "pass a step"
+            )
         ddp = nn.parallel.DistributedDataParallel(self.trainable_module, device_ids=device_ids, **ddp_kwargs)
         self.trainable_module = ddp
-        self._step()
         return self
 
     def compile(self, backend: str = "inductor", mode: str | None = None, **compile_kwargs: Any) -> nn.Module:

@@ -56,7 +56,7 @@ class DemoSettings:
     width: int = 64
     depth: int = 4
     r: int = 6
-    preference: float = 0.5
+    preference: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:

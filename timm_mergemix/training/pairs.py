@@ -12,6 +12,7 @@ from ..errors import MergeMixError
 from ..metrics import preference_accuracy, rank_correlation, reward_margin
 from ..mix.mixer import Mixer
 from ..preference.logp import label_logp
+from ..saliency import evaluating
 
 __all__ = ["FAINT", "PairEvaluation", "evaluate_pairs"]
 
@@ -55,17 +56,13 @@ def evaluate_pairs(
     Raises:
         MergeMixError: If there is no pair.
     """
-    training = model.training
-    model.eval()
     parts = []
-    try:
+    with evaluating(model):
         for images, labels in batches:
             batch = mixer.mix(images.to(device), labels.to(device))
             winner, loser = (label_logp(model(x), batch.labels) for x in (batch.raw, batch.images))
             is_pair = batch.mass < 1
             parts.append(torch.stack([winner, loser, batch.mass])[:, is_pair].cpu())
-    finally:
-        model.train(training)
     winner, loser, mass = torch.cat(parts, dim=1) if parts else torch.empty(3, 0)
     if not len(mass):
         raise MergeMixError("batches: got no pair of a clean image and its mix, wanted at least one")
