@@ -13,6 +13,7 @@ __all__ = ["HOOK", "Borrower", "attach", "borrowed", "detach", "lend"]
 
 LENT = "_merging_lent"
 HOOK = "_merging_add_hook"
+BORROWS = "_merging_borrows"  # beside the hook, since older compilers do not look at a handle
 
 
 class Borrower(nn.Module):
@@ -39,7 +40,7 @@ class lend:  # noqa: N801 - reads as a function; a class, since older compilers 
     def __enter__(self) -> None:
         if self.tensor is None:
             return
-        if not hasattr(self.module, HOOK) and not isinstance(self.module, Borrower):
+        if not hasattr(self.module, BORROWS) and not isinstance(self.module, Borrower):
             raise MergeMixError(REPLACED)
         setattr(self.module, LENT, self.tensor)
 
@@ -51,11 +52,12 @@ class lend:  # noqa: N801 - reads as a function; a class, since older compilers 
 def attach(module: nn.Module) -> None:
     """Adds a hook by which the module's output is added to by what it has been lent."""
     module.__dict__[HOOK] = module.register_forward_hook(_add_lent)
+    module.__dict__[BORROWS] = True
 
 
 def detach(module: nn.Module) -> None:
     """Removes the hook, if there is one."""
-    if HOOK in module.__dict__:
+    if module.__dict__.pop(BORROWS, False):
         module.__dict__.pop(HOOK).remove()
 
 
