@@ -78,6 +78,12 @@ def test_learning_curves() -> None:
     assert draw(figure).shape[0] > 300
 
 
+def test_curves_of_a_run_with_a_preference_leave_it_out() -> None:
+    preferring = [{**record, "train_loss": 9.0, "soft_target": record["train_loss"]} for record in HISTORY]
+    loss, _ = learning_curves({"MergeMix": HISTORY, "preference": preferring}).axes
+    assert np.allclose(loss.lines[1].get_ydata(), loss.lines[0].get_ydata())
+
+
 def test_bad_input() -> None:
     batch = made_batch()
     for call, message in (

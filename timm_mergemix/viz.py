@@ -63,7 +63,8 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> F
     """Training loss and validation top-1 by epoch.
 
     Args:
-        histories: For each run its records with ``epoch``, ``train_loss`` and ``val_top1``.
+        histories: For each run its records with ``epoch``, ``train_loss`` and ``val_top1``. Where there is a
+            ``soft_target``, it is drawn in place of a loss that has a preference in it, so that runs compare.
 
     Raises:
         MergeMixError: If there is no record, or matplotlib is not installed.
@@ -75,9 +76,10 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> F
     for name, history in histories.items():
         epochs = [record["epoch"] for record in history]
         style: dict[str, Any] = {"label": name, "marker": "o", "markersize": 3, "linewidth": 1.5}
-        loss.plot(epochs, [record["train_loss"] for record in history], **style)
+        loss.plot(epochs, [record.get("soft_target", record["train_loss"]) for record in history], **style)
         top1.plot(epochs, [100 * record["val_top1"] for record in history], **style)
-    for axis, title in ((loss, "training loss (on mixed images)"), (top1, "validation top-1 in % (on plain images)")):
+    titles = "soft-target loss in training (on mixed images)", "validation top-1 in % (on plain images)"
+    for axis, title in zip((loss, top1), titles, strict=True):
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("epoch")
         axis.xaxis.get_major_locator().set_params(integer=True)
