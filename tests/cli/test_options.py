@@ -5,28 +5,7 @@ import pytest
 import torch
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.cli.options import add_common, again_with, choose_device, cpu_threads, make_directory, parse_r
-
-
-@pytest.mark.parametrize(
-    ("text", "r"),
-    [
-        ("13", 13),
-        ("0", 0),
-        ("decreasing:13", ("decreasing", 13)),
-        ("total:98", ("total", 98)),
-        ("keep:0.5", ("keep", 0.5)),
-        ("1,2,3", [1, 2, 3]),
-    ],
-)
-def test_parse_r(text: str, r: object) -> None:
-    assert parse_r(text) == r
-
-
-@pytest.mark.parametrize("text", ["", "x", "1.5", "keep:", "total:0.5", "1,,2", "keep:half"])
-def test_bad_r(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match=r"wanted 13, decreasing:13, total:98, keep:0\.5 or 1,2,3"):
-        parse_r(text)
+from timm_mergemix.cli.options import add_common, again_with, choose_device, cpu_threads, make_directory
 
 
 def test_common_options() -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 
 from ..errors import MergeMixError, check_int, wrong
-from ..merge.schedule import R
 
 __all__ = [
     "HelpFormatter",
@@ -21,10 +20,7 @@ __all__ = [
     "choose_device",
     "cpu_threads",
     "make_directory",
-    "parse_r",
 ]
-
-R_FORMS = "13, decreasing:13, total:98, keep:0.5 or 1,2,3 (an integer for each block)"
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -47,21 +43,6 @@ def add_progress(parser: argparse.ArgumentParser) -> None:
     """The option of every command that takes long."""
     help_text = "progress bars; without the option, where standard error is a terminal"
     parser.add_argument("--progress", action=argparse.BooleanOptionalAction, help=help_text)
-
-
-def parse_r(text: str) -> R:
-    """What a user wrote for r, as `patch` takes it; a ``type`` for argparse.
-
-    Raises:
-        ArgumentTypeError: If it has none of the known forms.
-    """
-    form, colon, value = text.partition(":")
-    try:
-        if colon:
-            return (form, float(value) if form == "keep" else int(value))
-        return [int(part) for part in text.split(",")] if "," in text else int(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"got {text!r}, wanted {R_FORMS}") from error
 
 
 def choose_device(name: str, seed: int = 0) -> torch.device:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from timm.utils import ParseKwargs
 
+from ..arguments import R_FORMS, parse_r
 from ..preference.loss import VARIANTS
 from ..training.mixers import MixOptions, mixer_names
 from ..training.objective import PreferenceOptions
 from ..training.optim import Recipe
-from .options import R_FORMS, add_common, parse_r
+from .options import add_common
 
 __all__ = ["add_arguments", "mixing_of", "preference_of", "recipe_of"]
 
