@@ -111,26 +111,55 @@ class PreferenceLoss(nn.Module):
             if self.weight > 0:
                 raise wrong("winner_logits", None, f"the logits of the clean images, since weight is {self.weight}")
             return PreferenceTerms(soft_target, soft_target, nothing, nan, nan)
+        preference, reward, accuracy = self.compare(winner_logits, loser_logits, batch.labels, batch.mass, reference)
+        total = soft_target + self.weight * preference if self.weight > 0 else soft_target
+        dtype = soft_target.dtype
+        return PreferenceTerms(total, soft_target, preference, reward.to(dtype), accuracy.to(dtype))
+
+    def compare(
+        self,
+        winner_logits: Tensor,
+        loser_logits: Tensor,
+        labels: Tensor,
+        mass: Tensor,
+        reference: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The preference alone, without weight and soft targets, where there is no `MixedBatch` at hand.
+
+        Args:
+            winner_logits: (B, num_classes) float of the clean images.
+            loser_logits: (B, num_classes) float of the mixes.
+            labels: (B,) integers, the classes of the clean images.
+            mass: (B,) float, see `MixedBatch.mass`.
+            reference: See `forward`.
+
+        Returns:
+            The scalars ``preference``, ``reward_margin`` and ``preference_accuracy`` of `PreferenceTerms`.
+
+        Raises:
+            MergeMixError: If something is missing or the shapes do not fit.
+        """
         check_tensor("winner_logits", winner_logits, tuple(loser_logits.shape), "float")
-        winner, loser, mass = self._logp(winner_logits, batch), self._logp(loser_logits, batch), batch.mass
+        winner, loser = self._logp(winner_logits, labels), self._logp(loser_logits, labels)
+        check_tensor("mass", mass, tuple(labels.shape), "float")
+        for i, logits in enumerate(reference or ()):
+            check_tensor(f"reference[{i}]", logits, tuple(loser_logits.shape), "float")
         is_pair = mass < 1
         # Rows that are no pairs take part as a pair of equals, so that they cannot spoil a gradient either.
         losses = self._losses(
-            winner.where(is_pair, 0), loser.where(is_pair, 0), self.gamma * (1 - mass), batch, reference
+            winner.where(is_pair, 0), loser.where(is_pair, 0), self.gamma * (1 - mass), labels, reference
         )
-        preference = losses.where(is_pair, 0).sum() / is_pair.sum().clamp_min(1)
         with torch.no_grad():
-            reward = reward_margin(winner, loser, self.beta, is_pair).to(soft_target.dtype)
-            accuracy = preference_accuracy(winner, loser, is_pair).to(soft_target.dtype)
-        total = soft_target + self.weight * preference if self.weight > 0 else soft_target
-        return PreferenceTerms(total, soft_target, preference, reward, accuracy)
+            reward = reward_margin(winner, loser, self.beta, is_pair)
+            accuracy = preference_accuracy(winner, loser, is_pair)
+        return losses.where(is_pair, 0).sum() / is_pair.sum().clamp_min(1), reward, accuracy
 
     def _losses(
         self,
         winner: Tensor,
         loser: Tensor,
         margin: Tensor,
-        batch: MixedBatch,
+        labels: Tensor,
         reference: tuple[Tensor, Tensor] | None,
     ) -> Tensor:
         winner = winner.detach() if self.detach_winner else winner
@@ -140,11 +169,8 @@ class PreferenceLoss(nn.Module):
             return function(winner, loser, margin, self.beta)
         if reference is None:
             raise MergeMixError("reference: got None, wanted the reference model's logits of winners and losers")
-        shape = (len(batch), batch.num_classes or "num_classes")
-        for name, logits in zip(("reference[0]", "reference[1]"), reference, strict=True):
-            check_tensor(name, logits, shape, "float")
-        reference_winner, reference_loser = (self._logp(logits.detach(), batch) for logits in reference)
+        reference_winner, reference_loser = (self._logp(logits.detach(), labels) for logits in reference)
         return dpo_loss(winner, loser, reference_winner, reference_loser, margin, self.beta)
 
-    def _logp(self, logits: Tensor, batch: MixedBatch) -> Tensor:
-        return label_logp(logits, batch.labels, self.soft_target.bce)
+    def _logp(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return label_logp(logits, labels, self.soft_target.bce)
