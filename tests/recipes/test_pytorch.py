@@ -1,0 +1,94 @@
+"""The plain PyTorch loop of docs/recipes.md."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+
+import pytest
+import torch
+from torchvision.datasets import FakeData
+
+import timm_mergemix as mm
+
+from .page import NUM_CLASSES, R, Samples, check_passes, recipe, tiny, watch, weights_differ
+
+
+@pytest.fixture
+def page(tmp_path):
+    return recipe("PyTorch", "recipe_pytorch", tmp_path)
+
+
+def train(page, model, **options):
+    page.train(model, Samples(), Samples(6), NUM_CLASSES, r=R, batch_size=8, **options)
+    return model
+
+
+def test_it_trains(page, capsys):
+    model = train(page, tiny(), epochs=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert all(0 < float(line.split()[3].rstrip(",")) < 5 for line in lines)
+    assert "head.weight" in weights_differ(model, tiny())
+    tiny().load_state_dict(model.state_dict())
+
+
+def test_the_seed_governs(page):
+    one, same, other = (train(page, tiny(), epochs=1, seed=seed) for seed in (0, 0, 1))
+    assert weights_differ(one, same) == []
+    assert weights_differ(one, other) != []
+
+
+def test_only_training_mixes_and_merges(page):
+    model = tiny()
+    passes = watch(mm.patch(model, r=R))
+    train(page, model, epochs=3)
+    check_passes(passes, (R, R, R), (0, 0, 0))
+
+
+@pytest.mark.parametrize(("r", "merges"), [(0, (0, 0, 0)), (None, (R, R, R)), (3, (3, 3, 3))])
+def test_evaluation_merges_as_asked(page, r, merges):
+    model = mm.patch(tiny(), r=R)
+    passes = watch(model)
+    accuracy = page.evaluate(model, torch.utils.data.DataLoader(Samples(), 8), r=r)
+    assert 0 <= accuracy <= 1
+    assert [p.merges for p in passes] == [merges] * 2
+    assert mm.merge_info(model).merges == (R, R, R)
+
+
+def test_the_transform_makes_plain_tensors_of_pictures(page):
+    data = FakeData(2, image_size=(3, 40, 48), transform=page.train_transform(32))
+    image, _ = data[0]
+    assert type(image) is torch.Tensor
+    assert image.shape == (3, 32, 32)
+    assert image.dtype == torch.float32
+    assert image.min() < 0
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="other workers start slowly")
+def test_workers_mix(page):
+    def epochs(count):
+        torch.manual_seed(0)
+        loader = page.mixing_loader(Samples(32), tiny(seed=1), NUM_CLASSES, batch_size=8, workers=2)
+        loader.multiprocessing_context = "fork"
+        return [[targets for _, targets in loader] for _ in range(count)]
+
+    first, second = epochs(2)
+    assert [targets.shape for targets in first] == [(8, NUM_CLASSES)] * 4
+    assert all((targets.max(dim=1).values < 1).any() for targets in first + second)
+    ratios = [frozenset(targets[(targets > 0) & (targets < 1)].tolist()) for targets in first + second]
+    assert len(set(ratios)) > 4, "workers and epochs draw numbers of their own"
+    assert all(torch.equal(a, b) for a, b in zip(first, epochs(1)[0], strict=True))
+
+
+def test_the_collate_function_travels_to_workers(page):
+    collate = page.MixingCollate(tiny(), NUM_CLASSES)
+    samples = [Samples()[i] for i in range(4)]
+    results = []
+    for function in (collate, pickle.loads(pickle.dumps(collate))):
+        torch.manual_seed(0)
+        results.append(function(samples))
+    (images, targets), (others, other_targets) = results
+    assert torch.equal(images, others)
+    assert torch.equal(targets, other_targets)
+    assert not torch.equal(images, torch.stack([image for image, _ in samples]))
