@@ -205,6 +205,16 @@ def test_shapes_must_fit():
         PreferenceLoss()(winner[:3], loser, batch())
 
 
+def test_without_a_batch_the_preference_is_the_same():
+    winner, loser = logits()
+    made = batch()
+    loss = PreferenceLoss(beta=1.5, gamma=2.0)
+    terms = loss(winner, loser, made)
+    assert torch.equal(torch.stack(loss.compare(winner, loser, made.labels, made.mass)), torch.stack(terms[2:]))
+    with pytest.raises(MergeMixError, match="mass: got"):
+        loss.compare(winner, loser, made.labels, made.mass[:2])
+
+
 def test_a_row_that_is_no_pair_spoils_no_gradient():
     winner, loser = (x.detach().clone() for x in logits())
     winner[3, 2] = loser[3, 2] = -torch.inf

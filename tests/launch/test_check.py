@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from timm_mergemix import MergeMixError
+from timm_mergemix.launch.check import check, has_timm_mixup, is_primary, merges, mixes, prefers, warn
+
+from .made import make_parser, parse
+
+
+@pytest.mark.parametrize(
+    ("flags", "merge", "mix", "preference", "mixup"),
+    [
+        ([], False, False, False, False),
+        (["--merge-r", "0", "--mergemix", "0"], False, False, False, False),
+        (["--merge-r", "0,0,0"], False, False, False, False),
+        (["--merge-r", "2"], True, False, False, False),
+        (["--merge-r", "keep:0.5"], True, False, False, False),
+        (["--merge-r", "0,1,0"], True, False, False, False),
+        (["--mergemix", "1"], False, True, False, False),
+        (["--preference", "1", "--mixup", "0.8"], False, True, True, True),
+        (["--cutmix-minmax", "0.2", "0.8"], False, False, False, True),
+    ],
+)
+def test_what_is_asked_for(flags: list[str], merge: bool, mix: bool, preference: bool, mixup: bool) -> None:
+    args = parse(*flags)
+    check(args, training=True)
+    assert (merges(args), mixes(args), prefers(args), has_timm_mixup(args)) == (merge, mix, preference, mixup)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--torchscript", "--merge-r", "2"], "--torchscript: a scripted model cannot merge"),
+        (["--torchscript", "--mergemix", "1"], "--torchscript: a scripted model cannot merge"),
+        (["--mergemix", "-1"], "--mergemix: got -1.0"),
+        (["--mergemix", "nan"], "--mergemix: got nan"),
+        (["--preference", "-1", "--mixup", "1"], "--preference: got -1.0"),
+        (["--preference-gamma", "-1"], "--preference-gamma: got -1.0"),
+        (["--preference-beta", "0"], "--preference-beta: got 0.0"),
+        (["--mergemix-prob", "1.5"], "--mergemix-prob: got 1.5"),
+        (["--mergemix-encoder-checkpoint", "x"], "--mergemix-encoder-checkpoint: got 'x', wanted --mergemix-encoder"),
+        (["--preference", "1"], "--preference: got 1.0, wanted --mergemix, --mixup or --cutmix"),
+        (["--mergemix", "1", "--naflex-loader"], "--naflex-loader: its batches are sequences"),
+        (["--mergemix", "1", "--jsd-loss"], "--jsd-loss: it compares"),
+        (["--mergemix", "1", "--aug-splits", "3"], "--aug-splits: got 3, wanted 0"),
+    ],
+)
+def test_what_cannot_work_is_refused(flags: list[str], message: str) -> None:
+    with pytest.raises(MergeMixError, match=message):
+        check(parse(*flags), training=True)
+
+
+@pytest.mark.parametrize("flags", [["--torchscript"], ["--jsd-loss", "--aug-splits", "3", "--merge-r", "2"]])
+def test_what_is_none_of_our_business_is_not(flags: list[str]) -> None:
+    check(parse(*flags), training=True)
+
+
+def warnings_of(flags: list[str], caplog: pytest.LogCaptureFixture, **yaml: object) -> str:
+    parser = make_parser()
+    parser.set_defaults(**yaml)
+    with caplog.at_level(logging.WARNING):
+        warn(parser.parse_args(flags), parser)
+    return caplog.text
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [("mergemix_alpha", ""), ("merge_ratio", ""), ("preference_betta", "did you mean preference_beta?")],
+)
+def test_yaml_keys_that_are_none_of_ours(key: str, hint: str, caplog: pytest.LogCaptureFixture) -> None:
+    text = warnings_of([], caplog, **{key: 1})
+    assert f"{key}: no flag has this name" in text
+    assert hint in text
+
+
+def test_flags_without_effect(caplog: pytest.LogCaptureFixture) -> None:
+    text = warnings_of(["--mergemix-r", "3", "--preference-beta", "2"], caplog)
+    assert "--mergemix-r: no effect without --mergemix" in text
+    assert "--preference-beta: no effect without --preference" in text
+
+
+@pytest.mark.parametrize("flags", [[], ["--mergemix", "1", "--mergemix-r", "3"], ["--merge-r", "2"]])
+def test_there_is_no_warning_without_reason(flags: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    assert warnings_of(flags, caplog, lr=1.0, merge_r=3) == ""
+
+
+def test_the_first_process_logs() -> None:
+    args = parse()
+    assert is_primary(args)
+    args.rank = 1
+    assert not is_primary(args)
+    del args.rank
+    assert is_primary(args)  # a script that runs in one process

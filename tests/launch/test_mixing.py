@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from timm_mergemix import MergeMix, MergeMixError, Mixup
+from timm_mergemix.launch.mixing import build_encoder, build_mixer, epoch_generator
+
+from .made import parse
+
+KINDS = {"mergemix", "mixup", "cutmix", "none"}
+TINY: dict[str, Any] = {"img_size": 32, "patch_size": 8, "depth": 3, "embed_dim": 48, "num_heads": 3}
+
+
+def tiny(**options: Any) -> torch.nn.Module:
+    return timm.create_model("vit_tiny_patch16_224", num_classes=4, **{**TINY, **options})
+
+
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [
+        (["--mergemix", "1"], {"mergemix": 1.0}),
+        (["--mergemix", "1", "--mergemix-prob", "0.25"], {"mergemix": 0.25, "none": 0.75}),
+        (["--mergemix", "1", "--mixup", "0.8"], {"mergemix": 0.5, "mixup": 0.5}),
+        (["--mergemix", "1", "--mixup", "0.8", "--mixup-prob", "0.5"], {"mergemix": 0.5, "mixup": 0.25, "none": 0.25}),
+        (
+            ["--mergemix", "1", "--mixup", "0.8", "--cutmix", "1", "--mergemix-prob", "0.2"],
+            {"mergemix": 0.2, "mixup": 0.4, "cutmix": 0.4},
+        ),
+        (
+            ["--mergemix", "1", "--mixup", "1", "--cutmix", "1", "--mergemix-prob", "0", "--mixup-switch-prob", "0.9"],
+            {"mixup": 0.1, "cutmix": 0.9},
+        ),
+        (["--preference", "1", "--cutmix", "1", "--mixup-prob", "0.5"], {"cutmix": 0.5, "none": 0.5}),
+    ],
+)
+def test_how_often_each_kind_comes(flags: list[str], wanted: dict[str, float]) -> None:
+    mixer = build_mixer(parse(*flags, "--mixup-mode", "elem"), tiny(), None)
+    mixer.generator = torch.Generator().manual_seed(0)
+    images, labels = torch.rand(1000, 3, 32, 32), torch.arange(1000) % 4
+    counted = Counter(mixer.mix(images, labels).kind)
+    for kind in KINDS:
+        assert counted[kind] / 1000 == pytest.approx(wanted.get(kind, 0.0), abs=0.06)
+
+
+def test_the_settings_arrive() -> None:
+    flags = ["--mergemix", "0.7", "--mergemix-r", "2", "--mergemix-layer", "0", "--mergemix-ratio-mode", "attention"]
+    mixer: Any = build_mixer(parse(*flags, "--smoothing", "0.2", "--mixup-mode", "pair"), tiny(), None)
+    assert isinstance(mixer, MergeMix)
+    assert (mixer.saliency.r, mixer.saliency.layer, mixer.mode, mixer.label_smoothing) == (2, 0, "pair", 0.2)
+    assert (mixer.blends[0][0].alpha, mixer.blends[0][0].ratio_mode) == (0.7, "attention")
+    assert mixer.num_classes == 4
+    assert type(build_mixer(parse("--preference", "1", "--mixup", "1"), tiny(), None)) is Mixup
+
+
+def test_classes_are_the_models_where_none_are_given() -> None:
+    args = parse("--mergemix", "1")
+    args.num_classes = None
+    assert build_mixer(args, tiny(), None).num_classes == 4
+
+
+@pytest.mark.parametrize("flags", [["--mergemix-layer", "9"], ["--mergemix-r", "1,2"]])
+def test_what_does_not_fit_the_model_is_refused(flags: list[str]) -> None:
+    with pytest.raises(MergeMixError, match="--mergemix: "):
+        build_mixer(parse("--mergemix", "1", *flags), tiny(), None)
+
+
+def test_an_encoder_with_weights_from_a_file(tmp_path: Path) -> None:
+    saved = timm.create_model("test_vit", num_classes=7)
+    torch.save({"state_dict": saved.state_dict()}, tmp_path / "encoder.pth.tar")
+    flags = ["--mergemix", "1", "--mergemix-encoder", "test_vit"]
+    args = parse(*flags, "--mergemix-encoder-checkpoint", str(tmp_path / "encoder.pth.tar"))
+    state = torch.get_rng_state()
+    encoder: Any = build_encoder(args)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not encoder.training
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())
+    assert torch.equal(encoder.blocks[0].attn.qkv.weight, saved.blocks[0].attn.qkv.weight)
+    model = timm.create_model("test_resnet", num_classes=4)
+    mixer: Any = build_mixer(args, model, encoder)
+    batch = mixer.mix(torch.rand(4, 3, 32, 32), torch.arange(4))
+    assert batch.saliency.shape[0] == 4
+    assert mixer.saliency.encoder is encoder
+
+
+def test_images_of_the_run_are_converted_for_the_encoder() -> None:
+    args = parse(
+        "--mergemix", "1", "--mergemix-encoder", "x", "--mean", "0.1", "0.2", "0.3", "--std", "0.5", "0.5", "0.5"
+    )
+    mixer: Any = build_mixer(args, tiny(), tiny())
+    assert mixer.saliency.input.image[0].tolist() == pytest.approx([0.1, 0.2, 0.3])
+
+
+def test_no_encoder_is_asked_for() -> None:
+    assert build_encoder(parse("--mergemix", "1")) is None
+
+
+@pytest.mark.parametrize("path", ["", "no/such/file.pth"])
+def test_an_encoder_that_cannot_be_had(path: str) -> None:
+    name = "test_vit" if path else "no_such_model"
+    flags = ["--mergemix-encoder-checkpoint", path] if path else []
+    with pytest.raises(MergeMixError, match=f"--mergemix-encoder: {name} cannot be loaded"):
+        build_encoder(parse("--mergemix", "1", "--mergemix-encoder", name, *flags))
+
+
+@given(seed=st.integers(-(2**31), 2**31), rank=st.integers(0, 1000), epoch=st.integers(0, 1000))
+def test_each_epoch_of_each_process_has_draws_of_its_own(seed: int, rank: int, epoch: int) -> None:
+    def draw(*key: int) -> int:
+        return int(torch.randint(2**62, (1,), generator=epoch_generator(*key)))
+
+    drawn = draw(seed, rank, epoch)
+    assert drawn == draw(seed, rank, epoch)
+    others = [(seed + 1, rank, epoch), (seed, rank + 1, epoch), (seed, rank, epoch + 1), (seed, epoch, rank)]
+    assert all(draw(*key) != drawn for key in others if key != (seed, rank, epoch))

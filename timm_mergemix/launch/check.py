@@ -1,0 +1,107 @@
+"""What was asked for, read from a script's parsed arguments; what cannot work is refused here, before anything runs."""
+
+from __future__ import annotations
+
+import logging
+from argparse import ArgumentParser, Namespace
+from difflib import get_close_matches
+
+from ..arguments import read_r
+from ..errors import MergeMixError, check_number, wrong
+
+__all__ = ["check", "has_timm_mixup", "is_primary", "merges", "mixes", "prefers", "warn"]
+
+_logger = logging.getLogger(__name__)
+
+OURS = ("merge", "preference")  # how our names begin
+
+
+def merges(args: Namespace) -> bool:
+    """Whether tokens merge while the model trains, or is evaluated by a script that does not train."""
+    r = read_r(args.merge_r)
+    return any(r) if isinstance(r, list) else r not in (None, 0)
+
+
+def mixes(args: Namespace) -> bool:
+    """Whether this library mixes the batches; otherwise the script does what it always does."""
+    return args.mergemix > 0 or prefers(args)
+
+
+def prefers(args: Namespace) -> bool:
+    """Whether there is a preference term."""
+    return args.preference > 0
+
+
+def is_primary(args: Namespace) -> bool:
+    """Whether this is the process that logs."""
+    return getattr(args, "rank", 0) == 0
+
+
+def has_timm_mixup(args: Namespace) -> bool:
+    """Whether Mixup or CutMix is asked for by timm's own flags."""
+    return args.mixup > 0 or args.cutmix > 0 or args.cutmix_minmax is not None
+
+
+def check(args: Namespace, training: bool) -> None:
+    """Raises if what the arguments ask for cannot work.
+
+    Args:
+        args: The script's parsed arguments.
+        training: Whether the script trains.
+
+    Raises:
+        MergeMixError: With the reason.
+    """
+    scripted = getattr(args, "torchscript", False)
+    if scripted and (merges(args) or (training and mixes(args))):
+        raise MergeMixError("--torchscript: a scripted model cannot merge, nor show its attention; leave it out")
+    if not training:
+        return
+    for name in ("mergemix", "preference", "preference_gamma"):
+        check_number(_flag(name), getattr(args, name), 0)
+    if args.preference_beta <= 0:
+        raise wrong("--preference-beta", args.preference_beta, "a number > 0")
+    if args.mergemix_prob is not None:
+        check_number("--mergemix-prob", args.mergemix_prob, 0, 1)
+    if args.mergemix_encoder_checkpoint and not args.mergemix_encoder:
+        raise wrong("--mergemix-encoder-checkpoint", args.mergemix_encoder_checkpoint, "--mergemix-encoder beside it")
+    if mixes(args):
+        _check_mixing(args)
+
+
+def _check_mixing(args: Namespace) -> None:
+    if not args.mergemix > 0 and not has_timm_mixup(args):
+        raise wrong(
+            "--preference", args.preference, "--mergemix, --mixup or --cutmix beside it, since the mix is the loser"
+        )
+    if getattr(args, "naflex_loader", False):
+        raise MergeMixError("--naflex-loader: its batches are sequences of patches, which cannot be mixed by images")
+    if getattr(args, "jsd_loss", False):
+        raise MergeMixError("--jsd-loss: it compares augmentations of an image with hard labels, a mix has soft ones")
+    if getattr(args, "aug_splits", 0) > 0:
+        raise wrong("--aug-splits", args.aug_splits, "0, since images of one split may not be mixed with another's")
+
+
+def warn(args: Namespace, parser: ArgumentParser) -> None:
+    """Logs flags that have no effect, and keys of a YAML file that look like ours and are not."""
+    known = {action.dest for action in parser._actions}
+    for name in sorted(set(vars(args)) - known):
+        if name.startswith(OURS):
+            close = get_close_matches(name, [dest for dest in known if dest.startswith(OURS)], n=1)
+            hint = f", did you mean {close[0]}?" if close else ""
+            _logger.warning(f"{name}: no flag has this name{hint}")
+    if "mergemix" not in known:
+        return
+    for needed in ("mergemix", "preference"):
+        idle = [name for name in sorted(known) if name.startswith(f"{needed}_") and _is_set(args, parser, name)]
+        if idle and not getattr(args, needed) > 0:
+            _logger.warning(f"{', '.join(map(_flag, idle))}: no effect without {_flag(needed)}")
+
+
+def _is_set(args: Namespace, parser: ArgumentParser, name: str) -> bool:
+    default = next(action.default for action in parser._actions if action.dest == name)
+    return getattr(args, name) != default
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,78 @@
+"""The flags that a script gets, in groups of its own ``--help``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction
+
+from ..arguments import R_FORMS, plain_r
+from ..merge.matching import MATCHINGS
+from ..mix.mergemix import RATIO_MODES
+
+__all__ = ["add_merge_flags", "add_mix_flags", "plain_layer"]
+
+
+def add_merge_flags(parser: ArgumentParser, training: bool) -> None:
+    """The flags of token merging.
+
+    Args:
+        parser: The script's.
+        training: Whether the script trains, and validates between epochs.
+    """
+    add = parser.add_argument_group("Token merging parameters (timm_mergemix)").add_argument
+    add("--merge-r", type=plain_r, metavar="R", help=f"Tokens that merge in each block: {R_FORMS} (default: none)")
+    if training:
+        eval_help = "Validate merged, as the model trains, or unmerged (default: merged)"
+        add("--merge-eval", action=BooleanOptionalAction, default=True, help=eval_help)
+    attn_help = "A merged token attracts as much attention as its patches (default: yes)"
+    add("--merge-prop-attn", action=BooleanOptionalAction, default=True, help=attn_help)
+    matching_help = "How tokens find each other (default: bipartite)"
+    add("--merge-matching", choices=MATCHINGS, default="bipartite", help=matching_help)
+
+
+def add_mix_flags(parser: ArgumentParser) -> None:
+    """The flags of MergeMix and of the preference, for a script that trains."""
+    add = parser.add_argument_group("MergeMix parameters (timm_mergemix)").add_argument
+    add(
+        "--mergemix",
+        type=float,
+        default=0.0,
+        metavar="ALPHA",
+        help="MergeMix with lambda ~ Beta(ALPHA, ALPHA), enabled if > 0 (default: 0)",
+    )
+    prob_help = "Probability of MergeMix; the rest is what --mixup and --cutmix say (default: 1, beside them 0.5)"
+    add("--mergemix-prob", type=float, metavar="P", help=prob_help)
+    ratio_help = "What the mixing ratio is: share of pixels, or of attention (default: area)"
+    add("--mergemix-ratio-mode", choices=RATIO_MODES, default="area", help=ratio_help)
+    layer_help = "Block whose attention is read, from 0 or negative, or 'pool' (default: the last but one)"
+    add("--mergemix-layer", type=plain_layer, metavar="N", help=layer_help)
+    r_help = "Token merging in the saliency pass, likewise as for --merge-r (default: keep:0.5)"
+    add("--mergemix-r", type=plain_r, default="keep:0.5", metavar="R", help=r_help)
+    encoder_help = "Pretrained timm model, also hf-hub:..., whose attention is read (default: the model in training)"
+    add("--mergemix-encoder", metavar="NAME", help=encoder_help)
+    add("--mergemix-encoder-checkpoint", metavar="PATH", help="Weights of that model, in place of timm's")
+    _add_preference(parser)
+
+
+def _add_preference(parser: ArgumentParser) -> None:
+    add = parser.add_argument_group(
+        "Preference parameters (timm_mergemix)",
+        "The clean image is preferred to its mix. Both run in one batch, so that logged speeds count each image twice.",
+    ).add_argument
+    add("--preference", type=float, default=0.0, metavar="WEIGHT", help="Weight, enabled if > 0 (default: 0)")
+    add("--preference-beta", type=float, default=1.0, metavar="BETA", help="Scale of the reward (default: 1)")
+    add("--preference-gamma", type=float, default=1.0, metavar="GAMMA", help="Largest margin (default: 1)")
+    add("--preference-variant", choices=("simpo", "hinge"), default="simpo", help="Loss of a pair (default: simpo)")
+
+
+def plain_layer(text: str) -> int | str:
+    """A ``type`` for argparse: the index of a block, or ``"pool"``.
+
+    Raises:
+        ArgumentTypeError: If it is neither.
+    """
+    if text == "pool":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"got {text!r}, wanted the index of a block or 'pool'") from None

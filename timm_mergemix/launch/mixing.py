@@ -1,0 +1,94 @@
+"""The mixer that a script's arguments ask for."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from timm.data import resolve_data_config
+from torch import nn
+
+from ..arguments import read_r
+from ..errors import MergeMixError
+from ..mergemix import MergeMix
+from ..mix.mixer import Mixer
+from ..mix.mixers import Mixup
+from .check import has_timm_mixup
+
+__all__ = ["build_encoder", "build_mixer", "epoch_generator"]
+
+
+def build_mixer(args: Namespace, model: nn.Module, encoder: nn.Module | None) -> Mixer:
+    """A mixer with the settings of timm's flags and of ours.
+
+    Each batch is a MergeMix with its probability, else what timm's flags make of it.
+
+    Args:
+        args: The script's arguments.
+        model: The model in training.
+        encoder: Another one whose attention is read; None reads the model's.
+
+    Raises:
+        MergeMixError: If the encoder cannot be read, or an argument is out of its range.
+    """
+    own = args.mergemix_prob if args.mergemix_prob is not None else 0.5 if has_timm_mixup(args) else 1.0
+    own = own if args.mergemix > 0 else 0.0
+    timm_prob = (1 - own) * args.mixup_prob if has_timm_mixup(args) else 0.0
+    prob = own + timm_prob
+    shared: dict[str, Any] = {
+        "num_classes": model.num_classes if args.num_classes is None else args.num_classes,
+        "mixup_alpha": args.mixup,
+        "cutmix_alpha": args.cutmix,
+        "cutmix_minmax": args.cutmix_minmax,
+        "prob": prob,
+        "switch_prob": args.mixup_switch_prob,
+        "mode": args.mixup_mode,
+        "label_smoothing": args.smoothing,
+    }
+    if own == 0:
+        return Mixup(**shared)
+    statistics: dict[str, Any] = {}
+    if encoder is not None:
+        config = resolve_data_config(vars(args), model=model, verbose=False)
+        statistics = {"image_mean": config["mean"], "image_std": config["std"]}
+    try:
+        return MergeMix(
+            model if encoder is None else encoder,
+            mergemix_alpha=args.mergemix,
+            mergemix_prob=own / prob,
+            ratio_mode=args.mergemix_ratio_mode,
+            saliency_r=read_r(args.mergemix_r),
+            layer=args.mergemix_layer,
+            **statistics,
+            **shared,
+        )
+    except MergeMixError as error:
+        raise MergeMixError(f"--mergemix: {error}") from error
+
+
+def build_encoder(args: Namespace) -> nn.Module | None:
+    """The frozen model of ``--mergemix-encoder``, or None; the run's random numbers are left alone.
+
+    Raises:
+        MergeMixError: If timm has no such model, or its weights cannot be had.
+    """
+    if not args.mergemix_encoder:
+        return None
+    name, path = args.mergemix_encoder, args.mergemix_encoder_checkpoint
+    # timm adapts weights that it takes for pretrained ones; a head of another size does not matter here.
+    overlay = {"pretrained_cfg_overlay": {"file": path, "num_classes": -1}} if path else {}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            encoder = timm.create_model(name, pretrained=True, num_classes=0, **overlay)
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
+        raise MergeMixError(f"--mergemix-encoder: {name} cannot be loaded: {error}") from error
+    return encoder.requires_grad_(False).eval()
+
+
+def epoch_generator(seed: int, rank: int, epoch: int) -> torch.Generator:
+    """Where an epoch's mixes come from: the same in a run that was resumed, different on each process."""
+    state = np.random.SeedSequence([seed % 2**64, rank, epoch]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]))
