@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import pytest
 
@@ -51,6 +52,29 @@ def test_what_is_asked_for(flags: list[str], merge: bool, mix: bool, preference:
 def test_what_cannot_work_is_refused(flags: list[str], message: str) -> None:
     with pytest.raises(MergeMixError, match=message):
         check(parse(*flags), training=True)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("merge_eval", "no", "--merge-eval: got 'no', wanted true or false"),
+        ("merge_prop_attn", 1, "--merge-prop-attn: got 1, wanted true or false"),
+        ("merge_r", 2.5, "--merge-r: got 2.5, wanted 13, decreasing:13"),
+        ("merge_r", True, "--merge-r: got True, wanted 13"),
+        ("mergemix_r", [1, "x"], "--mergemix-r: got .1, 'x'., wanted 13"),
+        ("merge_matching", "nearest", "--merge-matching: got 'nearest'"),
+        ("mergemix_ratio_mode", "patches", "--mergemix-ratio-mode: got 'patches'"),
+        ("preference_variant", "dpo", "--preference-variant: got 'dpo'"),
+        ("mergemix", None, "--mergemix: got None"),
+        ("preference", "much", "invalid float value"),
+    ],
+)
+def test_yaml_values_are_checked(key: str, value: object, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = make_parser()
+    parser.set_defaults(**{key: value})
+    with pytest.raises((MergeMixError, SystemExit)) as refused:
+        check(parser.parse_args([]), training=True)
+    assert re.search(message, str(refused.value) + capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("flags", [["--torchscript"], ["--jsd-loss", "--aug-splits", "3", "--merge-r", "2"]])

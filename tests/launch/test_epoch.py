@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -117,6 +118,13 @@ def test_an_epoch_mixes_alike_whatever_came_before() -> None:
 def test_terms_of_the_preference_join_the_metrics() -> None:
     seen = call_new(make_run("--preference", "1", "--mixup", "1"), make_task())
     assert list(seen)[-3:] == ["preference_loss", "reward_margin", "preference_accuracy"]
+
+
+def test_the_metrics_of_all_epochs_have_the_same_names() -> None:
+    run = make_run("--preference", "1", "--mixup", "1", "--mixup-off-epoch", "1")
+    first, later = (call_new(run, make_task(), epoch=epoch) for epoch in (0, 1))
+    assert list(first) == list(later)
+    assert math.isnan(later["preference_accuracy"])
 
 
 def test_the_encoder_follows_the_model() -> None:

@@ -72,6 +72,14 @@ def test_what_does_not_fit_the_model_is_refused(flags: list[str]) -> None:
         build_mixer(parse("--mergemix", "1", *flags), tiny(), None)
 
 
+@pytest.mark.parametrize(
+    "flags", [["--mergemix", "1", "--mergemix-prob", "0"], ["--preference", "1", "--mixup", "1", "--mixup-prob", "0"]]
+)
+def test_a_run_that_would_mix_nothing_is_refused(flags: list[str]) -> None:
+    with pytest.raises(MergeMixError, match=r"--mergemix-prob, --mixup-prob: got .*nothing would be mixed"):
+        build_mixer(parse(*flags), tiny(), None)
+
+
 def test_an_encoder_with_weights_from_a_file(tmp_path: Path) -> None:
     saved = timm.create_model("test_vit", num_classes=7)
     torch.save({"state_dict": saved.state_dict()}, tmp_path / "encoder.pth.tar")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 from argparse import ArgumentParser, Namespace
 from difflib import get_close_matches
+from typing import Any
 
-from ..arguments import read_r
-from ..errors import MergeMixError, check_number, wrong
+from ..arguments import R_FORMS, read_r
+from ..errors import MergeMixError, check_choice, check_number, wrong
+from ..merge.matching import MATCHINGS
+from ..mix.mergemix import RATIO_MODES
+from .flags import PAIR_LOSSES
 
 __all__ = ["check", "has_timm_mixup", "is_primary", "merges", "mixes", "prefers", "warn"]
 
@@ -52,21 +56,42 @@ def check(args: Namespace, training: bool) -> None:
     Raises:
         MergeMixError: With the reason.
     """
+    _check_types(args, training)
     scripted = getattr(args, "torchscript", False)
     if scripted and (merges(args) or (training and mixes(args))):
         raise MergeMixError("--torchscript: a scripted model cannot merge, nor show its attention; leave it out")
     if not training:
         return
-    for name in ("mergemix", "preference", "preference_gamma"):
-        check_number(_flag(name), getattr(args, name), 0)
-    if args.preference_beta <= 0:
-        raise wrong("--preference-beta", args.preference_beta, "a number > 0")
-    if args.mergemix_prob is not None:
-        check_number("--mergemix-prob", args.mergemix_prob, 0, 1)
     if args.mergemix_encoder_checkpoint and not args.mergemix_encoder:
         raise wrong("--mergemix-encoder-checkpoint", args.mergemix_encoder_checkpoint, "--mergemix-encoder beside it")
     if mixes(args):
         _check_mixing(args)
+
+
+def _check_types(args: Namespace, training: bool) -> None:
+    """Values from a YAML file, which argparse takes as they are."""
+    _check_r("--merge-r", args.merge_r)
+    check_choice("--merge-matching", args.merge_matching, MATCHINGS)
+    for name in ("merge_prop_attn", "merge_eval") if training else ("merge_prop_attn",):
+        if not isinstance(getattr(args, name), bool):
+            raise wrong(_flag(name), getattr(args, name), "true or false")
+    if not training:
+        return
+    _check_r("--mergemix-r", args.mergemix_r)
+    check_choice("--mergemix-ratio-mode", args.mergemix_ratio_mode, RATIO_MODES)
+    check_choice("--preference-variant", args.preference_variant, PAIR_LOSSES)
+    for name in ("mergemix", "preference", "preference_beta", "preference_gamma"):
+        check_number(_flag(name), getattr(args, name), 0)
+    if args.preference_beta == 0:
+        raise wrong("--preference-beta", args.preference_beta, "a number > 0")
+    if args.mergemix_prob is not None:
+        check_number("--mergemix-prob", args.mergemix_prob, 0, 1)
+
+
+def _check_r(flag: str, r: Any) -> None:
+    numbers = r if isinstance(r, list) else [] if r is None or isinstance(r, str) else [r]
+    if any(isinstance(number, bool) or not isinstance(number, int) for number in numbers):
+        raise wrong(flag, r, R_FORMS)
 
 
 def _check_mixing(args: Namespace) -> None:

@@ -48,7 +48,8 @@ def run_epoch(run: Run, original: Callable[..., Any], *args: Any, **kwargs: Any)
     criterion = _place_criterion(given, options).to(device)
     criterion.start_epoch()
     metrics = original(*call.args, **call.kwargs)
-    return _with_terms(metrics, criterion, options, epoch) if pairs else metrics
+    # Also where mixing has stopped: the columns of summary.csv are those of its first epoch.
+    return _with_terms(metrics, criterion, options, epoch) if prefers(options) else metrics
 
 
 def _place_criterion(given: dict[str, Any], args: Namespace) -> MixCriterion:

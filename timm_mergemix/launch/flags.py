@@ -8,7 +8,9 @@ from ..arguments import R_FORMS, plain_r
 from ..merge.matching import MATCHINGS
 from ..mix.mergemix import RATIO_MODES
 
-__all__ = ["add_merge_flags", "add_mix_flags", "plain_layer"]
+__all__ = ["PAIR_LOSSES", "add_merge_flags", "add_mix_flags", "plain_layer"]
+
+PAIR_LOSSES = ("simpo", "hinge")  # dpo needs a second, frozen model
 
 
 def add_merge_flags(parser: ArgumentParser, training: bool) -> None:
@@ -61,7 +63,7 @@ def _add_preference(parser: ArgumentParser) -> None:
     add("--preference", type=float, default=0.0, metavar="WEIGHT", help="Weight, enabled if > 0 (default: 0)")
     add("--preference-beta", type=float, default=1.0, metavar="BETA", help="Scale of the reward (default: 1)")
     add("--preference-gamma", type=float, default=1.0, metavar="GAMMA", help="Largest margin (default: 1)")
-    add("--preference-variant", choices=("simpo", "hinge"), default="simpo", help="Loss of a pair (default: simpo)")
+    add("--preference-variant", choices=PAIR_LOSSES, default="simpo", help="Loss of a pair (default: simpo)")
 
 
 def plain_layer(text: str) -> int | str:

@@ -12,7 +12,7 @@ from timm.data import resolve_data_config
 from torch import nn
 
 from ..arguments import read_r
-from ..errors import MergeMixError
+from ..errors import MergeMixError, wrong
 from ..mergemix import MergeMix
 from ..mix.mixer import Mixer
 from ..mix.mixers import Mixup
@@ -38,6 +38,9 @@ def build_mixer(args: Namespace, model: nn.Module, encoder: nn.Module | None) ->
     own = own if args.mergemix > 0 else 0.0
     timm_prob = (1 - own) * args.mixup_prob if has_timm_mixup(args) else 0.0
     prob = own + timm_prob
+    if prob == 0:
+        wanted = "one of them above 0 for what is switched on, since nothing would be mixed"
+        raise wrong("--mergemix-prob, --mixup-prob", (args.mergemix_prob, args.mixup_prob), wanted)
     shared: dict[str, Any] = {
         "num_classes": model.num_classes if args.num_classes is None else args.num_classes,
         "mixup_alpha": args.mixup,
