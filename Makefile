@@ -9,7 +9,7 @@ OLDEST_VENV := .venv-oldest
 OLDEST_INSTALLED := $(OLDEST_VENV)/.installed
 OLDEST = sed -nE '/^(dependencies|demo|metrics) = /{s/^[^[]*\[(.*)\]/\1/;s/[",]/ /g;s/>=/==/g;p;}' pyproject.toml
 
-.PHONY: help install demo test test-timm-oldest oldest-pins census models coverage lint format clean
+.PHONY: help install demo test test-timm-oldest oldest-pins census test-train models coverage lint format clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ test-timm-oldest: $(OLDEST_INSTALLED)  ## Run the tests with the oldest timm, to
 
 census: $(INSTALLED)  ## Check every plain transformer of timm, made small; takes minutes.
 	$(BIN)/python -m tests.census
+
+test-train: $(INSTALLED)  ## Run the launcher against real train.py scripts: TIMM_TRAIN_PY=/path make test-train; takes minutes.
+	@test -n "$$TIMM_TRAIN_PY" || { echo "TIMM_TRAIN_PY is not set: the path of timm's train.py, or several with colons between"; exit 2; }
+	$(BIN)/python -m tests.train_matrix
 
 models: $(INSTALLED)  ## Look at every model of timm; writes docs/models.md, takes minutes.
 	$(BIN)/timm-mergemix models --markdown docs/models.md
