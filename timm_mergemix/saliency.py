@@ -15,7 +15,7 @@ from .merge.adapters import Family
 from .merge.autocast import uncached_autocast
 from .merge.blocks import MergingModel
 from .merge.find import bare, find_model
-from .merge.patch import merging, merging_state
+from .merge.patch import merge_info, merging, merging_state
 from .merge.record import AttentionReader, StopForward
 from .merge.schedule import R
 from .mix.check import check_images
@@ -177,6 +177,11 @@ class SaliencyPass:
                 pool: Any = self.family.pool(self.encoder)
                 stack.callback(pool.register_forward_pre_hook(read_pool).remove)
             yield attention
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raises if images of that size have too few patches for the merging in the pass."""
+        with self._merging():
+            merge_info(self.encoder, self.family.input_size(self.encoder, height, width))
 
     def check(self, images: Tensor) -> None:
         """Raises if the encoder cannot take the images."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import csv
 import runpy
 import sys
 from pathlib import Path
@@ -32,7 +32,8 @@ def bare(script: str, out: Path, *flags: str) -> list[dict[str, float]]:
 
 
 def summary(out: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (out / "summary.jsonl").read_text().splitlines()]
+    with (out / "summary.csv").open() as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
 def state_dict(out: Path, epoch: int) -> dict[str, torch.Tensor]:

@@ -42,7 +42,8 @@ def test_what_is_asked_for(flags: list[str], merge: bool, mix: bool, preference:
         (["--preference-gamma", "-1"], "--preference-gamma: got -1.0"),
         (["--preference-beta", "0"], "--preference-beta: got 0.0"),
         (["--mergemix-prob", "1.5"], "--mergemix-prob: got 1.5"),
-        (["--mergemix-encoder-checkpoint", "x"], "--mergemix-encoder-checkpoint: got 'x', wanted --mergemix-encoder"),
+        (["--mergemix-encoder-checkpoint", __file__], "--mergemix-encoder-checkpoint: got .*wanted --mergemix-encoder"),
+        (["--mergemix-encoder-checkpoint", "no/such/file"], "--mergemix-encoder-checkpoint: got .*the path of a file"),
         (["--preference", "1"], "--preference: got 1.0, wanted --mergemix, --mixup or --cutmix"),
         (["--mergemix", "1", "--naflex-loader"], "--naflex-loader: its batches are sequences"),
         (["--mergemix", "1", "--jsd-loss"], "--jsd-loss: it compares"),
@@ -66,6 +67,7 @@ def test_what_cannot_work_is_refused(flags: list[str], message: str) -> None:
         ("mergemix_ratio_mode", "patches", "--mergemix-ratio-mode: got 'patches'"),
         ("preference_variant", "dpo", "--preference-variant: got 'dpo'"),
         ("mergemix", None, "--mergemix: got None"),
+        ("mergemix_encoder", 5, "--mergemix-encoder: got 5, wanted the name"),
         ("preference", "much", "invalid float value"),
     ],
 )
@@ -84,9 +86,10 @@ def test_what_is_none_of_our_business_is_not(flags: list[str]) -> None:
 
 def warnings_of(flags: list[str], caplog: pytest.LogCaptureFixture, **yaml: object) -> str:
     parser = make_parser()
+    defaults = {action.dest: action.default for action in parser._actions}
     parser.set_defaults(**yaml)
     with caplog.at_level(logging.WARNING):
-        warn(parser.parse_args(flags), parser)
+        warn(parser.parse_args(flags), defaults)
     return caplog.text
 
 
@@ -101,9 +104,10 @@ def test_yaml_keys_that_are_none_of_ours(key: str, hint: str, caplog: pytest.Log
 
 
 def test_flags_without_effect(caplog: pytest.LogCaptureFixture) -> None:
-    text = warnings_of(["--mergemix-r", "3", "--preference-beta", "2"], caplog)
+    text = warnings_of(["--mergemix-r", "3", "--merge-matching", "kth"], caplog, preference_beta=2.0)
     assert "--mergemix-r: no effect without --mergemix" in text
     assert "--preference-beta: no effect without --preference" in text
+    assert "--merge-matching: no effect without --merge-r" in text
 
 
 @pytest.mark.parametrize("flags", [[], ["--mergemix", "1", "--mergemix-r", "3"], ["--merge-r", "2"]])
@@ -111,10 +115,12 @@ def test_there_is_no_warning_without_reason(flags: list[str], caplog: pytest.Log
     assert warnings_of(flags, caplog, lr=1.0, merge_r=3) == ""
 
 
-def test_the_first_process_logs() -> None:
+def test_the_first_process_logs(monkeypatch: pytest.MonkeyPatch) -> None:
     args = parse()
     assert is_primary(args)
     args.rank = 1
     assert not is_primary(args)
     del args.rank
     assert is_primary(args)  # a script that runs in one process
+    monkeypatch.setenv("RANK", "1")  # or has not looked yet
+    assert not is_primary(args)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from timm.loss import BinaryCrossEntropy
 from torch import nn
 
 from timm_mergemix import MergeMixError
@@ -97,6 +98,14 @@ def test_pairs_double_the_batch_size_that_losses_are_scaled_by() -> None:
     later = call_new(run, make_task(), epoch=2, batch_size_reference=8.0)
     assert later["reference"] == 8.0
     assert not later["loader"].pairs
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_bce_loss_also_without_smoothing(asked: bool) -> None:
+    run, task = make_run("--preference", "1", "--mixup", "1", *["--bce-loss"] * asked), make_task()
+    call_new(run, task)
+    assert isinstance(task.criterion.soft, BinaryCrossEntropy) is asked
+    assert task.criterion.preference.soft_target.bce is asked
 
 
 def test_off_epoch_stops_all_mixing() -> None:

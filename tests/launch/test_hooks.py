@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import math
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 import yaml
 
 from timm_mergemix import MergeMixError
+from timm_mergemix.launch.hooks import LaterModelError, Run, image_sizes
 from timm_mergemix.launch.script import run_script
 from timm_mergemix.mix.mixer import Mixer
 
@@ -35,7 +37,7 @@ def test_mixing_does_not_reach_validation(script: str, tmp_path: Path) -> None:
     hooked = launch(script, tmp_path / "hooked", *MERGEMIX, "--no-merge-eval", *still)
     plain = bare(script, tmp_path / "bare", *still)
     assert [line["eval_loss"] for line in hooked] == [line["eval_loss"] for line in plain]
-    assert [line["loss"] for line in hooked] != [line["loss"] for line in plain]
+    assert [line["train_loss"] for line in hooked] != [line["train_loss"] for line in plain]
 
 
 @everywhere
@@ -58,11 +60,11 @@ def test_mixing_does_not_reach_validation(script: str, tmp_path: Path) -> None:
 def test_settings_work_together(script: str, flags: tuple[str, ...], tmp_path: Path) -> None:
     lines = launch(script, tmp_path, *MERGEMIX, *flags)
     assert len(lines) == 2
-    assert all(math.isfinite(line["loss"]) and math.isfinite(line["eval_loss"]) for line in lines)
+    assert all(math.isfinite(line["train_loss"]) and math.isfinite(line["eval_loss"]) for line in lines)
     plain = timm.create_model("vit_tiny_patch16_224", num_classes=4, **yaml.safe_load(TINY_KWARGS)).state_dict()
     saved = state_dict(tmp_path, 1)
     assert {name: value.shape for name, value in saved.items()} == {n: value.shape for n, value in plain.items()}
-    assert ("preference_accuracy" in lines[0]) == ("--preference" in flags)
+    assert ("train_preference_accuracy" in lines[0]) == ("--preference" in flags)
 
 
 def test_both_signatures_train_alike(tmp_path: Path) -> None:
@@ -79,7 +81,7 @@ def test_off_epoch_trains_on_plain_batches(script: str, tmp_path: Path) -> None:
     resume = ("--resume", str(tmp_path / "a" / "checkpoint-0.pth.tar"))
     off = launch(script, tmp_path / "a", "--mergemix", "1", "--mixup-off-epoch", "1", *resume)
     plain = bare(script, tmp_path / "b", *resume)
-    assert off[1]["loss"] == pytest.approx(plain[1]["loss"], rel=1e-6)
+    assert off[1]["train_loss"] == pytest.approx(plain[1]["train_loss"], rel=1e-6)
 
 
 @everywhere
@@ -119,6 +121,51 @@ def test_flags_come_from_yaml_and_go_to_args_yaml(tmp_path: Path) -> None:
     assert settings.items() <= kept.items()
     again = launch("train_new.py", tmp_path / "again", "--config", str(tmp_path / "flags" / "args.yaml"))
     assert by_flags == by_yaml == again
+
+
+def test_all_rows_of_the_summary_have_its_columns(tmp_path: Path) -> None:
+    launch("train_new.py", tmp_path, *MERGEMIX, "--preference", "1", "--mixup-off-epoch", "1")
+    assert len({len(line.split(",")) for line in (tmp_path / "summary.csv").read_text().splitlines()}) == 1
+
+
+ANY_SIZE = ("--model-kwargs", "dynamic_img_size=True", "patch_size=8", "depth=3", "embed_dim=48", "num_heads=3")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--merge-r", "total:100"), "--merge-r: r: got a total of 100 merges"),
+        (("--mergemix", "1", "--mergemix-r", "total:100"), "--mergemix-r: r: got a total of 100 merges"),
+    ],
+)
+def test_r_is_checked_for_the_images_that_come(flags: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    with pytest.raises(MergeMixError, match=message):
+        launch("train_new.py", tmp_path / "out", *flags, *ANY_SIZE)
+    assert not (tmp_path / "out").exists()
+
+
+def test_sizes_of_a_loader() -> None:
+    assert image_sizes({"input_size": (3, 32, 48)}) == [(32, 48)]
+    assert image_sizes({"input_size": (3, 32, 32), "input_size_choices": [32, (48, 64)]}) == [(32, 32), (48, 64)]
+    assert image_sizes({}) == []
+
+
+def test_attention_is_not_asked_for_where_nobody_reads_it(tmp_path: Path) -> None:
+    flags = ["--mergemix", "1", "--mergemix-prob", "0", "--mixup", "0.8", "--model", "test_resnet"]
+    run_script(SCRIPTS / "train_new.py", ["--output", str(tmp_path), *flags])
+    assert len(summary(tmp_path)) == 2
+
+
+def test_a_later_model_that_cannot_merge_is_an_error_that_scripts_expect() -> None:
+    run = Run(training=False)
+    run.args = argparse.Namespace(merge_r=2, merge_prop_attn=True, merge_matching="bipartite")
+    with pytest.raises(MergeMixError) as first:
+        run.create_model(timm.create_model, "test_resnet")
+    assert not isinstance(first.value, RuntimeError)
+    run.create_model(timm.create_model, "test_vit")
+    with pytest.raises(LaterModelError):
+        run.create_model(timm.create_model, "test_resnet")
+    assert issubclass(LaterModelError, RuntimeError)
 
 
 def test_another_models_attention(tmp_path: Path) -> None:

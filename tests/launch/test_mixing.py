@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -110,12 +111,31 @@ def test_no_encoder_is_asked_for() -> None:
     assert build_encoder(parse("--mergemix", "1")) is None
 
 
-@pytest.mark.parametrize("path", ["", "no/such/file.pth"])
-def test_an_encoder_that_cannot_be_had(path: str) -> None:
-    name = "test_vit" if path else "no_such_model"
-    flags = ["--mergemix-encoder-checkpoint", path] if path else []
-    with pytest.raises(MergeMixError, match=f"--mergemix-encoder: {name} cannot be loaded"):
+def test_a_file_comes_before_the_weights_of_a_hub_or_a_folder(tmp_path: Path) -> None:
+    saved = timm.create_model("test_vit", num_classes=7)
+    config = {"architecture": "test_vit", "num_classes": 7, "pretrained_cfg": {"classifier": "head"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    torch.save(timm.create_model("test_vit", num_classes=7).state_dict(), tmp_path / "pytorch_model.bin")
+    torch.save(saved.state_dict(), tmp_path / "mine.pth")
+    flags = ["--mergemix-encoder", f"local-dir:{tmp_path}", "--mergemix-encoder-checkpoint", str(tmp_path / "mine.pth")]
+    encoder: Any = build_encoder(parse("--mergemix", "1", *flags))
+    assert torch.equal(encoder.blocks[0].attn.qkv.weight, saved.blocks[0].attn.qkv.weight)
+
+
+@pytest.mark.parametrize("junk", ["junk.pth", "junk.safetensors", ""])
+def test_an_encoder_that_cannot_be_had(junk: str, tmp_path: Path) -> None:
+    name, flags = ("test_vit", ["--mergemix-encoder-checkpoint", str(tmp_path / junk)]) if junk else ("no_model", [])
+    if junk:
+        (tmp_path / junk).write_bytes(b"junk" * 100)
+    with pytest.raises(MergeMixError, match=rf"--mergemix-encoder: {name} cannot be loaded: \w+: .*\w"):
         build_encoder(parse("--mergemix", "1", "--mergemix-encoder", name, *flags))
+
+
+def test_an_encoder_of_other_channels_is_refused() -> None:
+    args = parse("--mergemix", "1", "--mergemix-encoder", "x")
+    args.in_chans, args.mean, args.std = 1, [0.5], [0.5]
+    with pytest.raises(MergeMixError, match="--mergemix-encoder: it takes images of 3 channels, the script has 1"):
+        build_mixer(args, tiny(in_chans=1), tiny())
 
 
 @given(seed=st.integers(-(2**31), 2**31), rank=st.integers(0, 1000), epoch=st.integers(0, 1000))

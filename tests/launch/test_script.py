@@ -34,12 +34,12 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.Ca
     assert re.fullmatch(r"timm_mergemix\.launch: script: got .*train\.py', wanted .*\n", capsys.readouterr().err)
 
 
-def test_only_the_first_process_says_what_is_wrong(
+def test_under_torchrun_each_process_says_what_is_wrong_with_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RANK", "1")
     assert main([str(tmp_path / "train.py")]) == 2
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err.startswith("timm_mergemix.launch (process 1): script: got")
 
 
 def test_a_script_finds_its_neighbours_and_its_arguments(tmp_path: Path) -> None:
@@ -91,13 +91,20 @@ def test_a_timm_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_script_for_a_newer_timm_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "from timm.task import NotYetThere\n")
-    with pytest.raises(MergeMixError, match=r"script\.py cannot be imported .* take the script of that release"):
+    with pytest.raises(MergeMixError, match=r"script\.py cannot be imported: .* take the script of that release"):
+        run_script(path, [])
+
+
+def test_a_package_that_a_script_needs_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, "import no_such_package_anywhere\n")
+    with pytest.raises(MergeMixError, match=r"cannot be imported: No module named 'no_such_package_anywhere'$"):
         run_script(path, [])
 
 
 def test_what_is_no_python_file(tmp_path: Path) -> None:
     with pytest.raises(MergeMixError, match="wanted a Python file"):
-        run_script(write(tmp_path, "", "notes.txt"), [])
+        run_script(write(tmp_path, "", "notes.txt"), ["--lr", "1"])
+    assert "--lr" not in sys.argv
 
 
 @pytest.mark.parametrize(
@@ -110,6 +117,13 @@ def test_what_is_no_python_file(tmp_path: Path) -> None:
 )
 def test_another_script_is_refused(tmp_path: Path, text: str, missing: str) -> None:
     with loaded(write(tmp_path, text), []) as script, pytest.raises(MergeMixError, match=f"has no {missing}; wanted"):
+        check_script(script)
+
+
+def test_epochs_that_are_called_otherwise_are_refused(tmp_path: Path) -> None:
+    text = "import argparse\nparser = argparse.ArgumentParser()\nmain = create_model = validate = create_loader = 1\n"
+    path = write(tmp_path, f"{text}def train_one_epoch(config, loader): ...\n")
+    with loaded(path, []) as script, pytest.raises(MergeMixError, match="takes config, loader; wanted epoch"):
         check_script(script)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from argparse import ArgumentParser, Namespace
+import os
+from argparse import Namespace
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,11 +14,12 @@ from ..merge.matching import MATCHINGS
 from ..mix.mergemix import RATIO_MODES
 from .flags import PAIR_LOSSES
 
-__all__ = ["check", "has_timm_mixup", "is_primary", "merges", "mixes", "prefers", "warn"]
+__all__ = ["check", "has_timm_mixup", "is_primary", "merges", "mixes", "prefers", "reads", "warn"]
 
 _logger = logging.getLogger(__name__)
 
 OURS = ("merge", "preference")  # how our names begin
+NEEDED = {"merge": "--merge-r", "mergemix": "--mergemix", "preference": "--preference"}
 
 
 def merges(args: Namespace) -> bool:
@@ -31,14 +33,19 @@ def mixes(args: Namespace) -> bool:
     return args.mergemix > 0 or prefers(args)
 
 
+def reads(args: Namespace) -> bool:
+    """Whether some batches are mixed by attention."""
+    return args.mergemix > 0 and args.mergemix_prob != 0
+
+
 def prefers(args: Namespace) -> bool:
     """Whether there is a preference term."""
     return args.preference > 0
 
 
 def is_primary(args: Namespace) -> bool:
-    """Whether this is the process that logs."""
-    return getattr(args, "rank", 0) == 0
+    """Whether this is the process that logs; before the script knows its rank, as torchrun says."""
+    return getattr(args, "rank", int(os.environ.get("RANK", "0"))) == 0
 
 
 def has_timm_mixup(args: Namespace) -> bool:
@@ -62,8 +69,13 @@ def check(args: Namespace, training: bool) -> None:
         raise MergeMixError("--torchscript: a scripted model cannot merge, nor show its attention; leave it out")
     if not training:
         return
-    if args.mergemix_encoder_checkpoint and not args.mergemix_encoder:
-        raise wrong("--mergemix-encoder-checkpoint", args.mergemix_encoder_checkpoint, "--mergemix-encoder beside it")
+    name, path = args.mergemix_encoder, args.mergemix_encoder_checkpoint
+    if name is not None and not isinstance(name, str):
+        raise wrong("--mergemix-encoder", name, "the name of a timm model")
+    if path is not None and not os.path.isfile(path):
+        raise wrong("--mergemix-encoder-checkpoint", path, "the path of a file")
+    if path and not name:
+        raise wrong("--mergemix-encoder-checkpoint", path, "--mergemix-encoder beside it")
     if mixes(args):
         _check_mixing(args)
 
@@ -107,25 +119,26 @@ def _check_mixing(args: Namespace) -> None:
         raise wrong("--aug-splits", args.aug_splits, "0, since images of one split may not be mixed with another's")
 
 
-def warn(args: Namespace, parser: ArgumentParser) -> None:
-    """Logs flags that have no effect, and keys of a YAML file that look like ours and are not."""
-    known = {action.dest for action in parser._actions}
-    for name in sorted(set(vars(args)) - known):
+def warn(args: Namespace, defaults: dict[str, Any]) -> None:
+    """Logs flags that have no effect, and keys of a YAML file that look like ours and are not.
+
+    Args:
+        args: The script's arguments.
+        defaults: What they are where neither a flag nor a YAML file says otherwise.
+    """
+    for name in sorted(set(vars(args)) - set(defaults)):
         if name.startswith(OURS):
-            close = get_close_matches(name, [dest for dest in known if dest.startswith(OURS)], n=1)
+            close = get_close_matches(name, [dest for dest in defaults if dest.startswith(OURS)], n=1)
             hint = f", did you mean {close[0]}?" if close else ""
             _logger.warning(f"{name}: no flag has this name{hint}")
-    if "mergemix" not in known:
-        return
-    for needed in ("mergemix", "preference"):
-        idle = [name for name in sorted(known) if name.startswith(f"{needed}_") and _is_set(args, parser, name)]
-        if idle and not getattr(args, needed) > 0:
-            _logger.warning(f"{', '.join(map(_flag, idle))}: no effect without {_flag(needed)}")
-
-
-def _is_set(args: Namespace, parser: ArgumentParser, name: str) -> bool:
-    default = next(action.default for action in parser._actions if action.dest == name)
-    return getattr(args, name) != default
+    needed = {"merge": merges(args)}
+    if "mergemix" in defaults:
+        needed |= {"mergemix": args.mergemix > 0, "preference": prefers(args)}
+    for name, is_on in needed.items():
+        own = [dest for dest in sorted(defaults) if dest.startswith(f"{name}_") and dest != "merge_r"]
+        idle = [dest for dest in own if getattr(args, dest) != defaults[dest]]
+        if idle and not is_on:
+            _logger.warning(f"{', '.join(map(_flag, idle))}: no effect without {NEEDED[name]}")
 
 
 def _flag(name: str) -> str:

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+from timm.loss import BinaryCrossEntropy
+from torch import nn
+
 from ..errors import MergeMixError
 from .check import is_primary, prefers
 from .criterion import MixCriterion
@@ -75,7 +78,19 @@ def _wrapped(criterion: Callable[..., Any], args: Namespace) -> MixCriterion:
         "gamma": args.preference_gamma,
         "variant": args.preference_variant,
     }
-    return MixCriterion(criterion, preference if prefers(args) else None)
+    return MixCriterion(_asked(criterion, args), preference if prefers(args) else None)
+
+
+def _asked(criterion: Callable[..., Any], args: Namespace) -> Callable[..., Any]:
+    """The criterion of ``--bce-loss``, which timm's script takes only if it mixes itself or smooths labels."""
+    if not getattr(args, "bce_loss", False) or not isinstance(criterion, nn.CrossEntropyLoss):
+        return criterion
+    return BinaryCrossEntropy(
+        smoothing=0.0,
+        target_threshold=getattr(args, "bce_target_thresh", None),
+        sum_classes=getattr(args, "bce_sum", False),
+        pos_weight=getattr(args, "bce_pos_weight", None),
+    )
 
 
 def _with_terms(metrics: Any, criterion: MixCriterion, args: Namespace, epoch: int) -> Any:

@@ -13,6 +13,7 @@ from torch import nn
 
 from ..arguments import read_r
 from ..errors import MergeMixError, wrong
+from ..merge.find import find_model
 from ..mergemix import MergeMix
 from ..mix.mixer import Mixer
 from ..mix.mixers import Mixup
@@ -53,10 +54,7 @@ def build_mixer(args: Namespace, model: nn.Module, encoder: nn.Module | None) ->
     }
     if own == 0:
         return Mixup(**shared)
-    statistics: dict[str, Any] = {}
-    if encoder is not None:
-        config = resolve_data_config(vars(args), model=model, verbose=False)
-        statistics = {"image_mean": config["mean"], "image_std": config["std"]}
+    statistics = {} if encoder is None else _statistics(args, model, encoder)
     try:
         return MergeMix(
             model if encoder is None else encoder,
@@ -72,6 +70,16 @@ def build_mixer(args: Namespace, model: nn.Module, encoder: nn.Module | None) ->
         raise MergeMixError(f"--mergemix: {error}") from error
 
 
+def _statistics(args: Namespace, model: nn.Module, encoder: nn.Module) -> dict[str, Any]:
+    """How the script normalises its images, for an encoder that may want them otherwise."""
+    config = resolve_data_config(vars(args), model=model, verbose=False)
+    vit, family = find_model(encoder, "--mergemix-encoder")
+    channels, wanted = config["input_size"][0], family.in_channels(vit)
+    if channels != wanted:
+        raise MergeMixError(f"--mergemix-encoder: it takes images of {wanted} channels, the script has {channels}")
+    return {"image_mean": config["mean"], "image_std": config["std"]}
+
+
 def build_encoder(args: Namespace) -> nn.Module | None:
     """The frozen model of ``--mergemix-encoder``, or None; the run's random numbers are left alone.
 
@@ -82,12 +90,14 @@ def build_encoder(args: Namespace) -> nn.Module | None:
         return None
     name, path = args.mergemix_encoder, args.mergemix_encoder_checkpoint
     # timm adapts weights that it takes for pretrained ones; a head of another size does not matter here.
-    overlay = {"pretrained_cfg_overlay": {"file": path, "num_classes": -1}} if path else {}
+    # A source of its own (a hub, a folder) would come before the file.
+    overlay = {"pretrained_cfg_overlay": {"file": path, "source": "", "num_classes": -1}} if path else {}
     try:
         with torch.random.fork_rng(devices=[]):
             encoder = timm.create_model(name, pretrained=True, num_classes=0, **overlay)
-    except (RuntimeError, OSError, ValueError, KeyError) as error:
-        raise MergeMixError(f"--mergemix-encoder: {name} cannot be loaded: {error}") from error
+    except Exception as error:  # whatever a hub, a file format or a model raises
+        reason = f"{type(error).__name__}: {error}"
+        raise MergeMixError(f"--mergemix-encoder: {name} cannot be loaded: {reason}") from error
     return encoder.requires_grad_(False).eval()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 
@@ -45,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run_script(Path(argv[0]), argv[1:])
     except MergeMixError as error:
-        if os.environ.get("RANK", "0") == "0":  # under torchrun all processes fail alike
-            print(f"timm_mergemix.launch: {error}", file=sys.stderr)
+        process = f" (process {os.environ['RANK']})" if "RANK" in os.environ else ""
+        print(f"timm_mergemix.launch{process}: {error}", file=sys.stderr)
         return BAD_INPUT
     return 0
 
@@ -94,28 +95,33 @@ def loaded(path: Path, arguments: Sequence[str]) -> Iterator[ModuleType]:
     Raises:
         MergeMixError: If it cannot be imported.
     """
-    argv, search = sys.argv, list(sys.path)
-    sys.argv = [str(path), *arguments]
-    sys.path.append(str(path.resolve().parent))
     spec = spec_from_file_location(NAME, path)
     if spec is None or spec.loader is None:
         raise wrong("script", str(path), "a Python file")
-    script = sys.modules[NAME] = module_from_spec(spec)
+    script = module_from_spec(spec)
+    argv, search = sys.argv, list(sys.path)
+    sys.argv = [str(path), *arguments]
+    sys.path.append(str(path.resolve().parent))
+    sys.modules[NAME] = script
     try:
         try:
             spec.loader.exec_module(script)
         except ImportError as error:
-            timm = import_module("timm")
-            hint = f"with timm {timm.__version__}; take the script of that release"
-            raise MergeMixError(f"script: {path} cannot be imported ({error}) {hint}") from error
+            raise MergeMixError(f"script: {path} cannot be imported: {error}{_remedy(error)}") from error
         yield script
     finally:
         sys.argv, sys.path[:] = argv, search
         del sys.modules[NAME]
 
 
+def _remedy(error: ImportError) -> str:
+    if (error.name or "").split(".")[0] != "timm":
+        return ""
+    return f"; timm is {import_module('timm').__version__}, take the script of that release"
+
+
 def check_script(script: ModuleType) -> None:
-    """Raises if a script does not have the globals of timm's scripts."""
+    """Raises if a script does not have the globals of timm's scripts, or its epochs are not called as theirs."""
     needed = (*NEEDED, *TRAINING) if hasattr(script, "train_one_epoch") else NEEDED
     missing = [name for name in needed if not hasattr(script, name)]
     if missing or not isinstance(script.parser, ArgumentParser):
@@ -123,4 +129,12 @@ def check_script(script: ModuleType) -> None:
         raise MergeMixError(
             f"script: {script.__file__} has no {lacks}; wanted timm's train.py, validate.py or benchmark.py, or one "
             "with the same globals"
+        )
+    if "train_one_epoch" not in needed:
+        return
+    parameters = signature(script.train_one_epoch).parameters
+    if not {"epoch", "loader", "args"} <= set(parameters) or not {"loss_fn", "task"} & set(parameters):
+        wanted = "epoch, loader, args, and loss_fn or task among its parameters"
+        raise MergeMixError(
+            f"script: train_one_epoch of {script.__file__} takes {', '.join(parameters)}; wanted {wanted}"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import OrderedDict
 from contextlib import nullcontext
 from functools import partial
@@ -77,7 +76,7 @@ def parse_args(script: dict[str, Any]) -> tuple[argparse.Namespace, str]:
 
 def make_criterion(args: argparse.Namespace) -> nn.Module:
     mixup = args.mixup > 0 or args.cutmix > 0
-    if args.bce_loss:
+    if args.bce_loss and (mixup or args.smoothing):
         return BinaryCrossEntropy(smoothing=0.0 if mixup else args.smoothing)
     if mixup:
         return SoftTargetCrossEntropy()
@@ -120,8 +119,8 @@ def run(script: dict[str, Any], train: Any) -> None:
             epoch, model, loader, optimizer, *positional, args, mixup_fn=mixup_fn, **named
         )
         evaluation = script["validate"](model, loader_eval, nn.CrossEntropyLoss(), args)
-        with (out / "summary.jsonl").open("a") as file:
-            print(json.dumps({"epoch": epoch, **metrics, **evaluation}), file=file)
+        path = out / "summary.csv"
+        utils.update_summary(epoch, metrics, evaluation, filename=path, write_header=not path.exists())
         torch.save({"state_dict": model.state_dict(), "epoch": epoch}, out / f"checkpoint-{epoch}.pth.tar")
 
 
@@ -143,4 +142,4 @@ def train_epoch(model: Any, loader: Any, optimizer: Any, args: argparse.Namespac
 def validate(model: nn.Module, loader: Any, loss_fn: nn.Module, args: argparse.Namespace) -> dict[str, float]:
     model.eval()
     losses = [loss_fn(model(images), target).item() for images, target in loader]
-    return {"eval_loss": sum(losses) / len(losses)}
+    return {"loss": sum(losses) / len(losses)}
