@@ -133,7 +133,7 @@ def test_an_encoder_that_cannot_be_had(junk: str, tmp_path: Path) -> None:
 
 def test_an_encoder_of_other_channels_is_refused() -> None:
     args = parse("--mergemix", "1", "--mergemix-encoder", "x")
-    args.in_chans, args.mean, args.std = 1, [0.5], [0.5]
+    args.in_chans, args.img_size, args.mean, args.std = 1, 32, [0.5], [0.5]
     with pytest.raises(MergeMixError, match="--mergemix-encoder: it takes images of 3 channels, the script has 1"):
         build_mixer(args, tiny(in_chans=1), tiny())
 
