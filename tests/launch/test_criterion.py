@@ -13,6 +13,8 @@ from timm_mergemix import MergeMixError, Mixup, PreferenceLoss, SoftTargetLoss
 from timm_mergemix.launch.criterion import TERMS, MixCriterion, pack, soft_criterion, unpack
 from timm_mergemix.mix.batch import MixedBatch
 
+from ..merge.reference import randn
+
 SETTINGS = {"weight": 0.7, "beta": 1.5, "gamma": 2.0, "variant": "simpo"}
 
 
@@ -40,7 +42,7 @@ def test_labels_survive_many_classes() -> None:
 
 @pytest.mark.parametrize("bce", [False, True])
 def test_it_is_the_preference_loss(bce: bool) -> None:
-    made, logits = mixed(), torch.randn(12, 5, requires_grad=True)
+    made, logits = mixed(), randn(12, 5).requires_grad_()
     criterion = MixCriterion(BinaryCrossEntropy() if bce else nn.CrossEntropyLoss(), SETTINGS)
     losers, winners = logits.chunk(2)
     wanted = PreferenceLoss(**SETTINGS, soft_target=SoftTargetLoss(bce=bce))(winners, losers, made)
@@ -50,18 +52,18 @@ def test_it_is_the_preference_loss(bce: bool) -> None:
     torch.testing.assert_close(*grads)
     means = criterion.means()
     for name, value in zip(TERMS, wanted[2:], strict=True):
-        assert means[name] == pytest.approx(value.item(), rel=1e-5)
+        assert means[name] == pytest.approx(value.item(), rel=1e-4, abs=1e-6)
 
 
 def test_terms_are_means_over_pairs_and_start_anew() -> None:
-    criterion, logits = MixCriterion(nn.CrossEntropyLoss(), SETTINGS), torch.randn(12, 5)
+    criterion, logits = MixCriterion(nn.CrossEntropyLoss(), SETTINGS), randn(12, 5)
     batches = [mixed(seed=seed) for seed in range(3)] + [mixed(prob=0.0)]
     for batch in batches:
         criterion(logits, pack(batch))
     losers, winners = logits.repeat(4, 1, 1).unflatten(1, (2, 6)).unbind(1)
     labels, mass = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("labels", "mass"))
     wanted = PreferenceLoss(**SETTINGS).compare(winners.flatten(0, 1), losers.flatten(0, 1), labels, mass)
-    assert list(criterion.means().values()) == pytest.approx([value.item() for value in wanted], rel=1e-5)
+    assert list(criterion.means().values()) == pytest.approx([value.item() for value in wanted], rel=1e-4, abs=1e-5)
     criterion.start_epoch()
     assert all(math.isnan(value) for value in criterion.means().values())
 
@@ -70,7 +72,7 @@ def test_terms_are_means_over_pairs_and_start_anew() -> None:
     "plain", [nn.CrossEntropyLoss(), LabelSmoothingCrossEntropy(0.3), SoftTargetCrossEntropy(), BinaryCrossEntropy(0.3)]
 )
 def test_soft_targets_are_not_smoothed_again(plain: nn.Module) -> None:
-    logits, targets = torch.randn(6, 5), mixed().targets
+    logits, targets = randn(6, 5), mixed().targets
     if isinstance(plain, BinaryCrossEntropy):
         wanted = nn.functional.binary_cross_entropy_with_logits(logits, targets)
     else:
@@ -79,7 +81,7 @@ def test_soft_targets_are_not_smoothed_again(plain: nn.Module) -> None:
 
 
 def test_labels_go_to_the_scripts_own_criterion() -> None:
-    plain, logits, labels = LabelSmoothingCrossEntropy(0.3), torch.randn(6, 5), torch.arange(6) % 5
+    plain, logits, labels = LabelSmoothingCrossEntropy(0.3), randn(6, 5), torch.arange(6) % 5
     assert torch.equal(MixCriterion(plain, None)(logits, labels), plain(logits, labels))
 
 

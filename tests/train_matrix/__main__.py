@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ from .settings import SETTINGS
 def main(arguments: list[str] | None = None) -> int:
     """Runs the matrix; returns 1 if anything fails."""
     options = _parse(arguments)
+    # A shell lets background jobs ignore Ctrl-C, which the scripts would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     chosen = [
         setting for setting in SETTINGS.values() if any(fnmatch(setting.name, glob) for glob in options.filter or ["*"])
     ]
