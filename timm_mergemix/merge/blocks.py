@@ -174,6 +174,8 @@ def _merged(
     if r > 0:
         weights = tokens.weights()
         padding = None if weights is None or tokens.valid is None else weights == 0
+        if padding is not None:  # what it holds has no weight in a mean, and must not be rounded off from one
+            x = x.masked_fill(padding.unsqueeze(-1), 0.0)
         progress = block.merge_index / len(tokens.merges)
         plan = match(config.matching, keys, r, block.merging.prefix_tokens, padding, progress)
         x, size = merge_tokens(x, plan, weights)

@@ -20,16 +20,32 @@ def recover(values: Tensor, source: Tensor) -> Tensor:
     Returns:
         (B, N) or (B, N, C).
     """
-    if values.ndim == 2:
-        return values.gather(1, source)
-    return values.gather(1, source.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
+    return values.gather(1, source) if values.ndim == 2 else take_rows(values, source)
+
+
+def take_rows(x: Tensor, index: Tensor) -> Tensor:
+    """``out[b, i] = x[b, index[b, i]]``; whole rows are copied, which ``gather`` does number by number on the CPU.
+
+    Args:
+        x: (B, N, C).
+        index: (B, K) int64.
+
+    Returns:
+        (B, K, C).
+    """
+    return x.flatten(0, 1).index_select(0, _flat(index, x.shape[1])).unflatten(0, index.shape)
+
+
+def _flat(index: Tensor, length: int) -> Tensor:
+    """Positions in (B, length) rows that stand one after another."""
+    return (index + length * torch.arange(index.shape[0], device=index.device).unsqueeze(1)).flatten()
 
 
 def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Merges tokens by their size-weighted mean.
 
     Args:
-        x: (B, N, C) tokens.
+        x: (B, N, C) tokens; padding holds zeros.
         plan: Which tokens merge.
         size: (B, N) float32, how many patches each token stands for, 0 for padding; None where each stands for one.
 
@@ -38,15 +54,15 @@ def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None) -> tupl
     """
     if size is None:
         size = torch.ones(x.shape[:2], dtype=torch.float32, device=x.device)
-    kept, source = size.gather(1, plan.keep), size.gather(1, plan.source)
-    merged_size = kept.scatter_add(1, plan.target, source)
-    # A token that stays alone has a share of exactly 1, so its value does not change by a bit. Padding has none.
-    whole = merged_size.clamp_min(1.0)
-    kept_share = (kept / whole).to(x.dtype).unsqueeze(-1)
-    source_share = (source / whole.gather(1, plan.target)).to(x.dtype).unsqueeze(-1)
-    target = plan.target.unsqueeze(-1).expand(-1, -1, x.shape[-1])
-    merged = (recover(x, plan.keep) * kept_share).scatter_add(1, target, recover(x, plan.source) * source_share)
-    return merged, merged_size
+    kept_size, size = size.gather(1, plan.keep), size.gather(1, plan.source)
+    merged_size = kept_size.scatter_add(1, plan.target, size)
+    share = size / merged_size.gather(1, plan.target).clamp_min(1.0)  # padding has none
+    rows, target = x.flatten(0, 1), _flat(plan.target, plan.keep.shape[1])
+    kept = rows.index_select(0, _flat(plan.keep, x.shape[1]))
+    joining = rows.index_select(0, _flat(plan.source, x.shape[1]))
+    # The mean as a step from the target towards what joins it: only r rows are touched, the others not by a bit.
+    step = (joining - kept.index_select(0, target)) * share.flatten().to(x.dtype).unsqueeze(-1)
+    return kept.index_add_(0, target, step).unflatten(0, plan.keep.shape), merged_size
 
 
 def compose_source(plan: MergePlan, source: Tensor | None = None) -> Tensor:
