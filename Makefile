@@ -9,7 +9,7 @@ OLDEST_VENV := .venv-oldest
 OLDEST_INSTALLED := $(OLDEST_VENV)/.installed
 OLDEST = sed -nE '/^(dependencies|demo|metrics) = /{s/^[^[]*\[(.*)\]/\1/;s/[",]/ /g;s/>=/==/g;p;}' pyproject.toml
 
-.PHONY: help install demo test test-timm-oldest oldest-pins census test-train models coverage lint format clean
+.PHONY: help install demo test test-timm-oldest oldest-pins census test-train bench models coverage lint format clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test-train: $(INSTALLED)  ## Run the launcher against real train.py scripts: TIM
 	@test -n "$$TIMM_TRAIN_PY" || { echo "TIMM_TRAIN_PY is not set: the path of timm's train.py, or several with colons between"; exit 2; }
 	$(BIN)/python -m tests.train_matrix
 
+bench: $(INSTALLED)  ## Measure merging and mixing against their floor; writes bench/, takes minutes on a quiet machine.
+	$(BIN)/timm-mergemix bench --out bench
+
 models: $(INSTALLED)  ## Look at every model of timm; writes docs/models.md, takes minutes.
 	$(BIN)/timm-mergemix models --markdown docs/models.md
 
@@ -62,4 +65,4 @@ format: $(INSTALLED)  ## Sort imports and format.
 	$(BIN)/ruff format .
 
 clean:  ## Remove what the other targets made.
-	rm -rf $(VENV) $(OLDEST_VENV) demo build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+	rm -rf $(VENV) $(OLDEST_VENV) demo bench build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .preference.task import MergeMixTask
     from .registry import create_mixer, list_mixers, register_mixer
     from .saliency import saliency_map
+    from .tune import tune_r
 
 _HOMES = {
     "errors": ["MergeMixError"],
@@ -50,6 +51,7 @@ _HOMES = {
     "preference.task": ["MergeMixTask"],
     "registry": ["create_mixer", "list_mixers", "register_mixer"],
     "saliency": ["saliency_map"],
+    "tune": ["tune_r"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ["functional", "metrics", "transforms"]
@@ -84,6 +86,7 @@ __all__ = [
     "simpo_loss",
     "supported",
     "transforms",
+    "tune_r",
     "uninstall",
     "unpatch",
 ]

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from timm_mergemix.bench import growth
+from timm_mergemix.bench.growth import grow
+
+
+def test_points_of_each_size_and_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "SIDES", (32, 64))
+    monkeypatch.setattr(growth, "BATCHES", (1, 2, 4))
+    points = list(grow("test_vit", 1, torch.device("cpu"), rounds=1, most_tokens=20))
+    assert [(p.size, p.tokens, p.batch) for p in points] == [(32, 5, 1), (32, 5, 2), (32, 5, 4), (64, 17, 1)]
+    assert all(set(p.seconds) == {"merged", "ideal", "unpatched"} for p in points)
+    assert all(seconds > 0 for p in points for seconds in p.seconds.values())

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from timm_mergemix.bench.growth import Point
+from timm_mergemix.bench.rows import Comparison, Row
+from timm_mergemix.cli import bench
+from timm_mergemix.cli.main import main
+from timm_mergemix.tune import Tuned
+
+FAST = ["--rounds", "1", "--seconds", "0", "--threads", "1"]
+ran: list[str] = []
+
+
+def row(name: str) -> Row:
+    def make() -> dict[str, Any]:
+        ran.append(name)
+        return {"merged": lambda: None, "ideal": lambda: None}
+
+    return Row(name, make, (Comparison("merged", "ideal", 1.1),))
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that take no time; the real ones have tests of their own."""
+    ran.clear()
+    monkeypatch.setattr(bench, "all_rows", lambda *_: [row("inference"), row("training")])
+    monkeypatch.setattr(bench, "MEMORY", ("test_vit", 2, 0.9))
+
+    def grow(*_: Any, **__: Any) -> Iterator[Point]:
+        yield Point(224, 197, 1, {"merged": 1.0, "ideal": 0.9, "unpatched": 2.0})
+
+    monkeypatch.setattr(bench, "grow", grow)
+
+
+def test_table_json_and_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--out", str(tmp_path), "--r", "3", *FAST]) == 0
+    printed = capsys.readouterr().out
+    assert "inference: merged / ideal" in printed
+    assert "memory of a training step, test_vit" in printed
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert [result["row"] for result in written["results"]][:2] == ["inference", "training"]
+    assert written["machine"]["torch"] == torch.__version__
+    assert written["growth"][0]["tokens"] == 197
+    assert "| inference: merged / ideal |" in (tmp_path / "results.md").read_text()
+    with Image.open(tmp_path / "results.png") as picture:
+        assert picture.width > 500
+
+
+def test_a_killed_run_goes_on(tmp_path: Path) -> None:
+    command = ["bench", "--out", str(tmp_path), "--no-growth", "--r", "3", *FAST]
+    assert main(command) == 0
+    kept = (tmp_path / "results.jsonl").read_text().splitlines()
+    (tmp_path / "results.jsonl").write_text(kept[0] + "\n")  # killed after the first row
+    ran.clear()
+    assert main([*command, "--resume"]) == 0
+    assert ran == ["training"]
+    again = (tmp_path / "results.jsonl").read_text().splitlines()
+    assert (again[0], len(again)) == (kept[0], len(kept))
+    assert main(command) == 0
+    assert ran[1:] == ["inference", "training"]
+
+
+def test_some_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--out", str(tmp_path), "--filter", "train", *FAST]) == 0
+    assert ran == ["training"]
+    assert "memory" not in capsys.readouterr().out
+    assert main(["bench", "--out", str(tmp_path), "--filter", "nothing", *FAST]) == 2
+
+
+def test_an_interrupted_run_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench, "measure", interrupted)
+    assert main(["bench", "--out", str(tmp_path), *FAST]) == 130
+    assert f"timm-mergemix bench --out {tmp_path} {' '.join(FAST)} --resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("target", "budget"), [("2.0x", {"speedup": 2.0}), ("99", {"tokens": 99})])
+def test_tuning(
+    target: str, budget: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def tune_r(model: Any, **options: Any) -> list[Tuned]:
+        assert budget.items() <= options.items()
+        return [Tuned(13, 2.0, (197, 184), 0.95), Tuned(("decreasing", 20), 2.1, (197, 160), 0.9)]
+
+    monkeypatch.setattr(bench, "tune_r", tune_r)
+    assert main(["bench", "--tune", "--target", target, "--model", "test_vit"]) == 0
+    printed = capsys.readouterr().out
+    assert "2.00x" in printed
+    assert "('decreasing', 20)" in printed
+    assert "random weights" in printed
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "target: got None, wanted a throughput"),
+        (["--target", "fast"], "target: got 'fast'"),
+        (["--target", "2x", "--model", "test_vitt"], "model: got 'test_vitt'"),
+    ],
+)
+def test_bad_input(flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--tune", *flags]) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,54 @@
+"""How cost grows with tokens and with the batch."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+
+from ..merge.schedule import R
+from .steps import Setting, infer, make_models
+from .timing import interleave
+
+__all__ = ["Point", "grow"]
+
+SIDES = (224, 384, 512)  # 197, 577 and 1025 tokens at 16 pixels a patch
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Point(NamedTuple):
+    """One point of the plot.
+
+    Attributes:
+        size: Side of the images in pixels.
+        tokens: That enter the first block.
+        batch: Images a step.
+        seconds: Median seconds an image, by model.
+    """
+
+    size: int
+    tokens: int
+    batch: int
+    seconds: dict[str, float]
+
+
+def grow(model: str, r: R, device: torch.device, rounds: int, most_tokens: int = 16_384) -> Iterator[Point]:
+    """Inference at each size and batch; batches of more tokens in all are left out, since they show nothing new.
+
+    Args:
+        model: Name of a timm model with patches of 16 pixels.
+        r: Token merging. An int is in proportion to the tokens: it holds for 197.
+        device: Where.
+        rounds: How many rounds of all models at each point.
+        most_tokens: Of a batch.
+    """
+    for size in SIDES:
+        tokens = (size // 16) ** 2 + 1
+        setting = Setting(model, 1, round(r * (tokens - 1) / 196) if isinstance(r, int) else r, size, device=device)
+        models = make_models(setting, training=False)
+        for batch in (batch for batch in BATCHES if batch * tokens <= most_tokens):
+            steps = {name: infer(setting._replace(batch=batch), each) for name, each in models.items()}
+            times = interleave(steps, rounds, device)
+            yield Point(size, tokens, batch, {name: statistics.median(s) / batch for name, s in times.items()})

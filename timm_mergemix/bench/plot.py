@@ -1,0 +1,60 @@
+"""Results of a benchmark as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..optional import need
+from .growth import Point
+from .measure import Result
+
+__all__ = ["plot"]
+
+
+def plot(results: Sequence[Result], points: Sequence[Point], path: Path) -> Path:
+    """Ratios with their intervals, and how cost grows; one picture.
+
+    Args:
+        results: The table.
+        points: See `timm_mergemix.bench.growth.grow`; may be empty.
+        path: Where it is written.
+
+    Raises:
+        MergeMixError: If matplotlib is not there.
+    """
+    need("matplotlib", "the plot")
+    from matplotlib.figure import Figure
+
+    shown = [result for result in results if result.wanted is not None]
+    figure = Figure(figsize=(11, 1.5 + 0.35 * max(len(shown), 1) + (4 if points else 0)), layout="constrained")
+    parts: Any = figure.subplots(2 if points else 1, 1, squeeze=False)
+    _ratios(parts[0][0], shown)
+    if points:
+        _growth(parts[1][0], points)
+    figure.savefig(path, dpi=120)
+    return path
+
+
+def _ratios(axis: Any, results: Sequence[Result]) -> None:
+    for y, result in enumerate(reversed(results)):
+        value, low, high = result.ratio
+        axis.errorbar(value, y, xerr=[[value - low], [high - value]], fmt="o", color="tab:blue", capsize=3)
+        axis.plot(result.wanted, y, "|", color="tab:red", markersize=14)
+    axis.set_yticks(range(len(results)), [f"{r.row}: {r.above} / {r.below}" for r in reversed(results)], fontsize=7)
+    axis.axvline(1, color="grey", linewidth=0.5)
+    axis.set_xlabel("ratio of medians, with 95 % interval; red: wanted at most")
+
+
+def _growth(axis: Any, points: Sequence[Point]) -> None:
+    colours = {"merged": "tab:blue", "ideal": "tab:green", "unpatched": "tab:grey"}
+    styles = dict(zip(dict.fromkeys(point.tokens for point in points), ("-", "--", ":"), strict=False))
+    for tokens, style in styles.items():
+        of_size = [point for point in points if point.tokens == tokens]
+        for name, colour in colours.items():
+            milliseconds = [1000 * point.seconds[name] for point in of_size]
+            batches = [point.batch for point in of_size]
+            axis.plot(batches, milliseconds, style, color=colour, marker=".", label=f"{name}, {tokens} tokens")
+    axis.set(xscale="log", yscale="log", xlabel="images a batch", ylabel="ms an image")
+    axis.legend(fontsize=7, ncols=len(styles))

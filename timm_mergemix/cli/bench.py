@@ -1,0 +1,155 @@
+"""``timm-mergemix bench``: what merging and mixing cost, side by side; or the r that meets a budget."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+
+from ..arguments import R_FORMS, parse_r
+from ..bench.growth import Point, grow
+from ..bench.measure import Result, measure, measure_memory
+from ..bench.plot import plot
+from ..bench.report import HEADER, machine, rows_of
+from ..bench.rows import all_rows, describe
+from ..bench.steps import Setting
+from ..bench.timing import Ratio
+from ..errors import MergeMixError
+from ..merge.support import check_name
+from ..training.progress import Reporter
+from ..tune import tune_r
+from .options import add_progress, again_with, choose_device, cpu_threads, make_directory
+from .report import markdown_table, text_table, write_json
+
+__all__ = ["SUMMARY", "add_arguments", "again", "run"]
+
+SUMMARY = "Measure merging and mixing against their floor, or find the r that meets a budget (--tune)."
+MEMORY = ("deit_small_patch16_224", 16, 0.65)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("bench"), metavar="DIR", help="where table, JSON and plot go")
+    add("--filter", default="", metavar="TEXT", help="only rows whose name holds TEXT")
+    add("--rounds", type=int, default=15, help="interleaved rounds of each row, at least")
+    add("--seconds", type=float, default=20.0, help="time measured for each row, at least")
+    add("--r", type=parse_r, default="13", metavar="R", help=f"token merging: {R_FORMS}")
+    add(
+        "--growth",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also how cost grows with tokens and batch",
+    )
+    add("--reference", type=Path, metavar="DIR", help="clone of facebookresearch/ToMe, to be measured beside")
+    add("--device", default="auto", help="cpu, cuda, ...; auto is a GPU where there is one")
+    add("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
+    add("--resume", action="store_true", help="keep the rows that OUT has already")
+    add_progress(parser)
+    tune = parser.add_argument_group("tuning").add_argument
+    tune("--tune", action="store_true", help="find the r that meets a budget instead")
+    tune("--model", default="deit_small_patch16_224", metavar="NAME", help="a timm model, with random weights")
+    tune("--pretrained", action="store_true", help="with timm's weights, so that the similarity means something")
+    tune("--img-size", type=int, metavar="PIXELS", help="side of the images; the model's own if not given")
+    tune("--batch-size", type=int, default=8, help="images a step")
+    tune("--target", metavar="BUDGET", help="throughput over that of the unmerged model, such as 2.0x; or 99 (tokens)")
+
+
+def again(argv: Sequence[str]) -> str:
+    """The command that goes on after an interruption."""
+    return again_with(argv, plus=["--resume"])
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measures, prints the table, writes it with JSON and plot; or tunes."""
+    device = choose_device(args.device)
+    with cpu_threads(args.threads):
+        if args.tune:
+            _tune(args, device)
+        else:
+            _bench(args, device)
+
+
+def _bench(args: argparse.Namespace, device: torch.device) -> None:
+    out, reporter = make_directory(args.out), Reporter(progress=args.progress)
+    path = out / "results.jsonl"
+    if not args.resume:
+        path.unlink(missing_ok=True)
+    results = _load(path)
+    rows = [row for row in all_rows(device, args.r, args.reference) if args.filter in row.name]
+    done = {result.row for result in results}
+    for row in rows:
+        if row.name not in done:
+            reporter.say(row.name)
+            _keep(path, results, measure(row, args.rounds, device, args.seconds))
+    name, batch, wanted = MEMORY
+    setting = Setting(name, batch, args.r, device=device)
+    if args.filter in "memory" and not any(result.unit == "bytes" for result in results):
+        _keep(path, results, [measure_memory(setting, wanted, describe)])
+    if not results:
+        raise MergeMixError(f"filter: got {args.filter!r}, wanted part of a row's name")
+    points = _grow(args, device, out, reporter) if args.growth and not args.filter else []
+    _write(out, results, points, device)
+
+
+def _keep(path: Path, results: list[Result], more: Sequence[Result]) -> None:
+    results.extend(more)
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(result._asdict()) + "\n" for result in more)
+
+
+def _load(path: Path) -> list[Result]:
+    if not path.is_file():
+        return []
+    lines: list[dict[str, Any]] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [Result(**{**line, "ratio": Ratio(*line["ratio"])}) for line in lines]
+
+
+def _grow(args: argparse.Namespace, device: torch.device, out: Path, reporter: Reporter) -> list[Point]:
+    points = []
+    for point in grow("deit_small_patch16_224", args.r, device, rounds=5):
+        points.append(point)
+        reporter.say(f"growth, {point.tokens} tokens, batch {point.batch}")
+    return points
+
+
+def _write(out: Path, results: list[Result], points: list[Point], device: torch.device) -> None:
+    table = rows_of(results)
+    print(text_table(HEADER, table))
+    facts = machine(device)
+    about = ", ".join(f"{name} {value}" for name, value in facts.items())
+    (out / "results.md").write_text(f"{about}\n\n{markdown_table(HEADER, table)}\n", encoding="utf-8")
+    measured = {"machine": facts, "results": [r.as_dict() for r in results], "growth": [p._asdict() for p in points]}
+    written = [
+        out / "results.md",
+        write_json(out / "results.json", measured),
+        plot(results, points, out / "results.png"),
+    ]
+    print("\n" + ", ".join(map(str, written)))
+
+
+def _tune(args: argparse.Namespace, device: torch.device) -> None:
+    budget = _budget(args.target)
+    size = {} if args.img_size is None else {"img_size": args.img_size}
+    check_name("model", args.model)
+    model = timm.create_model(args.model, pretrained=args.pretrained, **size).to(device)
+    tuned = tune_r(model, **budget, batch_size=args.batch_size, rounds=args.rounds)
+    header = ("r", "throughput", "tokens left", "similarity of features")
+    rows = [[str(t.r), f"{t.speedup:.2f}x", str(t.tokens[-1]), f"{t.similarity:.3f}"] for t in tuned]
+    print(text_table(header, rows))
+    if not args.pretrained:
+        print("The similarity is that of random weights; --pretrained gives the model's own.")
+
+
+def _budget(target: str | None) -> dict[str, Any]:
+    try:
+        if target is not None:
+            return {"speedup": float(target[:-1])} if target.endswith("x") else {"tokens": int(target)}
+    except ValueError:
+        pass
+    raise MergeMixError(f"target: got {target!r}, wanted a throughput such as 2.0x, or a number of tokens such as 99")
