@@ -12,7 +12,7 @@ from ..merge.schedule import R
 from .steps import Setting, infer, make_models
 from .timing import interleave
 
-__all__ = ["Point", "grow"]
+__all__ = ["BATCHES", "Point", "grow"]
 
 SIDES = (224, 384, 512)  # 197, 577 and 1025 tokens at 16 pixels a patch
 BATCHES = (1, 2, 4, 8, 16, 32, 64)

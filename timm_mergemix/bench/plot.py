@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..optional import need
-from .growth import Point
+from .growth import BATCHES, Point
 from .measure import Result
 
 __all__ = ["plot"]
@@ -28,11 +28,13 @@ def plot(results: Sequence[Result], points: Sequence[Point], path: Path) -> Path
     from matplotlib.figure import Figure
 
     shown = [result for result in results if result.wanted is not None]
-    figure = Figure(figsize=(11, 1.5 + 0.35 * max(len(shown), 1) + (4 if points else 0)), layout="constrained")
-    parts: Any = figure.subplots(2 if points else 1, 1, squeeze=False)
-    _ratios(parts[0][0], shown)
+    heights = [1.5 + 0.35 * max(len(shown), 1), *([4.5] if points else [])]
+    figure = Figure(figsize=(12, sum(heights)), layout="constrained")
+    # Figures of their own, so that the long names of the one do not narrow the other.
+    parts: Any = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)
+    _ratios(parts[0][0].subplots(), shown)
     if points:
-        _growth(parts[1][0], points)
+        _growth(parts[1][0].subplots(), points)
     figure.savefig(path, dpi=120)
     return path
 
@@ -57,4 +59,5 @@ def _growth(axis: Any, points: Sequence[Point]) -> None:
             batches = [point.batch for point in of_size]
             axis.plot(batches, milliseconds, style, color=colour, marker=".", label=f"{name}, {tokens} tokens")
     axis.set(xscale="log", yscale="log", xlabel="images a batch", ylabel="ms an image")
-    axis.legend(fontsize=7, ncols=len(styles))
+    axis.set_xticks(BATCHES, [str(batch) for batch in BATCHES], minor=False)
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
