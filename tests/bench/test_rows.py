@@ -23,7 +23,10 @@ SMALL = Setting("test_vit", 2, 3, size=64)
 
 def test_names_are_told_apart() -> None:
     names = [row.name for row in all_rows(CPU)]
-    assert len(set(names)) == len(names) == 17
+    assert len(set(names)) == len(names) == 21
+    assert sum("saliency pass r=decreasing:16" in name for name in names) == 4
+    again = [row.name for row in all_rows(CPU, 16)]
+    assert len(set(again)) == len(again)
     assert describe(SMALL._replace(autocast=True)) == "test_vit, batch 2, r=3, 64 px, bf16 autocast"
 
 
@@ -33,8 +36,8 @@ def test_names_are_told_apart() -> None:
         over_ideal("inference", SMALL, 1.1),
         over_ideal("inference", SMALL._replace(autocast=True), None),
         over_ideal("training", SMALL, None),
-        whole_step(SMALL, None),
-        unmerged_step(SMALL, None),
+        whole_step(SMALL, ("decreasing", 2), None),
+        unmerged_step(SMALL, 3, None),
         mixing(CPU, "elem", None),
     ],
     ids=lambda row: row.name,
@@ -62,7 +65,7 @@ def test_training_leaves_gradients_and_merges() -> None:
 def test_another_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     create = rows.timm.create_model
     monkeypatch.setattr(rows.timm, "create_model", lambda name, **options: create("test_vit", **options))
-    for step in other_encoder_step(SMALL, None).make().values():
+    for step in other_encoder_step(SMALL, 3, None).make().values():
         step()
 
 

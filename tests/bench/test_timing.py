@@ -12,10 +12,10 @@ from timm_mergemix.bench.timing import interleave, ratio_of
 CPU = torch.device("cpu")
 
 
-def test_steps_run_in_turn_and_warm_up_is_not_counted() -> None:
+def test_steps_run_in_turn_and_back_and_warm_up_is_not_counted() -> None:
     ran: list[str] = []
     times = interleave({"a": lambda: ran.append("a"), "b": lambda: ran.append("b")}, 3, CPU, warmup=2)
-    assert "".join(ran) == "ab" * 5
+    assert "".join(ran) == "abab" + "abbaab"
     assert {name: len(seconds) for name, seconds in times.items()} == {"a": 3, "b": 3}
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.mix.images import blend_images, mix_images, paste_resized
+from timm_mergemix.mix.images import blend_images, mix_images, mix_patches, paste_resized
+from timm_mergemix.mix.mask import expand_mask
 
 from .batches import noise, quick
 
@@ -25,6 +26,52 @@ def test_each_pixel_is_taken_whole(shape: tuple[int, ...], dtype: torch.dtype, s
     everywhere = mask.expand(shape)
     assert torch.equal(mixed[everywhere], own[everywhere])
     assert torch.equal(mixed[~everywhere], partner[~everywhere])
+
+
+@quick
+@given(
+    shapes,
+    st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    st.booleans(),
+    st.sampled_from([torch.contiguous_format, torch.channels_last]),
+    st.sampled_from(DTYPES),
+    st.integers(0, 10**6),
+)
+def test_patches_are_mixed_as_by_their_mask(
+    shape: tuple[int, ...],
+    grid: tuple[int, int],
+    divides: bool,
+    layout: torch.memory_format,
+    dtype: torch.dtype,
+    seed: int,
+) -> None:
+    height, width = (shape[2] * grid[0], shape[3] * grid[1]) if divides else shape[2:]
+    images = noise(shape[0], shape[1], height, width, seed=seed, dtype=dtype).contiguous(memory_format=layout)
+    generator = torch.Generator().manual_seed(seed)
+    own, partner = torch.randint(shape[0], (2, 3), generator=generator)
+    patches = torch.rand(3, *grid, generator=generator) > 0.5
+    before = images.clone()
+    mixed = mix_patches(images, own, partner, patches)
+    assert torch.equal(mixed, mix_images(images[own], images[partner], expand_mask(patches, height, width)))
+    assert torch.equal(images, before)
+
+
+def test_gradients_flow_to_the_patches_that_were_taken() -> None:
+    images = noise(2, 1, 4, 4).requires_grad_()
+    patches = torch.tensor([[[True, False], [False, False]], [[True, True], [True, True]]])
+    mixed = mix_patches(images, torch.tensor([0, 1]), torch.tensor([1, 0]), patches)
+    (gradient,) = torch.autograd.grad(mixed.sum(), images)
+    assert torch.equal(gradient[0], expand_mask(patches, 4, 4)[0].float())
+    assert torch.equal(gradient[1], 2 - gradient[0])
+
+
+def test_patches_that_do_not_fit() -> None:
+    images, rows = noise(2, 1, 4, 4), torch.tensor([0, 1])
+    patches = torch.ones(2, 2, 2, dtype=torch.bool)
+    with pytest.raises(MergeMixError, match="partner"):
+        mix_patches(images, rows, rows[:1], patches)
+    with pytest.raises(MergeMixError, match="patches"):
+        mix_patches(images, rows, rows, patches.float())
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

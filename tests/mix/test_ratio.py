@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.mix.ratio import area_ratio, attention_ratio, gaussian_ratio
+from timm_mergemix.mix.mask import expand_mask
+from timm_mergemix.mix.ratio import area_ratio, attention_ratio, gaussian_ratio, patch_ratio
 
 from .batches import quick
 
@@ -27,6 +28,15 @@ def test_area_of_a_large_mask_is_exact() -> None:
     mask = torch.zeros(1, 1, 4096, 4100, dtype=torch.bool)
     mask[..., :1] = True
     assert area_ratio(mask).item() == pytest.approx(1 / 4100, rel=1e-6)
+
+
+@quick
+@given(sizes, st.integers(1, 40), st.integers(1, 40), st.integers(0, 10**6))
+def test_the_area_of_patches_is_that_of_their_pixels(
+    size: tuple[int, int, int], height: int, width: int, seed: int
+) -> None:
+    patches = torch.rand(size, generator=torch.Generator().manual_seed(seed)) < 0.5
+    assert torch.equal(patch_ratio(patches, height, width), area_ratio(expand_mask(patches, height, width)))
 
 
 @quick

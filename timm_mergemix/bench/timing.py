@@ -41,6 +41,8 @@ def interleave(
 ) -> Times:
     """Runs all steps in turn, round after round, so that a drift of the machine meets all of them alike.
 
+    Every second round runs backwards, so that no step always follows the same one.
+
     Args:
         steps: What to time, by name.
         rounds: How often, at least.
@@ -57,10 +59,12 @@ def interleave(
         for step in steps.values():
             step()
     measured = done = 0.0
+    order = list(steps)
     while done < rounds or measured < seconds:
-        for name, step in steps.items():
-            times[name].append(_time(step, device))
+        for name in order:
+            times[name].append(_time(steps[name], device))
             measured += times[name][-1]
+        order.reverse()
         done += 1
     return times
 

@@ -13,6 +13,7 @@ import torch
 
 from ..arguments import R_FORMS, parse_r
 from ..bench.growth import Point, grow
+from ..bench.heap import keep_freed_memory
 from ..bench.measure import Result, measure, measure_memory
 from ..bench.plot import plot
 from ..bench.report import HEADER, machine, rows_of
@@ -48,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--reference", type=Path, metavar="DIR", help="clone of facebookresearch/ToMe, to be measured beside")
     add("--device", default="auto", help="cpu, cuda, ...; auto is a GPU where there is one")
+    add(
+        "--keep-memory",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="on the CPU, let malloc keep what is freed, as other allocators do; else page faults blur small ratios",
+    )
     add("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
     add("--resume", action="store_true", help="keep the rows that OUT has already")
     add_progress(parser)
@@ -68,14 +75,15 @@ def again(argv: Sequence[str]) -> str:
 def run(args: argparse.Namespace) -> None:
     """Measures, prints the table, writes it with JSON and plot; or tunes."""
     device = choose_device(args.device)
+    kept = args.keep_memory and keep_freed_memory()
     with cpu_threads(args.threads):
         if args.tune:
             _tune(args, device)
         else:
-            _bench(args, device)
+            _bench(args, device, kept)
 
 
-def _bench(args: argparse.Namespace, device: torch.device) -> None:
+def _bench(args: argparse.Namespace, device: torch.device, kept: bool) -> None:
     out, reporter = make_directory(args.out), Reporter(progress=args.progress)
     path = out / "results.jsonl"
     if not args.resume:
@@ -94,7 +102,7 @@ def _bench(args: argparse.Namespace, device: torch.device) -> None:
     if not results:
         raise MergeMixError(f"filter: got {args.filter!r}, wanted part of a row's name")
     points = _grow(args, device, out, reporter) if args.growth and not args.filter else []
-    _write(out, results, points, device)
+    _write(out, results, points, {**machine(device), "freed memory kept": kept})
 
 
 def _keep(path: Path, results: list[Result], more: Sequence[Result]) -> None:
@@ -118,10 +126,9 @@ def _grow(args: argparse.Namespace, device: torch.device, out: Path, reporter: R
     return points
 
 
-def _write(out: Path, results: list[Result], points: list[Point], device: torch.device) -> None:
+def _write(out: Path, results: list[Result], points: list[Point], facts: dict[str, Any]) -> None:
     table = rows_of(results)
     print(text_table(HEADER, table))
-    facts = machine(device)
     about = ", ".join(f"{name} {value}" for name, value in facts.items())
     (out / "results.md").write_text(f"{about}\n\n{markdown_table(HEADER, table)}\n", encoding="utf-8")
     measured = {"machine": facts, "results": [r.as_dict() for r in results], "growth": [p._asdict() for p in points]}

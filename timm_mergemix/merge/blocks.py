@@ -167,10 +167,7 @@ def _merged(
     size, source = tokens.size, tokens.source
     bias = call.get("attn_mask") if source is None else _bias(size, x.dtype, config, tokens)
     context = Context(size, source, bias, call, tokens.valid)
-    branch, keys = block.attention_branch(x, context)
-    if keys is None:
-        keys = block.project_keys(x, context)
-    x = x + branch
+    x, keys = _attend(block, x, context)
     if r > 0:
         weights = tokens.weights()
         padding = None if weights is None or tokens.valid is None else weights == 0
@@ -182,6 +179,12 @@ def _merged(
         source = compose_source(plan, source)
     mlp = block.mlp_branch(x)
     return x if mlp is None else x + mlp, size, source
+
+
+def _attend(block: MergingBlock, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+    # A function of its own, so that the branch's memory is free before the MLP asks for more.
+    branch, keys = block.attention_branch(x, context)
+    return x + branch, block.project_keys(x, context) if keys is None else keys
 
 
 def _bias(size: Tensor | None, dtype: torch.dtype, config: MergeConfig, tokens: Tokens) -> Tensor | None:

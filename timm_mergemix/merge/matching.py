@@ -76,23 +76,25 @@ def bipartite_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Te
     """
     check(keys, r, prefix_tokens, padding)
     batch, length = keys.shape[:2]
-    skip_a, skip_b = (prefix_tokens + 1) // 2, prefix_tokens // 2
+    first_a = prefix_tokens + prefix_tokens % 2
+    first_b = prefix_tokens + 1 - prefix_tokens % 2
     with without_autocast(keys.device.type):
         metric = F.normalize(keys.float(), dim=-1)
-        scores = metric[:, ::2][:, skip_a:] @ metric[:, 1::2][:, skip_b:].mT
+        scores = torch.bmm(metric[:, first_a::2], metric[:, first_b::2].mT)
     if padding is not None:
-        scores = prefer_padding(scores, padding[:, ::2][:, skip_a:], padding[:, 1::2][:, skip_b:])
+        scores = prefer_padding(scores, padding[:, first_a::2], padding[:, first_b::2])
     if scores.shape[2] == 0:  # at most one unprotected token: A has no edges
         scores = scores.new_zeros(batch, scores.shape[1], 1)
     strength, partner = scores.max(dim=-1)
     order = strength.argsort(dim=-1, descending=True)
-    merged, unmerged = order[:, :r], order[:, r:].sort(dim=-1).values
+    in_a = 2 * order + first_a
+    unmerged = in_a[:, r:].sort(dim=-1).values
 
     positions = torch.arange(length, device=keys.device)
-    prefix, in_b = positions[:prefix_tokens], positions[1::2][skip_b:]
-    keep = torch.cat([prefix.expand(batch, -1), 2 * (unmerged + skip_a), in_b.expand(batch, -1)], dim=1)
-    target = prefix_tokens + unmerged.shape[1] + partner.gather(1, merged)
-    return MergePlan(keep, 2 * (merged + skip_a), target)
+    prefix, in_b = positions[:prefix_tokens], positions[first_b::2]
+    keep = torch.cat([prefix.expand(batch, -1), unmerged, in_b.expand(batch, -1)], dim=1)
+    target = partner.gather(1, order[:, :r]) + (prefix_tokens + unmerged.shape[1])
+    return MergePlan(keep, in_a[:, :r], target)
 
 
 @torch.no_grad()

@@ -40,6 +40,11 @@ class Pairs:
         return self.images if self.rows is None else self.images[self.rows]
 
     @property
+    def own_index(self) -> Tensor:
+        """(n,) int64, the rows to mix."""
+        return torch.arange(len(self.images), device=self.images.device) if self.rows is None else self.rows
+
+    @property
     def partner_index(self) -> Tensor:
         """(n,) int64, their partners."""
         return self.index if self.rows is None else self.index[self.rows]

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import check_tensor, wrong
+from .mask import expand_mask
 
-__all__ = ["blend_images", "mix_images", "paste_resized"]
+__all__ = ["blend_images", "mix_images", "mix_patches", "paste_resized"]
 
 
 def mix_images(images: Tensor, partners: Tensor, mask: Tensor, out: Tensor | None = None) -> Tensor:
@@ -32,6 +33,37 @@ def mix_images(images: Tensor, partners: Tensor, mask: Tensor, out: Tensor | Non
     if out is None or _records(images, partners):
         return torch.where(mask, images, partners)
     return torch.where(mask, images, partners, out=out)
+
+
+def mix_patches(images: Tensor, own: Tensor, partner: Tensor, patches: Tensor) -> Tensor:
+    """Takes each patch whole from one of two images of a batch: `mix_images` with the mask of `expand_mask`.
+
+    Args:
+        images: (B, C, H, W), any dtype.
+        own: (n,) int64, the images to mix.
+        partner: (n,) int64, what each is mixed with.
+        patches: (n, h, w) bool, True where the patch of ``own`` is taken.
+
+    Returns:
+        (n, C, H, W), a new tensor.
+
+    Raises:
+        MergeMixError: If the shapes or dtypes do not fit.
+    """
+    check_tensor("images", images, "BCHW")
+    check_tensor("own", own, "n", "integer")
+    check_tensor("partner", partner, own.shape, "integer")
+    check_tensor("patches", patches, (len(own), "h", "w"), "bool")
+    (_, channels, height, width), (rows, columns) = images.shape, patches.shape[1:]
+    if height % rows or width % columns or images.device.type != "cpu" or not images.is_contiguous():
+        out = images[partner]
+        return mix_images(images[own], out, expand_mask(patches, height, width), out=out)
+    # A line of a patch is one run in memory. To copy runs takes half the time of a choice for each pixel on the CPU.
+    runs = channels * height * columns
+    image = torch.where(patches, own[:, None, None], partner[:, None, None])
+    run = torch.arange(runs).view(channels, rows, height // rows, columns)
+    index = torch.add(run, image[:, None, :, None], alpha=runs).flatten()
+    return images.view(-1, width // columns).index_select(0, index).view(len(own), *images.shape[1:])
 
 
 def blend_images(images: Tensor, partners: Tensor, ratio: Tensor, out: Tensor | None = None) -> Tensor:

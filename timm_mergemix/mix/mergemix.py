@@ -10,9 +10,9 @@ from torch import Tensor
 from ..errors import check_choice, check_number
 from .blends import Blend, Pairs
 from .draw import Draw
-from .images import mix_images
+from .images import mix_patches
 from .mask import count_patches, expand_mask, top_mask
-from .ratio import area_ratio, attention_ratio, gaussian_ratio
+from .ratio import attention_ratio, gaussian_ratio, patch_ratio
 
 __all__ = ["RATIO_MODES", "MergeMixBlend"]
 
@@ -46,17 +46,17 @@ class MergeMixBlend:
         device, length = own.device, own[0].numel()
         count = count_patches(torch.from_numpy(draw.beta(self.alpha)), length).to(device)
         patches = top_mask(own, count, draw.noise(length).to(device))
-        mask = expand_mask(patches, *pairs.images.shape[-2:])
+        height, width = pairs.images.shape[-2:]
         measured = None
         if partner is not None:
             ratio = attention_ratio(own, partner, patches)
         elif self.ratio_mode == "gaussian":
             normal = torch.from_numpy(draw.normal()).float().to(device)
-            ratio, measured = gaussian_ratio(count / length, normal), area_ratio(mask)
+            ratio, measured = gaussian_ratio(count / length, normal), patch_ratio(patches, height, width)
         else:
-            ratio = area_ratio(mask)
-        partner = pairs.partner
-        return Blend(mix_images(pairs.own, partner, mask, out=partner), ratio, mask, own, measured)
+            ratio = patch_ratio(patches, height, width)
+        mixed = mix_patches(pairs.images, pairs.own_index, pairs.partner_index, patches)
+        return Blend(mixed, ratio, expand_mask(patches, height, width), own, measured)
 
     def _saliency(self, pairs: Pairs) -> tuple[Tensor, Tensor | None]:
         if self.ratio_mode != "attention" and pairs.saliency is None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..errors import check_tensor
 
-__all__ = ["area_ratio", "attention_ratio", "gaussian_ratio"]
+__all__ = ["area_ratio", "attention_ratio", "gaussian_ratio", "patch_ratio"]
 
 
 def area_ratio(mask: Tensor) -> Tensor:
@@ -22,6 +22,25 @@ def area_ratio(mask: Tensor) -> Tensor:
     check_tensor("mask", mask, ("B", 1, "H", "W"), "bool")
     pixels = mask.flatten(1)
     return pixels.sum(dim=1).float() / pixels.shape[1]
+
+
+def patch_ratio(patches: Tensor, height: int, width: int) -> Tensor:
+    """`area_ratio` of the pixel mask that a patch mask expands to, to the bit, without a look at each pixel.
+
+    Args:
+        patches: (B, h, w) bool.
+        height: Image height in pixels.
+        width: Image width in pixels.
+
+    Returns:
+        (B,) float32 in [0, 1].
+    """
+    check_tensor("patches", patches, "Bhw", "bool")
+    rows, columns = (
+        torch.bincount(torch.arange(pixels) * cells // pixels, minlength=cells).to(patches.device)
+        for pixels, cells in zip((height, width), patches.shape[1:], strict=True)
+    )
+    return (patches * (rows.unsqueeze(1) * columns)).flatten(1).sum(dim=1).float() / (height * width)
 
 
 def attention_ratio(saliency: Tensor, partner_saliency: Tensor, mask: Tensor) -> Tensor:

@@ -53,9 +53,9 @@ class MergingGemma4Block(KeyedBlock, Gemma4Block):
 
     def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
         """See `MergingBlock`."""
-        with captured_keys(self, self.attn.k_norm) as keys:
+        with captured_keys(self, self.attn.k_norm, heads=2) as keys:  # its heads come after the norm
             out = self.attn(self.norm1(x), *self._rope(context), attn_mask=context.bias)
-        return self.drop_path(self.norm2(out)), mean_key(keys, heads=2)  # (B, N, H, D): heads come after the norm
+        return self.drop_path(self.norm2(out)), mean_key(keys)
 
     def mlp_branch(self, x: Tensor) -> Tensor:
         """See `MergingBlock`."""

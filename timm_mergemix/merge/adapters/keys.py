@@ -49,25 +49,29 @@ class KeyedBlock(MergingBlock):
 
 def _keep_keys(module: nn.Module, args: Any, output: Tensor) -> None:
     # On the module itself, and only while a block waits for them: nothing is kept, and copies have keys of their own.
-    if hasattr(module, AWAITED):
-        setattr(module, AWAITED, output)
+    # Their mean at once: it reads them while they are in the cache, and does not hold the memory of the projection.
+    heads = getattr(module, AWAITED, None)
+    if isinstance(heads, int):
+        setattr(module, AWAITED, output.detach().mean(dim=heads))
 
 
 class captured_keys:  # noqa: N801 - reads as a function; a class, since older compilers do not see through generators
-    """Keeps the keys of the forward passes inside; they are in ``keys`` when it is left.
+    """Keeps the keys of the forward passes inside, averaged over heads; they are in ``keys`` when it is left.
 
     Args:
         block: Whose attention it is; if it cannot capture keys, there are none.
         *k_norms: Modules with the hook.
+        heads: The axis of the heads in what they return.
     """
 
-    def __init__(self, block: MergingBlock, *k_norms: nn.Module) -> None:
+    def __init__(self, block: MergingBlock, *k_norms: nn.Module, heads: int = 1) -> None:
         self.k_norms = k_norms if block.captures_keys() else ()
+        self.heads = heads
         self.keys: list[Tensor] = []
 
     def __enter__(self) -> list[Tensor]:
         for k_norm in self.k_norms:
-            setattr(k_norm, AWAITED, None)
+            setattr(k_norm, AWAITED, self.heads)
         return self.keys
 
     def __exit__(self, *error: object) -> None:
@@ -76,14 +80,13 @@ class captured_keys:  # noqa: N801 - reads as a function; a class, since older c
             delattr(k_norm, AWAITED)
 
 
-def mean_key(keys: list[Tensor], heads: int = 1) -> Tensor | None:
-    """The metric of the matching: captured keys, averaged over the axis of their heads and over attentions."""
+def mean_key(keys: list[Tensor]) -> Tensor | None:
+    """The metric of the matching: captured keys, averaged over attentions."""
     if not keys:
         return None
-    if any(key is None for key in keys):
+    if any(isinstance(key, int) for key in keys):  # no key came
         raise MergeMixError(REPLACED)
-    means = [key.detach().mean(dim=heads) for key in keys]
-    return means[0] if len(means) == 1 else sum(means[1:], means[0]) / len(means)
+    return keys[0] if len(keys) == 1 else sum(keys[1:], keys[0]) / len(keys)
 
 
 @torch.no_grad()

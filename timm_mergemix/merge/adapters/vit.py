@@ -151,9 +151,9 @@ class MergingParallelScalingBlock(KeyedBlock, ParallelScalingBlock):
 
     def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
         """See `MergingBlock`."""
-        with captured_keys(self, self.k_norm) as keys:
+        with captured_keys(self, self.k_norm, heads=2) as keys:  # its heads come after the norm
             out = ParallelScalingBlock.forward(self, x, attn_mask=context.bias)
-        return out - x, mean_key(keys, heads=2)  # (B, N, H, D): its heads come after the norm
+        return out - x, mean_key(keys)
 
     def mlp_branch(self, x: Tensor) -> None:
         """See `MergingBlock`."""
