@@ -14,3 +14,6 @@ def test_points_of_each_size_and_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [(p.size, p.tokens, p.batch) for p in points] == [(32, 5, 1), (32, 5, 2), (32, 5, 4), (64, 17, 1)]
     assert all(set(p.seconds) == {"merged", "ideal", "unpatched"} for p in points)
     assert all(seconds > 0 for p in points for seconds in p.seconds.values())
+    done = [(p.size, p.batch) for p in points[1:]]
+    again = grow("test_vit", 1, torch.device("cpu"), rounds=1, most_tokens=20, done=done)
+    assert [(p.size, p.batch) for p in again] == [(32, 1)]

@@ -34,8 +34,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "all_rows", lambda *_: [row("inference"), row("training")])
     monkeypatch.setattr(bench, "MEMORY", ("test_vit", 2, 0.9))
 
-    def grow(*_: Any, **__: Any) -> Iterator[Point]:
-        yield Point(224, 197, 1, {"merged": 1.0, "ideal": 0.9, "unpatched": 2.0})
+    def grow(*_: Any, done: Any, **__: Any) -> Iterator[Point]:
+        for batch in (1, 2):
+            if (224, batch) not in done:
+                yield Point(224, 197, batch, {"merged": 1.0, "ideal": 0.9, "unpatched": 2.0})
 
     monkeypatch.setattr(bench, "grow", grow)
 
@@ -66,6 +68,16 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     assert (again[0], len(again)) == (kept[0], len(kept))
     assert main(command) == 0
     assert ran[1:] == ["inference", "training"]
+
+
+def test_a_run_that_was_killed_while_it_grew_goes_on(tmp_path: Path) -> None:
+    command = ["bench", "--out", str(tmp_path), "--r", "3", *FAST]
+    assert main(command) == 0
+    kept = (tmp_path / "growth.jsonl").read_text().splitlines()
+    (tmp_path / "growth.jsonl").write_text(kept[0] + "\n")
+    assert main([*command, "--resume"]) == 0
+    assert (tmp_path / "growth.jsonl").read_text().splitlines() == kept
+    assert len(json.loads((tmp_path / "results.json").read_text())["growth"]) == 2
 
 
 def test_some_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import torch
@@ -34,7 +34,14 @@ class Point(NamedTuple):
     seconds: dict[str, float]
 
 
-def grow(model: str, r: R, device: torch.device, rounds: int, most_tokens: int = 16_384) -> Iterator[Point]:
+def grow(
+    model: str,
+    r: R,
+    device: torch.device,
+    rounds: int,
+    most_tokens: int = 16_384,
+    done: Collection[tuple[int, int]] = (),
+) -> Iterator[Point]:
     """Inference at each size and batch; batches of more tokens in all are left out, since they show nothing new.
 
     Args:
@@ -43,12 +50,14 @@ def grow(model: str, r: R, device: torch.device, rounds: int, most_tokens: int =
         device: Where.
         rounds: How many rounds of all models at each point.
         most_tokens: Of a batch.
+        done: Size and batch of points that are not measured again.
     """
     for size in SIDES:
         tokens = (size // 16) ** 2 + 1
         setting = Setting(model, 1, round(r * (tokens - 1) / 196) if isinstance(r, int) else r, size, device=device)
-        models = make_models(setting, training=False)
-        for batch in (batch for batch in BATCHES if batch * tokens <= most_tokens):
+        batches = [batch for batch in BATCHES if batch * tokens <= most_tokens and (size, batch) not in done]
+        models = make_models(setting, training=False) if batches else {}
+        for batch in batches:
             steps = {name: infer(setting._replace(batch=batch), each) for name, each in models.items()}
             times = interleave(steps, rounds, device)
             yield Point(size, tokens, batch, {name: statistics.median(s) / batch for name, s in times.items()})

@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import timm
 import torch
@@ -85,43 +85,45 @@ def run(args: argparse.Namespace) -> None:
 
 def _bench(args: argparse.Namespace, device: torch.device, kept: bool) -> None:
     out, reporter = make_directory(args.out), Reporter(progress=args.progress)
-    path = out / "results.jsonl"
+    path, growth = out / "results.jsonl", out / "growth.jsonl"
     if not args.resume:
         path.unlink(missing_ok=True)
-    results = _load(path)
+        growth.unlink(missing_ok=True)
+    results = [Result(**{**line, "ratio": Ratio(*line["ratio"])}) for line in _load(path)]
     rows = [row for row in all_rows(device, args.r, args.reference) if args.filter in row.name]
     done = {result.row for result in results}
     for row in rows:
         if row.name not in done:
             reporter.say(row.name)
-            _keep(path, results, measure(row, args.rounds, device, args.seconds))
+            results += _kept(path, measure(row, args.rounds, device, args.seconds))
     name, batch, wanted = MEMORY
     setting = Setting(name, batch, args.r, device=device)
     if args.filter in "memory" and not any(result.unit == "bytes" for result in results):
-        _keep(path, results, [measure_memory(setting, wanted, describe)])
+        results += _kept(path, [measure_memory(setting, wanted, describe)])
     if not results:
         raise MergeMixError(f"filter: got {args.filter!r}, wanted part of a row's name")
-    points = _grow(args, device, out, reporter) if args.growth and not args.filter else []
+    points = _grow(args, device, growth, reporter) if args.growth and not args.filter else []
     _write(out, results, points, {**machine(device), "freed memory kept": kept})
 
 
-def _keep(path: Path, results: list[Result], more: Sequence[Result]) -> None:
-    results.extend(more)
+T = TypeVar("T", Result, Point)
+
+
+def _kept(path: Path, measured: list[T]) -> list[T]:
     with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(result._asdict()) + "\n" for result in more)
+        file.writelines(json.dumps(one._asdict()) + "\n" for one in measured)
+    return measured
 
 
-def _load(path: Path) -> list[Result]:
-    if not path.is_file():
-        return []
-    lines: list[dict[str, Any]] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [Result(**{**line, "ratio": Ratio(*line["ratio"])}) for line in lines]
+def _load(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
 
-def _grow(args: argparse.Namespace, device: torch.device, out: Path, reporter: Reporter) -> list[Point]:
-    points = []
-    for point in grow("deit_small_patch16_224", args.r, device, rounds=5):
-        points.append(point)
+def _grow(args: argparse.Namespace, device: torch.device, path: Path, reporter: Reporter) -> list[Point]:
+    points = [Point(**line) for line in _load(path)]
+    done = [(point.size, point.batch) for point in points]
+    for point in grow("deit_small_patch16_224", args.r, device, rounds=5, done=done):
+        points += _kept(path, [point])
         reporter.say(f"growth, {point.tokens} tokens, batch {point.batch}")
     return points
 
