@@ -60,4 +60,6 @@ def _growth(axis: Any, points: Sequence[Point]) -> None:
             axis.plot(batches, milliseconds, style, color=colour, marker=".", label=f"{name}, {tokens} tokens")
     axis.set(xscale="log", yscale="log", xlabel="images a batch", ylabel="ms an image")
     axis.set_xticks(BATCHES, [str(batch) for batch in BATCHES], minor=False)
+    for which in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+        which("{x:g}")
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
