@@ -17,14 +17,14 @@ def encoder_input(model: torch.nn.Module, *statistics: object) -> EncoderInput:
 def test_float_images_are_passed_on() -> None:
     model = tiny()
     x = images(model)
-    assert encoder_input(model)(x) is x
+    assert encoder_input(model)(x, (64, 64)) is x
 
 
 def test_float_images_are_converted_between_statistics() -> None:
     model = tiny()
     pixels = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     batch = (pixels - 0.5) / 0.25
-    converted = encoder_input(model, (0.5,), (0.25,), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))(batch)
+    converted = encoder_input(model, (0.5,), (0.25,), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))(batch, (64, 64))
     mean, std = torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1), torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1)
     torch.testing.assert_close(converted, (pixels - mean) / std)
 
@@ -33,18 +33,16 @@ def test_uint8_images_are_normalised_by_the_data_config() -> None:
     model = tiny()
     pixels = torch.randint(256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(0)).byte()
     mean, std = (torch.tensor(model.pretrained_cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
-    torch.testing.assert_close(encoder_input(model)(pixels), (pixels.float() / 255 - mean) / std)
+    torch.testing.assert_close(encoder_input(model)(pixels, (64, 64)), (pixels.float() / 255 - mean) / std)
 
 
-@pytest.mark.parametrize(("dynamic", "size"), [(False, (64, 64)), (True, (64, 48))])
-def test_images_are_resized_to_whole_patches(dynamic: bool, size: tuple[int, int]) -> None:
-    model = tiny(dynamic_img_size=dynamic)
-    assert encoder_input(model)(torch.randn(1, 3, 50, 48)).shape[-2:] == size
+def test_images_are_resized() -> None:
+    assert encoder_input(tiny())(torch.randn(1, 3, 50, 48), (64, 48)).shape[-2:] == (64, 48)
 
 
 def test_images_come_in_the_encoders_dtype() -> None:
     model = tiny().bfloat16()
-    assert encoder_input(model)(images(model)).dtype == torch.bfloat16
+    assert encoder_input(model)(images(model), (64, 64)).dtype == torch.bfloat16
 
 
 def test_missing_statistics_are_refused() -> None:

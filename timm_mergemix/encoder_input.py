@@ -53,9 +53,8 @@ class EncoderInput:
         if self.image is not None:
             self._expected("image_mean, image_std")
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """(B, C, H, W), float or uint8 -> (B, C, H', W') in the encoder's dtype."""
-        size = self.family.input_size(self.encoder, *images.shape[-2:])
+    def __call__(self, images: Tensor, size: tuple[int, int]) -> Tensor:
+        """(B, C, H, W), float or uint8 -> (B, C, *size) in the encoder's dtype."""
         return resize(self._normalise(images), size)
 
     def check(self, images: Tensor) -> None:

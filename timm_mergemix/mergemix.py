@@ -40,6 +40,7 @@ class MergeMix(Mixer):
         ratio_mode: ``"area"``, the share of pixels; ``"attention"``, the share of kept saliency; ``"gaussian"``, the
             published re-scaling, which is noise and here for comparison.
         saliency_r: Token merging in the saliency pass, every form that `patch` takes; None keeps what is in force.
+        saliency_scale: Share of the images' height and width at which the pass sees them; see `saliency_map`.
         layer: See `saliency_map`.
         divide: See `saliency_map`.
         image_mean: See `SaliencyPass`; for an encoder trained with other statistics than the batch's.
@@ -71,6 +72,7 @@ class MergeMix(Mixer):
         correct_lam: bool = True,
         ratio_mode: str = "area",
         saliency_r: R | None = ("keep", 0.5),
+        saliency_scale: float = 1.0,
         layer: int | str | None = None,
         divide: bool = True,
         image_mean: Sequence[float] | None = None,
@@ -88,6 +90,7 @@ class MergeMix(Mixer):
             layer=layer,
             r=saliency_r,
             divide=divide,
+            scale=saliency_scale,
             image_mean=image_mean,
             image_std=image_std,
             encoder_mean=encoder_mean,

@@ -19,12 +19,19 @@ from .merge.patch import merge_info, merging, merging_state
 from .merge.record import AttentionReader, StopForward
 from .merge.schedule import R
 from .mix.check import check_images
+from .pass_size import PassSize
 
 __all__ = ["SaliencyPass", "evaluating", "saliency_map"]
 
 
 def saliency_map(
-    encoder: nn.Module, x: Tensor, layer: int | str | None = None, r: R | None = None, *, divide: bool = True
+    encoder: nn.Module,
+    x: Tensor,
+    layer: int | str | None = None,
+    r: R | None = None,
+    *,
+    divide: bool = True,
+    scale: float = 1.0,
 ) -> Tensor:
     """How much attention each patch gets from the class token (Jin et al., "MergeMix", arXiv 2510.23479).
 
@@ -39,6 +46,9 @@ def saliency_map(
             head. None reads the last but one, which ranks objects over background best.
         r: Token merging in the pass, every form that `patch` takes. None keeps what is in force.
         divide: False copies a merged token's attention whole to each of its patches, as published code does.
+        scale: The pass sees the images at this share of their height and width, rounded up to whole patches, and its
+            map is interpolated to the full grid. Half the size has a quarter of the patches. Taken by plain timm ViTs,
+            which resample their position embedding, and by models made for all sizes.
 
     Returns:
         (B, h, w) float32 on the patch grid, each map sums to 1.
@@ -46,7 +56,7 @@ def saliency_map(
     Raises:
         MergeMixError: If the encoder is not supported, the images do not fit it, or there is no such layer.
     """
-    saliency = SaliencyPass(encoder, layer=layer, r=r, divide=divide)
+    saliency = SaliencyPass(encoder, layer=layer, r=r, divide=divide, scale=scale)
     check_images(x)
     return saliency(x)
 
@@ -59,6 +69,7 @@ class SaliencyPass:
         layer: See `saliency_map`.
         r: See `saliency_map`.
         divide: See `saliency_map`.
+        scale: See `saliency_map`.
         image_mean: Mean by which float images were normalised, one number per channel. None: as the encoder wants them.
         image_std: Standard deviation, likewise.
         encoder_mean: Mean of the images on which the encoder was trained. None: from its timm data config.
@@ -75,6 +86,7 @@ class SaliencyPass:
         layer: int | str | None = None,
         r: R | None = None,
         divide: bool = True,
+        scale: float = 1.0,
         image_mean: Sequence[float] | None = None,
         image_std: Sequence[float] | None = None,
         encoder_mean: Sequence[float] | None = None,
@@ -90,8 +102,10 @@ class SaliencyPass:
             raise wrong("layer", layer, "the index of a block, since the encoder has no attention pool")
         self.r = r
         self.divide = divide
+        self.size = PassSize(self.encoder, self.family, scale)
         with self._merging():  # an r that does not fit is an error now, not in the middle of a training
-            pass
+            if self.size.is_known:
+                self.check_size(*self.family.default_size(self.encoder))
         self.input = EncoderInput(
             self.encoder, self.family, image_mean, image_std, encoder_mean, encoder_std, holder=encoder
         )
@@ -100,10 +114,15 @@ class SaliencyPass:
         """Returns the saliency (B, h, w) of images (B, C, H, W)."""
         self.check(images)
         with torch.no_grad(), evaluating(self.encoder), self._keeping_rng(), uncached_autocast(images.device.type):
-            x = self.input(images)
+            return self.size.to_full_grid(self._pass(images), *images.shape[-2:])
+
+    def _pass(self, images: Tensor) -> Tensor:
+        """The saliency on the grid of the pass."""
+        with self.size.allowed():
+            x = self.input(images, self.size.of(*images.shape[-2:]))
             with self._reading(stop=True) as read:
                 _run_until_stopped(self.encoder, x)
-        return self._on_grid(read(), x)
+            return self._on_grid(read(), x)
 
     @contextmanager
     def reading(self, images: Tensor) -> Iterator[Callable[[], Tensor]]:
@@ -180,8 +199,8 @@ class SaliencyPass:
 
     def check_size(self, height: int, width: int) -> None:
         """Raises if images of that size have too few patches for the merging in the pass."""
-        with self._merging():
-            merge_info(self.encoder, self.family.input_size(self.encoder, height, width))
+        with self._merging(), self.size.allowed():
+            merge_info(self.encoder, self.size.of(height, width))
 
     def check(self, images: Tensor) -> None:
         """Raises if the encoder cannot take the images."""

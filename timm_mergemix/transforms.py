@@ -37,6 +37,7 @@ class MergeMix(_BaseMixUpCutMix):
         mode: What shares lambda: the batch, a pair, or nothing.
         ratio_mode: How the ratio is measured.
         saliency_r: Token merging in the saliency pass.
+        saliency_scale: Size of the images in it, as a share of theirs.
         layer: The block whose attention is read.
         divide: Whether a merged token's attention is shared out among its patches.
         label_smoothing: In [0, 1].
@@ -62,6 +63,7 @@ class MergeMix(_BaseMixUpCutMix):
         mode: str = "batch",
         ratio_mode: str = "area",
         saliency_r: R | None = ("keep", 0.5),
+        saliency_scale: float = 1.0,
         layer: int | str | None = None,
         divide: bool = True,
         label_smoothing: float = 0.0,
@@ -90,6 +92,7 @@ class MergeMix(_BaseMixUpCutMix):
             mode=mode,
             ratio_mode=ratio_mode,
             saliency_r=saliency_r,
+            saliency_scale=saliency_scale,
             layer=layer,
             divide=divide,
             label_smoothing=label_smoothing,

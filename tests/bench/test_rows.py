@@ -7,6 +7,7 @@ import torch
 
 from timm_mergemix.bench import rows
 from timm_mergemix.bench.rows import (
+    Pass,
     all_rows,
     describe,
     mixing,
@@ -24,7 +25,7 @@ SMALL = Setting("test_vit", 2, 3, size=64)
 def test_names_are_told_apart() -> None:
     names = [row.name for row in all_rows(CPU)]
     assert len(set(names)) == len(names) == 21
-    assert sum("saliency pass r=decreasing:16" in name for name in names) == 4
+    assert sum("saliency pass r=keep:0.5 at 0.5 of the size" in name for name in names) == 4
     again = [row.name for row in all_rows(CPU, 16)]
     assert len(set(again)) == len(again)
     assert describe(SMALL._replace(autocast=True)) == "test_vit, batch 2, r=3, 64 px, bf16 autocast"
@@ -36,8 +37,8 @@ def test_names_are_told_apart() -> None:
         over_ideal("inference", SMALL, 1.1),
         over_ideal("inference", SMALL._replace(autocast=True), None),
         over_ideal("training", SMALL, None),
-        whole_step(SMALL, ("decreasing", 2), None),
-        unmerged_step(SMALL, 3, None),
+        whole_step(SMALL, Pass(("decreasing", 2)), None),
+        unmerged_step(SMALL, Pass(1, 0.5), None),
         mixing(CPU, "elem", None),
     ],
     ids=lambda row: row.name,
@@ -65,7 +66,7 @@ def test_training_leaves_gradients_and_merges() -> None:
 def test_another_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     create = rows.timm.create_model
     monkeypatch.setattr(rows.timm, "create_model", lambda name, **options: create("test_vit", **options))
-    for step in other_encoder_step(SMALL, 3, None).make().values():
+    for step in other_encoder_step(SMALL, Pass(3), None).make().values():
         step()
 
 

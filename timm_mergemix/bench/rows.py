@@ -17,7 +17,7 @@ from ..mix.mixer import Mixer
 from .steps import CLASSES, Setting, infer, make_batch, make_models, mergemix, mix_and_train, train
 from .timing import Step
 
-__all__ = ["Comparison", "Row", "all_rows"]
+__all__ = ["Comparison", "Pass", "Row", "all_rows"]
 
 # Model, batch, and the wanted ratios to the ideal: inference, training.
 SIZES = (
@@ -25,8 +25,22 @@ SIZES = (
     ("deit_small_patch16_224", 16, 1.06, 1.03),
     ("vit_base_patch16_224", 8, 1.04, 1.03),
 )
-# A saliency pass needs the order of patches and no features, so it can merge harder than a training does.
-HARD: R = ("decreasing", 16)
+
+
+class Pass(NamedTuple):
+    """Settings of a saliency pass.
+
+    Attributes:
+        r: Token merging.
+        scale: Share of the images' height and width.
+    """
+
+    r: R
+    scale: float = 1.0
+
+
+# A saliency pass needs the order of patches and no features: a quarter of the pixels tell it.
+SMALL = Pass(("keep", 0.5), 0.5)
 
 
 class Comparison(NamedTuple):
@@ -77,12 +91,12 @@ def all_rows(device: torch.device, r: R = 13, reference: Path | None = None) -> 
     yield over_ideal("inference", small._replace(size=448, batch=4), 1.06)
     yield over_ideal("inference", small._replace(compiled=True), 1.08)
     base = Setting("vit_base_patch16_224", 8, r, device=device)
-    for saliency_r in (r, HARD):
-        yield whole_step(small, saliency_r, 0.72)
+    for saliency in (Pass(r), SMALL):
+        yield whole_step(small, saliency, 0.72)
         if r != 16:
-            yield whole_step(small._replace(r=16), 16 if saliency_r == r else HARD, 0.62)
-        yield unmerged_step(small, saliency_r, 1.15)
-        yield other_encoder_step(base, saliency_r, 1.04)
+            yield whole_step(small._replace(r=16), Pass(16) if saliency == Pass(r) else SMALL, 0.62)
+        yield unmerged_step(small, saliency, 1.15)
+        yield other_encoder_step(base, saliency, 1.04)
     for mode, wanted in (("batch", 1.3), ("pair", 1.0), ("elem", 1.0)):
         yield mixing(device, mode, wanted)
 
@@ -100,36 +114,36 @@ def over_ideal(kind: str, setting: Setting, wanted: float | None) -> Row:
     return Row(f"{kind}, {describe(setting)}", make, (Comparison("merged", "ideal", wanted), *shown))
 
 
-def whole_step(setting: Setting, saliency_r: R, wanted: float | None) -> Row:
+def whole_step(setting: Setting, saliency: Pass, wanted: float | None) -> Row:
     """Saliency pass, mix and merged training over timm's Mixup on the unpatched model."""
 
     def ours() -> Step:
         model = patch(setting.create(), setting.r)
-        return mix_and_train(setting, model, mergemix(model, saliency_r))
+        return mix_and_train(setting, model, mergemix(model, *saliency))
 
-    return _over_mixup(f"MergeMix step, {_pass(saliency_r)}", setting, ours, wanted)
+    return _over_mixup(f"MergeMix step, {_describe_pass(saliency)}", setting, ours, wanted)
 
 
-def unmerged_step(setting: Setting, saliency_r: R, wanted: float | None) -> Row:
+def unmerged_step(setting: Setting, saliency: Pass, wanted: float | None) -> Row:
     """The same with merging in the saliency pass alone."""
     setting = setting._replace(r=0)
 
     def ours() -> Step:
         model = setting.create()
-        return mix_and_train(setting, model, mergemix(model, saliency_r))
+        return mix_and_train(setting, model, mergemix(model, *saliency))
 
-    return _over_mixup(f"MergeMix step, {_pass(saliency_r)}", setting, ours, wanted)
+    return _over_mixup(f"MergeMix step, {_describe_pass(saliency)}", setting, ours, wanted)
 
 
-def other_encoder_step(setting: Setting, saliency_r: R, wanted: float | None) -> Row:
+def other_encoder_step(setting: Setting, saliency: Pass, wanted: float | None) -> Row:
     """Unmerged training on mixes by the attention of a frozen deit_tiny."""
     setting = setting._replace(r=0)
 
     def ours() -> Step:
         encoder = timm.create_model("deit_tiny_patch16_224").to(setting.device).requires_grad_(False).eval()
-        return mix_and_train(setting, setting.create(), mergemix(encoder, saliency_r))
+        return mix_and_train(setting, setting.create(), mergemix(encoder, *saliency))
 
-    return _over_mixup(f"MergeMix step, {_pass(saliency_r)} of deit_tiny", setting, ours, wanted)
+    return _over_mixup(f"MergeMix step, {_describe_pass(saliency)} of deit_tiny", setting, ours, wanted)
 
 
 def mixing(device: torch.device, mode: str, wanted: float | None) -> Row:
@@ -160,8 +174,8 @@ def _over_mixup(title: str, setting: Setting, ours: Callable[[], Step], wanted: 
     return Row(f"{title}, {describe(setting)}", make, (Comparison("MergeMix", "Mixup, unpatched", wanted),))
 
 
-def _pass(saliency_r: R) -> str:
-    return f"saliency pass r={_words(saliency_r)}"
+def _describe_pass(saliency: Pass) -> str:
+    return f"saliency pass r={_words(saliency.r)}" + f" at {saliency.scale:g} of the size" * (saliency.scale != 1)
 
 
 def _words(r: R) -> str:

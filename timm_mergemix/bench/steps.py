@@ -137,6 +137,6 @@ def mix_and_train(setting: Setting, model: nn.Module, mix: Mix) -> Step:
     return step
 
 
-def mergemix(encoder: nn.Module, r: R) -> MergeMix:
-    """MergeMix for every batch, with merging in its saliency pass."""
-    return MergeMix(encoder, CLASSES, mergemix_prob=1.0, saliency_r=r)
+def mergemix(encoder: nn.Module, r: R, scale: float = 1.0) -> MergeMix:
+    """MergeMix for every batch, with merging in its saliency pass, which sees images at ``scale`` of their size."""
+    return MergeMix(encoder, CLASSES, mergemix_prob=1.0, saliency_r=r, saliency_scale=scale)

@@ -66,6 +66,8 @@ def _add_mixing(parser: argparse.ArgumentParser, defaults: MixOptions) -> None:
     add("--switch-prob", type=float, default=defaults.switch_prob, help="share of CutMix in Mixup and CutMix")
     add("--smoothing", type=float, default=defaults.smoothing, help="label smoothing")
     add("--saliency-r", type=parse_r, metavar="R", default="keep:0.5", help="likewise in MergeMix's saliency pass")
+    scale_help = "size of the images in that pass, as a share of theirs; 0.5 is the cheapest that is sensible"
+    add("--saliency-scale", type=float, metavar="SHARE", default=defaults.saliency_scale, help=scale_help)
 
 
 def _add_preference(parser: argparse.ArgumentParser, defaults: PreferenceOptions) -> None:
@@ -114,4 +116,5 @@ def mixing_of(args: argparse.Namespace) -> MixOptions:
         switch_prob=args.switch_prob,
         smoothing=args.smoothing,
         saliency_r=args.saliency_r,
+        saliency_scale=args.saliency_scale,
     )

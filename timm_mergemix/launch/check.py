@@ -94,6 +94,7 @@ def _check_types(args: Namespace, training: bool) -> None:
     check_choice("--preference-variant", args.preference_variant, PAIR_LOSSES)
     for name in ("mergemix", "preference", "preference_beta", "preference_gamma"):
         check_number(_flag(name), getattr(args, name), 0)
+    check_number("--mergemix-scale", args.mergemix_scale, 0.1, 1)
     if args.preference_beta == 0:
         raise wrong("--preference-beta", args.preference_beta, "a number > 0")
     if args.mergemix_prob is not None:

@@ -49,6 +49,8 @@ def add_mix_flags(parser: ArgumentParser) -> None:
     add("--mergemix-layer", type=plain_layer, metavar="N", help=layer_help)
     r_help = "Token merging in the saliency pass, likewise as for --merge-r (default: keep:0.5)"
     add("--mergemix-r", type=plain_r, default="keep:0.5", metavar="R", help=r_help)
+    scale_help = "Size of the images in the saliency pass, as a share of theirs (default: 1)"
+    add("--mergemix-scale", type=float, default=1.0, metavar="SHARE", help=scale_help)
     encoder_help = "Pretrained timm model, also hf-hub:..., whose attention is read (default: the model in training)"
     add("--mergemix-encoder", metavar="NAME", help=encoder_help)
     add("--mergemix-encoder-checkpoint", metavar="PATH", help="Weights of that model, in place of timm's")

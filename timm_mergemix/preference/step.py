@@ -39,7 +39,7 @@ class PreferenceStep:
 
     - ``saliency="winner"``: the winner's own training pass yields the attention by which the mix is made, without a
       gradient; then the mix runs. Two passes, and no third one. It is the model's own merging that shapes the map; the
-      mixer's ``saliency_r`` and statistics are not used.
+      mixer's ``saliency_r``, ``saliency_scale`` and statistics are not used.
     - ``saliency="separate"``: the mixer runs its own saliency pass, then winners and losers go through the model in one
       batch of 2 B. The choice under DDP, whose passes must be one a step, and for an encoder that is another model.
       BatchNorm then sees clean and mixed images together.

@@ -31,6 +31,7 @@ class MixOptions:
         switch_prob: Share of CutMix where Mixup and CutMix are both on.
         smoothing: Label smoothing.
         saliency_r: Token merging in the saliency pass.
+        saliency_scale: Size of the images in it, as a share of theirs.
     """
 
     mergemix_alpha: float = 1.0
@@ -41,6 +42,7 @@ class MixOptions:
     switch_prob: float = 0.5
     smoothing: float = 0.1
     saliency_r: R | None = ("keep", 0.5)
+    saliency_scale: float = 1.0
 
 
 def _mergemix(options: MixOptions) -> dict[str, Any]:
@@ -51,6 +53,7 @@ def _mergemix(options: MixOptions) -> dict[str, Any]:
         "mergemix_prob": options.mergemix_prob,
         "switch_prob": options.switch_prob,
         "saliency_r": options.saliency_r,
+        "saliency_scale": options.saliency_scale,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -49,6 +50,10 @@ class Family(ABC):
     @abstractmethod
     def default_size(self, model: Any) -> tuple[int, int] | None:
         """The image size (pixels) that the model was made for, or None."""
+
+    def at_any_size(self, model: Any) -> AbstractContextManager[None]:
+        """Inside, a model that was made for one image size takes others too, if its kind can: `input_size` tells."""
+        return nullcontext()
 
     @abstractmethod
     def in_channels(self, model: Any) -> int:

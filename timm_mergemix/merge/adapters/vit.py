@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from timm.layers import Format, PatchEmbed
 from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import (
     Attention,
@@ -196,6 +199,26 @@ class VitFamily(TimmFamily):
         VisionTransformer: MergingVisionTransformer,
         VisionTransformerDistilled: MergingVisionTransformerDistilled,
     }
+
+    @contextmanager
+    def at_any_size(self, model: Any) -> Iterator[None]:
+        """See `Family`. timm resamples the position embedding at each pass of a model with `dynamic_img_size`."""
+        stem = model.patch_embed
+        if model.dynamic_img_size or type(stem) is not PatchEmbed or _pools_by_position(model):
+            yield
+            return
+        before = stem.strict_img_size, stem.flatten, stem.output_fmt
+        try:
+            model.dynamic_img_size = True
+            stem.strict_img_size, stem.flatten, stem.output_fmt = False, False, Format.NHWC
+            yield
+        finally:
+            model.dynamic_img_size = False
+            stem.strict_img_size, stem.flatten, stem.output_fmt = before
+
+
+def _pools_by_position(model: Any) -> bool:
+    return getattr(getattr(model, "attn_pool", None), "pos_embed", None) is not None
 
 
 BLOCKS: dict[type[nn.Module], type[MergingBlock]] = {

@@ -1,0 +1,60 @@
+"""The image size at which a saliency pass runs, and the way back to the full grid."""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import check_number, wrong
+from .merge.adapters import Family
+
+__all__ = ["PassSize"]
+
+LEAST = 0.1
+
+
+class PassSize:
+    """How large images are in a pass.
+
+    Args:
+        encoder: The model.
+        family: Its family.
+        scale: Share of the images' height and width.
+
+    Raises:
+        MergeMixError: If the scale is out of its range, or below 1 for an encoder of one image size.
+    """
+
+    def __init__(self, encoder: Any, family: Family, scale: float) -> None:
+        check_number("scale", scale, LEAST, 1)
+        self.encoder, self.family, self.scale = encoder, family, scale
+        with self.allowed():
+            if scale != 1 and self.is_known:
+                name, (height, width) = type(encoder).__name__, family.default_size(encoder)
+                raise wrong("scale", scale, f"1, since this {name} takes images of {height} x {width} pixels only")
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the encoder sees all images at one size."""
+        size = self.family.default_size(self.encoder)
+        return size is not None and self.family.input_size(self.encoder, 1, 1) == size
+
+    def allowed(self) -> AbstractContextManager[None]:
+        """Inside, the encoder takes images of the size of the pass."""
+        return nullcontext() if self.scale == 1 else self.family.at_any_size(self.encoder)
+
+    def of(self, height: int, width: int) -> tuple[int, int]:
+        """The size (pixels) in the pass of images of ``height`` x ``width``; asked for inside `allowed`."""
+        return self.family.input_size(self.encoder, math.ceil(height * self.scale), math.ceil(width * self.scale))
+
+    def to_full_grid(self, saliency: Tensor, height: int, width: int) -> Tensor:
+        """Maps (B, h, w) of the pass -> (B, H, W) on the grid of the images; each sums to 1 again."""
+        if self.scale == 1:
+            return saliency
+        grid = self.family.grid_size(self.encoder, *self.family.input_size(self.encoder, height, width))
+        full = F.interpolate(saliency[:, None], size=grid, mode="bilinear")[:, 0]
+        return full / full.sum(dim=(1, 2), keepdim=True)
