@@ -33,15 +33,16 @@ class PassSize:
         check_number("scale", scale, LEAST, 1)
         self.encoder, self.family, self.scale = encoder, family, scale
         with self.allowed():
-            if scale != 1 and self.is_known:
-                name, (height, width) = type(encoder).__name__, family.default_size(encoder)
-                raise wrong("scale", scale, f"1, since this {name} takes images of {height} x {width} pixels only")
+            size = self.only_size
+        if scale != 1 and size is not None:
+            name = type(encoder).__name__
+            raise wrong("scale", scale, f"1, since this {name} takes images of {size[0]} x {size[1]} pixels only")
 
     @property
-    def is_known(self) -> bool:
-        """Whether the encoder sees all images at one size."""
+    def only_size(self) -> tuple[int, int] | None:
+        """The size (pixels) at which the encoder sees all images; None where it sees them at their own."""
         size = self.family.default_size(self.encoder)
-        return size is not None and self.family.input_size(self.encoder, 1, 1) == size
+        return size if size is not None and self.family.input_size(self.encoder, 1, 1) == size else None
 
     def allowed(self) -> AbstractContextManager[None]:
         """Inside, the encoder takes images of the size of the pass."""

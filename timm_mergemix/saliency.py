@@ -104,8 +104,8 @@ class SaliencyPass:
         self.divide = divide
         self.size = PassSize(self.encoder, self.family, scale)
         with self._merging():  # an r that does not fit is an error now, not in the middle of a training
-            if self.size.is_known:
-                self.check_size(*self.family.default_size(self.encoder))
+            if self.size.only_size is not None:
+                self.check_size(*self.size.only_size)
         self.input = EncoderInput(
             self.encoder, self.family, image_mean, image_std, encoder_mean, encoder_std, holder=encoder
         )

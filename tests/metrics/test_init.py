@@ -8,7 +8,14 @@ import pytest
 
 from timm_mergemix import metrics
 
-FUNCTIONS = ["brier_score", "calibration_error", "preference_accuracy", "rank_correlation", "reward_margin"]
+FUNCTIONS = [
+    "brier_score",
+    "calibration_error",
+    "fit_temperature",
+    "preference_accuracy",
+    "rank_correlation",
+    "reward_margin",
+]
 CLASSES = ["BrierScore", "CalibrationError", "PreferenceAccuracy", "RewardMargin"]
 
 

@@ -22,10 +22,11 @@ from ..bench.steps import Setting
 from ..bench.timing import Ratio
 from ..errors import MergeMixError
 from ..merge.support import check_name
+from ..report import markdown_table, text_table, write_json
 from ..training.progress import Reporter
 from ..tune import tune_r
+from . import study
 from .options import add_progress, again_with, choose_device, cpu_threads, make_directory
-from .report import markdown_table, text_table, write_json
 
 __all__ = ["SUMMARY", "add_arguments", "again", "run"]
 
@@ -66,6 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tune("--batch-size", type=int, default=8, help="images a step")
     tune("--target", metavar="BUDGET", help="throughput over that of the unmerged model, such as 2.0x; or 99 (tokens)")
 
+    study.add_arguments(parser)
+
 
 def again(argv: Sequence[str]) -> str:
     """The command that goes on after an interruption."""
@@ -79,6 +82,8 @@ def run(args: argparse.Namespace) -> None:
     with cpu_threads(args.threads):
         if args.tune:
             _tune(args, device)
+        elif args.train:
+            study.run(args, device)
         else:
             _bench(args, device, kept)
 

@@ -12,6 +12,7 @@ import torch
 
 from ..optional import need
 from ..registry import create_mixer
+from ..report import markdown_table, text_table, write_json
 from ..training.compare import Outcome, train_method
 from ..training.methods import METHODS, PREFERENCE, DemoSettings
 from ..training.progress import Reporter
@@ -19,7 +20,6 @@ from ..training.seeds import seed_all
 from ..training.sources import DemoData, draw_splits, find_source
 from ..viz import learning_curves, mix_grid
 from .options import add_common, again_with, choose_device, cpu_threads, make_directory
-from .report import markdown_table, text_table, write_json
 
 __all__ = ["SUMMARY", "add_arguments", "again", "run"]
 

@@ -18,10 +18,10 @@ import timm
 
 from ..errors import MergeMixError, wrong
 from ..merge.support import Support, like, supported
+from ..report import text_table
 from ..training.progress import Reporter
 from .models_page import models_page, torchvision_reports
 from .options import add_progress, again_with
-from .report import text_table
 
 __all__ = ["GO_ON", "SUMMARY", "add_arguments", "again", "run"]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .calibration import brier_score, calibration_error
 from .correlation import rank_correlation
 from .preference import preference_accuracy, reward_margin
+from .temperature import fit_temperature
 
 if TYPE_CHECKING:
     from .classes import BrierScore, CalibrationError, PreferenceAccuracy, RewardMargin
@@ -22,6 +23,7 @@ __all__ = [
     "RewardMargin",
     "brier_score",
     "calibration_error",
+    "fit_temperature",
     "preference_accuracy",
     "rank_correlation",
     "reward_margin",

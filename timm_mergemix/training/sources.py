@@ -20,7 +20,7 @@ from .folder import PathPool, find_folder
 from .idx import has_idx, read_split
 from .images import ImageSet
 
-__all__ = ["DemoData", "Pool", "Source", "draw_splits", "find_source"]
+__all__ = ["DemoData", "Pool", "Source", "draw_splits", "fashion_mnist", "find_source", "from_digits"]
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package dataset-fashion-mnist puts its files
 FOLDER_SIZE = 64
@@ -84,14 +84,21 @@ def find_source(data: str | Path | None, say: Callable[[str], None]) -> Source:
     """
     if data is not None:
         return from_directory(Path(data))
-    if has_idx(DEBIAN):
-        return from_idx(DEBIAN)
     try:
-        return from_download(cache_directory())
+        return fashion_mnist()
     except (OSError, RuntimeError) as error:
         # torchvision reports an unreachable mirror as URLError (an OSError) or as RuntimeError.
         say(f"Fashion-MNIST could not be downloaded ({error}); using scikit-learn's digits instead.")
     return from_digits()
+
+
+def fashion_mnist() -> Source:
+    """Debian's Fashion-MNIST, or torchvision's download of it.
+
+    Raises:
+        OSError: Or RuntimeError, if it is not there and cannot be downloaded.
+    """
+    return from_idx(DEBIAN) if has_idx(DEBIAN) else from_download(cache_directory())
 
 
 def from_directory(directory: Path) -> Source:

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from timm_mergemix.cli.report import markdown_table, text_table, write_json
+from timm_mergemix.report import markdown_table, text_table, write_json
 
 
 def test_text_table() -> None:

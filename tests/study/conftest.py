@@ -1,0 +1,3 @@
+from .made import stripes
+
+__all__ = ["stripes"]

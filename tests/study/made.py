@@ -1,0 +1,40 @@
+"""Tasks that take no time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from timm_mergemix.study import tasks
+from timm_mergemix.study.places import Places
+from timm_mergemix.study.setup import Setup, Task
+from timm_mergemix.training.images import MemoryBatches, Statistics
+from timm_mergemix.training.model import small_vit
+from timm_mergemix.training.optim import Recipe
+
+from ..training.made import striped
+
+SIZE = 16
+
+
+def set_up(seed: int, device: torch.device, places: Places) -> Setup:
+    images = striped(24, SIZE, seed=seed)
+    statistics = Statistics.of(images.images)
+    train = MemoryBatches(images, 8, statistics, train=True, device=device)
+    plain = MemoryBatches(images, 8, statistics, device=device)
+    return Setup(small_model().to(device), 2, statistics, train, plain, plain, plain)
+
+
+def small_model() -> nn.Module:
+    return small_vit((1, SIZE, SIZE), 4, 2, width=32, depth=3)
+
+
+TASK = Task("stripes", Recipe(epochs=2, lr=1e-3, warmup_epochs=1), 2, set_up)
+
+
+@pytest.fixture
+def stripes(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a task of 24 images."""
+    monkeypatch.setitem(tasks.TASKS, "stripes", TASK)
+    return "stripes"

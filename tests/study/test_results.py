@@ -1,0 +1,50 @@
+from typing import Any
+
+import pytest
+
+from timm_mergemix.study.results import draw, group_records, spread, tables
+
+PLAIN = {"top1": 0.8, "ece": 0.1, "ece_scaled": 0.05, "temperature": 0.7, "brier": 0.3}
+ROBUST = dict.fromkeys(
+    ("noise", "blur", "contrast", "random patches hidden", "salient patches hidden", "merged to half"), 0.5
+)
+
+
+def record(method: str, seed: int, top1: float, test: bool = False, options: Any = ()) -> dict[str, Any]:
+    trial = {"task": "fashion", "method": method, "seed": seed, "options": list(map(list, options)), "test": test}
+    found = {"val": {**PLAIN, "top1": top1}}
+    return {"trial": trial, "epochs": 5, **found, **({"test": {**PLAIN, **ROBUST, "top1": top1}} if test else {})}
+
+
+RECORDS = [
+    record("none", 0, 0.7),
+    record("none", 1, 0.8),
+    record("mergemix", 0, 0.9, options=[("lr", 0.1)]),
+    record("mergemix", 0, 0.6, test=True),
+]
+
+
+def test_groups_differ_in_more_than_the_seed() -> None:
+    groups = group_records(RECORDS, "val")
+    assert [len(lines) for lines in groups.values()] == [2, 1]
+    assert list(group_records(RECORDS, "test")) == [("fashion", "mergemix", ())]
+
+
+def test_tables_show_mean_and_deviation() -> None:
+    text = tables(RECORDS, "val")
+    assert "| no mixing | 2 | 5 | 75.0 ± 7.1 |" in text
+    assert "| MergeMix (lr 0.1) | 1 | 5 | 90.0 |" in text
+    assert "salient patches hidden" not in text and "salient patches hidden" in tables(RECORDS, "test")
+
+
+def test_spread() -> None:
+    assert spread([0.5], share=True) == "50.0"
+    assert spread([1.0, 2.0], share=False) == "1.500 ± 0.707"
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_the_picture_shows_each_seed(split: str) -> None:
+    figure = draw(RECORDS, split)
+    left = figure.axes[0]
+    dots = [line for line in left.lines if line.get_marker() == "o"]
+    assert sorted(value for line in dots for value in line.get_xdata()) == ([70, 80, 90] if split == "val" else [60])

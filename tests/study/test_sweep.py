@@ -1,0 +1,54 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from timm_mergemix import MergeMixError
+from timm_mergemix.study import sweep as module
+from timm_mergemix.study.sweep import read_records, sweep
+from timm_mergemix.study.trial import Trial
+from timm_mergemix.training.progress import Reporter
+
+CPU, QUIET = torch.device("cpu"), Reporter(quiet=True)
+
+
+def test_finished_trials_are_not_run_again(stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "runs" / "trials.jsonl"
+    first = [Trial(stripes, "none", seed) for seed in (0, 1)]
+    before = sweep(first, path, CPU, QUIET)
+    ran: list[Trial] = []
+    real = module.run_trial
+    monkeypatch.setattr(module, "run_trial", lambda trial, *rest: ran.append(trial) or real(trial, *rest))
+    after = sweep([*first, Trial(stripes, "mixup", 0)], path, CPU, QUIET)
+    assert [trial.method for trial in ran] == ["mixup"]
+    assert after[:2] == before and len(after) == 3
+    assert not list((tmp_path / "runs" / "checkpoints").iterdir())
+
+
+def test_a_failure_loses_nothing_that_was_finished(stripes: str, tmp_path: Path) -> None:
+    path = tmp_path / "trials.jsonl"
+    with pytest.raises(MergeMixError, match="options"):
+        sweep([Trial(stripes, "none"), Trial(stripes, "none", 0, (("beta", 1.0),))], path, CPU, QUIET)
+    assert len(read_records(path)) == 1
+
+
+def test_side_by_side_gives_the_same(tmp_path: Path) -> None:
+    trials = [Trial("digits", name, 0, (("epochs", 1),)) for name in ("none", "timm")]
+    one = sweep(trials, tmp_path / "one.jsonl", CPU, QUIET)
+    two = sweep(trials, tmp_path / "two.jsonl", CPU, QUIET, jobs=2)
+
+    def by_method(records: list[dict]) -> dict:
+        return {record["trial"]["method"]: record["val"]["loss"] for record in records}
+
+    assert by_method(one) == pytest.approx(by_method(two), rel=1e-3)
+
+
+def test_foreign_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "trials.jsonl"
+    assert read_records(path) == []
+    path.write_text(json.dumps({"a": 1}) + "\nno json\n")
+    with pytest.raises(MergeMixError, match="a line that is no JSON"):
+        read_records(path)
+    with pytest.raises(MergeMixError, match="jobs: got 0"):
+        sweep([], path, CPU, QUIET, jobs=0)

@@ -1,0 +1,73 @@
+"""Tasks of full size, for people with GPUs: timm's datasets and models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from timm.data import create_dataset, create_transform, resolve_model_data_config
+from torch.utils.data import DataLoader, Subset
+
+from ..errors import MergeMixError
+from ..training.images import Statistics
+from ..training.model import build_model
+from .places import Places
+from .setup import Setup
+
+__all__ = ["FromTimm"]
+
+VALIDATION = 0.05
+CURVE = 2000
+
+
+@dataclass(frozen=True)
+class FromTimm:
+    """A timm dataset and a timm model.
+
+    Attributes:
+        dataset: Name for ``timm.data.create_dataset``; empty for an image folder.
+        model: Name of a timm model.
+        classes: Number of classes.
+        batch_size: Images a step.
+        pretrained: Whether training begins with timm's weights.
+    """
+
+    dataset: str
+    model: str
+    classes: int
+    batch_size: int
+    pretrained: bool = False
+
+    def __call__(self, seed: int, device: torch.device, places: Places) -> Setup:
+        """The task; the seed draws the validation images and the weights."""
+        model = build_model(self.model, self.classes, pretrained=self.pretrained)
+        config = resolve_model_data_config(model)
+        shared = {name: config[name] for name in ("input_size", "interpolation", "mean", "std")}
+        augmented = create_transform(is_training=True, auto_augment="rand-m9-mstd0.5-inc1", **shared)
+        plain = create_transform(is_training=False, crop_pct=config["crop_pct"], **shared)
+        images = self._images("train", places, augmented)
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)).tolist()
+        count = max(1, int(VALIDATION * len(images)))
+        held_out = self._images("train", places, plain)
+        val, curve = (Subset(held_out, order[:size]) for size in (count, min(count, CURVE)))
+        options: dict[str, Any] = {"batch_size": self.batch_size, "num_workers": places.workers}
+        train = DataLoader(Subset(images, order[count:]), shuffle=True, drop_last=True, **options)
+        rest = (DataLoader(part, **options) for part in (val, self._images("validation", places, plain), curve))
+        statistics = Statistics(tuple(config["mean"]), tuple(config["std"]))
+        return Setup(model.to(device), self.classes, statistics, train, *rest)
+
+    def _images(self, split: str, places: Places, transform: Any) -> Any:
+        if places.data is None:
+            raise MergeMixError("data-dir: got None, wanted the directory of the images")
+        try:
+            return create_dataset(
+                self.dataset,
+                root=str(places.data),
+                split=split,
+                is_training=split == "train",
+                download=bool(self.dataset),
+                transform=transform,
+            )
+        except (OSError, RuntimeError, ValueError, AssertionError) as error:
+            raise MergeMixError(f"data-dir: {places.data}: {error}") from error

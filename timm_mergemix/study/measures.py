@@ -1,0 +1,82 @@
+"""What is measured of a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..merge.patch import merging
+from ..metrics import brier_score, calibration_error, fit_temperature
+from ..training.evaluate import predict, top1
+from ..training.images import Statistics
+from .corruptions import CORRUPTIONS, hide_patches
+
+__all__ = ["measure_plain", "measure_robustness"]
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+KEPT = ("keep", 0.5)
+SEED = 0
+
+
+def measure_plain(model: nn.Module, batches: Batches, val: Batches, device: torch.device) -> dict[str, float]:
+    """Accuracy and calibration.
+
+    Args:
+        model: A classifier, with the merging that is in force.
+        batches: What it is measured on.
+        val: What the temperature is fitted on.
+        device: Where the model is.
+
+    Returns:
+        Top-1, cross entropy, Brier score, expected calibration error before and after temperature scaling, and the
+        temperature.
+    """
+    temperature = fit_temperature(*predict(model, val, device))
+    logits, labels = predict(model, batches, device)
+    probs = logits.softmax(dim=1)
+    return {
+        "top1": top1(logits, labels),
+        "loss": F.cross_entropy(logits, labels).item(),
+        "brier": brier_score(probs, labels).item(),
+        "ece": calibration_error(probs, labels).item(),
+        "ece_scaled": calibration_error((logits / temperature).softmax(dim=1), labels).item(),
+        "temperature": temperature,
+    }
+
+
+def measure_robustness(
+    model: nn.Module, batches: Batches, statistics: Statistics, device: torch.device
+) -> dict[str, float]:
+    """Top-1 on worse images, with patches hidden, and with tokens merged.
+
+    Args:
+        model: A classifier.
+        batches: Normalised images and labels.
+        statistics: With which they were normalised.
+        device: Where the model is.
+    """
+    mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (statistics.mean, statistics.std))
+    changes: dict[str, Callable[[Tensor], Tensor]] = {
+        name: lambda images, corrupt=corrupt: (corrupt((images * std + mean).clamp(0, 1)) - mean) / std  # type: ignore[misc]
+        for name, corrupt in CORRUPTIONS.items()
+    }
+    changes["random patches hidden"] = lambda images: hide_patches(model, images, salient=False)
+    changes["salient patches hidden"] = lambda images: hide_patches(model, images, salient=True)
+    found = {name: _top1(model, _changed(batches, change), device) for name, change in changes.items()}
+    with merging(model, KEPT):
+        found["merged to half"] = _top1(model, batches, device)
+    return found
+
+
+def _top1(model: nn.Module, batches: Batches, device: torch.device) -> float:
+    with torch.random.fork_rng():
+        torch.manual_seed(SEED)  # all models meet the same noise
+        return top1(*predict(model, batches, device))
+
+
+def _changed(batches: Batches, change: Callable[[Tensor], Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    for images, labels in batches:
+        yield change(images), labels

@@ -1,0 +1,104 @@
+"""What is compared: ways of mixing a batch, and of training on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import timm.data
+from torch import nn
+
+from ..errors import MergeMixError, check_choice
+from ..registry import create_mixer, list_mixers
+from ..training.mixers import Mix
+from .controls import inverted, random_patches
+
+__all__ = ["METHODS", "Method", "build_mix", "find_method"]
+
+NEEDS_ENCODER = ("mergemix", "random-patches", "inverted")
+_BUILDERS: dict[str, Callable[..., Any]] = {
+    "timm": timm.data.Mixup,
+    "random-patches": random_patches,
+    "inverted": inverted,
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the table.
+
+    Attributes:
+        title: Shown to people.
+        mixer: Name of a mixer; None trains on plain images.
+        options: Of the mixer, unlike its defaults.
+        preference: Weight of the preference of the clean image over its mix.
+        merges: Whether training runs with merged tokens.
+    """
+
+    title: str
+    mixer: str | None = None
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    preference: float = 0.0
+    merges: bool = False
+
+
+def _mergemix(title: str, *, merges: bool = False, preference: float = 0.0, **options: Any) -> Method:
+    return Method(title, "mergemix", {"mergemix_prob": 1.0, **options}, preference, merges)
+
+
+METHODS: dict[str, Method] = {
+    "none": Method("no mixing"),
+    "mixup": Method("Mixup (timm)", "timm", {"mixup_alpha": 0.8}),
+    "cutmix": Method("CutMix (timm)", "timm", {"mixup_alpha": 0.0, "cutmix_alpha": 1.0}),
+    "timm": Method("Mixup + CutMix (timm)", "timm", {"mixup_alpha": 0.8, "cutmix_alpha": 1.0}),
+    "resizemix": Method("ResizeMix", "resizemix"),
+    "random-patches": Method("control: random patches", "random-patches", {"mergemix_prob": 1.0}),
+    "inverted": Method("control: least salient patches", "inverted", {"mergemix_prob": 1.0}),
+    "mergemix": _mergemix("MergeMix"),
+    "mergemix-copied": _mergemix("MergeMix, attention copied", divide=False),
+    "mergemix-attention": _mergemix("MergeMix, ratio by attention", ratio_mode="attention"),
+    "mergemix-gaussian": _mergemix("MergeMix, published ratio", ratio_mode="gaussian"),
+    "mergemix-timm": _mergemix("MergeMix, half Mixup + CutMix", mergemix_prob=0.5),
+    "mergemix-cutmix": _mergemix("MergeMix, half CutMix", mergemix_prob=0.5, mixup_alpha=0.0),
+    "mergemix-small": _mergemix("MergeMix, pass at half size", saliency_scale=0.5),
+    "mergemix-merged": _mergemix("MergeMix, trained merged", merges=True),
+    "preference": _mergemix("MergeMix + preference", preference=1.0),
+}
+
+
+def find_method(name: str) -> Method:
+    """A method by name; the name of a registered mixer is one too.
+
+    Raises:
+        MergeMixError: If there is none.
+    """
+    own = [mixer for mixer in list_mixers() if mixer not in METHODS]
+    check_choice("method", name, (*METHODS, *own))
+    return METHODS.get(name) or Method(name, name)
+
+
+def build_mix(method: Method, model: nn.Module, classes: int, options: Mapping[str, Any]) -> Mix | None:
+    """The mixer of a method.
+
+    Args:
+        method: Which one.
+        model: The model in training.
+        classes: Number of classes.
+        options: Of the mixer, over the method's own.
+
+    Raises:
+        MergeMixError: If the mixer does not take an option.
+    """
+    if method.mixer is None:
+        if set(options) - {"label_smoothing"}:
+            raise MergeMixError(f"options: got {', '.join(options)}, wanted none for training without mixing")
+        return None
+    build = _BUILDERS.get(method.mixer, partial(create_mixer, method.mixer))
+    encoder = {"encoder": model} if method.mixer in NEEDS_ENCODER else {}
+    try:
+        return build(num_classes=classes, **encoder, **{**method.options, **options})
+    except TypeError as error:
+        raise MergeMixError(f"options: {method.mixer} does not take them: {error}") from error

@@ -1,0 +1,111 @@
+"""Records of trials as tables and as a picture."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from ..optional import need
+from ..report import markdown_table
+from .methods import find_method
+from .tasks import find_task
+
+__all__ = ["Group", "draw", "group_records", "tables"]
+
+Record = dict[str, Any]
+Group = tuple[str, str, tuple[tuple[str, Any], ...]]
+
+# Name of a measure, title, and whether it is a share that is shown in per cent.
+PLAIN = (
+    ("top1", "top-1", True),
+    ("ece", "calibration error", True),
+    ("ece_scaled", "the same, scaled", True),
+    ("temperature", "temperature", False),
+    ("brier", "Brier score", False),
+)
+ROBUST = (
+    ("noise", "noise", True),
+    ("blur", "blur", True),
+    ("contrast", "contrast", True),
+    ("random patches hidden", "random patches hidden", True),
+    ("salient patches hidden", "salient patches hidden", True),
+    ("merged to half", "merged to half", True),
+)
+
+
+def group_records(records: Sequence[Record], split: str) -> dict[Group, list[Record]]:
+    """Records that differ in nothing but their seed, by task, method and options.
+
+    Args:
+        records: Of a sweep.
+        split: ``"val"``, the trials that did not read the test images, or ``"test"``, those that did.
+    """
+    groups: dict[Group, list[Record]] = {}
+    for record in records:
+        trial = record["trial"]
+        if trial["test"] == (split == "test"):
+            options = tuple((name, value) for name, value in trial["options"])
+            groups.setdefault((trial["task"], trial["method"], options), []).append(record)
+    return groups
+
+
+def tables(records: Sequence[Record], split: str) -> str:
+    """Markdown: for each task mean and standard deviation over seeds, a row for each method."""
+    groups = group_records(records, split)
+    parts = []
+    for task in dict.fromkeys(task for task, _, _ in groups):
+        own = {group: lines for group, lines in groups.items() if group[0] == task}
+        parts.append(f"### {find_task(task).title}\n\n{_table(own, split, PLAIN)}")
+        if split == "test":
+            parts.append(_table(own, split, ROBUST))
+    return "\n\n".join(parts)
+
+
+def _table(groups: dict[Group, list[Record]], split: str, columns: Sequence[tuple[str, str, bool]]) -> str:
+    header = ["method", "seeds", "epochs", *(title for _, title, _ in columns)]
+    rows = []
+    for group, records in groups.items():
+        cells = [spread([record[split][name] for record in records], share) for name, _, share in columns]
+        rows.append([title_of(group), str(len(records)), str(records[0]["epochs"]), *cells])
+    return markdown_table(header, rows)
+
+
+def title_of(group: Group) -> str:
+    """Method and options in words."""
+    _, method, options = group
+    said = ", ".join(f"{name} {value}" for name, value in options if name != "epochs")
+    return find_method(method).title + (f" ({said})" if said else "")
+
+
+def spread(values: Sequence[float], share: bool) -> str:
+    """Mean, and standard deviation where there are several."""
+    scale, digits = (100, 1) if share else (1, 3)
+    deviation = f" ± {scale * statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{scale * statistics.mean(values):.{digits}f}{deviation}"
+
+
+def draw(records: Sequence[Record], split: str) -> Any:
+    """A matplotlib figure: for each task top-1 and calibration error of each method, every seed a dot."""
+    need("matplotlib", "the plot")
+    from matplotlib.figure import Figure
+
+    groups = group_records(records, split)
+    tasks = list(dict.fromkeys(task for task, _, _ in groups))
+    most = max(sum(group[0] == task for group in groups) for task in tasks)
+    figure = Figure(figsize=(13, len(tasks) * (1.2 + 0.32 * most)), layout="constrained")
+    axes = figure.subplots(len(tasks), 2, squeeze=False)
+    for task, (left, right) in zip(tasks, axes, strict=True):
+        own = {group: lines for group, lines in reversed(groups.items()) if group[0] == task}
+        left.set_title(find_task(task).title, fontsize=10, loc="left")
+        for axis, name, label in ((left, "top1", "top-1, %"), (right, "ece", "expected calibration error, %")):
+            for y, lines in enumerate(own.values()):
+                values = [100 * line[split][name] for line in lines]
+                axis.plot(values, [y] * len(values), "o", color="tab:blue", alpha=0.4, markersize=4)
+                axis.plot(statistics.mean(values), y, "|", color="tab:blue", markersize=16)
+            axis.set_xlabel(label)
+            axis.grid(axis="x", linewidth=0.3)
+        names = [f"{title_of(group)}, {lines[0]['epochs']} epochs" for group, lines in own.items()]
+        left.set_yticks(range(len(own)), names, fontsize=8)
+        right.set_yticks(range(len(own)), [""] * len(own))
+    return figure

@@ -1,0 +1,57 @@
+"""What a task hands to a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..merge.schedule import R
+from ..training.images import Statistics
+from ..training.loop import Batches
+from ..training.optim import Recipe
+from .places import Places
+
+__all__ = ["Setup", "Task"]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A task with its seed drawn.
+
+    Attributes:
+        model: Before its first step; the same for every method.
+        classes: Number of classes.
+        statistics: With which the batches are normalised.
+        train: Augmented training batches.
+        val: Batches for choosing settings, cut from the training data.
+        test: Batches that are read once, at the end.
+        curve: Some of ``val``, for the learning curve.
+    """
+
+    model: nn.Module
+    classes: int
+    statistics: Statistics
+    train: Batches
+    val: Iterable[tuple[Tensor, Tensor]]
+    test: Iterable[tuple[Tensor, Tensor]]
+    curve: Iterable[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every method learns.
+
+    Attributes:
+        title: Shown to people.
+        recipe: Of the optimisation, for all methods.
+        r: Token merging of the methods that train merged.
+        set_up: Draws images and weights by a seed, on a device.
+    """
+
+    title: str
+    recipe: Recipe
+    r: R
+    set_up: Callable[[int, torch.device, Places], Setup]
