@@ -48,18 +48,30 @@ def test_it_is_the_map_of_the_shrunk_image_interpolated() -> None:
 
 
 @quick
-@given(st.floats(0.1, 1), st.integers(16, 80), st.integers(16, 80))
+@given(st.floats(0.3, 1), st.integers(64, 128), st.integers(64, 128))
 def test_sizes_are_whole_patches_and_never_larger_than_the_images_need(scale: float, height: int, width: int) -> None:
     size = pass_size(tiny(dynamic_img_size=True), scale)
     rows, columns = size.of(height, width)
     assert rows % 16 == 0 and columns % 16 == 0
-    assert scale * height <= rows < scale * height + 17 and scale * width <= columns < scale * width + 17
+    for side, least in ((rows, height), (columns, width)):
+        assert scale * least <= side < scale * (least + 15) + 17
 
 
-def test_scale_1_changes_nothing() -> None:
-    model = tiny()
-    x = images(model)
-    torch.testing.assert_close(saliency_map(model, x, scale=1), saliency_map(model, x), rtol=0, atol=0)
+@pytest.mark.parametrize("side", [20, 128])
+def test_it_is_a_share_of_what_the_encoder_else_sees(side: int) -> None:
+    fixed, dynamic = pass_size(tiny(), 0.5), pass_size(tiny(dynamic_img_size=True), 0.5)
+    assert fixed.of(side, side) == (32, 32)
+    if side == 128:
+        assert dynamic.of(side, side) == (64, 64)
+    x = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    assert saliency_map(tiny(), x, scale=0.5).flatten(1).std(dim=1).min() > 0
+
+
+def test_a_single_patch_is_refused() -> None:
+    with pytest.raises(MergeMixError, match=r"scale: got 0.25, wanted more, since one patch is all"):
+        MergeMix(tiny(), 10, saliency_scale=0.25)
+    with pytest.raises(MergeMixError, match=r"scale: got 0.5, wanted more"):
+        saliency_map(tiny(dynamic_img_size=True), torch.randn(1, 3, 20, 20), scale=0.5)
 
 
 def test_a_patched_model_keeps_its_schedule() -> None:

@@ -19,6 +19,7 @@ from timm_mergemix import (
     register_mixer,
     registry,
 )
+from timm_mergemix.registry import takes_encoder
 
 from .mix.batches import noise
 from .models import tiny
@@ -128,3 +129,9 @@ def test_not_a_factory() -> None:
     with pytest.raises(MergeMixError, match=r"^factory: got 3"):
         register_mixer("three")(3)
     assert list_mixers() == NAMES
+
+
+def test_whether_a_mixer_reads_a_model() -> None:
+    assert takes_encoder("mergemix") and not takes_encoder("cutmix") and not takes_encoder("resizemix")
+    with pytest.raises(MergeMixError, match="name: got 'mixdown'"):
+        takes_encoder("mixdown")

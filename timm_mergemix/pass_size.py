@@ -49,8 +49,21 @@ class PassSize:
         return nullcontext() if self.scale == 1 else self.family.at_any_size(self.encoder)
 
     def of(self, height: int, width: int) -> tuple[int, int]:
-        """The size (pixels) in the pass of images of ``height`` x ``width``; asked for inside `allowed`."""
-        return self.family.input_size(self.encoder, math.ceil(height * self.scale), math.ceil(width * self.scale))
+        """The size (pixels) in the pass of images of ``height`` x ``width``: a share of what the encoder else sees.
+
+        Raises:
+            MergeMixError: If that leaves a single patch.
+        """
+        full = self.family.input_size(self.encoder, height, width)
+        if self.scale == 1:
+            return full
+        with self.allowed():
+            size = self.family.input_size(self.encoder, *(math.ceil(side * self.scale) for side in full))
+            if self.family.grid_size(self.encoder, *size) == (1, 1):
+                raise wrong(
+                    "scale", self.scale, f"more, since one patch is all that it leaves of {full[0]} x {full[1]} pixels"
+                )
+        return size
 
     def to_full_grid(self, saliency: Tensor, height: int, width: int) -> Tensor:
         """Maps (B, h, w) of the pass -> (B, H, W) on the grid of the images; each sums to 1 again."""

@@ -12,7 +12,7 @@ from .mergemix import MergeMix
 from .mix.mixer import Mixer
 from .mix.mixers import Mixup, ResizeMix
 
-__all__ = ["create_mixer", "list_mixers", "register_mixer"]
+__all__ = ["create_mixer", "list_mixers", "register_mixer", "takes_encoder"]
 
 F = TypeVar("F", bound=Callable[..., Mixer])
 
@@ -46,6 +46,12 @@ def create_mixer(name: str, **kwargs: Any) -> Mixer:
 def list_mixers() -> list[str]:
     """The names that `create_mixer` takes."""
     return sorted(_MIXERS)
+
+
+def takes_encoder(name: str) -> bool:
+    """Whether the mixer of that name reads a model's attention."""
+    check_choice("name", name, list_mixers())
+    return "encoder" in inspect.signature(_MIXERS[name]).parameters
 
 
 def register_mixer(name: str) -> Callable[[F], F]:

@@ -46,9 +46,9 @@ def saliency_map(
             head. None reads the last but one, which ranks objects over background best.
         r: Token merging in the pass, every form that `patch` takes. None keeps what is in force.
         divide: False copies a merged token's attention whole to each of its patches, as published code does.
-        scale: The pass sees the images at this share of their height and width, rounded up to whole patches, and its
-            map is interpolated to the full grid. Half the size has a quarter of the patches. Taken by plain timm ViTs,
-            which resample their position embedding, and by models made for all sizes.
+        scale: The pass sees images at this share of the height and width that it else would, rounded up to whole
+            patches, and its map is interpolated to the full grid. Half the size has a quarter of the patches. Taken by
+            plain timm ViTs, which resample their position embedding, and by models made for all sizes.
 
     Returns:
         (B, h, w) float32 on the patch grid, each map sums to 1.
@@ -118,8 +118,8 @@ class SaliencyPass:
 
     def _pass(self, images: Tensor) -> Tensor:
         """The saliency on the grid of the pass."""
+        x = self.input(images, self.size.of(*images.shape[-2:]))
         with self.size.allowed():
-            x = self.input(images, self.size.of(*images.shape[-2:]))
             with self._reading(stop=True) as read:
                 _run_until_stopped(self.encoder, x)
             return self._on_grid(read(), x)
@@ -199,8 +199,9 @@ class SaliencyPass:
 
     def check_size(self, height: int, width: int) -> None:
         """Raises if images of that size have too few patches for the merging in the pass."""
+        size = self.size.of(height, width)
         with self._merging(), self.size.allowed():
-            merge_info(self.encoder, self.size.of(height, width))
+            merge_info(self.encoder, size)
 
     def check(self, images: Tensor) -> None:
         """Raises if the encoder cannot take the images."""

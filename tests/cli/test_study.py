@@ -3,21 +3,16 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from timm_mergemix.bench.timing import Ratio
+from timm_mergemix.cli import study
 from timm_mergemix.cli.main import main
 from timm_mergemix.cli.study import parse_options
 from timm_mergemix.errors import MergeMixError
 
-from ..study.made import stripes
-
-__all__ = ["stripes"]
-
 TRAIN = ["bench", "--train", "--threads", "1"]
 
 
-def test_a_comparison_from_the_command_line(
-    stripes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-
+def test_a_comparison_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", str(tmp_path)]
     few = ["--tasks", "digits", "--methods", "none", "timm", "--set", "epochs=1"]
     assert main([*TRAIN, *out, *few]) == 0
@@ -29,15 +24,21 @@ def test_a_comparison_from_the_command_line(
         assert picture.width > 500
 
 
-def test_equal_time_sets_the_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from timm_mergemix.bench.timing import Ratio
-    from timm_mergemix.cli import study
+def test_equal_time_sets_the_epochs_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = iter([Ratio(0.5, 0.4, 0.6)])
+    monkeypatch.setattr(study, "step_cost", lambda *_, **__: next(measured))
+    arguments = [*TRAIN, "--out", str(tmp_path), "--tasks", "digits", "--methods", "cutmix", "--set", "epochs=1"]
+    for _ in range(2):
+        assert main([*arguments, "--equal-time", "--test"]) == 0
+    (record,) = (tmp_path / "trials.jsonl").read_text().splitlines()
+    assert '"epochs": 2' in record and (tmp_path / "test.md").is_file()
 
-    monkeypatch.setattr(study, "step_costs", lambda *_, **__: {"timm": Ratio(0.5, 0.4, 0.6)})
-    arguments = [*TRAIN, "--out", str(tmp_path), "--tasks", "digits", "--methods", "timm", "--set", "epochs=1"]
-    assert main([*arguments, "--equal-time", "--test"]) == 0
-    assert '"epochs": 2' in (tmp_path / "trials.jsonl").read_text()
-    assert (tmp_path / "costs-digits.json").is_file() and (tmp_path / "test.md").is_file()
+
+def test_options_of_a_mixer_do_not_concern_training_without_one(tmp_path: Path) -> None:
+    arguments = [*TRAIN, "--out", str(tmp_path), "--tasks", "digits", "--methods", "none"]
+    assert main([*arguments, "--set", "epochs=1", "prob=0.5", "prob=1"]) == 0
+    (record,) = (tmp_path / "trials.jsonl").read_text().splitlines()
+    assert '"prob"' not in record
 
 
 def test_nothing_to_report_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,11 +47,10 @@ def test_nothing_to_report_is_said(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_options_are_read() -> None:
-    assert parse_options(["lr=1e-3", "saliency_r=keep:0.5", "divide=False", "mode=elem"]) == {
-        "lr": 1e-3,
-        "saliency_r": "keep:0.5",
-        "divide": False,
-        "mode": "elem",
-    }
+    assert parse_options([]) == [{}]
+    assert parse_options(["lr=1e-3", "saliency_r=keep:0.5", "divide=false", "r=1,2", "clip_grad=none"]) == [
+        {"lr": 1e-3, "saliency_r": "keep:0.5", "divide": False, "r": "1,2", "clip_grad": None}
+    ]
+    assert parse_options(["lr=1", "prob=0.5", "lr=2"]) == [{"lr": 1, "prob": 0.5}, {"lr": 2, "prob": 0.5}]
     with pytest.raises(MergeMixError, match="set: got 'lr', wanted NAME=VALUE"):
         parse_options(["lr"])

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -29,8 +31,14 @@ def test_certainty_has_its_limits() -> None:
     assert fit_temperature(logits, torch.tensor([1, 2, 0])) == pytest.approx(100)
 
 
+def test_a_logit_that_is_not_finite_gives_nan() -> None:
+    assert math.isnan(fit_temperature(torch.tensor([[1.0, float("nan")]]), torch.tensor([0])))
+
+
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(MergeMixError, match="logits: got no sample"):
         fit_temperature(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64))
+    with pytest.raises(MergeMixError, match="labels: "):
+        fit_temperature(torch.zeros(2, 3), torch.tensor([0, 3]))
     with pytest.raises(MergeMixError, match="labels"):
         fit_temperature(torch.zeros(2, 3), torch.zeros(3, dtype=torch.int64))

@@ -19,11 +19,11 @@ SIZE = 16
 
 
 def set_up(seed: int, device: torch.device, places: Places) -> Setup:
-    images = striped(24, SIZE, seed=seed)
+    images, *others = (striped(24, SIZE, seed=10 * seed + part) for part in range(4))
     statistics = Statistics.of(images.images)
     train = MemoryBatches(images, 8, statistics, train=True, device=device)
-    plain = MemoryBatches(images, 8, statistics, device=device)
-    return Setup(small_model().to(device), 2, statistics, train, plain, plain, plain)
+    val, test, curve = (MemoryBatches(part, 8, statistics, device=device) for part in others)
+    return Setup(small_model().to(device), 2, statistics, train, val, test, curve)
 
 
 def small_model() -> nn.Module:

@@ -1,7 +1,7 @@
 import torch
 
 from timm_mergemix import MergeMix
-from timm_mergemix.study.controls import inverted, random_patches
+from timm_mergemix.study.controls import complementary_order, corner_ties, inverted, pair_by_saliency, random_patches
 
 from ..models import images, tiny
 
@@ -34,3 +34,42 @@ def test_the_inverse_keeps_what_mergemix_gives_away() -> None:
         assert (mine.sum(1) == theirs.sum(1)).all()
         if 0 < mine[0].sum() < mine[0].numel():
             assert ((saliency * mine).sum(1) > (saliency * theirs).sum(1)).all()
+
+
+def test_ties_in_reading_order() -> None:
+    model, labels = tiny(), torch.arange(8)
+    x = images(model, batch=8)
+    mixer = corner_ties(model, 10, mergemix_prob=1.0, saliency_r=[4, 2, 0])
+    torch.manual_seed(3)
+    batch = mixer.mix(x, labels)
+    plain = MergeMix(model, 10, saliency_r=[4, 2, 0]).saliency(x).flatten(1)
+    mask = batch.mask[:, 0, ::16, ::16].flatten(1)
+    assert (plain.unique() > 0).all() and 0 < mask[0].sum() < 16
+    for saliency, chosen in zip(plain, mask, strict=True):
+        for value in saliency.unique():
+            tied = chosen[saliency == value].int()
+            assert (tied.diff() <= 0).all()  # chosen first, left out after
+
+
+def test_partners_are_salient_elsewhere() -> None:
+    saliency = torch.zeros(5, 2, 2)
+    for row, place in enumerate([0, 0, 3, 1, 3]):
+        saliency[row].view(-1)[place] = 1.0
+    order = complementary_order(saliency)
+    assert sorted(order.tolist()) == [0, 1, 2, 3, 4]
+    for own, partner in list(zip(order, order.flip(0), strict=True))[:2]:
+        assert not torch.equal(saliency[own], saliency[partner])
+
+
+def test_pairs_by_saliency_keep_images_and_labels_together() -> None:
+    model = tiny()
+    x, labels = images(model, batch=6), torch.arange(6)
+    mix = pair_by_saliency(model, 6, mergemix_prob=1.0, mergemix_alpha=1.0, label_smoothing=0.0)
+    torch.manual_seed(0)
+    mixed, targets = mix(x, labels)
+    for image, target in zip(mixed, targets, strict=True):
+        sources = target.nonzero().flatten()
+        assert 1 <= len(sources) <= 2
+        pixels = torch.stack([(image == x[source]).float() for source in sources])
+        assert (pixels.amax(dim=0) == 1).all()  # each pixel is one of the two
+        torch.testing.assert_close(pixels.mean(dim=(1, 2, 3)), target[sources], atol=1e-3, rtol=0)

@@ -2,18 +2,24 @@ from typing import Any
 
 import pytest
 
-from timm_mergemix.study.results import draw, group_records, spread, tables
+from timm_mergemix.study.results import draw, group_records, paired, spread, tables
 
 PLAIN = {"top1": 0.8, "ece": 0.1, "ece_scaled": 0.05, "temperature": 0.7, "brier": 0.3}
 ROBUST = dict.fromkeys(
-    ("noise", "blur", "contrast", "random patches hidden", "salient patches hidden", "merged to half"), 0.5
+    ("noise", "blur", "contrast", "random patches hidden", "salient patches hidden", "unmerged", "merged to half"), 0.5
 )
 
 
 def record(method: str, seed: int, top1: float, test: bool = False, options: Any = ()) -> dict[str, Any]:
     trial = {"task": "fashion", "method": method, "seed": seed, "options": list(map(list, options)), "test": test}
     found = {"val": {**PLAIN, "top1": top1}}
-    return {"trial": trial, "epochs": 5, **found, **({"test": {**PLAIN, **ROBUST, "top1": top1}} if test else {})}
+    return {
+        "trial": trial,
+        "circumstances": "c",
+        "epochs": 5,
+        **found,
+        **({"test": {**PLAIN, **ROBUST, "top1": top1}} if test else {}),
+    }
 
 
 RECORDS = [
@@ -27,14 +33,31 @@ RECORDS = [
 def test_groups_differ_in_more_than_the_seed() -> None:
     groups = group_records(RECORDS, "val")
     assert [len(lines) for lines in groups.values()] == [2, 1]
-    assert list(group_records(RECORDS, "test")) == [("fashion", "mergemix", ())]
+    assert list(group_records(RECORDS, "test")) == [("fashion", "mergemix", (), "c")]
 
 
 def test_tables_show_mean_and_deviation() -> None:
     text = tables(RECORDS, "val")
     assert "| no mixing | 2 | 5 | 75.0 ± 7.1 |" in text
     assert "| MergeMix (lr 0.1) | 1 | 5 | 90.0 |" in text
-    assert "salient patches hidden" not in text and "salient patches hidden" in tables(RECORDS, "test")
+    assert (
+        "scaled" not in text
+        and "salient patches hidden" not in text
+        and "salient patches hidden" in tables(RECORDS, "test")
+    )
+
+
+def test_differences_are_those_of_the_same_seeds() -> None:
+    reference = [record("timm", seed, top1) for seed, top1 in ((0, 0.5), (1, 0.6), (2, 0.9))]
+    own = [record("mergemix", seed, top1) for seed, top1 in ((0, 0.52), (1, 0.64), (3, 0.1))]
+    assert paired(own, reference, "val") == "+3.0 ± 1.0"
+    assert paired(own[2:], reference, "val") == ""
+    assert "| +3.0 ± 1.0 |" in tables([*reference, *own], "val")
+
+
+def test_records_of_other_circumstances_are_other_rows() -> None:
+    other = {**record("none", 2, 0.1), "circumstances": "d"}
+    assert [len(lines) for lines in group_records([*RECORDS[:2], other], "val").values()] == [2, 1]
 
 
 def test_spread() -> None:

@@ -1,4 +1,4 @@
-import json
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -26,10 +26,12 @@ def test_finished_trials_are_not_run_again(stripes: str, tmp_path: Path, monkeyp
     assert not list((tmp_path / "runs" / "checkpoints").iterdir())
 
 
-def test_a_failure_loses_nothing_that_was_finished(stripes: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_failure_stops_no_other_trial(tmp_path: Path, jobs: int) -> None:
     path = tmp_path / "trials.jsonl"
-    with pytest.raises(MergeMixError, match="options"):
-        sweep([Trial(stripes, "none"), Trial(stripes, "none", 0, (("beta", 1.0),))], path, CPU, QUIET)
+    bad = Trial("digits", "none", 0, (("beta", 1.0),))
+    with pytest.raises(MergeMixError, match=r"1 of 2 trials failed: digits-none-0-.*: options"):
+        sweep([bad, Trial("digits", "none", 0, (("epochs", 1),))], path, CPU, QUIET, jobs=jobs)
     assert len(read_records(path)) == 1
 
 
@@ -44,11 +46,33 @@ def test_side_by_side_gives_the_same(tmp_path: Path) -> None:
     assert by_method(one) == pytest.approx(by_method(two), rel=1e-3)
 
 
+def test_a_line_that_was_cut_off_is_run_again(stripes: str, tmp_path: Path) -> None:
+    path = tmp_path / "trials.jsonl"
+    trials = [Trial(stripes, "none", seed) for seed in (0, 1)]
+    before = sweep(trials, path, CPU, QUIET)
+    path.write_text(path.read_text()[:-20])
+    assert read_records(path) == before[:1]
+    assert [record["val"] for record in sweep(trials, path, CPU, QUIET)] == [record["val"] for record in before]
+
+
 def test_foreign_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
     assert read_records(path) == []
-    path.write_text(json.dumps({"a": 1}) + "\nno json\n")
-    with pytest.raises(MergeMixError, match="a line that is no JSON"):
-        read_records(path)
+    for text in ('{"a": 1}\n', "no json\n", "[1]\n"):
+        path.write_text(text)
+        with pytest.raises(MergeMixError, match="line 1: got no record of a trial"):
+            read_records(path)
+    path.unlink()
     with pytest.raises(MergeMixError, match="jobs: got 0"):
         sweep([], path, CPU, QUIET, jobs=0)
+
+
+def test_an_interruption_ends_the_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "as_completed", interrupted)
+    long = Trial("digits", "none", 0, (("epochs", 10_000),))
+    with pytest.raises(KeyboardInterrupt):
+        sweep([long], tmp_path / "trials.jsonl", CPU, QUIET, jobs=2)
+    assert not multiprocessing.active_children()

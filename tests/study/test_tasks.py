@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from timm.models import VisionTransformer
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.study import tasks
+from timm_mergemix.study import large, tasks
 from timm_mergemix.study.large import FromTimm
 from timm_mergemix.study.places import HERE, Places
 from timm_mergemix.study.setup import Setup
@@ -59,14 +60,30 @@ def test_fine_tuning_takes_weights_from_a_file(tmp_path: Path, monkeypatch: pyte
     torch.testing.assert_close(setup.model.blocks[3].attn.qkv.weight, weights["blocks.3.attn.qkv.weight"])
 
 
-def test_full_size_from_an_image_folder(tmp_path: Path) -> None:
-    for split in ("train", "val"):
+@pytest.mark.parametrize("held_out", ["val", "test"])
+def test_full_size_from_an_image_folder(tmp_path: Path, held_out: str) -> None:
+    for split in ("train", held_out):
         write_folder(tmp_path / split, each=6, size=32)
-    task = FromTimm("", "vit_tiny_patch16_224", 2, 4)
-    setup = task(0, CPU, Places(data=tmp_path, workers=0))
+    setup = FromTimm("", "vit_tiny_patch16_224", 2, 4)(0, CPU, Places(data=tmp_path, workers=0))
     check(setup, 224)
     assert len(setup.train) * 4 == 8  # eleven less what does not fill a batch, and one for validation
     assert sum(len(labels) for _, labels in setup.val) == 1 and sum(len(labels) for _, labels in setup.test) == 12
+    paths = {str(path) for path, _ in setup.train.dataset.dataset.samples}
+    assert not paths & {str(path) for path, _ in setup.test.dataset.samples}
+    with pytest.raises(MergeMixError, match="has 2 classes, wanted 100"):
+        FromTimm("", "test_vit", 100, 4)(0, CPU, Places(data=tmp_path))
+
+
+def test_full_size_from_a_dataset_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def create(name: str, root: str, split: str, transform: object, **options: object) -> list[tuple[object, int]]:
+        asked.append((name, split))
+        return [(transform(Image.new("RGB", (40, 40))), label % 2) for label in range(8)]
+
+    monkeypatch.setattr(large, "create_dataset", create)
+    check(FromTimm("torch/cifar100", "test_vit", 2, 4)(0, CPU, Places(data=tmp_path, workers=0)), 160)
+    assert asked == [("torch/cifar100", split) for split in ("train", "train", "validation")]
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
@@ -76,5 +93,5 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
         Places(weights=tmp_path / "none.pth")
     with pytest.raises(MergeMixError, match="data-dir: got None"):
         FromTimm("", "test_vit", 2, 4)(0, CPU, HERE)
-    with pytest.raises(MergeMixError, match="data-dir: "):
+    with pytest.raises(MergeMixError, match=r"data: got .*, wanted an existing directory"):
         FromTimm("", "test_vit", 2, 4)(0, CPU, Places(data=tmp_path / "none"))

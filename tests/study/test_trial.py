@@ -1,13 +1,18 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from timm_mergemix import MergeMixError, merge_info
+from timm_mergemix.study import tasks
 from timm_mergemix.study.methods import METHODS
-from timm_mergemix.study.places import HERE
-from timm_mergemix.study.trial import Trial, prepare, run_trial
+from timm_mergemix.study.places import HERE, Places
+from timm_mergemix.study.setup import Setup
+from timm_mergemix.study.trial import Trial, circumstances, prepare, run_trial
 from timm_mergemix.training.progress import Reporter
+
+from . import made
 
 CPU, QUIET = torch.device("cpu"), Reporter(quiet=True)
 
@@ -23,6 +28,27 @@ def test_each_method_trains(stripes: str, name: str, tmp_path: Path) -> None:
 def test_the_test_images_are_read_only_if_asked(stripes: str, tmp_path: Path) -> None:
     record = run_trial(Trial(stripes, "mergemix", 0, (), True), tmp_path, CPU, QUIET)
     assert {"top1", "ece", "noise", "merged to half"} <= set(record["test"])
+
+
+def test_choosing_settings_reads_no_test_image(stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_test(*args: object) -> Setup:
+        return replace(made.set_up(*args), test=None)
+
+    monkeypatch.setitem(tasks.TASKS, stripes, replace(made.TASK, set_up=without_test))
+    run_trial(Trial(stripes, "mergemix"), tmp_path, CPU, QUIET)
+    with pytest.raises(TypeError, match="not iterable"):
+        run_trial(Trial(stripes, "mergemix", test=True), tmp_path, CPU, QUIET)
+
+
+def test_circumstances_tell_what_the_trial_does_not(
+    stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial, before = Trial(stripes, "mergemix"), circumstances(Trial(stripes, "mergemix"))
+    assert before == circumstances(Trial(stripes, "mergemix", 5, (("lr", 1.0),), True))
+    (tmp_path / "weights").write_bytes(b"1")
+    assert before != circumstances(trial, Places(tmp_path / "weights"))
+    monkeypatch.setitem(tasks.TASKS, stripes, replace(made.TASK, recipe=replace(made.TASK.recipe, lr=3.0)))
+    assert before != circumstances(trial)
 
 
 def test_a_trial_is_its_settings(stripes: str, tmp_path: Path) -> None:
@@ -77,5 +103,7 @@ def test_what_does_not_fit_is_refused(stripes: str, tmp_path: Path) -> None:
         Trial(stripes, "none", -1)
     with pytest.raises(MergeMixError, match="options: none has no preference to set"):
         prepare(Trial(stripes, "none", 0, (("beta", 1.0),)), tmp_path, CPU)
+    with pytest.raises(MergeMixError, match="options: got label_smoothing, wanted smoothing"):
+        prepare(Trial(stripes, "mergemix", 0, (("label_smoothing", 0.0),)), tmp_path, CPU)
     with pytest.raises(MergeMixError, match="options: mergemix has no preference to set"):
         prepare(Trial(stripes, "mergemix", 0, (("beta", 1.0),)), tmp_path, CPU)

@@ -16,6 +16,7 @@ __all__ = ["BATCHES", "Point", "grow"]
 
 SIDES = (224, 384, 512)  # 197, 577 and 1025 tokens at 16 pixels a patch
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
+LARGE = 16_384
 
 
 class Point(NamedTuple):
@@ -39,17 +40,18 @@ def grow(
     r: R,
     device: torch.device,
     rounds: int,
-    most_tokens: int = 16_384,
+    most_tokens: int = 64 * 1025,
     done: Collection[tuple[int, int]] = (),
 ) -> Iterator[Point]:
-    """Inference at each size and batch; batches of more tokens in all are left out, since they show nothing new.
+    """Inference at each size and batch.
 
     Args:
         model: Name of a timm model with patches of 16 pixels.
         r: Token merging. An int is in proportion to the tokens: it holds for 197.
         device: Where.
-        rounds: How many rounds of all models at each point.
-        most_tokens: Of a batch.
+        rounds: How many rounds of all models at each point; half as many of large batches, which take long and vary
+            little.
+        most_tokens: Batches of more tokens in all are left out.
         done: Size and batch of points that are not measured again.
     """
     for size in SIDES:
@@ -59,5 +61,6 @@ def grow(
         models = make_models(setting, training=False) if batches else {}
         for batch in batches:
             steps = {name: infer(setting._replace(batch=batch), each) for name, each in models.items()}
-            times = interleave(steps, rounds, device)
+            large = batch * tokens > LARGE
+            times = interleave(steps, -(-rounds // 2) if large else rounds, device, warmup=1 if large else 2)
             yield Point(size, tokens, batch, {name: statistics.median(s) / batch for name, s in times.items()})

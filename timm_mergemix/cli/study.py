@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import ast
+import json
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..bench.timing import Ratio
 from ..errors import MergeMixError
 from ..optional import installed
-from ..report import write_json
-from ..study.cost import equal_epochs, step_costs
-from ..study.methods import METHODS
+from ..study.cost import equal_epochs, step_cost
+from ..study.methods import METHODS, find_method
 from ..study.places import Places
 from ..study.results import draw, tables
 from ..study.sweep import read_records, sweep
 from ..study.tasks import TASKS, find_task
-from ..study.trial import Trial
+from ..study.trial import RECIPE, Trial
 from ..training.progress import Reporter
-from .options import make_directory
+from .options import cpu_threads, make_directory
 
 __all__ = ["add_arguments", "run"]
+
+WORDS = {"true": True, "false": False, "none": None}
+SET_HELP = "options of the recipe, the mixer or the preference; a name that comes twice is tried with both values"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tasks", nargs="+", default=["fashion"], choices=tuple(TASKS), metavar="TASK", help=", ".join(TASKS))
     add("--methods", nargs="+", default=["none", "timm", "mergemix"], metavar="METHOD", help=", ".join(METHODS))
     add("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="a trial each")
-    add("--set", nargs="+", default=[], metavar="NAME=VALUE", help="options of the recipe, the mixer or the preference")
+    add("--set", nargs="+", default=[], metavar="NAME=VALUE", help=SET_HELP)
     add("--test", action="store_true", help="read the test images at the end; choose settings without it")
     add("--equal-time", action="store_true", help="as many epochs as take the time of Mixup + CutMix, by step times")
     add("--jobs", type=int, default=1, help="trials at a time, each of one thread")
@@ -67,33 +70,55 @@ def run(args: argparse.Namespace, device: torch.device) -> None:
 
 
 def _trials(args: argparse.Namespace, device: torch.device, out: Path, places: Places) -> list[Trial]:
-    options = parse_options(args.set)
     trials = []
-    for task in args.tasks:
-        epochs = options.get("epochs", find_task(task).recipe.epochs)
-        chosen = tuple(sorted(options.items()))
-        costs = step_costs(task, args.methods, device, options=chosen, places=places) if args.equal_time else {}
-        if costs:
-            write_json(out / f"costs-{task}.json", costs)
-        for seed, method in product(args.seeds, args.methods):
-            longer = {"epochs": equal_epochs(epochs, costs[method])} if costs else {}
-            trials.append(Trial(task, method, seed, tuple(sorted({**options, **longer}.items())), args.test))
-    return trials
+    for task, options, method in product(args.tasks, parse_options(args.set), args.methods):
+        if find_method(method).mixer is None:  # there is nothing to be set in a mixer
+            options = {name: value for name, value in options.items() if name in RECIPE}
+        trial = Trial(task, method, 0, tuple(sorted(options.items())), args.test)
+        if args.equal_time:
+            epochs = options.get("epochs", find_task(task).recipe.epochs)
+            cost = _cost(trial, device, out / "costs.jsonl", 1 if args.jobs > 1 else args.threads, places)
+            options = {**options, "epochs": equal_epochs(trial, epochs, cost)}
+        trials += [Trial(task, method, seed, tuple(sorted(options.items())), args.test) for seed in args.seeds]
+    return sorted(trials, key=lambda trial: trial.seed)
 
 
-def parse_options(given: list[str]) -> dict[str, Any]:
-    """``["lr=1e-3", "saliency_r=keep:0.5"]`` as names and values; what is no Python literal is text.
+def _cost(trial: Trial, device: torch.device, path: Path, threads: int, places: Places) -> Ratio:
+    """Measured once for a directory, so that a comparison that goes on has the same epochs."""
+    options = [[name, value] for name, value in trial.options if name != "epochs"]
+    key = [trial.task, trial.method, options, str(device), threads]
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for line in map(json.loads, lines):
+        if line["key"] == key:
+            return Ratio(*line["cost"])
+    with cpu_threads(threads):
+        cost = step_cost(trial, device, places=places)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"key": key, "cost": cost}) + "\n")
+    return cost
+
+
+def parse_options(given: list[str]) -> list[dict[str, Any]]:
+    """``["lr=1e-3", "prob=0.5", "prob=1"]`` -> options for each combination; what is no number or truth value is text.
 
     Raises:
         MergeMixError: If one has no name or no value.
     """
-    options = {}
+    values: dict[str, list[Any]] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not name or not equals or not value:
             raise MergeMixError(f"set: got {text!r}, wanted NAME=VALUE")
+        values.setdefault(name, []).append(_literal(value))
+    return [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
+
+
+def _literal(text: str) -> Any:
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
+    for number in (int, float):
         try:
-            options[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            options[name] = value
-    return options
+            return number(text)
+        except ValueError:
+            pass
+    return text

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from ..errors import MergeMixError, check_tensor
+from ..mix.check import check_range
 
 __all__ = ["fit_temperature"]
 
@@ -20,17 +23,19 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
         labels: (B,) integers.
 
     Returns:
-        T > 0, between 0.01 and 100.
+        T > 0, between 0.01 and 100; NaN if a logit is not finite.
 
     Raises:
-        MergeMixError: If shapes or dtypes do not fit, or there is no sample.
+        MergeMixError: If shapes or dtypes do not fit, labels are out of range, or there is no sample.
     """
     check_tensor("logits", logits, ("B", "C"), "float")
     check_tensor("labels", labels, (len(logits),), "integer")
     if not len(logits):
         raise MergeMixError("logits: got no sample, wanted at least one")
-    logits = logits.detach().double().cpu()
-    labels = labels.cpu()
+    logits, labels = logits.detach().cpu().double(), labels.cpu()
+    check_range("labels", labels, logits.shape[1])
+    if not logits.isfinite().all():
+        return math.nan
     # Cross entropy is convex in 1 / T: its slope is bisected.
     low, high = 0.01, 100.0
     for _ in range(60):
@@ -40,7 +45,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def _slope(logits: Tensor, labels: Tensor, inverse: float) -> float:
-    """Derivative by 1 / T, negated where more sharpness helps: mean logit expected less the one that came true."""
+    """Minus the slope of the cross entropy in 1 / T: above 0 where sharper probabilities lower it."""
     expected = ((logits * inverse).softmax(dim=1) * logits).sum(dim=1)
     true = logits.gather(1, labels.long()[:, None])[:, 0]
     return float((true - expected).mean())

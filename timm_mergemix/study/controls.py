@@ -1,7 +1,8 @@
-"""Controls of MergeMix: the same mix, from a map that knows nothing, or knows the opposite."""
+"""MergeMix with one thing done otherwise: what it gains by its map, its way with ties, and its pairs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,7 +12,9 @@ from ..mergemix import MergeMix
 from ..mix.mergemix import MergeMixBlend
 from ..mix.mixer import Mixer
 
-__all__ = ["inverted", "random_patches"]
+__all__ = ["corner_ties", "inverted", "pair_by_saliency", "random_patches"]
+
+Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def random_patches(encoder: nn.Module, num_classes: int, **options: Any) -> Mixer:
@@ -44,6 +47,50 @@ def inverted(encoder: nn.Module, num_classes: int, **options: Any) -> Mixer:
 
     _own_blend(mixer).saliency = least
     return mixer
+
+
+def corner_ties(encoder: nn.Module, num_classes: int, **options: Any) -> Mixer:
+    """MergeMix that takes the patches of a merged token in reading order, where it takes them at random."""
+    mixer = MergeMix(encoder, num_classes, **options)
+
+    def in_order(images: Tensor) -> Tensor:
+        saliency = mixer.saliency(images)
+        ramp = torch.linspace(1 + 1e-4, 1, saliency[0].numel(), device=images.device).view_as(saliency[0])
+        return saliency * ramp
+
+    _own_blend(mixer).saliency = in_order
+    return mixer
+
+
+def pair_by_saliency(encoder: nn.Module, num_classes: int, **options: Any) -> Mix:
+    """MergeMix of partners that are salient in different places, where it takes them as the batch comes."""
+    mixer = MergeMix(encoder, num_classes, **options)
+
+    def mix(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        saliency = mixer.saliency(images)
+        order = complementary_order(saliency)
+        batch = mixer.mix(images[order], labels[order], saliency[order])
+        return batch.images, batch.targets
+
+    return mix
+
+
+def complementary_order(saliency: Tensor) -> Tensor:
+    """An order (B,) of images in which the first and the last, and so on inwards, are salient in different places.
+
+    Args:
+        saliency: (B, h, w). Greedy: each image that is left takes the one whose map overlaps least with its own.
+    """
+    maps = saliency.flatten(1)
+    overlap = torch.minimum(maps[:, None], maps[None]).sum(dim=2).cpu()
+    left, front, back = list(range(len(maps))), [], []
+    while len(left) > 1:
+        own = left.pop(0)
+        partner = min(left, key=lambda other: float(overlap[own, other]))
+        left.remove(partner)
+        front.append(own)
+        back.append(partner)
+    return torch.tensor([*front, *left, *reversed(back)], device=saliency.device)
 
 
 def _own_blend(mixer: Mixer) -> MergeMixBlend:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from timm.data import create_dataset, create_transform, resolve_model_data_confi
 from torch.utils.data import DataLoader, Subset
 
 from ..errors import MergeMixError
+from ..training.folder import PathDataset, find_folder
 from ..training.images import Statistics
 from ..training.model import build_model
 from .places import Places
@@ -23,10 +25,10 @@ CURVE = 2000
 
 @dataclass(frozen=True)
 class FromTimm:
-    """A timm dataset and a timm model.
+    """A timm dataset, or an image folder, and a timm model.
 
     Attributes:
-        dataset: Name for ``timm.data.create_dataset``; empty for an image folder.
+        dataset: Name for ``timm.data.create_dataset``; empty for an image folder with train/ and val/ or test/.
         model: Name of a timm model.
         classes: Number of classes.
         batch_size: Images a step.
@@ -46,28 +48,32 @@ class FromTimm:
         shared = {name: config[name] for name in ("input_size", "interpolation", "mean", "std")}
         augmented = create_transform(is_training=True, auto_augment="rand-m9-mstd0.5-inc1", **shared)
         plain = create_transform(is_training=False, crop_pct=config["crop_pct"], **shared)
-        images = self._images("train", places, augmented)
+        images, held_out = (self._images(True, places, transform) for transform in (augmented, plain))
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)).tolist()
         count = max(1, int(VALIDATION * len(images)))
-        held_out = self._images("train", places, plain)
         val, curve = (Subset(held_out, order[:size]) for size in (count, min(count, CURVE)))
         options: dict[str, Any] = {"batch_size": self.batch_size, "num_workers": places.workers}
         train = DataLoader(Subset(images, order[count:]), shuffle=True, drop_last=True, **options)
-        rest = (DataLoader(part, **options) for part in (val, self._images("validation", places, plain), curve))
+        rest = (DataLoader(part, **options) for part in (val, self._images(False, places, plain), curve))
         statistics = Statistics(tuple(config["mean"]), tuple(config["std"]))
         return Setup(model.to(device), self.classes, statistics, train, *rest)
 
-    def _images(self, split: str, places: Places, transform: Any) -> Any:
+    def _images(self, train: bool, places: Places, transform: Any) -> Any:
         if places.data is None:
             raise MergeMixError("data-dir: got None, wanted the directory of the images")
+        find = self._named if self.dataset else self._folder
+        return find(train, places.data, transform)
+
+    def _named(self, train: bool, root: Path, transform: Any) -> Any:
+        split = "train" if train else "validation"
+        options = {"is_training": train, "download": True, "transform": transform}
         try:
-            return create_dataset(
-                self.dataset,
-                root=str(places.data),
-                split=split,
-                is_training=split == "train",
-                download=bool(self.dataset),
-                transform=transform,
-            )
+            return create_dataset(self.dataset, root=str(root), split=split, **options)
         except (OSError, RuntimeError, ValueError, AssertionError) as error:
-            raise MergeMixError(f"data-dir: {places.data}: {error}") from error
+            raise MergeMixError(f"data-dir: {self.dataset} in {root}: {error}") from error
+
+    def _folder(self, train: bool, root: Path, transform: Any) -> PathDataset:
+        splits = find_folder(root)
+        if len(splits.classes) != self.classes:
+            raise MergeMixError(f"data-dir: {root} has {len(splits.classes)} classes, wanted {self.classes}")
+        return PathDataset(splits.train if train else splits.val, transform)

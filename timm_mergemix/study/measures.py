@@ -9,48 +9,62 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..merge.patch import merging
+from ..merge.schedule import R
 from ..metrics import brier_score, calibration_error, fit_temperature
 from ..training.evaluate import predict, top1
 from ..training.images import Statistics
 from .corruptions import CORRUPTIONS, hide_patches
 
-__all__ = ["measure_plain", "measure_robustness"]
+__all__ = ["measure_plain", "measure_robustness", "measure_scaled"]
 
 Batches = Iterable[tuple[Tensor, Tensor]]
-KEPT = ("keep", 0.5)
+MERGING: dict[str, R] = {"unmerged": 0, "merged to half": ("keep", 0.5)}
 SEED = 0
 
 
-def measure_plain(model: nn.Module, batches: Batches, val: Batches, device: torch.device) -> dict[str, float]:
+def measure_plain(model: nn.Module, batches: Batches, device: torch.device) -> dict[str, float]:
     """Accuracy and calibration.
 
     Args:
         model: A classifier, with the merging that is in force.
         batches: What it is measured on.
-        val: What the temperature is fitted on.
         device: Where the model is.
 
     Returns:
-        Top-1, cross entropy, Brier score, expected calibration error before and after temperature scaling, and the
-        temperature.
+        Top-1, cross entropy, Brier score, expected calibration error.
+    """
+    return _plain(*predict(model, batches, device))
+
+
+def measure_scaled(model: nn.Module, batches: Batches, val: Batches, device: torch.device) -> dict[str, float]:
+    """The same, and the calibration error at the temperature that suits the validation images.
+
+    Args:
+        model: See `measure_plain`.
+        batches: See `measure_plain`.
+        val: Other images, on which the temperature is fitted.
+        device: See `measure_plain`.
     """
     temperature = fit_temperature(*predict(model, val, device))
     logits, labels = predict(model, batches, device)
+    scaled = calibration_error((logits / temperature).softmax(dim=1), labels).item()
+    return {**_plain(logits, labels), "ece_scaled": scaled, "temperature": temperature}
+
+
+def _plain(logits: Tensor, labels: Tensor) -> dict[str, float]:
     probs = logits.softmax(dim=1)
     return {
         "top1": top1(logits, labels),
         "loss": F.cross_entropy(logits, labels).item(),
         "brier": brier_score(probs, labels).item(),
         "ece": calibration_error(probs, labels).item(),
-        "ece_scaled": calibration_error((logits / temperature).softmax(dim=1), labels).item(),
-        "temperature": temperature,
     }
 
 
 def measure_robustness(
     model: nn.Module, batches: Batches, statistics: Statistics, device: torch.device
 ) -> dict[str, float]:
-    """Top-1 on worse images, with patches hidden, and with tokens merged.
+    """Top-1 on worse images and with patches hidden, with the merging in force; then unmerged, and merged to half.
 
     Args:
         model: A classifier.
@@ -65,9 +79,10 @@ def measure_robustness(
     }
     changes["random patches hidden"] = lambda images: hide_patches(model, images, salient=False)
     changes["salient patches hidden"] = lambda images: hide_patches(model, images, salient=True)
-    found = {name: _top1(model, _changed(batches, change), device) for name, change in changes.items()}
-    with merging(model, KEPT):
-        found["merged to half"] = _top1(model, batches, device)
+    found = {name: _top1(model, _changed(batches, change, device), device) for name, change in changes.items()}
+    for name, r in MERGING.items():
+        with merging(model, r):
+            found[name] = _top1(model, batches, device)
     return found
 
 
@@ -77,6 +92,8 @@ def _top1(model: nn.Module, batches: Batches, device: torch.device) -> float:
         return top1(*predict(model, batches, device))
 
 
-def _changed(batches: Batches, change: Callable[[Tensor], Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+def _changed(
+    batches: Batches, change: Callable[[Tensor], Tensor], device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
     for images, labels in batches:
-        yield change(images), labels
+        yield change(images.to(device)), labels

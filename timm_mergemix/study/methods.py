@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -12,17 +11,17 @@ import timm.data
 from torch import nn
 
 from ..errors import MergeMixError, check_choice
-from ..registry import create_mixer, list_mixers
+from ..registry import create_mixer, list_mixers, takes_encoder
 from ..training.mixers import Mix
-from .controls import inverted, random_patches
+from .controls import corner_ties, inverted, pair_by_saliency, random_patches
 
 __all__ = ["METHODS", "Method", "build_mix", "find_method"]
 
-NEEDS_ENCODER = ("mergemix", "random-patches", "inverted")
-_BUILDERS: dict[str, Callable[..., Any]] = {
-    "timm": timm.data.Mixup,
+_CONTROLS: dict[str, Callable[..., Mix]] = {
     "random-patches": random_patches,
     "inverted": inverted,
+    "corner-ties": corner_ties,
+    "pair-by-saliency": pair_by_saliency,
 }
 
 
@@ -64,6 +63,8 @@ METHODS: dict[str, Method] = {
     "mergemix-timm": _mergemix("MergeMix, half Mixup + CutMix", mergemix_prob=0.5),
     "mergemix-cutmix": _mergemix("MergeMix, half CutMix", mergemix_prob=0.5, mixup_alpha=0.0),
     "mergemix-small": _mergemix("MergeMix, pass at half size", saliency_scale=0.5),
+    "mergemix-corner": Method("MergeMix, ties to a corner", "corner-ties", {"mergemix_prob": 1.0}),
+    "mergemix-pairs": Method("MergeMix, pairs by saliency", "pair-by-saliency", {"mergemix_prob": 1.0}),
     "mergemix-merged": _mergemix("MergeMix, trained merged", merges=True),
     "preference": _mergemix("MergeMix + preference", preference=1.0),
 }
@@ -93,12 +94,16 @@ def build_mix(method: Method, model: nn.Module, classes: int, options: Mapping[s
         MergeMixError: If the mixer does not take an option.
     """
     if method.mixer is None:
-        if set(options) - {"label_smoothing"}:
-            raise MergeMixError(f"options: got {', '.join(options)}, wanted none for training without mixing")
+        refused = ", ".join(name for name in options if name != "label_smoothing")
+        if refused:
+            raise MergeMixError(f"options: got {refused}, wanted none for training without mixing")
         return None
-    build = _BUILDERS.get(method.mixer, partial(create_mixer, method.mixer))
-    encoder = {"encoder": model} if method.mixer in NEEDS_ENCODER else {}
+    name, given = method.mixer, {"num_classes": classes, **method.options, **options}
     try:
-        return build(num_classes=classes, **encoder, **{**method.options, **options})
+        if name == "timm":
+            return timm.data.Mixup(**given)
+        if name in _CONTROLS:
+            return _CONTROLS[name](model, **given)
+        return create_mixer(name, **({"encoder": model} if takes_encoder(name) else {}), **given)
     except TypeError as error:
-        raise MergeMixError(f"options: {method.mixer} does not take them: {error}") from error
+        raise MergeMixError(f"options: {name} does not take them: {error}") from error

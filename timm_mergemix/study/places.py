@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from ..errors import MergeMixError, check_int
@@ -31,6 +33,17 @@ class Places:
         check_int("workers", self.workers, 0)
         if self.weights is not None and not self.weights.is_file():
             raise MergeMixError(f"weights: got {self.weights}, wanted the path of a file")
+
+    @property
+    def digest(self) -> str:
+        """Tells weights and images apart."""
+        weights = "" if self.weights is None else _digest(self.weights, self.weights.stat().st_mtime)
+        return f"{weights} {self.data or ''}"
+
+
+@lru_cache
+def _digest(path: Path, changed: float) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 HERE = Places()

@@ -8,21 +8,24 @@ from typing import Any
 
 from ..optional import need
 from ..report import markdown_table
+from .cost import REFERENCE
 from .methods import find_method
 from .tasks import find_task
 
 __all__ = ["Group", "draw", "group_records", "tables"]
 
 Record = dict[str, Any]
-Group = tuple[str, str, tuple[tuple[str, Any], ...]]
+Group = tuple[str, str, tuple[tuple[str, Any], ...], str]
 
 # Name of a measure, title, and whether it is a share that is shown in per cent.
 PLAIN = (
     ("top1", "top-1", True),
     ("ece", "calibration error", True),
-    ("ece_scaled", "the same, scaled", True),
-    ("temperature", "temperature", False),
     ("brier", "Brier score", False),
+)
+SCALED = (
+    ("ece_scaled", "calibration error, scaled", True),
+    ("temperature", "temperature", False),
 )
 ROBUST = (
     ("noise", "noise", True),
@@ -30,12 +33,13 @@ ROBUST = (
     ("contrast", "contrast", True),
     ("random patches hidden", "random patches hidden", True),
     ("salient patches hidden", "salient patches hidden", True),
+    ("unmerged", "unmerged", True),
     ("merged to half", "merged to half", True),
 )
 
 
 def group_records(records: Sequence[Record], split: str) -> dict[Group, list[Record]]:
-    """Records that differ in nothing but their seed, by task, method and options.
+    """Records that differ in nothing but their seed, by task, method, options and circumstances.
 
     Args:
         records: Of a sweep.
@@ -46,7 +50,8 @@ def group_records(records: Sequence[Record], split: str) -> dict[Group, list[Rec
         trial = record["trial"]
         if trial["test"] == (split == "test"):
             options = tuple((name, value) for name, value in trial["options"])
-            groups.setdefault((trial["task"], trial["method"], options), []).append(record)
+            group = (trial["task"], trial["method"], options, record["circumstances"])
+            groups.setdefault(group, []).append(record)
     return groups
 
 
@@ -54,26 +59,40 @@ def tables(records: Sequence[Record], split: str) -> str:
     """Markdown: for each task mean and standard deviation over seeds, a row for each method."""
     groups = group_records(records, split)
     parts = []
-    for task in dict.fromkeys(task for task, _, _ in groups):
+    for task in dict.fromkeys(group[0] for group in groups):
         own = {group: lines for group, lines in groups.items() if group[0] == task}
-        parts.append(f"### {find_task(task).title}\n\n{_table(own, split, PLAIN)}")
+        columns = PLAIN + SCALED if split == "test" else PLAIN
+        parts.append(f"### {find_task(task).title}\n\n{_table(own, split, columns)}")
         if split == "test":
             parts.append(_table(own, split, ROBUST))
     return "\n\n".join(parts)
 
 
 def _table(groups: dict[Group, list[Record]], split: str, columns: Sequence[tuple[str, str, bool]]) -> str:
-    header = ["method", "seeds", "epochs", *(title for _, title, _ in columns)]
+    header = ["method", "seeds", "epochs", *(title for _, title, _ in columns), "top-1 over Mixup + CutMix"]
+    reference = max((lines for group, lines in groups.items() if group[1] == REFERENCE), key=len, default=[])
     rows = []
     for group, records in groups.items():
         cells = [spread([record[split][name] for record in records], share) for name, _, share in columns]
-        rows.append([title_of(group), str(len(records)), str(records[0]["epochs"]), *cells])
+        row = [title_of(group), str(len(records)), str(records[0]["epochs"]), *cells]
+        rows.append([*row, paired(records, reference, split)])
     return markdown_table(header, rows)
+
+
+def paired(records: Sequence[Record], reference: Sequence[Record], split: str) -> str:
+    """Mean difference in top-1 to the reference over the seeds that both have, and its standard error."""
+    base = {record["trial"]["seed"]: record[split]["top1"] for record in reference}
+    seeds = {record["trial"]["seed"]: record[split]["top1"] for record in records}
+    differences = [100 * (top1 - base[seed]) for seed, top1 in seeds.items() if seed in base]
+    if not differences:
+        return ""
+    error = f" ± {statistics.stdev(differences) / len(differences) ** 0.5:.1f}" if len(differences) > 1 else ""
+    return f"{statistics.mean(differences):+.1f}{error}"
 
 
 def title_of(group: Group) -> str:
     """Method and options in words."""
-    _, method, options = group
+    _, method, options, _ = group
     said = ", ".join(f"{name} {value}" for name, value in options if name != "epochs")
     return find_method(method).title + (f" ({said})" if said else "")
 
@@ -91,7 +110,7 @@ def draw(records: Sequence[Record], split: str) -> Any:
     from matplotlib.figure import Figure
 
     groups = group_records(records, split)
-    tasks = list(dict.fromkeys(task for task, _, _ in groups))
+    tasks = list(dict.fromkeys(group[0] for group in groups))
     most = max(sum(group[0] == task for group in groups) for task in tasks)
     figure = Figure(figsize=(13, len(tasks) * (1.2 + 0.32 * most)), layout="constrained")
     axes = figure.subplots(len(tasks), 2, squeeze=False)

@@ -15,7 +15,7 @@ import torch
 from ..errors import MergeMixError, check_int
 from ..training.progress import Reporter
 from .places import HERE, Places
-from .trial import Trial, run_trial
+from .trial import Trial, circumstances, run_trial
 
 __all__ = ["read_records", "sweep"]
 
@@ -23,17 +23,23 @@ Record = dict[str, Any]
 
 
 def read_records(path: Path) -> list[Record]:
-    """The finished trials of a file; none if there is no file.
+    """The finished trials of a file; none if there is no file. A last line that was cut off is left out.
 
     Raises:
         MergeMixError: If a line is not one of ours.
     """
-    if not path.is_file():
-        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+    return [_parsed(line, path, number) for number, line in enumerate(lines, 1) if line.endswith("\n")]
+
+
+def _parsed(line: str, path: Path, number: int) -> Record:
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except json.JSONDecodeError as error:
-        raise MergeMixError(f"{path}: got a line that is no JSON ({error}), wanted the records of a sweep") from error
+        record = json.loads(line)
+        if {"trial", "circumstances", "val"} <= set(record):
+            return record
+    except (json.JSONDecodeError, TypeError):
+        pass
+    raise MergeMixError(f"{path}, line {number}: got no record of a trial, wanted those that a sweep wrote")
 
 
 def sweep(
@@ -60,37 +66,69 @@ def sweep(
         All records of the file.
 
     Raises:
-        MergeMixError: As a trial does. The others that are running are finished first.
+        MergeMixError: If trials failed; the others are finished first.
     """
     check_int("jobs", jobs, 1)
-    done = {json.dumps(record["trial"], sort_keys=True) for record in read_records(path)}
-    left = [trial for trial in dict.fromkeys(trials) if json.dumps(asdict(trial), sort_keys=True) not in done]
+    done = {_identity(record["trial"], record["circumstances"]) for record in read_records(path)}
+    left = [
+        trial for trial in dict.fromkeys(trials) if _identity(asdict(trial), circumstances(trial, places)) not in done
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    checkpoints = path.parent / "checkpoints"
+    checkpoints, failed = path.parent / "checkpoints", {}
     with reporter.bar("trials", len(left), unit="trial") as bar:
         for trial, record in _run_all(left, checkpoints, device, jobs, places, reporter):
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
-            (checkpoints / f"{trial.key}.pt").unlink(missing_ok=True)
-            top1 = record["test" if trial.test else "val"]["top1"]
             bar.step()
+            if isinstance(record, MergeMixError):
+                failed[trial.key] = record
+                reporter.say(f"{trial.key}: {record}")
+                continue
+            _append(path, record)
+            (checkpoints / f"{trial.key}.pt").unlink(missing_ok=True)
             if not reporter.bars:
-                reporter.say(f"{trial.key}: top-1 {100 * top1:.2f} %, {record['seconds']:.0f} s")
+                reporter.say(f"{trial.key}: top-1 {100 * record['test' if trial.test else 'val']['top1']:.2f} %")
+    if failed:
+        reasons = "; ".join(f"{key}: {error}" for key, error in failed.items())
+        raise MergeMixError(f"{len(failed)} of {len(left)} trials failed: {reasons}")
     return read_records(path)
+
+
+def _identity(trial: dict[str, Any], around: str) -> str:
+    return json.dumps([trial, around], sort_keys=True)
+
+
+def _append(path: Path, record: Record) -> None:
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:  # a line that was cut off
+        path.write_text(whole, encoding="utf-8")
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
 
 
 def _run_all(
     trials: Iterable[Trial], out: Path, device: torch.device, jobs: int, places: Places, reporter: Reporter
-) -> Iterator[tuple[Trial, Record]]:
+) -> Iterator[tuple[Trial, Record | MergeMixError]]:
     if jobs == 1:
-        yield from ((trial, run_trial(trial, out, device, reporter, places)) for trial in trials)
+        yield from ((trial, _run(trial, out, device, reporter, places)) for trial in trials)
         return
+    before = set(multiprocessing.active_children())
     # Not forked: threads and accelerators do not survive it.
     context, quiet = multiprocessing.get_context("spawn"), Reporter(quiet=True)
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        running = {pool.submit(run_trial, trial, out, device, quiet, places): trial for trial in trials}
+        running = {pool.submit(_run, trial, out, device, quiet, places): trial for trial in trials}
         try:
             for future in as_completed(running):
                 yield running[future], future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        except BaseException:
+            # Nobody waits for the others: they go on from their checkpoints.
+            for process in set(multiprocessing.active_children()) - before:
+                process.terminate()
+            raise
+
+
+def _run(trial: Trial, out: Path, device: torch.device, reporter: Reporter, places: Places) -> Record | MergeMixError:
+    """A record, or the reason why there is none: one trial that fails is no reason to stop the others."""
+    try:
+        return run_trial(trial, out, device, reporter, places)
+    except MergeMixError as error:
+        return error

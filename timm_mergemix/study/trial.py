@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from statistics import median
@@ -20,13 +19,13 @@ from ..training.objective import PreferenceOptions
 from ..training.optim import Recipe
 from ..training.progress import Reporter
 from ..training.seeds import seed_all
-from .measures import measure_plain, measure_robustness
+from .measures import measure_plain, measure_robustness, measure_scaled
 from .methods import Method, build_mix, find_method
 from .places import HERE, Places
 from .setup import Setup
 from .tasks import find_task
 
-__all__ = ["Trial", "prepare", "run_trial"]
+__all__ = ["RECIPE", "Trial", "circumstances", "prepare", "run_trial"]
 
 RECIPE = {each.name for each in fields(Recipe)}
 PREFERENCE = {each.name for each in fields(PreferenceOptions)}
@@ -68,6 +67,14 @@ class Trial:
         return f"{self.task}-{self.method}-{self.seed}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
+def circumstances(trial: Trial, places: Places = HERE) -> str:
+    """What decides the outcome beside the trial, as a short digest: task, method and weights as they are today."""
+    task, method = find_task(trial.task), find_method(trial.method)
+    facts = [task.title, asdict(task.recipe), task.r, dict(method.options), method.mixer, method.preference]
+    text = json.dumps([*facts, method.merges, places.digest], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
 def prepare(trial: Trial, out: Path, device: torch.device, places: Places = HERE) -> tuple[Run, Setup]:
     """The run of a trial before its first epoch. All methods of a task and seed begin with the same weights.
 
@@ -88,13 +95,15 @@ def prepare(trial: Trial, out: Path, device: torch.device, places: Places = HERE
         merge_tokens(setup.model, trial.chosen.get("r", task.r))
     known = RECIPE | PREFERENCE | ({"r"} if method.merges else set())
     mixing = {name: value for name, value in trial.chosen.items() if name not in known}
+    if "label_smoothing" in mixing:
+        raise MergeMixError("options: got label_smoothing, wanted smoothing, which all methods take")
     mix = build_mix(method, setup.model, setup.classes, {"label_smoothing": recipe.smoothing, **mixing})
     run = Run(
         title=f"{trial.task}, {method.title}, seed {trial.seed}",
         model=setup.model,
         mixer=mix,
         recipe=recipe,
-        settings={"trial": asdict(trial)},
+        settings={"trial": asdict(trial), "circumstances": circumstances(trial, places)},
         path=out / f"{trial.key}.pt",
         seed=trial.seed,
         device=device,
@@ -116,22 +125,22 @@ def run_trial(
         places: See `Places`.
 
     Returns:
-        The trial, what was measured on validation (and test) images, and its time.
+        The trial, and what was measured on validation (and test) images.
     """
-    start = time.perf_counter()
     run, setup = prepare(trial, out, device, places)
     fit(run, setup.train, setup.curve, reporter)
     record: dict[str, Any] = {
         "trial": asdict(trial),
+        "circumstances": run.settings["circumstances"],
         "epochs": run.recipe.epochs,
         "tokens": tokens_kept(run.model),
-        "val": measure_plain(run.model, setup.val, setup.val, device),
+        "epoch_seconds": median(line["seconds"] for line in run.history),
+        "val": measure_plain(run.model, setup.val, device),
     }
     if trial.test:
-        plain = measure_plain(run.model, setup.test, setup.val, device)
-        record["test"] = {**plain, **measure_robustness(run.model, setup.test, setup.statistics, device)}
-    epoch = median(line["seconds"] for line in run.history)
-    return {**record, "epoch_seconds": epoch, "seconds": time.perf_counter() - start}
+        scaled = measure_scaled(run.model, setup.test, setup.val, device)
+        record["test"] = {**scaled, **measure_robustness(run.model, setup.test, setup.statistics, device)}
+    return record
 
 
 def _taken(trial: Trial, names: set[str]) -> dict[str, Any]:

@@ -17,12 +17,12 @@ from ..errors import MergeMixError
 from .checkpoint import differing, load_checkpoint, save_checkpoint
 from .evaluate import evaluate
 from .mixers import Mix
-from .objective import PreferenceOptions, build_objective
+from .objective import Objective, PreferenceOptions, build_objective
 from .optim import Recipe, build_optimizer
 from .progress import Bar, Reporter
 from .seeds import seed_all
 
-__all__ = ["Batches", "Run", "fit"]
+__all__ = ["Batches", "Run", "fit", "train_step"]
 
 
 class Batches(Protocol):
@@ -109,14 +109,7 @@ def _train_epoch(
     run.model.train()
     history: list[dict[str, Tensor]] = []
     for i, (images, labels) in enumerate(train):
-        images, labels = images.to(run.device), labels.to(run.device)
-        with torch.autocast(run.device.type, torch.bfloat16, enabled=run.amp):
-            terms = objective(images, labels)
-        optimizer.zero_grad()
-        terms["loss"].backward()
-        if run.recipe.clip_grad is not None:
-            nn.utils.clip_grad_norm_(run.model.parameters(), run.recipe.clip_grad)
-        optimizer.step()
+        terms = train_step(run, objective, optimizer, images, labels)
         scheduler.step_update((epoch - 1) * len(train) + i + 1)
         history.append({name: value.detach() for name, value in terms.items()})
         bar.step(**shown)
@@ -126,6 +119,21 @@ def _train_epoch(
     # A batch in which nothing was mixed has no pair, and its metrics are nan.
     means = {name: torch.stack([terms[name] for terms in history]).nanmean().item() for name in history[0]}
     return {**means, "loss": loss}
+
+
+def train_step(
+    run: Run, objective: Objective, optimizer: Optimizer, images: Tensor, labels: Tensor
+) -> dict[str, Tensor]:
+    """One step of a run in training mode, but for its schedule; returns the terms of the loss."""
+    images, labels = images.to(run.device), labels.to(run.device)
+    with torch.autocast(run.device.type, torch.bfloat16, enabled=run.amp):
+        terms = objective(images, labels)
+    optimizer.zero_grad()
+    terms["loss"].backward()
+    if run.recipe.clip_grad is not None:
+        nn.utils.clip_grad_norm_(run.model.parameters(), run.recipe.clip_grad)
+    optimizer.step()
+    return terms
 
 
 def _state(run: Run, optimizer: Optimizer, scheduler: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import check_choice
 from ..merge.schedule import R
-from ..registry import create_mixer, list_mixers
+from ..registry import create_mixer, list_mixers, takes_encoder
 
 __all__ = ["Mix", "MixOptions", "build_mixer", "mixer_names"]
 
@@ -97,6 +97,6 @@ def build_mixer(name: str, model: nn.Module, num_classes: int, options: MixOptio
             switch_prob=options.switch_prob,
             **shared,
         )
-    encoder = {"encoder": model} if name == "mergemix" else {}
+    encoder = {"encoder": model} if takes_encoder(name) else {}
     own = _ARGUMENTS[name](options) if name in _ARGUMENTS else {}
     return create_mixer(name, **encoder, **own, **shared)

@@ -86,19 +86,28 @@ def find_source(data: str | Path | None, say: Callable[[str], None]) -> Source:
         return from_directory(Path(data))
     try:
         return fashion_mnist()
-    except (OSError, RuntimeError) as error:
-        # torchvision reports an unreachable mirror as URLError (an OSError) or as RuntimeError.
-        say(f"Fashion-MNIST could not be downloaded ({error}); using scikit-learn's digits instead.")
+    except MissingError as error:
+        say(f"{error}; using scikit-learn's digits instead.")
     return from_digits()
+
+
+class MissingError(MergeMixError):
+    """Images that are not there and cannot be downloaded."""
 
 
 def fashion_mnist() -> Source:
     """Debian's Fashion-MNIST, or torchvision's download of it.
 
     Raises:
-        OSError: Or RuntimeError, if it is not there and cannot be downloaded.
+        MissingError: If it is not there and cannot be downloaded.
     """
-    return from_idx(DEBIAN) if has_idx(DEBIAN) else from_download(cache_directory())
+    if has_idx(DEBIAN):
+        return from_idx(DEBIAN)
+    try:
+        return from_download(cache_directory())
+    except (OSError, RuntimeError) as error:
+        # torchvision reports an unreachable mirror as URLError (an OSError) or as RuntimeError.
+        raise MissingError(f"Fashion-MNIST could not be downloaded ({error})") from error
 
 
 def from_directory(directory: Path) -> Source:
