@@ -75,7 +75,8 @@ def test_workers_mix(page):
 
     first, second = epochs(2)
     assert [targets.shape for targets in first] == [(8, NUM_CLASSES)] * 4
-    assert all((targets.max(dim=1).values < 1).any() for targets in first + second)
+    mixed = [bool((targets.max(dim=1).values < 1).any()) for targets in first + second]
+    assert sum(mixed) > 4, "a share may round to a whole image, not in most batches"
     ratios = [frozenset(targets[(targets > 0) & (targets < 1)].tolist()) for targets in first + second]
     assert len(set(ratios)) > 4, "workers and epochs draw numbers of their own"
     assert all(torch.equal(a, b) for a, b in zip(first, epochs(1)[0], strict=True))
@@ -84,11 +85,14 @@ def test_workers_mix(page):
 def test_the_collate_function_travels_to_workers(page):
     collate = page.MixingCollate(tiny(), NUM_CLASSES)
     samples = [Samples()[i] for i in range(4)]
-    results = []
-    for function in (collate, pickle.loads(pickle.dumps(collate))):
-        torch.manual_seed(0)
-        results.append(function(samples))
-    (images, targets), (others, other_targets) = results
-    assert torch.equal(images, others)
-    assert torch.equal(targets, other_targets)
-    assert not torch.equal(images, torch.stack([image for image, _ in samples]))
+    plain, mixed = torch.stack([image for image, _ in samples]), []
+    for seed in range(4):
+        results = []
+        for function in (collate, pickle.loads(pickle.dumps(collate))):
+            torch.manual_seed(seed)
+            results.append(function(samples))
+        (images, targets), (others, other_targets) = results
+        assert torch.equal(images, others)
+        assert torch.equal(targets, other_targets)
+        mixed.append(not torch.equal(images, plain))
+    assert any(mixed)

@@ -1,4 +1,5 @@
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,9 +7,12 @@ import torch
 
 from timm_mergemix import MergeMixError
 from timm_mergemix.study import sweep as module
+from timm_mergemix.study import tasks
 from timm_mergemix.study.sweep import read_records, sweep
 from timm_mergemix.study.trial import Trial
 from timm_mergemix.training.progress import Reporter
+
+from . import made
 
 CPU, QUIET = torch.device("cpu"), Reporter(quiet=True)
 
@@ -76,3 +80,13 @@ def test_an_interruption_ends_the_processes(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(KeyboardInterrupt):
         sweep([long], tmp_path / "trials.jsonl", CPU, QUIET, jobs=2)
     assert not multiprocessing.active_children()
+
+
+def test_images_are_there_before_processes_start(stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*args: object) -> None:
+        raise MergeMixError("no images")
+
+    monkeypatch.setitem(tasks.TASKS, stripes, replace(made.TASK, set_up=missing))
+    monkeypatch.setattr(module, "ProcessPoolExecutor", None)
+    with pytest.raises(MergeMixError, match="no images"):
+        sweep([Trial(stripes, "none")], tmp_path / "trials.jsonl", CPU, QUIET, jobs=2)

@@ -17,6 +17,7 @@ from ..merge.find import find_model
 from ..mergemix import MergeMix
 from ..mix.mixer import Mixer
 from ..mix.mixers import Mixup
+from ..weights import from_file
 from .check import has_timm_mixup
 
 __all__ = ["build_encoder", "build_mixer", "epoch_generator"]
@@ -90,12 +91,10 @@ def build_encoder(args: Namespace) -> nn.Module | None:
     if not args.mergemix_encoder:
         return None
     name, path = args.mergemix_encoder, args.mergemix_encoder_checkpoint
-    # timm adapts weights that it takes for pretrained ones; a head of another size does not matter here.
-    # A source of its own (a hub, a folder) would come before the file.
-    overlay = {"pretrained_cfg_overlay": {"file": path, "source": "", "num_classes": -1}} if path else {}
+    weights = from_file(path) if path else {"pretrained": True}
     try:
         with torch.random.fork_rng(devices=[]):
-            encoder = timm.create_model(name, pretrained=True, num_classes=0, **overlay)
+            encoder = timm.create_model(name, num_classes=0, **weights)
     except Exception as error:  # whatever a hub, a file format or a model raises
         reason = f"{type(error).__name__}: {error}"
         raise MergeMixError(f"--mergemix-encoder: {name} cannot be loaded: {reason}") from error

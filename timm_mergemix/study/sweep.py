@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 from ..errors import MergeMixError, check_int
 from ..training.progress import Reporter
 from .places import HERE, Places
+from .tasks import find_task
 from .trial import Trial, circumstances, run_trial
 
 __all__ = ["read_records", "sweep"]
@@ -106,11 +107,13 @@ def _append(path: Path, record: Record) -> None:
 
 
 def _run_all(
-    trials: Iterable[Trial], out: Path, device: torch.device, jobs: int, places: Places, reporter: Reporter
+    trials: Sequence[Trial], out: Path, device: torch.device, jobs: int, places: Places, reporter: Reporter
 ) -> Iterator[tuple[Trial, Record | MergeMixError]]:
     if jobs == 1:
         yield from ((trial, _run(trial, out, device, reporter, places)) for trial in trials)
         return
+    for task in {trial.task for trial in trials}:
+        find_task(task).set_up(0, device, places)  # downloads here, where no other process does the same
     before = set(multiprocessing.active_children())
     # Not forked: threads and accelerators do not survive it.
     context, quiet = multiprocessing.get_context("spawn"), Reporter(quiet=True)

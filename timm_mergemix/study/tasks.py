@@ -15,6 +15,7 @@ from ..training.images import ImageSet, MemoryBatches, Statistics
 from ..training.model import build_model, small_vit
 from ..training.optim import Recipe
 from ..training.sources import DemoData, Source, draw_splits, fashion_mnist, from_digits
+from ..weights import from_file
 from .large import FromTimm
 from .places import Places
 from .setup import Setup, Task
@@ -93,9 +94,8 @@ class FineTuning:
 
     def build(self, data: DemoData, places: Places) -> nn.Module:
         """The model with a new head."""
-        overlay = {"file": str(places.weights), "source": "", "num_classes": 0}
-        kwargs = {"pretrained_cfg_overlay": overlay} if places.weights else {}
-        return build_model(self.model, len(data.source.classes), pretrained=True, img_size=self.size, kwargs=kwargs)
+        weights = from_file(places.weights) if places.weights else {}
+        return build_model(self.model, len(data.source.classes), pretrained=True, img_size=self.size, kwargs=weights)
 
 
 IMAGENET = Statistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
