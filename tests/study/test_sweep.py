@@ -1,4 +1,6 @@
 import multiprocessing
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,3 +92,27 @@ def test_images_are_there_before_processes_start(stripes: str, tmp_path: Path, m
     monkeypatch.setattr(module, "ProcessPoolExecutor", None)
     with pytest.raises(MergeMixError, match="no images"):
         sweep([Trial(stripes, "none")], tmp_path / "trials.jsonl", CPU, QUIET, jobs=2)
+
+
+PARENT = """
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+from timm_mergemix.study.sweep import begin_worker
+
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), begin_worker)
+    print(pool.submit(os.getpid).result(), flush=True)
+    pool.submit(time.sleep, 3600)
+    time.sleep(3600)
+"""
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(PARENT)
+    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE, cwd=Path.cwd())
+    try:
+        assert int(parent.stdout.readline()) > 0
+        parent.kill()
+        parent.communicate(timeout=60)  # until the last process is gone that could still write
+    finally:
+        parent.kill()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
@@ -117,7 +119,7 @@ def _run_all(
     before = set(multiprocessing.active_children())
     # Not forked: threads and accelerators do not survive it.
     context, quiet = multiprocessing.get_context("spawn"), Reporter(quiet=True)
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=begin_worker) as pool:
         running = {pool.submit(_run, trial, out, device, quiet, places): trial for trial in trials}
         try:
             for future in as_completed(running):
@@ -127,6 +129,19 @@ def _run_all(
             for process in set(multiprocessing.active_children()) - before:
                 process.terminate()
             raise
+
+
+def begin_worker() -> None:
+    """One thread, and an end when the process that started this one is gone, however it went."""
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run(trial: Trial, out: Path, device: torch.device, reporter: Reporter, places: Places) -> Record | MergeMixError:
