@@ -65,10 +65,13 @@ class PassSize:
                 )
         return size
 
+    def full_grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of patches of images of ``height`` x ``width`` at full size."""
+        return self.family.grid_size(self.encoder, *self.family.input_size(self.encoder, height, width))
+
     def to_full_grid(self, saliency: Tensor, height: int, width: int) -> Tensor:
         """Maps (B, h, w) of the pass -> (B, H, W) on the grid of the images; each sums to 1 again."""
         if self.scale == 1:
             return saliency
-        grid = self.family.grid_size(self.encoder, *self.family.input_size(self.encoder, height, width))
-        full = F.interpolate(saliency[:, None], size=grid, mode="bilinear")[:, 0]
+        full = F.interpolate(saliency[:, None], size=self.full_grid(height, width), mode="bilinear")[:, 0]
         return full / full.sum(dim=(1, 2), keepdim=True)

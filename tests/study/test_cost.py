@@ -1,9 +1,7 @@
-import time
-
 import pytest
 import torch
 
-from timm_mergemix.bench.timing import Ratio
+from timm_mergemix.bench.timing import Ratio, Step
 from timm_mergemix.study import cost
 from timm_mergemix.study.cost import equal_epochs, step_cost
 from timm_mergemix.study.trial import Trial
@@ -11,15 +9,14 @@ from timm_mergemix.study.trial import Trial
 CPU = torch.device("cpu")
 
 
-def test_a_slower_step_costs_more(stripes: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = cost._step
+def test_the_cost_is_that_of_the_trial_over_the_reference(stripes: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interleave(steps: dict[str, Step], *_: object) -> dict[str, list[float]]:
+        for step in steps.values():
+            step()
+        return {"own": [3.0, 3.0], "reference": [2.0, 2.0]}
 
-    def slowed(trial: Trial, *rest: object) -> object:
-        step = real(trial, *rest)
-        return step if trial.method == "timm" else lambda: (step(), time.sleep(0.3))
-
-    monkeypatch.setattr(cost, "_step", slowed)
-    assert step_cost(Trial(stripes, "mergemix"), CPU, rounds=1, seconds=0).value > 1
+    monkeypatch.setattr(cost, "interleave", interleave)
+    assert step_cost(Trial(stripes, "mergemix"), CPU).value == 1.5
 
 
 def test_equal_epochs(stripes: str) -> None:

