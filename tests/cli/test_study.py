@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -46,11 +47,27 @@ def test_nothing_to_report_is_said(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "holds no trial" in capsys.readouterr().err
 
 
+def test_settings_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [*TRAIN, "--out", str(tmp_path), "--tasks", "digits", "--methods", "mixup", "--seeds", "0", "1"]
+    assert main([*arguments, "--set", "epochs=1", "lr=1e-3", "lr=1e-1", "--draw", "4"]) == 0
+    records = list(map(json.loads, (tmp_path / "trials.jsonl").read_text().splitlines()))
+    assert 2 <= len(records) <= 4
+    assert {record["trial"]["seed"] for record in records} == {0, 1}
+    assert {dict(record["trial"]["options"])["lr"] for record in records} == {1e-3, 1e-1}
+
+
 def test_options_are_read() -> None:
-    assert parse_options([]) == [{}]
-    assert parse_options(["lr=1e-3", "saliency_r=keep:0.5", "divide=false", "r=1,2", "clip_grad=none"]) == [
-        {"lr": 1e-3, "saliency_r": "keep:0.5", "divide": False, "r": "1,2", "clip_grad": None}
-    ]
-    assert parse_options(["lr=1", "prob=0.5", "lr=2"]) == [{"lr": 1, "prob": 0.5}, {"lr": 2, "prob": 0.5}]
+    assert parse_options([]) == {}
+    given = ["lr=1e-3", "saliency_r=keep:0.5", "divide=false", "r=1,2", "clip_grad=none"]
+    assert {name: value for name, (value,) in parse_options(given).items()} == {
+        "lr": 1e-3,
+        "saliency_r": "keep:0.5",
+        "divide": False,
+        "r": "1,2",
+        "clip_grad": None,
+    }
+    assert parse_options(["lr=1", "prob=0.5", "lr=2"]) == {"lr": [1, 2], "prob": [0.5]}
     with pytest.raises(MergeMixError, match="set: got 'lr', wanted NAME=VALUE"):
         parse_options(["lr"])
+    with pytest.raises(MergeMixError, match="wanted --seeds"):
+        parse_options(["seed=3"])

@@ -1,7 +1,14 @@
 import torch
 
 from timm_mergemix import MergeMix
-from timm_mergemix.study.controls import complementary_order, corner_ties, inverted, pair_by_saliency, random_patches
+from timm_mergemix.study.controls import (
+    complementary_order,
+    corner_ties,
+    inverted,
+    pair_by_saliency,
+    random_patches,
+    sampled,
+)
 
 from ..models import images, tiny
 
@@ -73,3 +80,23 @@ def test_pairs_by_saliency_keep_images_and_labels_together() -> None:
         pixels = torch.stack([(image == x[source]).float() for source in sources])
         assert (pixels.amax(dim=0) == 1).all()  # each pixel is one of the two
         torch.testing.assert_close(pixels.mean(dim=(1, 2, 3)), target[sources], atol=1e-3, rtol=0)
+
+
+def test_patches_are_drawn_by_their_saliency() -> None:
+    model = tiny()
+    x, labels = images(model, batch=8), torch.arange(8)
+
+    def kept(temperature: float, seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        mix = sampled(model, 8, temperature, mergemix_prob=1.0, saliency_r=0).mix(x, labels)
+        return mix.mask[:, 0, ::16, ::16].flatten(1)
+
+    torch.manual_seed(5)
+    plain = MergeMix(model, 8, mergemix_prob=1.0, saliency_r=0).mix(x, labels)
+    assert torch.equal(kept(0.0, 5), plain.mask[:, 0, ::16, ::16].flatten(1))
+
+    def likeness(temperature: float) -> float:
+        often = torch.stack([kept(temperature, seed) for seed in range(40)]).float().mean(0)
+        return float(torch.corrcoef(torch.stack([often.flatten(), plain.saliency.flatten()]))[0, 1])
+
+    assert likeness(1.0) > 0.5 > likeness(50.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ..study.cost import equal_epochs, step_cost
 from ..study.methods import METHODS, find_method
 from ..study.places import Places
 from ..study.results import draw, tables
+from ..study.search import all_combinations, drawn_combinations
 from ..study.sweep import read_records, sweep
 from ..study.tasks import TASKS, find_task
 from ..study.trial import RECIPE, Trial
@@ -37,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--methods", nargs="+", default=["none", "timm", "mergemix"], metavar="METHOD", help=", ".join(METHODS))
     add("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="a trial each")
     add("--set", nargs="+", default=[], metavar="NAME=VALUE", help=SET_HELP)
+    add(
+        "--draw",
+        type=int,
+        metavar="N",
+        help="so many combinations of those values and the seeds, drawn, instead of all",
+    )
     add("--test", action="store_true", help="read the test images at the end; choose settings without it")
     add("--equal-time", action="store_true", help="as many epochs as take the time of Mixup + CutMix, by step times")
     add("--jobs", type=int, default=1, help="trials at a time, each of one thread")
@@ -70,17 +78,25 @@ def run(args: argparse.Namespace, device: torch.device) -> None:
 
 
 def _trials(args: argparse.Namespace, device: torch.device, out: Path, places: Places) -> list[Trial]:
+    choices = {"seed": args.seeds, **parse_options(args.set)}
+    tried = all_combinations(choices) if args.draw is None else drawn_combinations(choices, args.draw)
     trials = []
-    for task, options, method in product(args.tasks, parse_options(args.set), args.methods):
+    for task, options, method in product(args.tasks, tried, args.methods):
         if find_method(method).mixer is None:  # there is nothing to be set in a mixer
-            options = {name: value for name, value in options.items() if name in RECIPE}
-        trial = Trial(task, method, 0, tuple(sorted(options.items())), args.test)
+            options = {name: value for name, value in options.items() if name in RECIPE | {"seed"}}
+        trial = _trial(task, method, options, args.test)
         if args.equal_time:
             epochs = options.get("epochs", find_task(task).recipe.epochs)
-            cost = _cost(trial, device, out / "costs.jsonl", 1 if args.jobs > 1 else args.threads, places)
-            options = {**options, "epochs": equal_epochs(trial, epochs, cost)}
-        trials += [Trial(task, method, seed, tuple(sorted(options.items())), args.test) for seed in args.seeds]
-    return sorted(trials, key=lambda trial: trial.seed)
+            threads = 1 if args.jobs > 1 else args.threads
+            cost = _cost(replace(trial, seed=0), device, out / "costs.jsonl", threads, places)
+            trial = _trial(task, method, {**options, "epochs": equal_epochs(trial, epochs, cost)}, args.test)
+        trials.append(trial)
+    return trials
+
+
+def _trial(task: str, method: str, options: dict[str, Any], test: bool) -> Trial:
+    own = {name: value for name, value in options.items() if name != "seed"}
+    return Trial(task, method, options["seed"], tuple(sorted(own.items())), test)
 
 
 def _cost(trial: Trial, device: torch.device, path: Path, threads: int, places: Places) -> Ratio:
@@ -98,19 +114,21 @@ def _cost(trial: Trial, device: torch.device, path: Path, threads: int, places: 
     return cost
 
 
-def parse_options(given: list[str]) -> list[dict[str, Any]]:
-    """``["lr=1e-3", "prob=0.5", "prob=1"]`` -> options for each combination; what is no number or truth value is text.
+def parse_options(given: list[str]) -> dict[str, list[Any]]:
+    """``["lr=1e-3", "prob=0.5", "prob=1"]`` -> values of each name; what is no number or truth value is text.
 
     Raises:
-        MergeMixError: If one has no name or no value.
+        MergeMixError: If one has no name or no value, or would set the seed.
     """
     values: dict[str, list[Any]] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not name or not equals or not value:
             raise MergeMixError(f"set: got {text!r}, wanted NAME=VALUE")
+        if name == "seed":
+            raise MergeMixError(f"set: got {text!r}, wanted --seeds instead")
         values.setdefault(name, []).append(_literal(value))
-    return [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
+    return values
 
 
 def _literal(text: str) -> Any:

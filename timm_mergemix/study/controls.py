@@ -1,4 +1,4 @@
-"""MergeMix with one thing done otherwise: what it gains by its map, its way with ties, and its pairs."""
+"""MergeMix with one thing done otherwise: what it gains by its map, its choice of patches, and its pairs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..mix.mixer import Mixer
 from ..saliency import SaliencyPass
 from ..training.mixers import Mix
 
-__all__ = ["corner_ties", "inverted", "pair_by_saliency", "random_patches"]
+__all__ = ["corner_ties", "inverted", "pair_by_saliency", "random_patches", "sampled"]
 
 
 def random_patches(encoder: nn.Module, num_classes: int, **options: Any) -> Mixer:
@@ -42,6 +42,25 @@ def inverted(encoder: nn.Module, num_classes: int, **options: Any) -> Mixer:
         return found.amax(dim=(1, 2), keepdim=True) - found
 
     return _by(least, encoder, num_classes, options)
+
+
+def sampled(encoder: nn.Module, num_classes: int, temperature: float = 1.0, **options: Any) -> Mixer:
+    """MergeMix that draws the patches it keeps, each by its share of the saliency, where it keeps the most salient.
+
+    Args:
+        encoder: See `random_patches`.
+        num_classes: Number of classes.
+        temperature: 0 keeps the most salient; the higher, the more it is left to chance.
+        **options: As for `MergeMix`.
+    """
+
+    def draw(saliency: SaliencyPass, images: Tensor) -> Tensor:
+        # The largest of log-shares with Gumbel noise are a draw without replacement.
+        found = saliency(images).clamp_min(1e-9).log()
+        noise = -torch.empty_like(found).exponential_().log()
+        return (found + temperature * noise).flatten(1).softmax(dim=1).view_as(found)
+
+    return _by(draw, encoder, num_classes, options)
 
 
 def corner_ties(encoder: nn.Module, num_classes: int, **options: Any) -> Mixer:

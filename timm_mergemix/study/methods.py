@@ -13,7 +13,7 @@ from torch import nn
 from ..errors import MergeMixError, check_choice
 from ..registry import create_mixer, list_mixers, takes_encoder
 from ..training.mixers import Mix
-from .controls import corner_ties, inverted, pair_by_saliency, random_patches
+from .controls import corner_ties, inverted, pair_by_saliency, random_patches, sampled
 
 __all__ = ["METHODS", "Method", "build_mix", "find_method"]
 
@@ -22,6 +22,7 @@ _CONTROLS: dict[str, Callable[..., Mix]] = {
     "inverted": inverted,
     "corner-ties": corner_ties,
     "pair-by-saliency": pair_by_saliency,
+    "sampled": sampled,
 }
 
 
@@ -65,6 +66,7 @@ METHODS: dict[str, Method] = {
     "mergemix-small": _mergemix("MergeMix, pass at half size", saliency_scale=0.5),
     "mergemix-corner": Method("MergeMix, ties to a corner", "corner-ties", {"mergemix_prob": 1.0}),
     "mergemix-pairs": Method("MergeMix, pairs by saliency", "pair-by-saliency", {"mergemix_prob": 1.0}),
+    "mergemix-sampled": Method("MergeMix, patches drawn by saliency", "sampled", {"mergemix_prob": 1.0}),
     "mergemix-merged": _mergemix("MergeMix, trained merged", merges=True),
     "preference": _mergemix("MergeMix + preference", preference=1.0),
 }

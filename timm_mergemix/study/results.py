@@ -9,6 +9,7 @@ from typing import Any
 from ..optional import need
 from ..report import markdown_table
 from .cost import REFERENCE
+from .effects import option_effects
 from .methods import find_method
 from .tasks import find_task
 
@@ -65,6 +66,7 @@ def tables(records: Sequence[Record], split: str) -> str:
         parts.append(f"### {find_task(task).title}\n\n{_table(own, split, columns)}")
         if split == "test":
             parts.append(_table(own, split, ROBUST))
+        parts += _effects(own, split)
     return "\n\n".join(parts)
 
 
@@ -77,6 +79,22 @@ def _table(groups: dict[Group, list[Record]], split: str, columns: Sequence[tupl
         row = [title_of(group), str(len(records)), str(records[0]["epochs"]), *cells]
         rows.append([*row, paired(records, reference, split)])
     return markdown_table(header, rows)
+
+
+def _effects(groups: dict[Group, list[Record]], split: str) -> list[str]:
+    """What values of options gain in top-1, for each method whose trials can tell."""
+    parts = []
+    for method in dict.fromkeys(group[1] for group in groups):
+        records = [record for group, lines in groups.items() if group[1] == method for record in lines]
+        rows = [
+            [f"{each.option} {each.value}", str(each.base), f"{100 * each.gain:+.1f} ± {100 * each.error:.1f}"]
+            for each in option_effects(records, split, "top1")
+            if each.option != "seed"
+        ]
+        if rows:
+            title = f"{find_method(method).title}, {len(records)} trials: gain in top-1, all else equal"
+            parts.append(f"{title}\n\n{markdown_table(['value', 'over', 'gain'], rows)}")
+    return parts
 
 
 def paired(records: Sequence[Record], reference: Sequence[Record], split: str) -> str:
