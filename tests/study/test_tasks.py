@@ -95,3 +95,10 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
         FromTimm("", "test_vit", 2, 4)(0, CPU, HERE)
     with pytest.raises(MergeMixError, match=r"data: got .*, wanted an existing directory"):
         FromTimm("", "test_vit", 2, 4)(0, CPU, Places(data=tmp_path / "none"))
+
+
+def test_robustness_may_be_measured_on_fewer_images() -> None:
+    digits = tasks.TASKS["digits"].set_up
+    setup = tasks.replace(digits, sizes=(20, 10, 30), hard=12)(0, CPU, HERE)
+    hard, test = (torch.cat([images for images, _ in part]) for part in (setup.hard, setup.test))
+    assert torch.equal(hard, test[:12]) and len(test) == 30

@@ -51,12 +51,12 @@ class FromTimm:
         images, held_out = (self._images(True, places, transform) for transform in (augmented, plain))
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)).tolist()
         count = max(1, int(VALIDATION * len(images)))
-        val, curve = (Subset(held_out, order[:size]) for size in (count, min(count, CURVE)))
+        held = [Subset(held_out, order[:size]) for size in (count, min(count, CURVE))]
         options: dict[str, Any] = {"batch_size": self.batch_size, "num_workers": places.workers}
         train = DataLoader(Subset(images, order[count:]), shuffle=True, drop_last=True, **options)
-        rest = (DataLoader(part, **options) for part in (val, self._images(False, places, plain), curve))
+        val, curve, test = (DataLoader(part, **options) for part in (*held, self._images(False, places, plain)))
         statistics = Statistics(tuple(config["mean"]), tuple(config["std"]))
-        return Setup(model.to(device), self.classes, statistics, train, *rest)
+        return Setup(model.to(device), self.classes, statistics, train, val, test, curve, test)
 
     def _images(self, train: bool, places: Places, transform: Any) -> Any:
         if places.data is None:

@@ -29,6 +29,7 @@ class Setup:
         val: Batches for choosing settings, cut from the training data.
         test: Batches that are read once, at the end.
         curve: Some of ``val``, for the learning curve.
+        hard: Those of ``test`` that are made worse, to measure robustness.
     """
 
     model: nn.Module
@@ -38,6 +39,7 @@ class Setup:
     val: Iterable[tuple[Tensor, Tensor]]
     test: Iterable[tuple[Tensor, Tensor]]
     curve: Iterable[tuple[Tensor, Tensor]]
+    hard: Iterable[tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class _InMemory:
         build: Images and places -> model.
         prepare: Images -> images as the model wants them.
         statistics: With which they are normalised; None for those of the training images.
+        hard: As many test images, the first ones, are made worse to measure robustness.
     """
 
     source: Callable[[], Source]
@@ -45,6 +46,7 @@ class _InMemory:
     build: Callable[[DemoData, Places], nn.Module]
     prepare: Callable[[ImageSet], ImageSet] = lambda images: images
     statistics: Statistics | None = None
+    hard: int = 10000
 
     def __call__(self, seed: int, device: torch.device, places: Places) -> Setup:
         """The task with the seed's images and weights."""
@@ -55,11 +57,13 @@ class _InMemory:
         train = MemoryBatches(
             parts[0], self.batch_size, statistics, train=True, pad=pad, flip=data.source.flip, device=device
         )
-        few = parts[1].take(torch.arange(min(CURVE, len(parts[1]))))
-        val, test, curve = (
-            MemoryBatches(part, EVALUATION_BATCH, statistics, device=device) for part in (*parts[1:], few)
-        )
-        return Setup(self.build(data, places).to(device), len(data.source.classes), statistics, train, val, test, curve)
+        parts += [_first(parts[1], CURVE), _first(parts[2], self.hard)]
+        rest = (MemoryBatches(part, EVALUATION_BATCH, statistics, device=device) for part in parts[1:])
+        return Setup(self.build(data, places).to(device), len(data.source.classes), statistics, train, *rest)
+
+
+def _first(images: ImageSet, count: int) -> ImageSet:
+    return images.take(torch.arange(min(count, len(images))))
 
 
 def _small(data: DemoData, places: Places) -> nn.Module:
@@ -129,7 +133,7 @@ TASKS: dict[str, Task] = {
         "Fashion-MNIST, 1,000 images at 84 px, DINOv2 ViT-S/14 fine-tuned",
         TUNED,
         3,
-        _InMemory(fashion_mnist, (1000, 2000, 5000), 50, DINOV2.build, DINOV2.prepare, IMAGENET),
+        _InMemory(fashion_mnist, (1000, 1000, 5000), 50, DINOV2.build, DINOV2.prepare, IMAGENET, 1000),
     ),
     "cifar100": Task(
         "CIFAR-100, DeiT-S from scratch",

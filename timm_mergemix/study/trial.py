@@ -139,7 +139,7 @@ def run_trial(
     }
     if trial.test:
         scaled = measure_scaled(run.model, setup.test, setup.val, device)
-        record["test"] = {**scaled, **measure_robustness(run.model, setup.test, setup.statistics, device)}
+        record["test"] = {**scaled, **measure_robustness(run.model, setup.hard, setup.statistics, device)}
     return record
 
 
