@@ -13,7 +13,7 @@ GAINS = {("lr", 2e-3): 0.02, ("mode", "elem"): -0.01, ("r", "4"): 0.0, ("seed", 
 def record(setting: dict[str, Any], noise: float = 0.0) -> dict[str, Any]:
     options = [[name, value] for name, value in setting.items() if name != "seed" and value is not None]
     top1 = 0.7 + noise + sum(GAINS.get((name, value), 0.0) for name, value in setting.items())
-    return {"trial": {"seed": setting["seed"], "options": options}, "val": {"top1": top1}}
+    return {"trial": {"seed": setting["seed"], "method": "timm", "options": options}, "val": {"top1": top1}}
 
 
 def test_gains_are_found_where_all_options_change_at_once() -> None:
@@ -22,6 +22,14 @@ def test_gains_are_found_where_all_options_change_at_once() -> None:
     assert found["lr", 2e-3].gain == pytest.approx(0.02) and found["mode", "elem"].gain == pytest.approx(-0.01)
     assert found["seed", 1].gain == pytest.approx(0.05) and found["r", None].gain == pytest.approx(0, abs=1e-9)
     assert found["lr", 2e-3].base == 1e-3 and all(each.error < 1e-6 for each in effects)
+
+
+def test_methods_are_compared_all_else_equal() -> None:
+    lines = [record(each) for each in drawn_combinations(CHOICES, 20)]
+    for line in lines[::3]:
+        line["trial"]["method"], line["val"]["top1"] = "cutmix", line["val"]["top1"] - 0.03
+    (found,) = (each for each in option_effects(lines, "val", "top1") if each.option == "method")
+    assert (found.value, found.base) == ("timm", "cutmix") and found.gain == pytest.approx(0.03)
 
 
 def test_the_error_covers_the_noise() -> None:

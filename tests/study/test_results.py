@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from timm_mergemix.study.results import draw, group_records, paired, spread, tables
+from timm_mergemix.study.search import drawn_combinations
 
 PLAIN = {"top1": 0.8, "ece": 0.1, "ece_scaled": 0.05, "temperature": 0.7, "brier": 0.3}
 ROBUST = dict.fromkeys(
@@ -71,3 +72,11 @@ def test_the_picture_shows_each_seed(split: str) -> None:
     left = figure.axes[0]
     dots = [line for line in left.lines if line.get_marker() == "o"]
     assert sorted(value for line in dots for value in line.get_xdata()) == ([70, 80, 90] if split == "val" else [60])
+
+
+def test_a_search_shows_what_values_gain() -> None:
+    drawn = drawn_combinations({"lr": [0.1, 0.2], "prob": [1, 0.5]}, 8)
+    lines = [record("timm", 0, 0.5 + 0.1 * (each["lr"] == 0.2), options=each.items()) for each in drawn]
+    text = tables([*lines, *RECORDS], "val")
+    assert "8 trials that set lr, prob: gain in top-1, all else equal" in text
+    assert "| lr 0.2 | 0.1 | +10.0 ± 0.0 |" in text and text.count("all else equal") == 1

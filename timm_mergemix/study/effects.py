@@ -10,13 +10,14 @@ import numpy as np
 __all__ = ["Effect", "option_effects"]
 
 Record = dict[str, Any]
+OWN = ("seed", "method")
 
 
 class Effect(NamedTuple):
     """Gain of a value over the first value of its option, in the unit of the measure.
 
     Attributes:
-        option: Name of the option, ``"seed"`` among them.
+        option: Name of the option, ``"seed"`` and ``"method"`` among them.
         value: The value.
         base: The value that it is compared with.
         gain: Estimate, all else equal.
@@ -34,14 +35,15 @@ def option_effects(records: Sequence[Record], split: str, measure: str) -> list[
     """Main effects by least squares.
 
     Args:
-        records: Trials of one task and method. An option that a record lacks counts as a value of its own, None.
+        records: Trials of one task. An option that a record lacks counts as a value of its own, None.
         split: ``"val"`` or ``"test"``.
         measure: Name of a measure.
 
     Returns:
         Nothing where the trials are too few, or the values of two options always go together.
     """
-    settings = [{**dict(map(tuple, record["trial"]["options"])), "seed": record["trial"]["seed"]} for record in records]
+    trials = [record["trial"] for record in records]
+    settings = [{**dict(map(tuple, trial["options"])), **{name: trial[name] for name in OWN}} for trial in trials]
     names = dict.fromkeys(name for setting in settings for name in setting)
     values = {name: _distinct([setting.get(name) for setting in settings]) for name in names}
     columns = [(name, value) for name in names for value in values[name][1:]]

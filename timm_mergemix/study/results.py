@@ -82,17 +82,19 @@ def _table(groups: dict[Group, list[Record]], split: str, columns: Sequence[tupl
 
 
 def _effects(groups: dict[Group, list[Record]], split: str) -> list[str]:
-    """What values of options gain in top-1, for each method whose trials can tell."""
+    """What values of options gain in top-1, from all trials that set the same options, where they can tell."""
+    searches: dict[tuple[str, ...], list[Record]] = {}
+    for group, records in groups.items():
+        searches.setdefault(tuple(name for name, _ in group[2]), []).extend(records)
     parts = []
-    for method in dict.fromkeys(group[1] for group in groups):
-        records = [record for group, lines in groups.items() if group[1] == method for record in lines]
+    for names, records in searches.items():
         rows = [
             [f"{each.option} {each.value}", str(each.base), f"{100 * each.gain:+.1f} ± {100 * each.error:.1f}"]
             for each in option_effects(records, split, "top1")
             if each.option != "seed"
         ]
-        if rows:
-            title = f"{find_method(method).title}, {len(records)} trials: gain in top-1, all else equal"
+        if names and rows:
+            title = f"{len(records)} trials that set {', '.join(names)}: gain in top-1, all else equal"
             parts.append(f"{title}\n\n{markdown_table(['value', 'over', 'gain'], rows)}")
     return parts
 
