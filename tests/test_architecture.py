@@ -26,7 +26,7 @@ OUTSIDE = (
     "study/",
 )
 # The only places that may need an extra.
-EXTRAS = ("training/", "cli/", "viz.py", "__main__.py", "bench/plot.py", "study/")
+EXTRAS = ("training/", "cli/", "viz/", "__main__.py", "bench/plot.py", "study/")
 CORE = ("mix/", "loss.py", "metrics/", "preference/logp.py", "preference/pairwise.py", "functional.py", "errors.py")
 CORE += ("merge/",)
 

@@ -126,7 +126,7 @@ def spread(values: Sequence[float], share: bool) -> str:
 
 def draw(records: Sequence[Record], split: str) -> Any:
     """A matplotlib figure: for each task top-1 and calibration error of each method, every seed a dot."""
-    need("matplotlib", "the plot")
+    need("matplotlib", "the plot", "viz")
     from matplotlib.figure import Figure
 
     groups = group_records(records, split)

@@ -1,31 +1,18 @@
-import sys
-from io import BytesIO
-
-import matplotlib.figure
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import timm_mergemix as mm
-from timm_mergemix.viz import learning_curves, mix_grid
+from timm_mergemix.viz import mix_grid
 
-from .models import tiny
-
-HISTORY = [{"epoch": epoch, "train_loss": 2 / epoch, "val_top1": 0.1 * epoch} for epoch in (1, 2, 3)]
+from ..models import tiny
+from .made import draw
 
 
 def made_batch(mode: str = "elem", **options: object) -> mm.MixedBatch:
     torch.manual_seed(0)
     mixer = mm.MergeMix(tiny(), 10, mode=mode, **options)
     return mixer.mix(torch.rand(6, 3, 64, 64), torch.arange(6))
-
-
-def draw(figure: matplotlib.figure.Figure) -> np.ndarray:
-    """The pixels of the saved picture."""
-    buffer = BytesIO()
-    figure.savefig(buffer)
-    return np.asarray(Image.open(buffer).convert("RGB"))
 
 
 def test_mix_grid() -> None:
@@ -70,39 +57,12 @@ def test_many_labels_and_channels() -> None:
     assert figure.axes[0].get_xlabel() == "a, 2" and figure.axes[0].images[0].get_array().shape == (8, 8)
 
 
-def test_learning_curves() -> None:
-    figure = learning_curves({"MergeMix": HISTORY, "other": HISTORY[:2]})
-    loss, top1 = figure.axes
-    assert [line.get_label() for line in loss.lines] == ["MergeMix", "other"]
-    assert np.allclose(top1.lines[0].get_ydata(), [10, 20, 30])
-    assert draw(figure).shape[0] > 300
-
-
-def test_curves_of_a_run_with_a_preference_leave_it_out() -> None:
-    preferring = [{**record, "train_loss": 9.0, "soft_target": record["train_loss"]} for record in HISTORY]
-    loss, _ = learning_curves({"MergeMix": HISTORY, "preference": preferring}).axes
-    assert np.allclose(loss.lines[1].get_ydata(), loss.lines[0].get_ydata())
-
-
 def test_bad_input() -> None:
     batch = made_batch()
     for call, message in (
         (lambda: mix_grid(batch, rows=0), "rows: got 0"),
         (lambda: mix_grid(batch, mean=[0.5]), "mean: got"),
         (lambda: mix_grid(batch.images), "batch: got"),
-        (lambda: learning_curves({}), "histories: got"),
-        (lambda: learning_curves({"a": []}), "histories: got"),
     ):
         with pytest.raises(mm.MergeMixError, match=message):
             call()
-
-
-def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(mm.MergeMixError, match=r'drawing needs matplotlib.*pip install "timm-mergemix\[demo\]"'):
-        learning_curves({"a": HISTORY})
-
-
-def test_pyplot_is_left_alone() -> None:
-    learning_curves({"a": HISTORY})
-    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()

@@ -1,0 +1,14 @@
+"""Pictures by matplotlib: mixes, token merging, training. Each function returns a figure, ``savefig`` writes it."""
+
+from .merge import merge_grid, schedule_plot
+from .mix import mix_grid
+from .training import confidence_by_ratio, learning_curves, reliability_diagram
+
+__all__ = [
+    "confidence_by_ratio",
+    "learning_curves",
+    "merge_grid",
+    "mix_grid",
+    "reliability_diagram",
+    "schedule_plot",
+]

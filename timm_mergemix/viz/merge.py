@@ -1,0 +1,147 @@
+"""Token merging as a picture: which patches are one token after which block, and what that saves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import check_int, wrong
+from ..merge.find import find_model
+from ..merge.patch import merging, record
+from ..merge.schedule import R
+from ..mix.check import check_images
+from ..saliency import evaluating
+from .canvas import displayable, label_lines, new_figure, show_image
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["merge_grid", "schedule_plot"]
+
+
+def merge_grid(
+    model: nn.Module,
+    images: Tensor,
+    r: R | None = None,
+    layers: Sequence[int] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    rows: int = 6,
+) -> Figure:
+    """A row for each image: the image, and its tokens after some blocks, each in its mean colour and outlined.
+
+    Args:
+        model: A supported vision transformer; it is left as it is. Images of its size.
+        images: (B, C, H, W), as the model wants them.
+        r: Token merging, every form that `timm_mergemix.patch` takes; None keeps what is in force.
+        layers: Indices of blocks, negative from the end; None takes four that are spread over the depth.
+        mean: Mean per channel with which the images were normalised; None if they were not.
+        std: Deviation per channel, likewise.
+        rows: Most rows to draw.
+
+    Raises:
+        MergeMixError: If the model is not supported or merges nothing, an argument does not fit, or matplotlib is not
+            installed.
+    """
+    check_int("rows", rows, 1)
+    check_images(images)
+    images = images[:rows]
+    grid, clusters, tokens = _clusters(model, images, r)
+    shown = _spread(len(clusters)) if layers is None else _indices(layers, len(clusters))
+    pixels = displayable(images, mean, std)
+    figure = new_figure(0.4 + 1.75 * (len(shown) + 1), 0.6 + 1.85 * len(images))
+    axes = figure.subplots(len(images), len(shown) + 1, squeeze=False)
+    for axis, title in zip(axes[0], ["image", *(f"after block {i + 1}" for i in shown)], strict=True):
+        axis.set_title(title, fontsize=10, pad=8)
+    for row, (first, *others) in enumerate(axes):
+        show_image(first, pixels[row], f"{grid[0]} x {grid[1]} patches")
+        for axis, layer in zip(others, shown, strict=True):
+            found = clusters[layer][row].view(grid)
+            show_image(axis, _mean_colours(pixels[row], found), f"{tokens[layer][row]} tokens")
+            _outline(axis, found, *pixels[row].shape[:2])
+    return figure
+
+
+def schedule_plot(tokens: Mapping[str, Sequence[int]], seconds: Mapping[str, float] | None = None) -> Figure:
+    """Tokens after each block, and the time of a batch.
+
+    Args:
+        tokens: For each setting the number of tokens that enter the first block and leave each block, as
+            ``merge_info(model).tokens`` has them.
+        seconds: For each setting the time of a forward pass; the first is what the others are compared with.
+
+    Raises:
+        MergeMixError: If there is nothing to draw, or matplotlib is not installed.
+    """
+    if not tokens:
+        raise wrong("tokens", dict(tokens), "at least one setting")
+    figure = new_figure(9.0 if seconds else 5.0, 3.6)
+    axes = figure.subplots(1, 2 if seconds else 1, squeeze=False)[0]
+    for name, counts in tokens.items():
+        axes[0].step(range(len(counts)), counts, where="mid", label=name, linewidth=1.5)
+    label_lines(axes[0], "tokens", "block (0: before the first)")
+    axes[0].set_ylim(bottom=0)
+    axes[0].legend(fontsize=9)
+    if seconds:
+        base = next(iter(seconds.values()))
+        bars = axes[1].barh(list(seconds), [1000 * value for value in seconds.values()], color="tab:blue", alpha=0.7)
+        axes[1].bar_label(bars, [f"{value / base:.2f}" for value in seconds.values()], padding=3, fontsize=9)
+        axes[1].margins(x=0.15)
+        axes[1].invert_yaxis()
+        label_lines(axes[1], "time of a batch, and its share of the first", "ms")
+    return figure
+
+
+def _clusters(model: nn.Module, images: Tensor, r: R | None) -> tuple[tuple[int, int], list[Tensor], list[list[int]]]:
+    """Rows and columns of patches; for each block (B, patches) the token of each patch, and (B) how many there are."""
+    found: Any = find_model(model)
+    vit, family = found
+    if family.input_size(vit, *images.shape[-2:]) != tuple(images.shape[-2:]):
+        raise wrong("images", tuple(images.shape), "images of the model's size")
+    with torch.no_grad(), evaluating(vit), merging(vit, r), record(vit, attention=False) as kept:
+        vit(images)
+    grid = family.grid_size(vit, *images.shape[-2:])
+    clusters = [layer.source[:, -grid[0] * grid[1] :].cpu() for layer in kept.layers]
+    return grid, clusters, [[len(row.unique()) for row in source] for source in clusters]
+
+
+def _spread(depth: int) -> list[int]:
+    """Up to four blocks, the last one among them."""
+    return sorted({round(depth * part / 4) - 1 for part in (1, 2, 3, 4)} - {-1})
+
+
+def _indices(layers: Sequence[int], depth: int) -> list[int]:
+    for layer in layers:
+        if isinstance(layer, bool) or not isinstance(layer, int) or not -depth <= layer < depth:
+            raise wrong("layers", list(layers), f"indices from {-depth} to {depth - 1}")
+    return [layer % depth for layer in layers]
+
+
+def _mean_colours(image: Tensor, clusters: Tensor) -> Tensor:
+    """An image (H, W, C) in which each pixel has the mean colour of its token."""
+    height, width = image.shape[:2]
+    rows, columns = clusters.shape
+    y, x = torch.arange(height) * rows // height, torch.arange(width) * columns // width
+    owner = clusters[y][:, x].flatten().unique(return_inverse=True)[1]
+    colours = image.reshape(height * width, -1)
+    sums = colours.new_zeros(int(owner.max()) + 1, colours.shape[1]).index_add_(0, owner, colours)
+    return (sums / owner.bincount().unsqueeze(1))[owner].view(image.shape)
+
+
+def _outline(axis: Any, clusters: Tensor, height: int, width: int) -> None:
+    """Lines between neighbouring patches of different tokens."""
+    from matplotlib.collections import LineCollection
+
+    rows, columns = clusters.shape
+    tall, wide = height / rows, width / columns
+    lines = []
+    for row, column in (clusters[:, 1:] != clusters[:, :-1]).nonzero().tolist():
+        x = (column + 1) * wide - 0.5
+        lines.append([(x, row * tall - 0.5), (x, (row + 1) * tall - 0.5)])
+    for row, column in (clusters[1:] != clusters[:-1]).nonzero().tolist():
+        y = (row + 1) * tall - 0.5
+        lines.append([(column * wide - 0.5, y), ((column + 1) * wide - 0.5, y)])
+    axis.add_collection(LineCollection(lines, colors="white", linewidths=0.6))
