@@ -9,14 +9,21 @@ from types import ModuleType
 
 from ..errors import MergeMixError
 from ..version import __version__
-from . import bench, demo, launch, models, train
+from . import bench, demo, launch, models, show, train
 from .options import HelpFormatter
 
 __all__ = ["COMMANDS", "main"]
 
 # A command is a module with SUMMARY, add_arguments(parser), run(args), and again(argv): what to type after Ctrl-C.
 # Where that does not go on with what was done, GO_ON says so.
-COMMANDS: dict[str, ModuleType] = {"demo": demo, "train": train, "launch": launch, "models": models, "bench": bench}
+COMMANDS: dict[str, ModuleType] = {
+    "demo": demo,
+    "train": train,
+    "launch": launch,
+    "show": show,
+    "models": models,
+    "bench": bench,
+}
 GO_ON = "Finished epochs are kept; go on with"
 
 BAD_INPUT = 2

@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from timm_mergemix.cli.main import main
+from timm_mergemix.cli.show import find_images
+from timm_mergemix.errors import MergeMixError
+
+SHOW = ["show", "--model", "test_vit", "--no-pretrained"]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    directory = tmp_path / "images"
+    directory.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("b.png", "a.jpg", "c.png"):
+        Image.fromarray(rng.integers(0, 255, (50, 70, 3), dtype=np.uint8)).save(directory / name)
+    (directory / "notes.txt").write_text("no image")
+    return directory
+
+
+def test_all_pictures(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main([*SHOW, str(pictures), "--out", str(out), "--format", "png", "svg"]) == 0
+    names = {f"{name}.{suffix}" for name in ("mix", "merge", "schedule") for suffix in ("png", "svg")}
+    assert {path.name for path in out.iterdir()} == names
+    said = capsys.readouterr().out
+    assert all(f"Wrote {out / name}" in said for name in names)
+    for path in out.glob("*.png"):
+        with Image.open(path) as image:
+            assert np.asarray(image.convert("L")).std() > 10
+
+
+def test_the_same_seed_draws_the_same_mix(pictures: Path, tmp_path: Path) -> None:
+    drawn = []
+    for number, seed in enumerate((1, 1, 2)):
+        out = tmp_path / str(number)
+        assert main([*SHOW, str(pictures), "--what", "mix", "--seed", str(seed), "--out", str(out)]) == 0
+        with Image.open(out / "mix.png") as image:
+            drawn.append(np.asarray(image))
+    assert drawn[0].shape == drawn[1].shape and (drawn[0] == drawn[1]).all()
+    assert drawn[0].shape != drawn[2].shape or (drawn[0] != drawn[2]).any()
+
+
+def test_one_image_has_no_mix(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main([*SHOW, str(pictures / "a.jpg"), "--what", "mix", "merge", "--out", str(out)]) == 0
+    assert "no mix" in capsys.readouterr().out and [path.name for path in out.iterdir()] == ["merge.png"]
+    assert main([*SHOW, str(pictures / "a.jpg"), "--what", "mix", "--out", str(out)]) == 2
+    assert "at least two" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--model", "resnet18"], "resnet18|ResNet"),
+        (["--r", "99,99"], "r: got"),
+        (["--rows", "0"], "rows: got 0"),
+    ],
+)
+def test_bad_input_draws_nothing(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str
+) -> None:
+    out = tmp_path / "out"
+    assert main([*SHOW, str(pictures), "--out", str(out), *more]) == 2
+    err = capsys.readouterr().err
+    assert any(part in err for part in message.split("|")) and not out.exists()
+
+
+def test_images_are_found(pictures: Path) -> None:
+    assert [path.name for path in find_images([pictures, pictures / "b.png"])] == ["a.jpg", "b.png", "c.png", "b.png"]
+    (pictures / "empty").mkdir()
+    for path in (pictures / "empty", pictures / "missing.png"):
+        with pytest.raises(MergeMixError, match="images: got"):
+            find_images([path])
+
+
+def test_a_file_that_is_no_image(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SHOW, str(pictures / "notes.txt"), str(pictures), "--out", str(tmp_path / "out")]) == 2
+    assert "cannot be read as an image" in capsys.readouterr().err
