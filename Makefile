@@ -9,7 +9,7 @@ OLDEST_VENV := .venv-oldest
 OLDEST_INSTALLED := $(OLDEST_VENV)/.installed
 OLDEST = sed -nE '/^(dependencies|demo|metrics) = /{s/^[^[]*\[(.*)\]/\1/;s/[",]/ /g;s/>=/==/g;p;}' pyproject.toml
 
-.PHONY: help install demo test test-timm-oldest oldest-pins census test-train bench models coverage lint format clean
+.PHONY: help install demo test test-timm-oldest oldest-pins census test-train bench models docs coverage lint format clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ bench: $(INSTALLED)  ## Measure merging and mixing against their floor; writes b
 models: $(INSTALLED)  ## Look at every model of timm; writes docs/models.md, takes minutes.
 	$(BIN)/timm-mergemix models --markdown docs/models.md
 
+docs: $(INSTALLED)  ## Build the documentation into site/; warnings are errors.
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/mkdocs build --strict --quiet
+
 coverage: $(INSTALLED)  ## Run the tests with line coverage.
 	$(BIN)/python -m pytest --cov --cov-report=term-missing
 
@@ -65,4 +69,4 @@ format: $(INSTALLED)  ## Sort imports and format.
 	$(BIN)/ruff format .
 
 clean:  ## Remove what the other targets made.
-	rm -rf $(VENV) $(OLDEST_VENV) demo bench build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+	rm -rf $(VENV) $(OLDEST_VENV) demo bench site build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 
 import pytest
 import torch
@@ -135,3 +136,44 @@ def test_whether_a_mixer_reads_a_model() -> None:
     assert takes_encoder("mergemix") and not takes_encoder("cutmix") and not takes_encoder("resizemix")
     with pytest.raises(MergeMixError, match="name: got 'mixdown'"):
         takes_encoder("mixdown")
+
+
+class Advertised:
+    """An entry point of another package."""
+
+    name, value = "advertised", "package:mixer"
+
+    def __init__(self, factory: object) -> None:
+        self.factory = factory
+
+    def load(self) -> object:
+        if isinstance(self.factory, Exception):
+            raise self.factory
+        return self.factory
+
+
+def test_mixers_of_installed_packages_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = Advertised(lambda num_classes=1000, **options: Mixup(num_classes=num_classes, **options))
+    monkeypatch.setattr(registry, "_advertised", lambda: {"advertised": loaded})
+    assert "advertised" in list_mixers() and not takes_encoder("advertised")
+    assert isinstance(create_mixer("advertised", num_classes=3), Mixup)
+
+
+def test_a_package_that_registers_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Registers(Advertised):
+        def load(self) -> object:
+            register_mixer("advertised")(Mixup)
+            return Mixup
+
+    monkeypatch.setattr(registry, "_advertised", lambda: {"advertised": Registers(None)})
+    assert isinstance(create_mixer("advertised"), Mixup)
+
+
+def test_a_package_that_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_advertised", lambda: {"advertised": Advertised(ImportError("no such module"))})
+    with pytest.raises(MergeMixError, match="package:mixer cannot be imported: no such module"):
+        create_mixer("advertised")
+
+
+def test_entry_points_are_looked_up() -> None:
+    assert set(registry._advertised()) == {point.name for point in entry_points(group="timm_mergemix.mixers")}

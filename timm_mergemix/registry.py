@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 from .errors import MergeMixError, check_choice, wrong
@@ -14,6 +15,7 @@ from .mix.mixers import Mixup, ResizeMix
 
 __all__ = ["create_mixer", "list_mixers", "register_mixer", "takes_encoder"]
 
+GROUP = "timm_mergemix.mixers"
 F = TypeVar("F", bound=Callable[..., Mixer])
 
 _MIXERS: dict[str, Callable[..., Mixer]] = {
@@ -34,8 +36,7 @@ def create_mixer(name: str, **kwargs: Any) -> Mixer:
     Raises:
         MergeMixError: If there is no such mixer, or it does not take the arguments.
     """
-    check_choice("name", name, list_mixers())
-    factory = _MIXERS[name]
+    factory = _find(name)
     try:
         inspect.signature(factory).bind(**kwargs)
     except TypeError as error:
@@ -45,17 +46,37 @@ def create_mixer(name: str, **kwargs: Any) -> Mixer:
 
 def list_mixers() -> list[str]:
     """The names that `create_mixer` takes."""
-    return sorted(_MIXERS)
+    return sorted({*_MIXERS, *_advertised()})
 
 
 def takes_encoder(name: str) -> bool:
     """Whether the mixer of that name reads a model's attention."""
+    return "encoder" in inspect.signature(_find(name)).parameters
+
+
+@functools.cache
+def _advertised() -> Mapping[str, Any]:
+    """Mixers of installed packages, by name; imported when they are asked for."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _find(name: str) -> Callable[..., Mixer]:
     check_choice("name", name, list_mixers())
-    return "encoder" in inspect.signature(_MIXERS[name]).parameters
+    if name not in _MIXERS:
+        point = _advertised()[name]
+        try:
+            factory = point.load()
+        except Exception as error:  # whatever an import raises
+            raise MergeMixError(f"name: {name!r} of {point.value} cannot be imported: {error}") from error
+        # Its module may have registered it already, by the decorator.
+        return _MIXERS.get(name) or register_mixer(name)(factory)
+    return _MIXERS[name]
 
 
 def register_mixer(name: str) -> Callable[[F], F]:
     """Decorator that adds a mixer class, or a function that returns a mixer, under a name.
+
+    An installed package makes a mixer known without an import by an entry point of the group ``timm_mergemix.mixers``.
 
     Raises:
         MergeMixError: If the name is taken by something else.

@@ -1,4 +1,4 @@
-"""docs/train.md speaks of the flags that there are."""
+"""docs/guide/train-py.md speaks of the flags that there are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .made import make_parser
 
-PAGE = (Path(__file__).parents[2] / "docs" / "train.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "train-py.md").read_text()
 PREFIXES = ("--merge", "--preference")
 
 

@@ -1,4 +1,4 @@
-"""The code of docs/recipes.md as modules, and tiny models and data for them."""
+"""The code of how-to pages as modules, and tiny models and data for them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,19 @@ from torch.utils.data import Dataset
 
 import timm_mergemix as mm
 
-PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
+PAGES = Path(__file__).parents[2] / "docs" / "guide"
 NUM_CLASSES = 5
 SIZE = {"img_size": 32, "patch_size": 8, "depth": 3, "embed_dim": 48, "num_heads": 3}
 R = 2
 
 
-def blocks(heading: str) -> str:
-    """The Python blocks below a heading of the second level, from top to bottom."""
-    section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
-    assert section is not None, f"{PAGE.name} has no section {heading!r}"
-    return "\n\n".join(re.findall(r"```python\n(.*?)```", section[1], flags=re.DOTALL))
-
-
-def recipe(heading: str, name: str, folder: Path) -> ModuleType:
-    """A section as a module in a file, so that other processes find its classes too, if ``folder`` is in their path."""
+def recipe(page: str, folder: Path) -> ModuleType:
+    """A page as a module in a file, so that other processes find its classes too, if ``folder`` is in their path."""
+    name = f"recipe_{page.replace('-', '_')}"
     path = folder / f"{name}.py"
-    path.write_text(blocks(heading))
+    path.write_text(
+        "\n\n".join(re.findall(r"```python\n(.*?)```", (PAGES / f"{page}.md").read_text(), flags=re.DOTALL))
+    )
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module

@@ -1,4 +1,4 @@
-"""The PyTorch Lightning recipe of docs/recipes.md."""
+"""The PyTorch Lightning recipe of docs/guide/lightning.md."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class MeanGradient(L.Callback):
 
 @pytest.fixture
 def page(tmp_path):
-    return recipe("PyTorch Lightning", "recipe_lightning", tmp_path)
+    return recipe("lightning", tmp_path)
 
 
 def fit(module, folder, *callbacks, resume=None, epochs=2, **options):

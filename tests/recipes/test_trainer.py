@@ -1,4 +1,4 @@
-"""The Hugging Face Trainer recipe of docs/recipes.md."""
+"""The Hugging Face Trainer recipe of docs/guide/trainer.md."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAME = "vit_tiny_patch16_224"
 
 @pytest.fixture
 def page(tmp_path):
-    return recipe("Hugging Face Trainer", "recipe_trainer", tmp_path)
+    return recipe("trainer", tmp_path)
 
 
 def build(page, folder, seed=0, eval_r=0, **options):
