@@ -54,7 +54,7 @@ models: $(INSTALLED)  ## Look at every model of timm; writes docs/models.md, tak
 
 docs: $(INSTALLED)  ## Build the documentation into site/; warnings are errors.
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 coverage: $(INSTALLED)  ## Run the tests with line coverage.
 	$(BIN)/python -m pytest --cov --cov-report=term-missing
