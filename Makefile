@@ -9,7 +9,9 @@ OLDEST_VENV := .venv-oldest
 OLDEST_INSTALLED := $(OLDEST_VENV)/.installed
 OLDEST = sed -nE '/^(dependencies|demo|metrics) = /{s/^[^[]*\[(.*)\]/\1/;s/[",]/ /g;s/>=/==/g;p;}' pyproject.toml
 
-.PHONY: help install demo test test-timm-oldest oldest-pins census test-train bench models docs coverage lint format clean
+DIST_VENV := .venv-dist
+
+.PHONY: help install demo test test-timm-oldest oldest-pins census test-train bench models docs dist-test coverage lint format clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +58,17 @@ docs: $(INSTALLED)  ## Build the documentation into site/; warnings are errors.
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+dist-test: $(INSTALLED)  ## Build wheel and sdist, and try each in a clean environment; takes minutes.
+	$(BIN)/python -m pip install --quiet build
+	rm -rf dist && $(BIN)/python -m build --outdir dist . > /dev/null
+	rm -rf $(DIST_VENV) && $(PYTHON) -m venv $(DIST_VENV)
+	set -e; for file in dist/*.whl dist/*.tar.gz; do \
+		$(DIST_VENV)/bin/python -m pip install --quiet --force-reinstall --no-deps $$file; \
+		$(DIST_VENV)/bin/python -m pip install --quiet $$file; \
+		cd $(DIST_VENV) && bin/python ../tests/dist/smoke.py && cd ..; \
+	done
+	rm -rf $(DIST_VENV)
+
 coverage: $(INSTALLED)  ## Run the tests with line coverage.
 	$(BIN)/python -m pytest --cov --cov-report=term-missing
 
@@ -69,4 +82,4 @@ format: $(INSTALLED)  ## Sort imports and format.
 	$(BIN)/ruff format .
 
 clean:  ## Remove what the other targets made.
-	rm -rf $(VENV) $(OLDEST_VENV) demo bench site build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+	rm -rf $(VENV) $(OLDEST_VENV) $(DIST_VENV) demo bench site build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
