@@ -26,12 +26,21 @@ def test_end_to_end(argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "epoch 1 of 1" in shown.out and shown.err == ""
     rows = [line for line in shown.out.splitlines() if line.startswith(("method", "MergeMix ", "Mixup+CutMix (timm) "))]
     assert "calibration error" in rows[0] and "13 of 16" in rows[1] and "16 of 16" in rows[2]
-    for name in ("mixes.png", "curves.png"):
+    for name in ("mixes.png", "merging.png", "curves.png", "reliability.png", "confidence.png"):
         assert min(Image.open(out / name).size) > 300
     results = json.loads((out / "results.json").read_text())
     assert results["methods"]["mergemix"].keys() >= {"top1", "calibration_error", "seconds_per_epoch", "history"}
     assert results["settings"]["epochs"] == 1
     assert (out / "results.md").read_text().startswith("| method |")
+
+
+def test_the_report_is_whole(argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*argv, "--report"]) == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "report.html" in capsys.readouterr().out
+    assert page.count("<img ") == page.count("data:image/png;base64,") == 5
+    assert "http" not in page  # nothing is fetched
+    assert "Mixup+CutMix (timm)" in page and "calibration error" in page
 
 
 def test_with_the_preference(argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,24 +8,21 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-
 from ..optional import need
-from ..registry import create_mixer
 from ..report import markdown_table, text_table, write_json
 from ..training.compare import Outcome, train_method
 from ..training.methods import METHODS, PREFERENCE, DemoSettings
 from ..training.progress import Reporter
-from ..training.seeds import seed_all
 from ..training.sources import DemoData, draw_splits, find_source
-from ..viz import learning_curves, mix_grid
+from ..version import __version__
+from .demo_pictures import Picture, draw_demo
 from .options import add_common, again_with, choose_device, cpu_threads, make_directory
+from .page import html_page, html_paragraph, html_picture, html_table
 
 __all__ = ["SUMMARY", "add_arguments", "again", "run"]
 
-SUMMARY = "Train a small ViT on real images with MergeMix and with timm's Mixup+CutMix; a table and two pictures."
+SUMMARY = "Train a small ViT on real images with MergeMix and with timm's Mixup+CutMix; a table and pictures."
 HEADER = ("method", "top-1", "calibration error", "preference accuracy", "seconds per epoch", "patch tokens kept")
-GRID_ROWS = 6
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WEIGHT",
         help=f"also train MergeMix with the preference of the clean image over its mix; weight {defaults.preference}",
     )
+    parser.add_argument("--report", action="store_true", help="also one HTML page with everything in it")
     # More threads make so small a model little faster, and many times slower where another program needs a core: idle
     # threads spin while they wait for the others.
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; one is enough for so small a model")
@@ -72,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
 def _run(args: argparse.Namespace) -> None:
     start = time.perf_counter()
     reporter = Reporter(args.quiet, args.progress)
-    need("matplotlib.figure", "drawing")  # rather now than after the training
+    need("matplotlib.figure", "drawing", "demo")  # rather now than after the training
     names = ("epochs", "batch_size", "lr", "width", "depth", "r", "seed")
     given = {name: getattr(args, name) for name in names}
     if args.preference is not None:
@@ -86,7 +84,10 @@ def _run(args: argparse.Namespace) -> None:
     data_line = _describe(data)
     reporter.say(data_line)
     outcomes = [train_method(method, data, settings, out, device, reporter, args.fresh) for method in methods]
-    written = [*_draw(outcomes, data, settings, out, device), *_write(outcomes, data_line, settings, out)]
+    pictures = draw_demo(outcomes, data, settings.seed, device)
+    written = [*_save(pictures, out), *_write(outcomes, data_line, settings, out)]
+    if args.report:
+        written.append(_report(pictures, outcomes, data_line, settings, out))
     if args.quiet:
         print(data_line)
     print(f"\n{text_table(HEADER, _rows(outcomes))}\n\n{_notes(settings)}")
@@ -123,24 +124,27 @@ def _notes(settings: DemoSettings) -> str:
     )
 
 
-def _draw(
-    outcomes: Sequence[Outcome], data: DemoData, settings: DemoSettings, out: Path, device: torch.device
-) -> list[Path]:
-    """The mixes of the trained MergeMix model, and the curves of all methods."""
-    outcome = next(outcome for outcome in outcomes if outcome.method.merges)
-    seed_all(settings.seed, 0)
-    mixer = create_mixer(
-        "mergemix", encoder=outcome.model, num_classes=len(data.source.classes), mergemix_prob=1.0, mode="elem"
-    )
-    chosen = data.train.take(torch.arange(min(2 * GRID_ROWS, len(data.train))))
-    images = outcome.statistics.normalize(chosen.images.to(device).float().div(255))
-    batch = mixer.mix(images, chosen.labels.to(device))
-    mean, std = outcome.statistics.mean, outcome.statistics.std
-    curves = learning_curves({outcome.method.title: outcome.history for outcome in outcomes})
-    figures = {"mixes.png": mix_grid(batch, data.source.classes, mean, std, GRID_ROWS), "curves.png": curves}
-    for name, figure in figures.items():
-        figure.savefig(out / name)
-    return [out / name for name in figures]
+def _save(pictures: Sequence[Picture], out: Path) -> list[Path]:
+    for picture in pictures:
+        picture.figure.savefig(out / f"{picture.name}.png")
+    return [out / f"{picture.name}.png" for picture in pictures]
+
+
+def _report(
+    pictures: Sequence[Picture], outcomes: Sequence[Outcome], data_line: str, settings: DemoSettings, out: Path
+) -> Path:
+    """One page with everything in it, to be kept or sent."""
+    values = ", ".join(f"{name} {value}" for name, value in asdict(settings).items())
+    body = [
+        html_paragraph(data_line),
+        html_table(HEADER, _rows(outcomes)),
+        html_paragraph(_notes(settings)),
+        *(html_picture(picture.figure, picture.heading, picture.caption) for picture in pictures),
+        html_paragraph(f"timm-mergemix {__version__}. Settings: {values}."),
+    ]
+    path = out / "report.html"
+    path.write_text(html_page("MergeMix, a demonstration", body), encoding="utf-8")
+    return path
 
 
 def _write(outcomes: Sequence[Outcome], data_line: str, settings: DemoSettings, out: Path) -> list[Path]:

@@ -1,0 +1,107 @@
+"""The pictures of the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..registry import create_mixer
+from ..training.compare import EVALUATION_BATCH, Outcome
+from ..training.evaluate import predict
+from ..training.images import ImageSet, MemoryBatches
+from ..training.seeds import seed_all
+from ..training.sources import DemoData
+from ..viz import confidence_by_ratio, learning_curves, merge_grid, mix_grid, reliability_diagram
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Picture", "draw_demo"]
+
+ROWS = 6
+MIXES = 1000
+
+
+class Picture(NamedTuple):
+    """A figure with what is said about it.
+
+    Attributes:
+        name: Of its file, without a suffix.
+        figure: As matplotlib has it.
+        heading: A few words.
+        caption: A sentence.
+    """
+
+    name: str
+    figure: Figure
+    heading: str
+    caption: str
+
+
+def draw_demo(outcomes: Sequence[Outcome], data: DemoData, seed: int, device: torch.device) -> list[Picture]:
+    """What the trained models do, and how they came there.
+
+    Args:
+        outcomes: Of all methods; the first that merges shows its mixes and its merging.
+        data: Images.
+        seed: Draws the mixes.
+        device: Where the models are.
+    """
+    own = next(outcome for outcome in outcomes if outcome.method.merges)
+    statistics, classes = own.statistics, data.source.classes
+    mixer = create_mixer("mergemix", encoder=own.model, num_classes=len(classes), mergemix_prob=1.0, mode="elem")
+    seed_all(seed, 0)
+    batch = mixer.mix(*_some(data.train, 2 * ROWS, own, device))
+    images, _ = _some(data.test, ROWS, own, device)
+    mixes = mixer.mix(*_some(data.test, MIXES, own, device))
+    own.model.eval()
+    with torch.inference_mode():
+        probs = torch.cat([own.model(part) for part in mixes.images.split(EVALUATION_BATCH)]).softmax(dim=1)
+    runs = {outcome.method.title: _probabilities(outcome, data.test, device) for outcome in outcomes}
+    curves = {outcome.method.title: outcome.history for outcome in outcomes}
+    return [
+        Picture(
+            "mixes",
+            mix_grid(batch, classes, statistics.mean, statistics.std, ROWS),
+            "Mixes",
+            "Training images, and what the trained model's attention makes of them.",
+        ),
+        Picture(
+            "merging",
+            merge_grid(own.model, images, mean=statistics.mean, std=statistics.std),
+            "Token merging",
+            "Patches that are one token share a colour; white lines part them.",
+        ),
+        Picture(
+            "curves",
+            learning_curves(curves),
+            "Learning curves",
+            "The loss is measured on mixed images, the accuracy on plain ones.",
+        ),
+        Picture(
+            "reliability",
+            reliability_diagram(runs),
+            "Calibration",
+            "Test images. Bars above the line: the model is right more often than it thinks.",
+        ),
+        Picture(
+            "confidence",
+            confidence_by_ratio(mixes, probs),
+            "Confidence and mixing ratio",
+            "Mixes of test images. A model that sees both sides follows the line.",
+        ),
+    ]
+
+
+def _some(images: ImageSet, count: int, outcome: Outcome, device: torch.device) -> tuple[Tensor, Tensor]:
+    chosen = images.take(torch.arange(min(count, len(images))))
+    return outcome.statistics.normalize(chosen.images.to(device).float().div(255)), chosen.labels.to(device)
+
+
+def _probabilities(outcome: Outcome, images: ImageSet, device: torch.device) -> tuple[Tensor, Tensor]:
+    batches = MemoryBatches(images, EVALUATION_BATCH, outcome.statistics, device=device)
+    logits, labels = predict(outcome.model, batches, device)
+    return logits.softmax(dim=1), labels
