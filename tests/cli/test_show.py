@@ -2,11 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
+import torch
 from PIL import Image
 
 from timm_mergemix.cli.main import main
-from timm_mergemix.cli.show import find_images
-from timm_mergemix.errors import MergeMixError
+
+from ..training.made import write_folder
 
 SHOW = ["show", "--model", "test_vit", "--no-pretrained"]
 
@@ -70,14 +72,28 @@ def test_bad_input_draws_nothing(
     assert any(part in err for part in message.split("|")) and not out.exists()
 
 
-def test_images_are_found(pictures: Path) -> None:
-    assert [path.name for path in find_images([pictures, pictures / "b.png"])] == ["a.jpg", "b.png", "c.png", "b.png"]
-    (pictures / "empty").mkdir()
-    for path in (pictures / "empty", pictures / "missing.png"):
-        with pytest.raises(MergeMixError, match="images: got"):
-            find_images([path])
-
-
 def test_a_file_that_is_no_image(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*SHOW, str(pictures / "notes.txt"), str(pictures), "--out", str(tmp_path / "out")]) == 2
     assert "cannot be read as an image" in capsys.readouterr().err
+
+
+def test_curves_need_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "summary.csv").write_text("epoch,train_loss,eval_loss,eval_top1\n0,2.0,1.9,30.0\n1,1.5,1.4,50.0\n")
+    assert main(["show", str(run / "summary.csv"), "--out", str(tmp_path / "out")]) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["curves.png"]
+    assert main(["show", str(run), "--what", "curves", "--out", str(tmp_path / "out")]) == 2
+    assert "to draw curves" in capsys.readouterr().err
+
+
+def test_a_trained_model_on_a_folder_of_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_folder(tmp_path / "val", each=6, size=32)
+    torch.save({"model": timm.create_model("test_vit", num_classes=2).state_dict()}, tmp_path / "last.pt")
+    command = [*SHOW, str(tmp_path / "val"), "--what", "reliability", "confidence", "--out", str(tmp_path / "out")]
+    assert main(command) == 2 and "checkpoint: got none" in capsys.readouterr().err
+    assert main([*command, "--checkpoint", str(tmp_path / "last.pt")]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"reliability.png", "confidence.png"}
+    torch.save({"model": timm.create_model("test_vit", num_classes=3).state_dict()}, tmp_path / "other.pt")
+    assert main([*command, "--checkpoint", str(tmp_path / "other.pt")]) == 2
+    assert "checkpoint: " in capsys.readouterr().err

@@ -1,20 +1,17 @@
-"""``timm-mergemix show``: mixes, token merging and its schedule, drawn for images and a model at hand."""
+"""``timm-mergemix show``: mixes, merging, calibration and curves as pictures."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from PIL import Image, UnidentifiedImageError
-from timm.data import create_transform, resolve_model_data_config
-from torch import Tensor, nn
-from torchvision.datasets.folder import IMG_EXTENSIONS
+from torch import Tensor
 
 from ..arguments import R_FORMS, plain_r, read_r
 from ..bench.timing import interleave
@@ -22,29 +19,36 @@ from ..errors import MergeMixError, check_int, wrong
 from ..merge.patch import merge_info, merging
 from ..merge.schedule import R
 from ..mergemix import MergeMix
+from ..mix.batch import MixedBatch
 from ..optional import need
-from ..training.model import build_model
 from ..training.seeds import seed_all
-from ..viz import merge_grid, mix_grid, schedule_plot
-from ..weights import from_file
+from ..viz import confidence_by_ratio, learning_curves, merge_grid, mix_grid, reliability_diagram, schedule_plot
+from .histories import is_history, read_histories
 from .options import again_with, choose_device, make_directory
+from .scene import Scene, find_classes, find_images, load_scene
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["SUMMARY", "add_arguments", "again", "run"]
 
-SUMMARY = "Draw what a model makes of images: mixes, token merging by block, and what merging saves."
+SUMMARY = "Draw what a model makes of images: mixes, token merging by block, what it saves; or how training went."
 GO_ON = "Pictures that were finished are kept; draw again with"
 ROUNDS = 5
+BATCH = 32
+IMAGES_HELP = (
+    "images and directories of them; for curves, summary.csv of timm's train.py or our results.json; "
+    "for reliability and confidence, a directory with one for each class"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     add = parser.add_argument
-    add("images", nargs="+", type=Path, metavar="IMAGE", help="image files, and directories of them")
+    add("images", nargs="+", type=Path, metavar="IMAGE", help=IMAGES_HELP)
     add("--model", default="deit_small_patch16_224", metavar="NAME", help="name of a timm model")
-    add("--weights", type=Path, metavar="FILE", help="its weights; timm's if not given")
+    add("--weights", type=Path, metavar="FILE", help="its pretrained weights; timm's if not given")
+    add("--checkpoint", type=Path, metavar="FILE", help="a model that was trained on these classes, its head included")
     add(
         "--pretrained",
         action=argparse.BooleanOptionalAction,
@@ -53,8 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--img-size", type=int, metavar="PIXELS", help="side of the images; the model's own if not given")
     add("--r", type=plain_r, default="keep:0.25", metavar="R", help=f"token merging: {R_FORMS}")
-    add("--what", nargs="+", choices=tuple(DRAW), default=list(DRAW), help="which pictures")
-    add("--rows", type=int, default=6, help="most images in a picture")
+    add(
+        "--what",
+        nargs="+",
+        choices=(*DRAW, "curves"),
+        help="which pictures; without the option, those that fit the input",
+    )
+    add("--rows", type=int, default=6, help="most images in a grid")
+    add("--count", type=int, default=500, help="most images of reliability and confidence")
     add("--format", nargs="+", choices=("png", "svg"), default=["png"], help="of the pictures")
     add("--out", type=Path, default=Path("show"), metavar="DIR", help="where pictures go")
     add("--seed", type=int, default=0, help="all randomness follows it")
@@ -70,90 +80,62 @@ def run(args: argparse.Namespace) -> None:
     """Draws the pictures and says where they are."""
     need("matplotlib.figure", "drawing", "viz")
     check_int("rows", args.rows, 1)
-    device, what = choose_device(args.device, args.seed), list(dict.fromkeys(args.what))
-    paths = find_images(args.images)[: args.rows]
-    if len(paths) < 2 and "mix" in what:
-        if what == ["mix"]:
-            raise wrong("images", len(paths), "at least two, since a mix has two")
-        what.remove("mix")
-        print("One image: no mix is drawn.")
-    scene = _load(args, paths, device)
+    check_int("count", args.count, 2)
+    histories = [path for path in args.images if is_history(path)]
+    pictures = [path for path in args.images if not is_history(path)]
+    what = list(dict.fromkeys(args.what or [*(GRIDS if pictures else ()), *(["curves"] if histories else ())]))
+    curves = {name: lines for path in histories for name, lines in read_histories(path).items()}
+    if "curves" in what and not curves:
+        raise wrong("images", [str(path) for path in pictures], "summary.csv or results.json, to draw curves")
+    drawn: dict[str, Callable[[], Figure]] = {}
+    grids, classifier = ([name for name in what if name in group] for group in (GRIDS, CLASSIFIER))
+    if grids:
+        scene = _grid_scene(args, pictures, grids)
+        drawn |= {name: partial(DRAW[name], scene) for name in grids}
+    if classifier:
+        scene = _classifier_scene(args, pictures)
+        drawn |= {name: partial(DRAW[name], scene) for name in classifier}
+    if "curves" in what:
+        drawn["curves"] = partial(learning_curves, curves)
+    _save(drawn, args)
+
+
+def _save(drawn: dict[str, Callable[[], Figure]], args: argparse.Namespace) -> None:
     out = make_directory(args.out)
-    for name in what:
-        figure = DRAW[name](scene)
+    for name, draw in drawn.items():
+        figure = draw()
         for suffix in dict.fromkeys(args.format):
             figure.savefig(out / f"{name}.{suffix}")
             print(f"Wrote {out / f'{name}.{suffix}'}")
 
 
-@dataclass(frozen=True)
-class Scene:
-    """What is drawn.
-
-    Attributes:
-        model: On its device, in eval mode.
-        images: (B, C, H, W), normalised, there too.
-        names: Of the images.
-        config: How timm prepares images for the model.
-        r: Token merging, as it was typed.
-        seed: Draws the mixes.
-    """
-
-    model: nn.Module
-    images: Tensor
-    names: list[str]
-    config: dict[str, Any]
-    r: Any
-    seed: int
+def _grid_scene(args: argparse.Namespace, given: Sequence[Path], what: list[str]) -> Scene:
+    paths = find_images(given)[: args.rows]
+    if not paths:
+        raise wrong("images", [str(path) for path in given], "images, to draw " + ", ".join(what))
+    if len(paths) < 2 and "mix" in what:
+        if what == ["mix"]:
+            raise wrong("images", len(paths), "at least two, since a mix has two")
+        what.remove("mix")
+        print("One image: no mix is drawn.")
+    names = [path.stem for path in paths]
+    return load_scene(args, paths, range(len(paths)), names, choose_device(args.device, args.seed))
 
 
-def find_images(given: Sequence[Path]) -> list[Path]:
-    """Files as they are given; of directories the images inside, sorted.
-
-    Raises:
-        MergeMixError: If there is nothing of that name, or a directory has no image.
-    """
-    found: list[Path] = []
-    for path in given:
-        if path.is_dir():
-            inside = sorted(each for each in path.iterdir() if each.suffix.lower() in IMG_EXTENSIONS)
-            if not inside:
-                raise wrong("images", str(path), "a directory with images in it")
-            found += inside
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise wrong("images", str(path), "an image file or a directory of them")
-    return found
-
-
-def _load(args: argparse.Namespace, paths: Sequence[Path], device: torch.device) -> Scene:
-    weights = from_file(args.weights) if args.weights else {}
-    seed_all(args.seed, 0)  # random weights follow it too
-    model = build_model(args.model, 0, pretrained=args.pretrained, img_size=args.img_size, kwargs=weights)
-    config = resolve_model_data_config(model, args={"img_size": args.img_size})
-    shared = {name: config[name] for name in ("input_size", "interpolation", "mean", "std")}
-    prepare = create_transform(is_training=False, crop_pct=1.0, **shared)
-    images = torch.stack([prepare(_read(path)) for path in paths]).to(device)
-    model = model.to(device).eval()
-    with merging(model, read_r(args.r)):  # an r that does not fit is said now, before anything is drawn
-        merge_info(model, config["input_size"][1:])
-    return Scene(model, images, [path.stem for path in paths], config, args.r, args.seed)
-
-
-def _read(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
-        raise MergeMixError(f"images: {path} cannot be read as an image: {error}") from error
+def _classifier_scene(args: argparse.Namespace, given: Sequence[Path]) -> Scene:
+    if args.checkpoint is None:
+        raise MergeMixError("checkpoint: got none, wanted a model that was trained on these classes")
+    return load_scene(args, *find_classes(given, args.count), choose_device(args.device, args.seed))
 
 
 def _mix(scene: Scene) -> Figure:
+    return mix_grid(_mixed(scene), scene.names, scene.config["mean"], scene.config["std"], len(scene.images))
+
+
+def _mixed(scene: Scene) -> MixedBatch:
     seed_all(scene.seed, 0)
-    mixer = MergeMix(scene.model, len(scene.images), mergemix_prob=1.0, mode="elem", saliency_r=read_r(scene.r))
-    batch = mixer.mix(scene.images, torch.arange(len(scene.images), device=scene.images.device))
-    return mix_grid(batch, scene.names, scene.config["mean"], scene.config["std"], len(scene.images))
+    options = {"mergemix_prob": 1.0, "mode": "elem", "saliency_r": read_r(scene.r)}
+    return MergeMix(scene.model, len(scene.names), **options).mix(scene.images, scene.labels)
 
 
 def _merge(scene: Scene) -> Figure:
@@ -176,4 +158,23 @@ def _forward(scene: Scene, r: R) -> None:
         scene.model(scene.images)
 
 
-DRAW: dict[str, Callable[[Scene], Figure]] = {"mix": _mix, "merge": _merge, "schedule": _schedule}
+def _reliability(scene: Scene) -> Figure:
+    settings = {"unmerged": 0, f"r = {scene.r}": read_r(scene.r)}
+    return reliability_diagram({name: (_probs(scene, scene.images, r), scene.labels) for name, r in settings.items()})
+
+
+def _confidence(scene: Scene) -> Figure:
+    order = torch.randperm(len(scene.images), generator=torch.Generator().manual_seed(scene.seed))
+    shuffled = order.to(scene.images.device)  # else partners would be of two classes only
+    batch = _mixed(replace(scene, images=scene.images[shuffled], labels=scene.labels[shuffled]))
+    return confidence_by_ratio(batch, _probs(scene, batch.images, 0))
+
+
+def _probs(scene: Scene, images: Tensor, r: R) -> Tensor:
+    with torch.inference_mode(), merging(scene.model, r):
+        return torch.cat([scene.model(part) for part in images.split(BATCH)]).float().softmax(dim=1)
+
+
+GRIDS: dict[str, Callable[[Scene], Figure]] = {"mix": _mix, "merge": _merge, "schedule": _schedule}
+CLASSIFIER: dict[str, Callable[[Scene], Figure]] = {"reliability": _reliability, "confidence": _confidence}
+DRAW = GRIDS | CLASSIFIER

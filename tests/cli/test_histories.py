@@ -1,0 +1,43 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from timm_mergemix.cli.histories import is_history, read_histories
+from timm_mergemix.errors import MergeMixError
+
+LINES = [{"epoch": 1, "train_loss": 2.0, "val_loss": 1.8, "val_top1": 0.4}]
+
+
+def test_summary_of_timm(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "summary.csv"
+    path.parent.mkdir()
+    path.write_text("epoch,train_loss,eval_loss,eval_top1,lr\n0,2.0,1.9,30.0,0.1\n1,1.5,1.4,50.0,0.1\n")
+    assert is_history(path) and not is_history(tmp_path / "a.png")
+    assert read_histories(path) == {
+        "run": [
+            {"epoch": 1, "train_loss": 2.0, "val_top1": 0.3},
+            {"epoch": 2, "train_loss": 1.5, "val_top1": 0.5},
+        ]
+    }
+
+
+def test_results_of_this_library(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"history": LINES}))
+    assert read_histories(path) == {tmp_path.name: LINES}
+    path.write_text(
+        json.dumps({"methods": {"a": {"title": "A", "history": LINES}, "b": {"title": "B", "history": []}}})
+    )
+    assert read_histories(path) == {"A": LINES, "B": []}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.csv", "epoch,loss\n1,2\n"), ("a.json", "{}"), ("a.json", "[1]"), ("a.json", "no json"), ("a.csv", None)],
+)
+def test_other_files_are_refused(tmp_path: Path, name: str, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(MergeMixError, match="holds no training history"):
+        read_histories(tmp_path / name)

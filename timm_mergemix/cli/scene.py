@@ -1,0 +1,141 @@
+"""The model and the images that ``timm-mergemix show`` draws."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from timm.data import create_transform, resolve_model_data_config
+from timm.models import load_checkpoint
+from torch import Tensor, nn
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from ..arguments import read_r
+from ..errors import MergeMixError, wrong
+from ..merge.patch import merge_info, merging
+from ..training.model import build_model
+from ..training.seeds import seed_all
+from ..weights import from_file
+
+__all__ = ["Scene", "find_classes", "find_images", "load_scene"]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is drawn.
+
+    Attributes:
+        model: On its device, in eval mode.
+        images: (B, C, H, W), normalised, there too.
+        labels: (B,) classes of a labelled folder, else a number for each image.
+        names: Of the classes, or of the images.
+        config: How timm prepares images for the model.
+        r: Token merging, as it was typed.
+        seed: Draws the mixes.
+    """
+
+    model: nn.Module
+    images: Tensor
+    labels: Tensor
+    names: list[str]
+    config: dict[str, Any]
+    r: Any
+    seed: int
+
+
+def find_images(given: Sequence[Path]) -> list[Path]:
+    """Files as they are given; of directories the images inside, sorted.
+
+    Raises:
+        MergeMixError: If there is nothing of that name, or a directory has no image.
+    """
+    found: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            inside = _images_in(path)
+            if not inside:
+                raise wrong("images", str(path), "a directory with images in it")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise wrong("images", str(path), "an image file or a directory of them")
+    return found
+
+
+def find_classes(given: Sequence[Path], count: int) -> tuple[list[Path], list[int], list[str]]:
+    """Images of a folder with a directory for each class, about equally many of each.
+
+    Args:
+        given: That folder alone.
+        count: Most images.
+
+    Returns:
+        Paths, class of each, names of the classes.
+
+    Raises:
+        MergeMixError: If it is no such folder.
+    """
+    folders = sorted(path for path in given[0].iterdir() if path.is_dir()) if given and given[0].is_dir() else []
+    if len(given) != 1 or len(folders) < 2:
+        raise wrong("images", [str(path) for path in given], "one directory with a directory of images for each class")
+    inside = [_images_in(folder)[: max(1, count // len(folders))] for folder in folders]
+    paths = [path for images in inside for path in images]
+    labels = [label for label, images in enumerate(inside) for _ in images]
+    return paths, labels, [folder.name for folder in folders]
+
+
+def load_scene(
+    args: argparse.Namespace, paths: Sequence[Path], labels: Sequence[int], names: list[str], device: torch.device
+) -> Scene:
+    """Builds the model and reads the images.
+
+    Args:
+        args: Of the command.
+        paths: Images.
+        labels: Of the images.
+        names: Of the labels.
+        device: Where the model runs.
+
+    Raises:
+        MergeMixError: If the model, its weights, the images or r do not fit.
+    """
+    seed_all(args.seed, 0)  # random weights follow it too
+    model = _load_model(args, len(names))
+    config = resolve_model_data_config(model, args={"img_size": args.img_size})
+    shared = {name: config[name] for name in ("input_size", "interpolation", "mean", "std")}
+    prepare = create_transform(is_training=False, crop_pct=1.0, **shared)
+    images = torch.stack([prepare(_read(path)) for path in paths]).to(device)
+    model = model.to(device).eval()
+    with merging(model, read_r(args.r)):  # an r that does not fit is said now, before anything is drawn
+        merge_info(model, config["input_size"][1:])
+    return Scene(model, images, torch.tensor(labels, device=device), names, config, args.r, args.seed)
+
+
+def _load_model(args: argparse.Namespace, classes: int) -> nn.Module:
+    if args.checkpoint is None:
+        weights = from_file(args.weights) if args.weights else {}
+        return build_model(args.model, 0, pretrained=args.pretrained, img_size=args.img_size, kwargs=weights)
+    model = build_model(args.model, classes, img_size=args.img_size)
+    try:
+        load_checkpoint(model, str(args.checkpoint))
+    except Exception as error:  # whatever a file format or a model raises
+        raise MergeMixError(f"checkpoint: {args.checkpoint} cannot be loaded: {error}") from error
+    return model
+
+
+def _images_in(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.iterdir() if path.suffix.lower() in IMG_EXTENSIONS)
+
+
+def _read(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (UnidentifiedImageError, OSError) as error:
+        raise MergeMixError(f"images: {path} cannot be read as an image: {error}") from error
