@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["markdown_table", "text_table", "write_json"]
+__all__ = ["markdown_table", "text_table", "to_json", "write_json"]
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -31,9 +31,14 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def write_json(path: Path, value: Any) -> Path:
-    """Writes JSON for people and programs, and returns the path. A number that is not finite is null there."""
-    path.write_text(json.dumps(_finite(value), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    """Writes JSON for people and programs, and returns the path."""
+    path.write_text(to_json(value) + "\n", encoding="utf-8")
     return path
+
+
+def to_json(value: Any) -> str:
+    """JSON for people and programs. A number that is not finite is null there, a path its text."""
+    return json.dumps(_finite(value), indent=2, allow_nan=False, default=str)
 
 
 def _finite(value: Any) -> Any:

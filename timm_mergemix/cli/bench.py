@@ -26,7 +26,8 @@ from ..report import markdown_table, text_table, write_json
 from ..training.progress import Reporter
 from ..tune import tune_r
 from . import study
-from .options import add_progress, again_with, choose_device, cpu_threads, make_directory
+from .options import again_with, choose_device, cpu_threads, make_directory
+from .output import Output, add_output
 
 __all__ = ["SUMMARY", "add_arguments", "again", "run"]
 
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
     add("--resume", action="store_true", help="keep the rows that OUT has already")
-    add_progress(parser)
+    add_output(parser)
     tune = parser.add_argument_group("tuning").add_argument
     tune("--tune", action="store_true", help="find the r that meets a budget instead")
     tune("--model", default="deit_small_patch16_224", metavar="NAME", help="a timm model, with random weights")
@@ -89,7 +90,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _bench(args: argparse.Namespace, device: torch.device, kept: bool) -> None:
-    out, reporter = make_directory(args.out), Reporter(progress=args.progress)
+    out, output = make_directory(args.out), Output(args)
+    reporter = output.reporter
     path, growth = out / "results.jsonl", out / "growth.jsonl"
     if not args.resume:
         path.unlink(missing_ok=True)
@@ -108,7 +110,7 @@ def _bench(args: argparse.Namespace, device: torch.device, kept: bool) -> None:
     if not results:
         raise MergeMixError(f"filter: got {args.filter!r}, wanted part of a row's name")
     points = _grow(args, device, growth, reporter) if args.growth and not args.filter else []
-    _write(out, results, points, {**machine(device), "freed memory kept": kept})
+    _write(out, results, points, {**machine(device), "freed memory kept": kept}, output)
 
 
 T = TypeVar("T", Result, Point)
@@ -133,9 +135,8 @@ def _grow(args: argparse.Namespace, device: torch.device, path: Path, reporter: 
     return points
 
 
-def _write(out: Path, results: list[Result], points: list[Point], facts: dict[str, Any]) -> None:
+def _write(out: Path, results: list[Result], points: list[Point], facts: dict[str, Any], output: Output) -> None:
     table = rows_of(results)
-    print(text_table(HEADER, table))
     about = ", ".join(f"{name} {value}" for name, value in facts.items())
     (out / "results.md").write_text(f"{about}\n\n{markdown_table(HEADER, table)}\n", encoding="utf-8")
     measured = {"machine": facts, "results": [r.as_dict() for r in results], "growth": [p._asdict() for p in points]}
@@ -144,7 +145,8 @@ def _write(out: Path, results: list[Result], points: list[Point], facts: dict[st
         write_json(out / "results.json", measured),
         plot(results, points, out / "results.png"),
     ]
-    print("\n" + ", ".join(map(str, written)))
+    text = f"{text_table(HEADER, table)}\n\nWrote {', '.join(map(str, written))}."
+    output.result(text, {**measured, "written": written})
 
 
 def _tune(args: argparse.Namespace, device: torch.device) -> None:
@@ -155,9 +157,8 @@ def _tune(args: argparse.Namespace, device: torch.device) -> None:
     tuned = tune_r(model, **budget, batch_size=args.batch_size, rounds=args.rounds)
     header = ("r", "throughput", "tokens left", "similarity of features")
     rows = [[str(t.r), f"{t.speedup:.2f}x", str(t.tokens[-1]), f"{t.similarity:.3f}"] for t in tuned]
-    print(text_table(header, rows))
-    if not args.pretrained:
-        print("The similarity is that of random weights; --pretrained gives the model's own.")
+    note = "" if args.pretrained else "\nThe similarity is that of random weights; --pretrained gives the model's own."
+    Output(args).result(text_table(header, rows) + note, [t._asdict() for t in tuned])
 
 
 def _budget(target: str | None) -> dict[str, Any]:

@@ -7,16 +7,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ..optional import need
 from ..report import markdown_table, text_table, write_json
 from ..training.compare import Outcome, train_method
 from ..training.methods import METHODS, PREFERENCE, DemoSettings
-from ..training.progress import Reporter
 from ..training.sources import DemoData, draw_splits, find_source
 from ..version import __version__
 from .demo_pictures import Picture, draw_demo
 from .options import add_common, again_with, choose_device, cpu_threads, make_directory
+from .output import Output
 from .page import html_page, html_paragraph, html_picture, html_table
 
 __all__ = ["SUMMARY", "add_arguments", "again", "run"]
@@ -69,7 +70,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _run(args: argparse.Namespace) -> None:
     start = time.perf_counter()
-    reporter = Reporter(args.quiet, args.progress)
+    output = Output(args)
+    reporter = output.reporter
     need("matplotlib.figure", "drawing", "demo")  # rather now than after the training
     names = ("epochs", "batch_size", "lr", "width", "depth", "r", "seed")
     given = {name: getattr(args, name) for name in names}
@@ -88,10 +90,10 @@ def _run(args: argparse.Namespace) -> None:
     written = [*_save(pictures, out), *_write(outcomes, data_line, settings, out)]
     if args.report:
         written.append(_report(pictures, outcomes, data_line, settings, out))
-    if args.quiet:
-        print(data_line)
-    print(f"\n{text_table(HEADER, _rows(outcomes))}\n\n{_notes(settings)}")
-    print(f"Wrote {', '.join(map(str, written))} in {time.perf_counter() - start:.0f} s.")
+    head = f"{data_line}\n" if args.quiet else ""
+    wrote = f"Wrote {', '.join(map(str, written))} in {time.perf_counter() - start:.0f} s."
+    text = f"{head}\n{text_table(HEADER, _rows(outcomes))}\n\n{_notes(settings)}\n{wrote}"
+    output.result(text, {**_results(outcomes, data_line, settings), "written": written})
 
 
 def _describe(data: DemoData) -> str:
@@ -147,7 +149,7 @@ def _report(
     return path
 
 
-def _write(outcomes: Sequence[Outcome], data_line: str, settings: DemoSettings, out: Path) -> list[Path]:
+def _results(outcomes: Sequence[Outcome], data_line: str, settings: DemoSettings) -> dict[str, Any]:
     methods = {
         outcome.method.name: {
             "title": outcome.method.title,
@@ -161,7 +163,10 @@ def _write(outcomes: Sequence[Outcome], data_line: str, settings: DemoSettings, 
         }
         for outcome in outcomes
     }
-    results = {"data": data_line, "settings": asdict(settings), "methods": methods}
+    return {"data": data_line, "settings": asdict(settings), "methods": methods}
+
+
+def _write(outcomes: Sequence[Outcome], data_line: str, settings: DemoSettings, out: Path) -> list[Path]:
     markdown = out / "results.md"
     markdown.write_text(f"{markdown_table(HEADER, _rows(outcomes))}\n\n{_notes(settings)}\n", encoding="utf-8")
-    return [write_json(out / "results.json", results), markdown]
+    return [write_json(out / "results.json", _results(outcomes, data_line, settings)), markdown]

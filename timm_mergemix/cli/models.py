@@ -21,7 +21,8 @@ from ..merge.support import Support, like, supported
 from ..report import text_table
 from ..training.progress import Reporter
 from .models_page import models_page, torchvision_reports
-from .options import add_progress, again_with
+from .options import again_with
+from .output import add_progress
 
 __all__ = ["GO_ON", "SUMMARY", "add_arguments", "again", "run"]
 

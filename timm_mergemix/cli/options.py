@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 
 from ..errors import MergeMixError, check_int, wrong
+from .output import add_output
 
 __all__ = [
     "HelpFormatter",
     "add_common",
-    "add_progress",
     "again_with",
     "choose_device",
     "cpu_threads",
@@ -35,14 +35,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="all randomness follows it")
     parser.add_argument("--device", default="auto", help="cpu, cuda, ...; auto is a GPU where there is one")
     parser.add_argument("--fresh", action="store_true", help="start over instead of going on with a run in OUT")
-    parser.add_argument("--quiet", action="store_true", help="print the results and nothing else")
-    add_progress(parser)
-
-
-def add_progress(parser: argparse.ArgumentParser) -> None:
-    """The option of every command that takes long."""
-    help_text = "progress bars; without the option, where standard error is a terminal"
-    parser.add_argument("--progress", action=argparse.BooleanOptionalAction, help=help_text)
+    add_output(parser)
 
 
 def choose_device(name: str, seed: int = 0) -> torch.device:

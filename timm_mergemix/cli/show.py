@@ -21,10 +21,12 @@ from ..merge.schedule import R
 from ..mergemix import MergeMix
 from ..mix.batch import MixedBatch
 from ..optional import need
+from ..training.progress import Reporter
 from ..training.seeds import seed_all
 from ..viz import confidence_by_ratio, learning_curves, merge_grid, mix_grid, reliability_diagram, schedule_plot
 from .histories import is_history, read_histories
 from .options import again_with, choose_device, make_directory
+from .output import Output, add_output
 from .scene import Scene, find_classes, find_images, load_scene
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, default=Path("show"), metavar="DIR", help="where pictures go")
     add("--seed", type=int, default=0, help="all randomness follows it")
     add("--device", default="auto", help="cpu, cuda, ...; auto is a GPU where there is one")
+    add_output(parser)
 
 
 def again(argv: Sequence[str]) -> str:
@@ -81,6 +84,7 @@ def run(args: argparse.Namespace) -> None:
     need("matplotlib.figure", "drawing", "viz")
     check_int("rows", args.rows, 1)
     check_int("count", args.count, 2)
+    output = Output(args)
     histories = [path for path in args.images if is_history(path)]
     pictures = [path for path in args.images if not is_history(path)]
     what = list(dict.fromkeys(args.what or [*(GRIDS if pictures else ()), *(["curves"] if histories else ())]))
@@ -90,26 +94,31 @@ def run(args: argparse.Namespace) -> None:
     drawn: dict[str, Callable[[], Figure]] = {}
     grids, classifier = ([name for name in what if name in group] for group in (GRIDS, CLASSIFIER))
     if grids:
-        scene = _grid_scene(args, pictures, grids)
+        scene = _grid_scene(args, pictures, grids, output.reporter)
         drawn |= {name: partial(DRAW[name], scene) for name in grids}
     if classifier:
         scene = _classifier_scene(args, pictures)
         drawn |= {name: partial(DRAW[name], scene) for name in classifier}
     if "curves" in what:
         drawn["curves"] = partial(learning_curves, curves)
-    _save(drawn, args)
+    written = _save(drawn, make_directory(args.out), args.format, output.reporter)
+    output.result(f"Wrote {', '.join(map(str, written))}.", {"written": written})
 
 
-def _save(drawn: dict[str, Callable[[], Figure]], args: argparse.Namespace) -> None:
-    out = make_directory(args.out)
-    for name, draw in drawn.items():
-        figure = draw()
-        for suffix in dict.fromkeys(args.format):
-            figure.savefig(out / f"{name}.{suffix}")
-            print(f"Wrote {out / f'{name}.{suffix}'}")
+def _save(drawn: dict[str, Callable[[], Figure]], out: Path, formats: Sequence[str], reporter: Reporter) -> list[Path]:
+    written = []
+    with reporter.bar("pictures", len(drawn), unit="picture") as bar:
+        for name, draw in drawn.items():
+            figure = draw()
+            paths = [out / f"{name}.{suffix}" for suffix in dict.fromkeys(formats)]
+            for path in paths:
+                figure.savefig(path)
+            written += paths
+            bar.step()
+    return written
 
 
-def _grid_scene(args: argparse.Namespace, given: Sequence[Path], what: list[str]) -> Scene:
+def _grid_scene(args: argparse.Namespace, given: Sequence[Path], what: list[str], reporter: Reporter) -> Scene:
     paths = find_images(given)[: args.rows]
     if not paths:
         raise wrong("images", [str(path) for path in given], "images, to draw " + ", ".join(what))
@@ -117,7 +126,7 @@ def _grid_scene(args: argparse.Namespace, given: Sequence[Path], what: list[str]
         if what == ["mix"]:
             raise wrong("images", len(paths), "at least two, since a mix has two")
         what.remove("mix")
-        print("One image: no mix is drawn.")
+        reporter.say("One image: no mix is drawn.")
     names = [path.stem for path in paths]
     return load_scene(args, paths, range(len(paths)), names, choose_device(args.device, args.seed))
 

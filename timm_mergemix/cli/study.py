@@ -22,8 +22,8 @@ from ..study.search import all_combinations, drawn_combinations
 from ..study.sweep import read_records, sweep
 from ..study.tasks import TASKS, find_task
 from ..study.trial import RECIPE, Trial
-from ..training.progress import Reporter
 from .options import cpu_threads, make_directory
+from .output import Output
 
 __all__ = ["add_arguments", "run"]
 
@@ -56,25 +56,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, device: torch.device) -> None:
     """Trains what is not there yet, and writes records, tables and a picture to ``args.out``."""
-    out, reporter = make_directory(args.out), Reporter(progress=args.progress)
+    out, output = make_directory(args.out), Output(args)
     path = out / "trials.jsonl"
     if not args.report:
         places = Places(args.weights, args.data_dir, args.workers)
-        sweep(_trials(args, device, out, places), path, device, reporter, args.jobs, places)
+        sweep(_trials(args, device, out, places), path, device, output.reporter, args.jobs, places)
     records = read_records(path)
     if not records:
         raise MergeMixError(f"out: {path} holds no trial, wanted at least one")
-    written = [path]
+    written, shown = [path], []
     for split in ("val", "test"):
         if any(record["trial"]["test"] == (split == "test") for record in records):
             text = tables(records, split)
-            print(f"\n{text}\n")
+            shown.append(text)
             written.append(out / f"{split}.md")
             written[-1].write_text(text + "\n", encoding="utf-8")
             if installed("matplotlib"):
                 written.append(out / f"{split}.png")
                 draw(records, split).savefig(written[-1], dpi=110)
-    print(f"Wrote {', '.join(map(str, written))}.")
+    text = "\n\n".join(["", *shown, f"Wrote {', '.join(map(str, written))}."])
+    output.result(text, {"trials": records, "written": written})
 
 
 def _trials(args: argparse.Namespace, device: torch.device, out: Path, places: Places) -> list[Trial]:

@@ -19,10 +19,10 @@ from ..training.loop import Run, fit
 from ..training.mixers import build_mixer
 from ..training.model import build_model, merge_tokens
 from ..training.objective import build_objective
-from ..training.progress import Reporter
 from ..training.seeds import seed_all
 from ..viz import learning_curves, mix_grid
 from .options import again_with, choose_device, make_directory
+from .output import Output
 from .train_options import add_arguments, mixing_of, preference_of, recipe_of
 
 __all__ = ["SUMMARY", "add_arguments", "again", "run"]
@@ -31,7 +31,7 @@ SUMMARY = "Train a timm model on an image folder, with MergeMix or another way o
 HEADER = ("model, mixer", "top-1", "calibration error", "seconds per epoch")
 CHECKPOINT = "last.pt"
 # Options that do not decide what is learnt: a run may go on with others.
-INDECISIVE = {"command", "data", "out", "device", "resume", "fresh", "quiet", "progress"}
+INDECISIVE = {"command", "data", "out", "device", "resume", "fresh", "quiet", "json", "progress"}
 
 
 def again(argv: Sequence[str]) -> str:
@@ -41,7 +41,8 @@ def again(argv: Sequence[str]) -> str:
 
 def run(args: argparse.Namespace) -> None:
     """Trains, evaluates, and writes checkpoint, results and pictures."""
-    reporter = Reporter(args.quiet, args.progress)
+    output = Output(args)
+    reporter = output.reporter
     splits = find_folder(args.data)
     out = args.out or Path("runs") / f"{args.model.replace('/', '_')}-{args.mixer}"
     _check_earlier_run(out, args)
@@ -60,10 +61,11 @@ def run(args: argparse.Namespace) -> None:
     if installed("matplotlib"):
         written += _draw(job, loaders, splits, out)
     else:
-        reporter.say('No pictures: they need matplotlib, pip install "timm-mergemix[demo]".')
+        reporter.say('No pictures: they need matplotlib, pip install "timm-mergemix[viz]".')
     seconds = median(record["seconds"] for record in job.history)
     row = [job.title, f"{100 * result.top1:.1f} %", f"{result.calibration_error:.3f}", f"{seconds:.1f}"]
-    print(f"\n{text_table(HEADER, [row])}\n\nWrote {', '.join(map(str, written))}.")
+    data = {"result": asdict(result), "seconds_per_epoch": seconds, "written": written}
+    output.result(f"\n{text_table(HEADER, [row])}\n\nWrote {', '.join(map(str, written))}.", data)
 
 
 def _check_earlier_run(out: Path, args: argparse.Namespace) -> None:

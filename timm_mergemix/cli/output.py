@@ -1,0 +1,44 @@
+"""What a command prints: lines on the way and a result, for people or for programs."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..report import to_json
+from ..training.progress import Reporter
+
+__all__ = ["Output", "add_output"]
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that prints a result."""
+    add = parser.add_argument
+    add("--quiet", action="store_true", help="print the results and nothing else")
+    add("--json", action="store_true", help="print the results as one JSON document and nothing else")
+    add_progress(parser)
+
+
+def add_progress(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that takes long."""
+    help_text = "progress bars; without the option, where standard error is a terminal"
+    parser.add_argument("--progress", action=argparse.BooleanOptionalAction, help=help_text)
+
+
+class Output:
+    """Printing as the options say.
+
+    Args:
+        args: With ``quiet``, ``json`` and, where there is one, ``progress``.
+
+    Attributes:
+        reporter: For lines and bars on the way.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._json = args.json
+        self.reporter = Reporter(args.quiet or args.json, getattr(args, "progress", None))
+
+    def result(self, text: str, data: Any) -> None:
+        """The result: text for people, or plain values for programs."""
+        print(to_json(data) if self._json else text, flush=True)
