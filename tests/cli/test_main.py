@@ -66,3 +66,17 @@ def test_python_m_is_the_same() -> None:
     done = subprocess.run([sys.executable, "-m", "timm_mergemix", "train"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
     assert "the following arguments are required: --data, --model" in done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_knows_commands_and_options(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("shtab")
+    assert main(["--completion", shell]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in COMMANDS) and "mergemix-prob" in out
+
+
+def test_completion_without_its_package(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["--completion", "bash"]) == 2
+    assert 'pip install "timm-mergemix[completion]"' in capsys.readouterr().err

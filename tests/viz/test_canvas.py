@@ -18,6 +18,7 @@ def test_images_are_shown_as_they_were_before_normalisation() -> None:
 
 def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.delitem(sys.modules, "timm_mergemix.viz.notebook", raising=False)
     with pytest.raises(mm.MergeMixError, match=r'drawing needs matplotlib.*pip install "timm-mergemix\[viz\]"'):
         new_figure(1, 1)
 

@@ -23,6 +23,16 @@ __all__ = ["Picture", "draw_demo"]
 
 ROWS = 6
 MIXES = 1000
+TEXTS = {
+    "mixes": ("Mixes", "Training images, and what the trained model's attention makes of them."),
+    "merging": ("Token merging", "Patches that are one token share a colour; white lines part them."),
+    "curves": ("Learning curves", "The loss is measured on mixed images, the accuracy on plain ones."),
+    "reliability": ("Calibration", "Test images. Bars above the line: the model is right more often than it thinks."),
+    "confidence": (
+        "Confidence and mixing ratio",
+        "Mixes of test images. Who sees both sides follows the line.",
+    ),
+}
 
 
 class Picture(NamedTuple):
@@ -51,49 +61,29 @@ def draw_demo(outcomes: Sequence[Outcome], data: DemoData, seed: int, device: to
         device: Where the models are.
     """
     own = next(outcome for outcome in outcomes if outcome.method.merges)
-    statistics, classes = own.statistics, data.source.classes
+    runs = {outcome.method.title: _probabilities(outcome, data.test, device) for outcome in outcomes}
+    figures = {
+        **_draw_mixes(own, data, seed, device),
+        "curves": learning_curves({outcome.method.title: outcome.history for outcome in outcomes}),
+        "reliability": reliability_diagram(runs),
+    }
+    return [Picture(name, figures[name], *texts) for name, texts in TEXTS.items()]
+
+
+def _draw_mixes(own: Outcome, data: DemoData, seed: int, device: torch.device) -> dict[str, Figure]:
+    classes, mean, std = data.source.classes, own.statistics.mean, own.statistics.std
     mixer = create_mixer("mergemix", encoder=own.model, num_classes=len(classes), mergemix_prob=1.0, mode="elem")
     seed_all(seed, 0)
     batch = mixer.mix(*_some(data.train, 2 * ROWS, own, device))
-    images, _ = _some(data.test, ROWS, own, device)
     mixes = mixer.mix(*_some(data.test, MIXES, own, device))
     own.model.eval()
     with torch.inference_mode():
         probs = torch.cat([own.model(part) for part in mixes.images.split(EVALUATION_BATCH)]).softmax(dim=1)
-    runs = {outcome.method.title: _probabilities(outcome, data.test, device) for outcome in outcomes}
-    curves = {outcome.method.title: outcome.history for outcome in outcomes}
-    return [
-        Picture(
-            "mixes",
-            mix_grid(batch, classes, statistics.mean, statistics.std, ROWS),
-            "Mixes",
-            "Training images, and what the trained model's attention makes of them.",
-        ),
-        Picture(
-            "merging",
-            merge_grid(own.model, images, mean=statistics.mean, std=statistics.std),
-            "Token merging",
-            "Patches that are one token share a colour; white lines part them.",
-        ),
-        Picture(
-            "curves",
-            learning_curves(curves),
-            "Learning curves",
-            "The loss is measured on mixed images, the accuracy on plain ones.",
-        ),
-        Picture(
-            "reliability",
-            reliability_diagram(runs),
-            "Calibration",
-            "Test images. Bars above the line: the model is right more often than it thinks.",
-        ),
-        Picture(
-            "confidence",
-            confidence_by_ratio(mixes, probs),
-            "Confidence and mixing ratio",
-            "Mixes of test images. A model that sees both sides follows the line.",
-        ),
-    ]
+    return {
+        "mixes": mix_grid(batch, classes, mean, std, ROWS),
+        "merging": merge_grid(own.model, _some(data.test, ROWS, own, device)[0], mean=mean, std=std),
+        "confidence": confidence_by_ratio(mixes, probs),
+    }
 
 
 def _some(images: ImageSet, count: int, outcome: Outcome, device: torch.device) -> tuple[Tensor, Tensor]:

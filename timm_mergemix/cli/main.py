@@ -6,8 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
 
 from ..errors import MergeMixError
+from ..optional import need
 from ..version import __version__
 from . import bench, demo, launch, models, show, train
 from .options import HelpFormatter
@@ -26,6 +28,7 @@ COMMANDS: dict[str, ModuleType] = {
 }
 GO_ON = "Finished epochs are kept; go on with"
 
+SHELLS = ("bash", "zsh", "tcsh")
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -42,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         args = build_parser().parse_args(argv)
+    except MergeMixError as error:
+        print(f"timm-mergemix: {error}", file=sys.stderr)
+        return BAD_INPUT
     except SystemExit as stop:  # argparse has printed help or the error
         return BAD_INPUT if stop.code else 0
     try:
@@ -57,12 +63,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Completion(argparse.Action):
+    """Prints the completion script and ends, as ``--version`` does."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> None:
+        print(need("shtab", "completion", "completion").complete(parser, args[1]))
+        parser.exit()
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="timm-mergemix", description="Token merging and MergeMix for vision transformers."
     )
     parser.add_argument("--version", action="version", version=f"timm-mergemix {__version__}")
+    parser.add_argument("--completion", choices=SHELLS, action=_Completion, help="print the shell's completion")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
         sub = commands.add_parser(name, help=module.SUMMARY, description=module.SUMMARY, formatter_class=HelpFormatter)

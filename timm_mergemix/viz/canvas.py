@@ -19,8 +19,10 @@ __all__ = ["displayable", "frame", "label_lines", "new_figure", "show_image", "s
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure, in inches. One of its own draws on any machine and leaves pyplot's global state alone."""
-    module = need("matplotlib.figure", "drawing", "viz")
-    return module.Figure(figsize=(width, height), dpi=110, layout="constrained")
+    need("matplotlib.figure", "drawing", "viz")
+    from .notebook import NotebookFigure
+
+    return NotebookFigure(figsize=(width, height), dpi=110, layout="constrained")
 
 
 def displayable(images: Tensor, mean: Sequence[float] | None, std: Sequence[float] | None) -> Tensor:
