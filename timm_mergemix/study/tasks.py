@@ -23,7 +23,7 @@ from .setup import Setup, Task
 __all__ = ["TASKS", "find_task"]
 
 EVALUATION_BATCH = 250
-CURVE = 250
+CURVE = 100
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class _InMemory:
     build: Callable[[DemoData, Places], nn.Module]
     prepare: Callable[[ImageSet], ImageSet] = lambda images: images
     statistics: Statistics | None = None
-    hard: int = 10000
+    hard: int = 3000
 
     def __call__(self, seed: int, device: torch.device, places: Places) -> Setup:
         """The task with the seed's images and weights."""
