@@ -86,7 +86,7 @@ def test_without_the_extras(
 ) -> None:
     monkeypatch.setattr(train, "installed", lambda package: False)
     assert main([*argv, "--epochs", "1"]) == 0
-    assert 'pip install "timm-mergemix[demo]"' in capsys.readouterr().out
+    assert 'pip install "timm-mergemix[viz]"' in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"last.pt", "results.json"}
 
 

@@ -19,7 +19,7 @@ def test_by_default_nothing_is_on() -> None:
     args = parser_of(True).parse_args([])
     assert (args.merge_r, args.mergemix, args.preference) == (None, 0.0, 0.0)
     assert (args.merge_eval, args.merge_prop_attn, args.merge_matching) == (True, True, "bipartite")
-    assert (args.mergemix_prob, args.mergemix_r, args.mergemix_layer) == (None, "keep:0.5", None)
+    assert (args.mergemix_prob, args.mergemix_r, args.mergemix_layer) == (None, None, None)
 
 
 def test_a_script_that_does_not_train_gets_merging_alone() -> None:

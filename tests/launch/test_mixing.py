@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from timm_mergemix import MergeMix, MergeMixError, Mixup
 from timm_mergemix.launch.mixing import build_encoder, build_mixer, epoch_generator
 
-from .made import parse
+from .made import filled
 
 KINDS = {"mergemix", "mixup", "cutmix", "none"}
 TINY: dict[str, Any] = {"img_size": 32, "patch_size": 8, "depth": 3, "embed_dim": 48, "num_heads": 3}
@@ -43,7 +43,7 @@ def tiny(**options: Any) -> torch.nn.Module:
     ],
 )
 def test_how_often_each_kind_comes(flags: list[str], wanted: dict[str, float]) -> None:
-    mixer = build_mixer(parse(*flags, "--mixup-mode", "elem"), tiny(), None)
+    mixer = build_mixer(filled(*flags, "--mixup-mode", "elem"), tiny(), None)
     mixer.generator = torch.Generator().manual_seed(0)
     images, labels = torch.rand(1000, 3, 32, 32), torch.arange(1000) % 4
     counted = Counter(mixer.mix(images, labels).kind)
@@ -54,17 +54,17 @@ def test_how_often_each_kind_comes(flags: list[str], wanted: dict[str, float]) -
 def test_the_settings_arrive() -> None:
     flags = ["--mergemix", "0.7", "--mergemix-r", "2", "--mergemix-layer", "0", "--mergemix-ratio-mode", "attention"]
     flags += ["--mergemix-scale", "0.5"]
-    mixer: Any = build_mixer(parse(*flags, "--smoothing", "0.2", "--mixup-mode", "pair"), tiny(), None)
+    mixer: Any = build_mixer(filled(*flags, "--smoothing", "0.2", "--mixup-mode", "pair"), tiny(), None)
     assert isinstance(mixer, MergeMix)
     assert (mixer.saliency.r, mixer.saliency.layer, mixer.mode, mixer.label_smoothing) == (2, 0, "pair", 0.2)
     assert mixer.saliency.size.scale == 0.5
     assert (mixer.blends[0][0].alpha, mixer.blends[0][0].ratio_mode) == (0.7, "attention")
     assert mixer.num_classes == 4
-    assert type(build_mixer(parse("--preference", "1", "--mixup", "1"), tiny(), None)) is Mixup
+    assert type(build_mixer(filled("--preference", "1", "--mixup", "1"), tiny(), None)) is Mixup
 
 
 def test_classes_are_the_models_where_none_are_given() -> None:
-    args = parse("--mergemix", "1")
+    args = filled("--mergemix", "1")
     args.num_classes = None
     assert build_mixer(args, tiny(), None).num_classes == 4
 
@@ -72,7 +72,7 @@ def test_classes_are_the_models_where_none_are_given() -> None:
 @pytest.mark.parametrize("flags", [["--mergemix-layer", "9"], ["--mergemix-r", "1,2"]])
 def test_what_does_not_fit_the_model_is_refused(flags: list[str]) -> None:
     with pytest.raises(MergeMixError, match="--mergemix: "):
-        build_mixer(parse("--mergemix", "1", *flags), tiny(), None)
+        build_mixer(filled("--mergemix", "1", *flags), tiny(), None)
 
 
 @pytest.mark.parametrize(
@@ -80,14 +80,14 @@ def test_what_does_not_fit_the_model_is_refused(flags: list[str]) -> None:
 )
 def test_a_run_that_would_mix_nothing_is_refused(flags: list[str]) -> None:
     with pytest.raises(MergeMixError, match=r"--mergemix-prob, --mixup-prob: got .*nothing would be mixed"):
-        build_mixer(parse(*flags), tiny(), None)
+        build_mixer(filled(*flags), tiny(), None)
 
 
 def test_an_encoder_with_weights_from_a_file(tmp_path: Path) -> None:
     saved = timm.create_model("test_vit", num_classes=7)
     torch.save({"state_dict": saved.state_dict()}, tmp_path / "encoder.pth.tar")
     flags = ["--mergemix", "1", "--mergemix-encoder", "test_vit"]
-    args = parse(*flags, "--mergemix-encoder-checkpoint", str(tmp_path / "encoder.pth.tar"))
+    args = filled(*flags, "--mergemix-encoder-checkpoint", str(tmp_path / "encoder.pth.tar"))
     state = torch.get_rng_state()
     encoder: Any = build_encoder(args)
     assert torch.equal(torch.get_rng_state(), state)
@@ -102,7 +102,7 @@ def test_an_encoder_with_weights_from_a_file(tmp_path: Path) -> None:
 
 
 def test_images_of_the_run_are_converted_for_the_encoder() -> None:
-    args = parse(
+    args = filled(
         "--mergemix", "1", "--mergemix-encoder", "x", "--mean", "0.1", "0.2", "0.3", "--std", "0.5", "0.5", "0.5"
     )
     mixer: Any = build_mixer(args, tiny(), tiny())
@@ -110,7 +110,7 @@ def test_images_of_the_run_are_converted_for_the_encoder() -> None:
 
 
 def test_no_encoder_is_asked_for() -> None:
-    assert build_encoder(parse("--mergemix", "1")) is None
+    assert build_encoder(filled("--mergemix", "1")) is None
 
 
 def test_a_file_comes_before_the_weights_of_a_hub_or_a_folder(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_file_comes_before_the_weights_of_a_hub_or_a_folder(tmp_path: Path) ->
     torch.save(timm.create_model("test_vit", num_classes=7).state_dict(), tmp_path / "pytorch_model.bin")
     torch.save(saved.state_dict(), tmp_path / "mine.pth")
     flags = ["--mergemix-encoder", f"local-dir:{tmp_path}", "--mergemix-encoder-checkpoint", str(tmp_path / "mine.pth")]
-    encoder: Any = build_encoder(parse("--mergemix", "1", *flags))
+    encoder: Any = build_encoder(filled("--mergemix", "1", *flags))
     assert torch.equal(encoder.blocks[0].attn.qkv.weight, saved.blocks[0].attn.qkv.weight)
 
 
@@ -130,11 +130,11 @@ def test_an_encoder_that_cannot_be_had(junk: str, tmp_path: Path) -> None:
     if junk:
         (tmp_path / junk).write_bytes(b"junk" * 100)
     with pytest.raises(MergeMixError, match=rf"--mergemix-encoder: {name} cannot be loaded: \w+: .*\w"):
-        build_encoder(parse("--mergemix", "1", "--mergemix-encoder", name, *flags))
+        build_encoder(filled("--mergemix", "1", "--mergemix-encoder", name, *flags))
 
 
 def test_an_encoder_of_other_channels_is_refused() -> None:
-    args = parse("--mergemix", "1", "--mergemix-encoder", "x")
+    args = filled("--mergemix", "1", "--mergemix-encoder", "x")
     args.in_chans, args.img_size, args.mean, args.std = 1, 32, [0.5], [0.5]
     with pytest.raises(MergeMixError, match="--mergemix-encoder: it takes images of 3 channels, the script has 1"):
         build_mixer(args, tiny(in_chans=1), tiny())

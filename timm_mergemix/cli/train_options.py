@@ -9,6 +9,7 @@ from timm.utils import ParseKwargs
 
 from ..arguments import R_FORMS, parse_r
 from ..preference.loss import VARIANTS
+from ..recipes import RECIPES
 from ..training.mixers import MixOptions, mixer_names
 from ..training.objective import PreferenceOptions
 from ..training.optim import Recipe
@@ -19,7 +20,7 @@ __all__ = ["add_arguments", "mixing_of", "preference_of", "recipe_of"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    recipe, mixing = Recipe(epochs=100, warmup_epochs=5), MixOptions()
+    recipe = Recipe(epochs=100, warmup_epochs=5)
     add = parser.add_argument
     add("--data", type=Path, metavar="DIR", required=True, help="DIR/train and DIR/val, or DIR/CLASS, with images")
     add("--model", metavar="NAME", required=True, help="name of a timm model")
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--auto-augment", metavar="POLICY", help="timm's name of a policy, such as rand-m9-mstd0.5-inc1")
     add("--merge-r", type=parse_r, metavar="R", help=f"token merging in training and validation: {R_FORMS}")
-    _add_mixing(parser, mixing)
+    _add_mixing(parser)
     _add_preference(parser, PreferenceOptions())
     add("--amp", action="store_true", help="forward passes in bfloat16")
     add("--workers", type=int, default=2, help="processes that read images")
@@ -50,24 +51,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
 
 
-def _add_mixing(parser: argparse.ArgumentParser, defaults: MixOptions) -> None:
-    add = parser.add_argument
-    add(
-        "--mixer",
-        choices=mixer_names(),
-        default="mergemix",
-        help="how batches are mixed; timm is timm's Mixup and CutMix",
-    )
-    add("--mergemix-alpha", type=float, default=defaults.mergemix_alpha, help="lambda ~ Beta(alpha, alpha)")
-    add("--mixup-alpha", type=float, default=defaults.mixup_alpha, help="likewise for Mixup")
-    add("--cutmix-alpha", type=float, default=defaults.cutmix_alpha, help="likewise for CutMix")
-    add("--mix-prob", type=float, default=defaults.prob, help="probability that a batch is mixed")
-    add("--mergemix-prob", type=float, default=defaults.mergemix_prob, help="share of MergeMix with --mixer mergemix")
-    add("--switch-prob", type=float, default=defaults.switch_prob, help="share of CutMix in Mixup and CutMix")
-    add("--smoothing", type=float, default=defaults.smoothing, help="label smoothing")
-    add("--saliency-r", type=parse_r, metavar="R", default="keep:0.5", help="likewise in MergeMix's saliency pass")
+def _add_mixing(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("mixing", "what is not given is the recipe's with --mixer mergemix").add_argument
+    mixer_help = "how batches are mixed; timm is timm's Mixup and CutMix"
+    add("--mixer", choices=mixer_names(), default="mergemix", help=mixer_help)
+    recipe_help = "settings that did best; if not given, finetune with --pretrained, else scratch"
+    add("--recipe", choices=tuple(RECIPES), help=recipe_help)
+    add("--mergemix-alpha", type=float, help="lambda ~ Beta(alpha, alpha)")
+    add("--mixup-alpha", type=float, help="likewise for Mixup")
+    add("--cutmix-alpha", type=float, help="likewise for CutMix")
+    add("--mix-prob", type=float, help="probability that a batch is mixed")
+    add("--mergemix-prob", type=float, help="share of MergeMix with --mixer mergemix")
+    add("--switch-prob", type=float, help="share of CutMix in Mixup and CutMix")
+    add("--smoothing", type=float, default=MixOptions.smoothing, help="label smoothing")
+    add("--saliency-r", type=parse_r, metavar="R", help="likewise in MergeMix's saliency pass")
     scale_help = "size of the images in that pass, as a share of theirs; 0.5 is the cheapest that is sensible"
-    add("--saliency-scale", type=float, metavar="SHARE", default=defaults.saliency_scale, help=scale_help)
+    add("--saliency-scale", type=float, metavar="SHARE", help=scale_help)
 
 
 def _add_preference(parser: argparse.ArgumentParser, defaults: PreferenceOptions) -> None:
@@ -107,14 +106,9 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
 
 def mixing_of(args: argparse.Namespace) -> MixOptions:
     """The mixing that the options ask for."""
-    return MixOptions(
-        mergemix_alpha=args.mergemix_alpha,
-        mixup_alpha=args.mixup_alpha,
-        cutmix_alpha=args.cutmix_alpha,
-        prob=args.mix_prob,
-        mergemix_prob=args.mergemix_prob,
-        switch_prob=args.switch_prob,
-        smoothing=args.smoothing,
-        saliency_r=args.saliency_r,
-        saliency_scale=args.saliency_scale,
-    )
+    names = ("mergemix_alpha", "mixup_alpha", "cutmix_alpha", "mergemix_prob", "switch_prob", "smoothing")
+    given = {name: getattr(args, name) for name in (*names, "saliency_r", "saliency_scale")}
+    given["prob"] = args.mix_prob
+    if args.mixer == "mergemix":
+        return MixOptions.of(args.recipe or ("finetune" if args.pretrained else "scratch"), **given)
+    return MixOptions(**{name: value for name, value in given.items() if value is not None})

@@ -13,8 +13,9 @@ from ..errors import MergeMixError, check_choice, check_number, wrong
 from ..merge.matching import MATCHINGS
 from ..mix.mergemix import RATIO_MODES
 from .flags import PAIR_LOSSES
+from .recipe import has_timm_mixup
 
-__all__ = ["check", "has_timm_mixup", "is_primary", "merges", "mixes", "prefers", "reads", "warn"]
+__all__ = ["check", "is_primary", "merges", "mixes", "prefers", "reads", "warn"]
 
 _logger = logging.getLogger(__name__)
 
@@ -46,11 +47,6 @@ def prefers(args: Namespace) -> bool:
 def is_primary(args: Namespace) -> bool:
     """Whether this is the process that logs; before the script knows its rank, as torchrun says."""
     return getattr(args, "rank", int(os.environ.get("RANK", "0"))) == 0
-
-
-def has_timm_mixup(args: Namespace) -> bool:
-    """Whether Mixup or CutMix is asked for by timm's own flags."""
-    return args.mixup > 0 or args.cutmix > 0 or args.cutmix_minmax is not None
 
 
 def check(args: Namespace, training: bool) -> None:
@@ -90,11 +86,13 @@ def _check_types(args: Namespace, training: bool) -> None:
     if not training:
         return
     _check_r("--mergemix-r", args.mergemix_r)
-    check_choice("--mergemix-ratio-mode", args.mergemix_ratio_mode, RATIO_MODES)
+    if args.mergemix_ratio_mode is not None:
+        check_choice("--mergemix-ratio-mode", args.mergemix_ratio_mode, RATIO_MODES)
     check_choice("--preference-variant", args.preference_variant, PAIR_LOSSES)
     for name in ("mergemix", "preference", "preference_beta", "preference_gamma"):
         check_number(_flag(name), getattr(args, name), 0)
-    check_number("--mergemix-scale", args.mergemix_scale, 0.1, 1)
+    if args.mergemix_scale is not None:
+        check_number("--mergemix-scale", args.mergemix_scale, 0.1, 1)
     if args.preference_beta == 0:
         raise wrong("--preference-beta", args.preference_beta, "a number > 0")
     if args.mergemix_prob is not None:

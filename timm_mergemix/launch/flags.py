@@ -7,6 +7,7 @@ from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction
 from ..arguments import R_FORMS, plain_r
 from ..merge.matching import MATCHINGS
 from ..mix.mergemix import RATIO_MODES
+from ..recipes import RECIPES
 
 __all__ = ["PAIR_LOSSES", "add_merge_flags", "add_mix_flags", "plain_layer"]
 
@@ -41,16 +42,18 @@ def add_mix_flags(parser: ArgumentParser) -> None:
         metavar="ALPHA",
         help="MergeMix with lambda ~ Beta(ALPHA, ALPHA), enabled if > 0 (default: 0)",
     )
-    prob_help = "Probability of MergeMix; the rest is what --mixup and --cutmix say (default: 1, beside them 0.5)"
+    recipe_help = "Settings that did best, and MergeMix enabled; what else is given comes first (default: none)"
+    add("--mergemix-recipe", choices=tuple(RECIPES), help=recipe_help)
+    prob_help = "Probability of MergeMix; the rest is what --mixup and --cutmix say (default: the recipe's)"
     add("--mergemix-prob", type=float, metavar="P", help=prob_help)
-    ratio_help = "What the mixing ratio is: share of pixels, or of attention (default: area)"
-    add("--mergemix-ratio-mode", choices=RATIO_MODES, default="area", help=ratio_help)
+    ratio_help = "What the mixing ratio is: share of pixels, or of attention (default: the recipe's)"
+    add("--mergemix-ratio-mode", choices=RATIO_MODES, help=ratio_help)
     layer_help = "Block whose attention is read, from 0 or negative, or 'pool' (default: the last but one)"
     add("--mergemix-layer", type=plain_layer, metavar="N", help=layer_help)
-    r_help = "Token merging in the saliency pass, likewise as for --merge-r (default: keep:0.5)"
-    add("--mergemix-r", type=plain_r, default="keep:0.5", metavar="R", help=r_help)
-    scale_help = "Size of the images in the saliency pass, as a share of theirs (default: 1)"
-    add("--mergemix-scale", type=float, default=1.0, metavar="SHARE", help=scale_help)
+    r_help = "Token merging in the saliency pass, likewise as for --merge-r (default: the recipe's)"
+    add("--mergemix-r", type=plain_r, metavar="R", help=r_help)
+    scale_help = "Size of the images in the saliency pass, as a share of theirs (default: the recipe's)"
+    add("--mergemix-scale", type=float, metavar="SHARE", help=scale_help)
     encoder_help = "Pretrained timm model, also hf-hub:..., whose attention is read (default: the model in training)"
     add("--mergemix-encoder", metavar="NAME", help=encoder_help)
     add("--mergemix-encoder-checkpoint", metavar="PATH", help="Weights of that model, in place of timm's")

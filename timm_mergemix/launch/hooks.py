@@ -21,6 +21,7 @@ from .check import check, is_primary, merges, mixes, reads, warn
 from .epoch import run_epoch
 from .flags import add_merge_flags, add_mix_flags
 from .mixing import build_encoder, build_mixer
+from .recipe import fill
 from .validation import run_validation
 
 __all__ = ["LaterModelError", "Run", "hook", "image_sizes"]
@@ -50,6 +51,8 @@ class Run:
 
     def started(self, args: Namespace, defaults: dict[str, Any]) -> None:
         """The script has parsed its arguments; ``defaults`` are those of its flags."""
+        if self.training:
+            fill(args)
         check(args, self.training)
         if is_primary(args):
             warn(args, defaults)

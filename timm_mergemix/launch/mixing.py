@@ -18,7 +18,7 @@ from ..mergemix import MergeMix
 from ..mix.mixer import Mixer
 from ..mix.mixers import Mixup
 from ..weights import from_file
-from .check import has_timm_mixup
+from .recipe import has_timm_mixup
 
 __all__ = ["build_encoder", "build_mixer", "epoch_generator"]
 
@@ -29,15 +29,14 @@ def build_mixer(args: Namespace, model: nn.Module, encoder: nn.Module | None) ->
     Each batch is a MergeMix with its probability, else what timm's flags make of it.
 
     Args:
-        args: The script's arguments.
+        args: The script's arguments, those of the recipe filled in.
         model: The model in training.
         encoder: Another one whose attention is read; None reads the model's.
 
     Raises:
         MergeMixError: If the encoder cannot be read, or an argument is out of its range.
     """
-    own = args.mergemix_prob if args.mergemix_prob is not None else 0.5 if has_timm_mixup(args) else 1.0
-    own = own if args.mergemix > 0 else 0.0
+    own = args.mergemix_prob if args.mergemix > 0 else 0.0
     timm_prob = (1 - own) * args.mixup_prob if has_timm_mixup(args) else 0.0
     prob = own + timm_prob
     if prob == 0:

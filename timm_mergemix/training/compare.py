@@ -123,7 +123,8 @@ def prepare(
     model = small_vit(shape, data.source.patch, classes, settings.width, settings.depth).to(device)
     if method.merges:
         merge_tokens(model, settings.r)
-    recipe, options = Recipe(epochs=settings.epochs, lr=settings.lr, beta2=0.95), MixOptions()
+    recipe = Recipe(epochs=settings.epochs, lr=settings.lr, beta2=0.95)
+    options = MixOptions.of("scratch") if method.mixer == "mergemix" else MixOptions()  # timm's are those of its papers
     decisive = {
         "method": asdict(method),
         "settings": {name: value for name, value in asdict(settings).items() if name != "preference"},

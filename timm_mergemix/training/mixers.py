@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 import timm.data
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import check_choice
 from ..merge.schedule import R
+from ..recipes import find_recipe
 from ..registry import create_mixer, list_mixers, takes_encoder
 
 __all__ = ["Mix", "MixOptions", "build_mixer", "mixer_names"]
@@ -30,8 +31,11 @@ class MixOptions:
         mergemix_prob: Share of MergeMix; the rest is Mixup and CutMix.
         switch_prob: Share of CutMix where Mixup and CutMix are both on.
         smoothing: Label smoothing.
+        ratio_mode: What MergeMix's ratio is.
         saliency_r: Token merging in the saliency pass.
         saliency_scale: Size of the images in it, as a share of theirs.
+        layer: Block whose attention is read; None for the last but one.
+        divide: Whether a merged token's attention is divided among its patches.
     """
 
     mergemix_alpha: float = 1.0
@@ -41,20 +45,26 @@ class MixOptions:
     mergemix_prob: float = 0.5
     switch_prob: float = 0.5
     smoothing: float = 0.1
+    ratio_mode: str = "area"
     saliency_r: R | None = ("keep", 0.5)
     saliency_scale: float = 1.0
+    layer: int | str | None = None
+    divide: bool = True
+
+    @classmethod
+    def of(cls, recipe: str, **given: Any) -> MixOptions:
+        """Those of a recipe of MergeMix, but for what is given and not None.
+
+        Raises:
+            MergeMixError: If there is no such recipe.
+        """
+        known = {name: value for name, value in given.items() if value is not None}
+        return cls(**{**find_recipe(recipe), **known})
 
 
 def _mergemix(options: MixOptions) -> dict[str, Any]:
-    return {
-        "mergemix_alpha": options.mergemix_alpha,
-        "mixup_alpha": options.mixup_alpha,
-        "cutmix_alpha": options.cutmix_alpha,
-        "mergemix_prob": options.mergemix_prob,
-        "switch_prob": options.switch_prob,
-        "saliency_r": options.saliency_r,
-        "saliency_scale": options.saliency_scale,
-    }
+    shared = {"prob", "smoothing"}
+    return {each.name: getattr(options, each.name) for each in fields(options) if each.name not in shared}
 
 
 _ARGUMENTS: dict[str, Callable[[MixOptions], dict[str, Any]]] = {

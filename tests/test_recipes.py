@@ -1,0 +1,31 @@
+import inspect
+
+import pytest
+
+from timm_mergemix import MergeMix, MergeMixError
+from timm_mergemix.recipes import RECIPES, find_recipe
+from timm_mergemix.training.mixers import MixOptions
+
+from .models import tiny
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_are_arguments_of_mergemix(name: str) -> None:
+    recipe = MergeMix.recipe(name)
+    assert set(recipe) <= set(inspect.signature(MergeMix).parameters)
+    mixer = MergeMix(tiny(), 10, **recipe)
+    assert mixer.prob == recipe["prob"] and mixer.saliency.r == recipe["saliency_r"]
+
+
+def test_a_recipe_may_be_changed() -> None:
+    recipe = MergeMix.recipe("scratch")
+    recipe["prob"] = 0.123
+    assert find_recipe("scratch")["prob"] != 0.123
+    assert MixOptions.of("scratch", prob=0.3, layer=None).prob == 0.3
+    assert MixOptions.of("scratch").prob == find_recipe("scratch")["prob"]
+
+
+def test_unknown_recipes() -> None:
+    for call in (MergeMix.recipe, find_recipe, MixOptions.of):
+        with pytest.raises(MergeMixError, match="recipe: got 'soup', wanted one of 'scratch', 'finetune'"):
+            call("soup")

@@ -1,0 +1,63 @@
+"""Flags of MergeMix that were not given become those of a recipe."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from ..errors import wrong
+from ..recipes import RECIPES, find_recipe
+
+__all__ = ["fill", "has_timm_mixup"]
+
+FLAGS = {
+    "mergemix_ratio_mode": "ratio_mode",
+    "mergemix_layer": "layer",
+    "mergemix_r": "saliency_r",
+    "mergemix_scale": "saliency_scale",
+}
+
+
+def fill(args: Namespace) -> None:
+    """Sets what is None, so that ``args.yaml`` says what was in force.
+
+    ``--mergemix-recipe`` switches MergeMix on, with the recipe's Mixup and CutMix beside it unless timm's flags ask for
+    others. Without it, ``--mergemix`` takes the recipe for training from scratch, or with ``--pretrained`` the one for
+    fine-tuning.
+
+    Raises:
+        MergeMixError: If there is no such recipe.
+    """
+    name = args.mergemix_recipe
+    if name is not None and name not in RECIPES:
+        raise wrong("--mergemix-recipe", name, " or ".join(RECIPES))
+    if name is None and not args.mergemix:
+        return
+    recipe = find_recipe(name or ("finetune" if getattr(args, "pretrained", False) else "scratch"))
+    if name is not None:
+        _switch_on(args, recipe)
+    if args.mergemix_prob is None:
+        args.mergemix_prob = recipe["prob"] * (recipe["mergemix_prob"] if has_timm_mixup(args) else 1.0)
+    for flag, key in FLAGS.items():
+        if getattr(args, flag) is None:
+            setattr(args, flag, _plain(recipe[key]))
+
+
+def has_timm_mixup(args: Namespace) -> bool:
+    """Whether Mixup or CutMix is asked for by timm's own flags."""
+    return args.mixup > 0 or args.cutmix > 0 or args.cutmix_minmax is not None
+
+
+def _switch_on(args: Namespace, recipe: dict[str, Any]) -> None:
+    args.mergemix = args.mergemix or recipe["mergemix_alpha"]
+    if has_timm_mixup(args) or recipe["mergemix_prob"] == 1:
+        return
+    args.mixup, args.cutmix = recipe["mixup_alpha"], recipe["cutmix_alpha"]
+    args.mixup_switch_prob = recipe["switch_prob"]
+    own = recipe["prob"] * recipe["mergemix_prob"]
+    args.mixup_prob = (recipe["prob"] - own) / (1 - own)  # timm's flag is about the batches that MergeMix leaves
+
+
+def _plain(value: Any) -> Any:
+    """As YAML knows it."""
+    return f"{value[0]}:{value[1]}" if isinstance(value, tuple) else value

@@ -1,0 +1,45 @@
+"""Settings of MergeMix that did best in our comparison (docs/results.md), by kind of training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from .errors import check_choice
+
+__all__ = ["RECIPES", "find_recipe"]
+
+_SHARED = {
+    "mergemix_alpha": 1.0,
+    "mixup_alpha": 0.8,
+    "cutmix_alpha": 1.0,
+    "prob": 1.0,
+    "mergemix_prob": 0.5,
+    "switch_prob": 0.5,
+    "ratio_mode": "area",
+    "saliency_r": ("keep", 0.5),
+    "saliency_scale": 1.0,
+    "layer": None,
+    "divide": True,
+}
+
+RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "scratch": MappingProxyType({**_SHARED}),
+        "finetune": MappingProxyType({**_SHARED}),
+    }
+)
+
+
+def find_recipe(name: str) -> dict[str, Any]:
+    """Arguments of `MergeMix` by name.
+
+    Args:
+        name: ``"scratch"``: few images, many epochs, random weights. ``"finetune"``: pretrained weights.
+
+    Raises:
+        MergeMixError: If there is no such recipe.
+    """
+    check_choice("recipe", name, tuple(RECIPES))
+    return dict(RECIPES[name])
