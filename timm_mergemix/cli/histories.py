@@ -38,7 +38,7 @@ def read_histories(path: Path) -> dict[str, list[Record]]:
 def _from_csv(path: Path) -> dict[str, list[Record]]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    records = [
+    records: list[Record] = [
         {
             "epoch": float(row["epoch"]) + 1,  # timm counts from 0
             "train_loss": float(row["train_loss"]),
