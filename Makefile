@@ -25,7 +25,7 @@ $(INSTALLED): pyproject.toml
 install: $(INSTALLED)  ## Make .venv and install the package with everything that development needs.
 
 demo: $(INSTALLED)  ## Train a small ViT with MergeMix and with Mixup+CutMix; writes demo/.
-	$(BIN)/timm-mergemix demo --out demo
+	$(BIN)/timm-mergemix demo --out demo --report
 
 test: $(INSTALLED)  ## Run the tests.
 	$(BIN)/python -m pytest
