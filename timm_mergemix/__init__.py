@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from . import functional, metrics, transforms
+    from . import functional, metrics, transforms, viz
     from .errors import MergeMixError
     from .integrate import install, uninstall
     from .loss import SoftTargetLoss
@@ -54,7 +54,7 @@ _HOMES = {
     "tune": ["tune_r"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ["functional", "metrics", "transforms"]
+_MODULES = ["functional", "metrics", "transforms", "viz"]
 
 __all__ = [
     "Blend",
@@ -89,6 +89,7 @@ __all__ = [
     "tune_r",
     "uninstall",
     "unpatch",
+    "viz",
 ]
 
 

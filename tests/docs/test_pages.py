@@ -25,6 +25,6 @@ def test_the_site_has_every_page() -> None:
 def test_the_reference_has_every_public_name() -> None:
     text = "\n".join(page.read_text() for page in (DOCS / "reference").glob("*.md"))
     listed = set(re.findall(r"^::: timm_mergemix\.([\w.]+)$", text, flags=re.MULTILINE))
-    modules = {"functional", "metrics", "transforms"}
+    modules = {"functional", "metrics", "transforms", "viz"}
     assert set(mm.__all__) - modules - {"__version__"} <= listed
-    assert {"functional", "metrics", "transforms.MergeMix"} <= listed
+    assert {"functional", "metrics", "transforms.MergeMix", "viz"} <= listed

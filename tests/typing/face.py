@@ -58,9 +58,7 @@ def preferring(model: Net, images: Tensor, labels: Tensor) -> None:
 
 def measuring(probs: Tensor, labels: Tensor, out: Path) -> None:
     assert_type(mm.metrics.calibration_error(probs, labels), Tensor)
-    from timm_mergemix.viz import reliability_diagram
-
-    reliability_diagram({"model": (probs, labels)}).savefig(out)
+    mm.viz.reliability_diagram({"model": (probs, labels)}).savefig(out)
 
 
 typed_still = assert_type(typed(3), mm.Mixer)
