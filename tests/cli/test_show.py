@@ -94,6 +94,10 @@ def test_a_trained_model_on_a_folder_of_classes(tmp_path: Path, capsys: pytest.C
     assert main(command) == 2 and "checkpoint: got none" in capsys.readouterr().err
     assert main([*command, "--checkpoint", str(tmp_path / "last.pt")]) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"reliability.png", "confidence.png"}
+    grids = [str(path) for path in (tmp_path / "val").iterdir()]
+    assert (
+        main([*SHOW, *grids, "--what", "merge", "--checkpoint", str(tmp_path / "last.pt"), "--out", str(tmp_path)]) == 0
+    )
     torch.save({"model": timm.create_model("test_vit", num_classes=3).state_dict()}, tmp_path / "other.pt")
     assert main([*command, "--checkpoint", str(tmp_path / "other.pt")]) == 2
     assert "checkpoint: " in capsys.readouterr().err

@@ -21,6 +21,7 @@ from ..merge.patch import merge_info, merging
 from ..training.model import build_model
 from ..training.seeds import seed_all
 from ..weights import from_file
+from .options import choose_device
 
 __all__ = ["Scene", "find_classes", "find_images", "load_scene"]
 
@@ -91,7 +92,7 @@ def find_classes(given: Sequence[Path], count: int) -> tuple[list[Path], list[in
 
 
 def load_scene(
-    args: argparse.Namespace, paths: Sequence[Path], labels: Sequence[int], names: list[str], device: torch.device
+    args: argparse.Namespace, paths: Sequence[Path], labels: Sequence[int], names: list[str], *, head: bool
 ) -> Scene:
     """Builds the model and reads the images.
 
@@ -100,13 +101,14 @@ def load_scene(
         paths: Images.
         labels: Of the images.
         names: Of the labels.
-        device: Where the model runs.
+        head: Whether the model must know the classes: its head is that of the checkpoint.
 
     Raises:
         MergeMixError: If the model, its weights, the images or r do not fit.
     """
+    device = choose_device(args.device, args.seed)
     seed_all(args.seed, 0)  # random weights follow it too
-    model = _load_model(args, len(names))
+    model = _load_classifier(args, len(names)) if head else _load_encoder(args)
     config = resolve_model_data_config(model, args={"img_size": args.img_size})
     shared = {name: config[name] for name in ("input_size", "interpolation", "mean", "std")}
     prepare = create_transform(is_training=False, crop_pct=1.0, **shared)
@@ -117,10 +119,15 @@ def load_scene(
     return Scene(model, images, torch.tensor(labels, device=device), names, config, args.r, args.seed)
 
 
-def _load_model(args: argparse.Namespace, classes: int) -> nn.Module:
+def _load_encoder(args: argparse.Namespace) -> nn.Module:
+    file = args.checkpoint or args.weights
+    weights = from_file(file) if file else {}
+    return build_model(args.model, 0, pretrained=args.pretrained, img_size=args.img_size, kwargs=weights)
+
+
+def _load_classifier(args: argparse.Namespace, classes: int) -> nn.Module:
     if args.checkpoint is None:
-        weights = from_file(args.weights) if args.weights else {}
-        return build_model(args.model, 0, pretrained=args.pretrained, img_size=args.img_size, kwargs=weights)
+        raise MergeMixError("checkpoint: got none, wanted a model that was trained on these classes")
     model = build_model(args.model, classes, img_size=args.img_size)
     try:
         load_checkpoint(model, str(args.checkpoint))

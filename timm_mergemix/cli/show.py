@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..arguments import R_FORMS, plain_r, read_r
 from ..bench.timing import interleave
-from ..errors import MergeMixError, check_int, wrong
+from ..errors import check_int, wrong
 from ..merge.patch import merge_info, merging
 from ..merge.schedule import R
 from ..mergemix import MergeMix
@@ -25,7 +25,7 @@ from ..training.progress import Reporter
 from ..training.seeds import seed_all
 from ..viz import confidence_by_ratio, learning_curves, merge_grid, mix_grid, reliability_diagram, schedule_plot
 from .histories import is_history, read_histories
-from .options import again_with, choose_device, make_directory
+from .options import again_with, make_directory
 from .output import Output, add_output
 from .scene import Scene, find_classes, find_images, load_scene
 
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> None:
         scene = _grid_scene(args, pictures, grids, output.reporter)
         drawn |= {name: partial(DRAW[name], scene) for name in grids}
     if classifier:
-        scene = _classifier_scene(args, pictures)
+        scene = load_scene(args, *find_classes(pictures, args.count), head=True)
         drawn |= {name: partial(DRAW[name], scene) for name in classifier}
     if "curves" in what:
         drawn["curves"] = partial(learning_curves, curves)
@@ -128,13 +128,7 @@ def _grid_scene(args: argparse.Namespace, given: Sequence[Path], what: list[str]
         what.remove("mix")
         reporter.say("One image: no mix is drawn.")
     names = [path.stem for path in paths]
-    return load_scene(args, paths, range(len(paths)), names, choose_device(args.device, args.seed))
-
-
-def _classifier_scene(args: argparse.Namespace, given: Sequence[Path]) -> Scene:
-    if args.checkpoint is None:
-        raise MergeMixError("checkpoint: got none, wanted a model that was trained on these classes")
-    return load_scene(args, *find_classes(given, args.count), choose_device(args.device, args.seed))
+    return load_scene(args, paths, range(len(paths)), names, head=False)
 
 
 def _mix(scene: Scene) -> Figure:
