@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.metadata import entry_points
 
 import pytest
 import torch
@@ -175,5 +174,11 @@ def test_a_package_that_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
         create_mixer("advertised")
 
 
-def test_entry_points_are_looked_up() -> None:
-    assert set(registry._advertised()) == {point.name for point in entry_points(group="timm_mergemix.mixers")}
+def test_entry_points_of_the_group_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = {"timm_mergemix.mixers": [Advertised(Mixup)], "another.group": [Advertised(ResizeMix)]}
+    monkeypatch.setattr(registry, "entry_points", lambda group: points[group])
+    registry._advertised.cache_clear()
+    try:
+        assert isinstance(create_mixer("advertised"), Mixup)
+    finally:
+        registry._advertised.cache_clear()

@@ -115,7 +115,9 @@ class MergeMix(Mixer):
 
     @staticmethod
     def recipe(name: str) -> dict[str, Any]:
-        """Arguments that did best in our comparison: ``MergeMix(model, 100, **MergeMix.recipe("finetune"))``.
+        """Arguments by kind of training: ``MergeMix(model, 100, **MergeMix.recipe("finetune"))``.
+
+        So far both are the defaults; values will be those that do best in the comparison of docs/results.md.
 
         Args:
             name: ``"scratch"``: few images, many epochs, random weights. ``"finetune"``: pretrained weights.

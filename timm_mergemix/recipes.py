@@ -1,4 +1,4 @@
-"""Settings of MergeMix that did best in our comparison (docs/results.md), by kind of training."""
+"""Settings of MergeMix by kind of training. Until the comparison (docs/results.md) is whole, they are its defaults."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def _add_mixing(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("mixing", "what is not given is the recipe's with --mixer mergemix").add_argument
     mixer_help = "how batches are mixed; timm is timm's Mixup and CutMix"
     add("--mixer", choices=mixer_names(), default="mergemix", help=mixer_help)
-    recipe_help = "settings that did best; if not given, finetune with --pretrained, else scratch"
+    recipe_help = "settings by kind of training; if not given, finetune with --pretrained, else scratch"
     add("--recipe", choices=tuple(RECIPES), help=recipe_help)
     add("--mergemix-alpha", type=float, help="lambda ~ Beta(alpha, alpha)")
     add("--mixup-alpha", type=float, help="likewise for Mixup")

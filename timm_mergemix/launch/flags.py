@@ -42,7 +42,7 @@ def add_mix_flags(parser: ArgumentParser) -> None:
         metavar="ALPHA",
         help="MergeMix with lambda ~ Beta(ALPHA, ALPHA), enabled if > 0 (default: 0)",
     )
-    recipe_help = "Settings that did best, and MergeMix enabled; what else is given comes first (default: none)"
+    recipe_help = "Settings by kind of training, and MergeMix enabled; what else is given comes first (default: none)"
     add("--mergemix-recipe", choices=tuple(RECIPES), help=recipe_help)
     prob_help = "Probability of MergeMix; the rest is what --mixup and --cutmix say (default: the recipe's)"
     add("--mergemix-prob", type=float, metavar="P", help=prob_help)
