@@ -118,10 +118,10 @@ TASKS: dict[str, Task] = {
         _InMemory(fashion_mnist, (500, 5000, 10000), 50, _small),
     ),
     "mnist": Task(
-        "MNIST-5k, 500 images, ViT of 6 x 64 from scratch",
+        "MNIST-5k, 250 images, ViT of 6 x 64 from scratch",
         SCRATCH,
         4,
-        _InMemory(mnist5k, (500, 500, 2500), 50, _small),
+        _InMemory(mnist5k, (250, 750, 2500), 50, _small),
     ),
     "digits": Task(
         "scikit-learn's digits, 300 images, ViT of 6 x 64 from scratch",
@@ -133,7 +133,7 @@ TASKS: dict[str, Task] = {
         "Fashion-MNIST, 1,000 images at 84 px, DINOv2 ViT-S/14 fine-tuned",
         TUNED,
         3,
-        _InMemory(fashion_mnist, (1000, 1000, 5000), 50, DINOV2.build, DINOV2.prepare, IMAGENET, 1000),
+        _InMemory(fashion_mnist, (1000, 500, 4000), 50, DINOV2.build, DINOV2.prepare, IMAGENET, 500),
     ),
     "cifar100": Task(
         "CIFAR-100, DeiT-S from scratch",
