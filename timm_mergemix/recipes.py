@@ -1,4 +1,4 @@
-"""Settings of MergeMix by kind of training. Until the comparison (docs/results.md) is whole, they are its defaults."""
+"""Settings of MergeMix by kind of training, as the comparison of docs/results.md chose them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _SHARED = {
     "mergemix_alpha": 1.0,
     "mixup_alpha": 0.8,
     "cutmix_alpha": 1.0,
-    "prob": 1.0,
-    "mergemix_prob": 0.5,
+    "prob": 0.5,  # all batches: no more accurate, and under-confident
+    "mergemix_prob": 1.0,
     "switch_prob": 0.5,
     "ratio_mode": "area",
     "saliency_r": ("keep", 0.5),

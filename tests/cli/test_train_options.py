@@ -15,6 +15,8 @@ def parse(*argv: str) -> argparse.Namespace:
 def test_defaults() -> None:
     args = parse()
     assert recipe_of(args) == Recipe(epochs=100, warmup_epochs=5)
+    assert mixing_of(args) == MixOptions.of("scratch")
+    args.mixer = "timm"
     assert mixing_of(args) == MixOptions()
     assert preference_of(args) == PreferenceOptions()
     assert args.merge_r is None and args.model_kwargs == {}

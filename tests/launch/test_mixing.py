@@ -27,7 +27,8 @@ def tiny(**options: Any) -> torch.nn.Module:
 @pytest.mark.parametrize(
     ("flags", "wanted"),
     [
-        (["--mergemix", "1"], {"mergemix": 1.0}),
+        (["--mergemix", "1"], {"mergemix": 0.5, "none": 0.5}),
+        (["--mergemix", "1", "--mergemix-prob", "1"], {"mergemix": 1.0}),
         (["--mergemix", "1", "--mergemix-prob", "0.25"], {"mergemix": 0.25, "none": 0.75}),
         (["--mergemix", "1", "--mixup", "0.8"], {"mergemix": 0.5, "mixup": 0.5}),
         (["--mergemix", "1", "--mixup", "0.8", "--mixup-prob", "0.5"], {"mergemix": 0.5, "mixup": 0.25, "none": 0.25}),
