@@ -27,8 +27,8 @@ install: $(INSTALLED)  ## Make .venv and install the package with everything tha
 demo: $(INSTALLED)  ## Train a small ViT with MergeMix and with Mixup+CutMix; writes demo/.
 	$(BIN)/timm-mergemix demo --out demo --report
 
-test: $(INSTALLED)  ## Run the tests.
-	$(BIN)/python -m pytest
+test: $(INSTALLED)  ## Run the tests, one process for each core.
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 $(OLDEST_INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(OLDEST_VENV)

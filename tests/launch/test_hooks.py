@@ -156,6 +156,12 @@ def test_attention_is_not_asked_for_where_nobody_reads_it(tmp_path: Path) -> Non
     assert len(summary(tmp_path)) == 2
 
 
+def test_a_mixer_by_name_trains_and_prefers(tmp_path: Path) -> None:
+    flags = ["--mixer", "resizemix", "--model", "test_resnet", "--preference", "1"]
+    run_script(SCRIPTS / "train_new.py", ["--output", str(tmp_path), *flags])
+    assert all(float(row["train_preference_loss"]) > 0 for row in summary(tmp_path))
+
+
 def test_a_later_model_that_cannot_merge_is_an_error_that_scripts_expect() -> None:
     run = Run(training=False)
     run.args = argparse.Namespace(merge_r=2, merge_prop_attn=True, merge_matching="bipartite")

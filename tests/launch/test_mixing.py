@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from timm_mergemix import MergeMix, MergeMixError, Mixup
+from timm_mergemix import MergeMix, MergeMixError, Mixup, register_mixer, registry
 from timm_mergemix.launch.mixing import build_encoder, build_mixer, epoch_generator
 
 from .made import filled
@@ -41,6 +41,7 @@ def tiny(**options: Any) -> torch.nn.Module:
             {"mixup": 0.1, "cutmix": 0.9},
         ),
         (["--preference", "1", "--cutmix", "1", "--mixup-prob", "0.5"], {"cutmix": 0.5, "none": 0.5}),
+        (["--mixer", "cutmix", "--mixup-prob", "0.3"], {"cutmix": 0.3, "none": 0.7}),
     ],
 )
 def test_how_often_each_kind_comes(flags: list[str], wanted: dict[str, float]) -> None:
@@ -62,6 +63,25 @@ def test_the_settings_arrive() -> None:
     assert (mixer.blends[0][0].alpha, mixer.blends[0][0].ratio_mode) == (0.7, "attention")
     assert mixer.num_classes == 4
     assert type(build_mixer(filled("--preference", "1", "--mixup", "1"), tiny(), None)) is Mixup
+
+
+def test_a_registered_mixer_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_MIXERS", dict(registry._MIXERS))
+    seen: list[Any] = []
+
+    @register_mixer("mine")
+    def mine(encoder: torch.nn.Module, **options: Any) -> Mixup:
+        seen.append(encoder)
+        return Mixup(**options)
+
+    model, other = tiny(), tiny()
+    mixer = build_mixer(filled("--mixer", "mine", "--mixup-mode", "pair", "--smoothing", "0.2"), model, None)
+    assert (mixer.mode, mixer.label_smoothing, mixer.prob, mixer.num_classes) == ("pair", 0.2, 1.0, 4)
+    build_mixer(filled("--mixer", "mine"), model, other)
+    assert seen == [model, other]
+    register_mixer("bare")(lambda num_classes=3: Mixup(num_classes=num_classes))
+    with pytest.raises(MergeMixError, match=r"--mixer bare: create_mixer\('bare', ...\): .*argument 'prob'"):
+        build_mixer(filled("--mixer", "bare"), model, None)
 
 
 def test_classes_are_the_models_where_none_are_given() -> None:

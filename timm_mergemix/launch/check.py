@@ -12,14 +12,15 @@ from ..arguments import R_FORMS, read_r
 from ..errors import MergeMixError, check_choice, check_number, wrong
 from ..merge.matching import MATCHINGS
 from ..mix.mergemix import RATIO_MODES
+from ..registry import list_mixers, takes_encoder
 from .flags import PAIR_LOSSES
 from .recipe import has_timm_mixup
 
-__all__ = ["check", "is_primary", "merges", "mixes", "prefers", "reads", "warn"]
+__all__ = ["check", "is_primary", "merges", "mixes", "mixing_flag", "prefers", "reads", "warn"]
 
 _logger = logging.getLogger(__name__)
 
-OURS = ("merge", "preference")  # how our names begin
+OURS = ("merge", "mixer", "preference")  # how our names begin
 NEEDED = {"merge": "--merge-r", "mergemix": "--mergemix", "preference": "--preference"}
 
 
@@ -31,12 +32,19 @@ def merges(args: Namespace) -> bool:
 
 def mixes(args: Namespace) -> bool:
     """Whether this library mixes the batches; otherwise the script does what it always does."""
-    return args.mergemix > 0 or prefers(args)
+    return args.mergemix > 0 or args.mixer is not None or prefers(args)
 
 
 def reads(args: Namespace) -> bool:
     """Whether some batches are mixed by attention."""
+    if args.mixer is not None:
+        return takes_encoder(args.mixer)
     return args.mergemix > 0 and args.mergemix_prob != 0
+
+
+def mixing_flag(args: Namespace) -> str:
+    """The flag that asks for the mixer."""
+    return "--mixer" if args.mixer is not None else "--mergemix"
 
 
 def prefers(args: Namespace) -> bool:
@@ -72,6 +80,8 @@ def check(args: Namespace, training: bool) -> None:
         raise wrong("--mergemix-encoder-checkpoint", path, "the path of a file")
     if path and not name:
         raise wrong("--mergemix-encoder-checkpoint", path, "--mergemix-encoder beside it")
+    if args.mixer is not None:
+        _check_mixer(args)
     if mixes(args):
         _check_mixing(args)
 
@@ -105,11 +115,18 @@ def _check_r(flag: str, r: Any) -> None:
         raise wrong(flag, r, R_FORMS)
 
 
+def _check_mixer(args: Namespace) -> None:
+    check_choice("--mixer", args.mixer, [name for name in list_mixers() if name != "mergemix"])
+    if args.mergemix > 0 or has_timm_mixup(args):
+        raise wrong("--mixer", args.mixer, "neither --mergemix nor --mixup nor --cutmix beside it")
+    if args.mixup_prob == 0:
+        raise wrong("--mixup-prob", args.mixup_prob, "a number > 0, since nothing would be mixed")
+
+
 def _check_mixing(args: Namespace) -> None:
-    if not args.mergemix > 0 and not has_timm_mixup(args):
-        raise wrong(
-            "--preference", args.preference, "--mergemix, --mixup or --cutmix beside it, since the mix is the loser"
-        )
+    if not args.mergemix > 0 and args.mixer is None and not has_timm_mixup(args):
+        wanted = "--mergemix, --mixup, --cutmix or --mixer beside it, since the mix is the loser"
+        raise wrong("--preference", args.preference, wanted)
     if getattr(args, "naflex_loader", False):
         raise MergeMixError("--naflex-loader: its batches are sequences of patches, which cannot be mixed by images")
     if getattr(args, "jsd_loss", False):
@@ -132,7 +149,7 @@ def warn(args: Namespace, defaults: dict[str, Any]) -> None:
             _logger.warning(f"{name}: no flag has this name{hint}")
     needed = {"merge": merges(args)}
     if "mergemix" in defaults:
-        needed |= {"mergemix": args.mergemix > 0, "preference": prefers(args)}
+        needed |= {"mergemix": args.mergemix > 0 or reads(args), "preference": prefers(args)}
     for name, is_on in needed.items():
         own = [dest for dest in sorted(defaults) if dest.startswith(f"{name}_") and dest != "merge_r"]
         idle = [dest for dest in own if getattr(args, dest) != defaults[dest]]

@@ -54,6 +54,8 @@ def add_mix_flags(parser: ArgumentParser) -> None:
     add("--mergemix-r", type=plain_r, metavar="R", help=r_help)
     scale_help = "Size of the images in the saliency pass, as a share of theirs (default: the recipe's)"
     add("--mergemix-scale", type=float, metavar="SHARE", help=scale_help)
+    mixer_help = "A mixer by name in place of MergeMix, Mixup and CutMix: resizemix, or one that a package registered"
+    add("--mixer", metavar="NAME", help=f"{mixer_help}; it mixes a share of --mixup-prob (default: none)")
     encoder_help = "Pretrained timm model, also hf-hub:..., whose attention is read (default: the model in training)"
     add("--mergemix-encoder", metavar="NAME", help=encoder_help)
     add("--mergemix-encoder-checkpoint", metavar="PATH", help="Weights of that model, in place of timm's")

@@ -17,7 +17,7 @@ from ..errors import MergeMixError
 from ..merge.patch import merge_info, patch
 from ..mergemix import MergeMix
 from ..mix.mixer import Mixer
-from .check import check, is_primary, merges, mixes, reads, warn
+from .check import check, is_primary, merges, mixes, mixing_flag, reads, warn
 from .epoch import run_epoch
 from .flags import add_merge_flags, add_mix_flags
 from .mixing import build_encoder, build_mixer
@@ -95,7 +95,7 @@ class Run:
         except MergeMixError as error:
             # A script that has done others before this model has results to lose: it notes such an error and goes on.
             kind = MergeMixError if self.model is None else LaterModelError
-            raise kind(f"{'--merge-r' if merges(args) else '--mergemix'}: {error}") from error
+            raise kind(f"{'--merge-r' if merges(args) else mixing_flag(args)}: {error}") from error
 
     def _check_size(self, size: tuple[int, int], training: bool) -> None:
         if merges(self.args) and (training or self.args.merge_eval):

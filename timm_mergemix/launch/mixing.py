@@ -17,7 +17,9 @@ from ..merge.find import find_model
 from ..mergemix import MergeMix
 from ..mix.mixer import Mixer
 from ..mix.mixers import Mixup
+from ..registry import create_mixer
 from ..weights import from_file
+from .check import reads
 from .recipe import has_timm_mixup
 
 __all__ = ["build_encoder", "build_mixer", "epoch_generator"]
@@ -26,7 +28,7 @@ __all__ = ["build_encoder", "build_mixer", "epoch_generator"]
 def build_mixer(args: Namespace, model: nn.Module, encoder: nn.Module | None) -> Mixer:
     """A mixer with the settings of timm's flags and of ours.
 
-    Each batch is a MergeMix with its probability, else what timm's flags make of it.
+    Each batch is a MergeMix with its probability, else what timm's flags make of it. A mixer by name is alone.
 
     Args:
         args: The script's arguments, those of the recipe filled in.
@@ -36,21 +38,25 @@ def build_mixer(args: Namespace, model: nn.Module, encoder: nn.Module | None) ->
     Raises:
         MergeMixError: If the encoder cannot be read, or an argument is out of its range.
     """
+    shared: dict[str, Any] = {
+        "num_classes": model.num_classes if args.num_classes is None else args.num_classes,
+        "mode": args.mixup_mode,
+        "label_smoothing": args.smoothing,
+    }
+    if args.mixer is not None:
+        return _named(args, model if encoder is None else encoder, shared)
     own = args.mergemix_prob if args.mergemix > 0 else 0.0
     timm_prob = (1 - own) * args.mixup_prob if has_timm_mixup(args) else 0.0
     prob = own + timm_prob
     if prob == 0:
         wanted = "one of them above 0 for what is switched on, since nothing would be mixed"
         raise wrong("--mergemix-prob, --mixup-prob", (args.mergemix_prob, args.mixup_prob), wanted)
-    shared: dict[str, Any] = {
-        "num_classes": model.num_classes if args.num_classes is None else args.num_classes,
+    shared |= {
         "mixup_alpha": args.mixup,
         "cutmix_alpha": args.cutmix,
         "cutmix_minmax": args.cutmix_minmax,
         "prob": prob,
         "switch_prob": args.mixup_switch_prob,
-        "mode": args.mixup_mode,
-        "label_smoothing": args.smoothing,
     }
     if own == 0:
         return Mixup(**shared)
@@ -69,6 +75,14 @@ def build_mixer(args: Namespace, model: nn.Module, encoder: nn.Module | None) ->
         )
     except MergeMixError as error:
         raise MergeMixError(f"--mergemix: {error}") from error
+
+
+def _named(args: Namespace, encoder: nn.Module, shared: dict[str, Any]) -> Mixer:
+    own = {"encoder": encoder} if reads(args) else {}
+    try:
+        return create_mixer(args.mixer, prob=args.mixup_prob, **own, **shared)
+    except (MergeMixError, TypeError) as error:  # what a function behind a name does not take
+        raise MergeMixError(f"--mixer {args.mixer}: {error}") from error
 
 
 def _statistics(args: Namespace, model: nn.Module, encoder: nn.Module) -> dict[str, Any]:

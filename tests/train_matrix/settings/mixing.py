@@ -20,7 +20,7 @@ def options(bench: Bench) -> None:
         "--mergemix-ratio-mode gaussian",
         "--mergemix-layer 0",
         "--mergemix-r 1",
-        "--mergemix-prob 0.5",
+        "--mergemix-prob 1.0",
     ):
         apart(bench.hooked(f"{STILL} {MIX} {flags}"), default, by=1e-6)
 
@@ -54,6 +54,14 @@ _beside("--mixup-mode elem", "--mixup 0.8 --cutmix 1.0 --mixup-mode elem")
 _beside("--smoothing 0", "--smoothing 0")
 _beside("--bce-loss", "--bce-loss")
 _beside("--bce-loss --mixup", "--bce-loss --mixup 0.8")
+
+
+@setting("--mixer resizemix", "trains with --preference 0.5; lr 1e-12: training loss is not bare's, validation is")
+def by_name(bench: Bench) -> str:
+    trains(bench, "--mixer resizemix", "--preference 0.5")
+    hooked, bare = bench.hooked(f"{STILL} --mixer resizemix"), bench.bare(STILL)
+    apart(hooked, bare)
+    return same(hooked, bare, EVAL, within=1e-7)
 
 
 @setting(
