@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -21,7 +23,12 @@ def test_the_message_names_all_three() -> None:
     [
         (torch.zeros(2, 3, dtype=torch.int64), "a int64 tensor of shape (2, 3)"),
         (torch.nn.Linear(2, 2), "a module of class Linear"),
-        ("x" * 100, "'" + "x" * 76 + "..."),
+        (list(range(100)), repr(list(range(100)))[:38] + "...0, 91, 92, 93, 94, 95, 96, 97, 98, 99]"),
+        ("x" * 400, "'" + "x" * 147 + "..." + "x" * 147 + "'"),
+        (
+            Path("/a/rather/long/folder") / ("x" * 100) / "photo.png",
+            f"'/a/rather/long/folder/{'x' * 100}/photo.png'",
+        ),
         (None, "None"),
     ],
 )

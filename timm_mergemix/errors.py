@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
+from pathlib import PurePath
 from typing import Any
 
 import torch
@@ -28,13 +29,15 @@ def wrong(argument: str, got: Any, wanted: str) -> MergeMixError:
 
 
 def describe(value: Any) -> str:
-    """A short description of a value: dtype and shape of a tensor, else its repr, cut to 80 characters."""
+    """A short description of a value: dtype and shape of a tensor, else its repr, a long one without its middle."""
     if isinstance(value, torch.Tensor):
         return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
     if isinstance(value, torch.nn.Module):
         return f"a module of class {type(value).__name__}"
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    value = str(value) if isinstance(value, PurePath) else value
+    text, most = repr(value), 300 if isinstance(value, str) else 80  # paths are long, and to be seen whole
+    cut = (most - 3) // 2
+    return text if len(text) <= most else f"{text[:cut]}...{text[-cut:]}"
 
 
 def check_choice(argument: str, value: Any, choices: Iterable[str]) -> None:
