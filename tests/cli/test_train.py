@@ -48,6 +48,17 @@ def test_end_to_end(argv: list[str], more: list[str], tmp_path: Path, capsys: py
     assert {path.name for path in out.iterdir()} == {"last.pt", "results.json", *pictures}
 
 
+def test_weights_of_a_file(argv: list[str], tmp_path: Path) -> None:
+    assert main([*argv, "--lr", "1e-12", "--min-lr", "1e-12"]) == 0
+    trained = torch.load(tmp_path / "out" / "last.pt", weights_only=True)["model"]
+    torch.save({name: value + 1 for name, value in trained.items()}, tmp_path / "weights.pt")
+    more = ["--weights", str(tmp_path / "weights.pt"), "--lr", "1e-12", "--min-lr", "1e-12", "--fresh"]
+    assert main([*argv, *more]) == 0
+    tuned = torch.load(tmp_path / "out" / "last.pt", weights_only=True)["model"]
+    torch.testing.assert_close(tuned["blocks.0.mlp.fc1.weight"], trained["blocks.0.mlp.fc1.weight"] + 1)
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["settings"]["weights"].endswith("weights.pt")
+
+
 def test_resume(
     argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,6 +52,17 @@ def test_models_that_cannot_be_built(name: str, options: dict[str, object], mess
         build_model(name, 3, **options)
 
 
+def test_without_a_network_there_are_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise FileNotFoundError("no connection")
+
+    monkeypatch.setattr("timm.create_model", offline)
+    with pytest.raises(mm.MergeMixError, match=r"no connection Weights of a file \(--weights\)"):
+        build_model("test_vit", 3, pretrained=True)
+    with pytest.raises(mm.MergeMixError, match=r"no connection$"):
+        build_model("test_vit", 3)
+
+
 def test_merging() -> None:
     model = small_vit((1, 16, 16), 4, 3, width=32, depth=3)
     assert merge_tokens(model, None) is merge_tokens(model, 0) is model

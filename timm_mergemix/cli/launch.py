@@ -11,7 +11,7 @@ from ..launch.script import run_script
 
 __all__ = ["GO_ON", "SUMMARY", "add_arguments", "again", "run"]
 
-SUMMARY = "run timm's train.py, validate.py or benchmark.py, unmodified, with token merging and MergeMix"
+SUMMARY = "Run timm's train.py, validate.py or benchmark.py, unmodified, with token merging and MergeMix."
 GO_ON = "What the script had saved is kept; where it takes --resume CHECKPOINT, add that to"
 
 

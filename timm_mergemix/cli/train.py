@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
+from torch import nn
+
 from ..errors import MergeMixError
 from ..mix.mixer import Mixer
 from ..optional import installed
@@ -21,6 +23,7 @@ from ..training.model import build_model, merge_tokens
 from ..training.objective import build_objective
 from ..training.seeds import seed_all
 from ..viz import learning_curves, mix_grid
+from ..weights import from_file
 from .options import again_with, choose_device, make_directory
 from .output import Output
 from .train_options import add_arguments, mixing_of, preference_of, recipe_of
@@ -82,10 +85,7 @@ def _prepare(args: argparse.Namespace, splits: FolderSplits, out: Path) -> tuple
     recipe, mixing, preference = recipe_of(args), mixing_of(args), preference_of(args)
     classes = len(splits.classes)
     seed_all(args.seed, 0)
-    pretrained = args.pretrained and (args.fresh or not (out / CHECKPOINT).exists())  # else they are replaced
-    model = build_model(
-        args.model, classes, pretrained=pretrained, img_size=args.img_size, kwargs=args.model_kwargs
-    ).to(device)
+    model = _begin(args, classes, out).to(device)
     merge_tokens(model, args.merge_r)
     mixer = build_mixer(args.mixer, model, classes, mixing)
     build_objective(
@@ -105,6 +105,16 @@ def _prepare(args: argparse.Namespace, splits: FolderSplits, out: Path) -> tuple
     title = f"{args.model}, {args.mixer}"
     job = Run(title, model, mixer, recipe, settings, out / CHECKPOINT, args.seed, device, args.amp, preference)
     return job, loaders
+
+
+def _begin(args: argparse.Namespace, classes: int, out: Path) -> nn.Module:
+    """The model with its first weights, which a run that goes on replaces."""
+    begins = args.fresh or not (out / CHECKPOINT).exists()
+    weights = from_file(args.weights) if args.weights and begins else {}
+    kwargs = {**args.model_kwargs, **weights}
+    return build_model(
+        args.model, classes, pretrained=args.pretrained and begins, img_size=args.img_size, kwargs=kwargs
+    )
 
 
 def _draw(job: Run, loaders: Loaders, splits: FolderSplits, out: Path) -> list[Path]:

@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="DIR", help="where results go; runs/MODEL-MIXER if not given")
     add("--img-size", type=int, help="side of the images in pixels; the model's own if not given")
     add("--pretrained", action="store_true", help="begin with timm's weights")
+    add("--weights", metavar="FILE", help="begin with those of a file; a head of another size is left out")
     add("--model-kwargs", nargs="*", default={}, action=ParseKwargs, metavar="KEY=VALUE", help="for the model")
     add("--epochs", type=int, default=recipe.epochs, help="length of the run, warm-up counted")
     add("--batch-size", type=int, default=64, help="images per step")
@@ -55,7 +56,7 @@ def _add_mixing(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("mixing", "what is not given is the recipe's with --mixer mergemix").add_argument
     mixer_help = "how batches are mixed; timm is timm's Mixup and CutMix"
     add("--mixer", choices=mixer_names(), default="mergemix", help=mixer_help)
-    recipe_help = "settings by kind of training; if not given, finetune with --pretrained, else scratch"
+    recipe_help = "settings by kind of training; if not given, finetune where weights are, else scratch"
     add("--recipe", choices=tuple(RECIPES), help=recipe_help)
     add("--mergemix-alpha", type=float, help="lambda ~ Beta(alpha, alpha)")
     add("--mixup-alpha", type=float, help="likewise for Mixup")
@@ -110,5 +111,5 @@ def mixing_of(args: argparse.Namespace) -> MixOptions:
     given = {name: getattr(args, name) for name in (*names, "saliency_r", "saliency_scale")}
     given["prob"] = args.mix_prob
     if args.mixer == "mergemix":
-        return MixOptions.of(args.recipe or ("finetune" if args.pretrained else "scratch"), **given)
+        return MixOptions.of(args.recipe or ("finetune" if args.pretrained or args.weights else "scratch"), **given)
     return MixOptions(**{name: value for name, value in given.items() if value is not None})

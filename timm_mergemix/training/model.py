@@ -90,7 +90,9 @@ def build_model(
             if attempt is attempts[-1] or "img_size" not in str(error):
                 raise MergeMixError(f"model: {name} does not take these arguments: {error}") from error
         except (OSError, RuntimeError, ValueError, AssertionError) as error:
-            raise MergeMixError(f"model: {name} could not be built: {error}") from error
+            missing = isinstance(error, OSError) and pretrained and "pretrained_cfg_overlay" not in arguments
+            hint = " Weights of a file (--weights) need no network." if missing else ""
+            raise MergeMixError(f"model: {name} could not be built: {error}{hint}") from error
     raise wrong("model", name, "a model that can be built")  # pragma: no cover - the loop returns or raises
 
 
