@@ -12,6 +12,10 @@ def test_images_are_found(tmp_path: Path) -> None:
     for name in ("b.png", "a.jpg", "c.png", "notes.txt"):
         (tmp_path / name).touch()
     assert [path.name for path in find_images([tmp_path, tmp_path / "b.png"])] == ["a.jpg", "b.png", "c.png", "b.png"]
+    for name in ("7/a.png", "7/b.png", "1/c.png"):
+        (tmp_path / "classes" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "classes" / name).touch()
+    assert [path.name for path in find_images([tmp_path / "classes"])] == ["c.png", "a.png", "b.png"]
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "empty", tmp_path / "missing.png"):
         with pytest.raises(MergeMixError, match="images: got"):

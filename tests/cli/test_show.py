@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from timm_mergemix.cli.main import main
+from timm_mergemix.cli.show import DRAW
 
 from ..training.made import write_folder
 
@@ -93,6 +94,9 @@ def test_a_trained_model_on_a_folder_of_classes(tmp_path: Path, capsys: pytest.C
     command = [*SHOW, str(tmp_path / "val"), "--what", "reliability", "confidence", "--out", str(tmp_path / "out")]
     assert main(command) == 2 and "checkpoint: got none" in capsys.readouterr().err
     assert main([*command, "--checkpoint", str(tmp_path / "last.pt")]) == 0
+    every = [*SHOW, str(tmp_path / "val"), "--checkpoint", str(tmp_path / "last.pt"), "--out", str(tmp_path / "every")]
+    assert main(every) == 0
+    assert {path.stem for path in (tmp_path / "every").iterdir()} == set(DRAW)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"reliability.png", "confidence.png"}
     grids = [str(path) for path in (tmp_path / "val").iterdir()]
     assert (

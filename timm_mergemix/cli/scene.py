@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from ..training.seeds import seed_all
 from ..weights import from_file
 from .options import choose_device
 
-__all__ = ["Scene", "find_classes", "find_images", "load_scene"]
+__all__ = ["Scene", "class_folders", "find_classes", "find_images", "load_scene"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Scene:
 
 
 def find_images(given: Sequence[Path]) -> list[Path]:
-    """Files as they are given; of directories the images inside, sorted.
+    """Files as they are given; of directories the images inside, sorted, or where there are none those of its classes.
 
     Raises:
         MergeMixError: If there is nothing of that name, or a directory has no image.
@@ -58,7 +59,7 @@ def find_images(given: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = _images_in(path)
+            inside = _images_in(path) or _in_turn([_images_in(folder) for folder in class_folders([path])])
             if not inside:
                 raise wrong("images", str(path), "a directory with images in it")
             found += inside
@@ -67,6 +68,14 @@ def find_images(given: Sequence[Path]) -> list[Path]:
         else:
             raise wrong("images", str(path), "an image file or a directory of them")
     return found
+
+
+def class_folders(given: Sequence[Path]) -> list[Path]:
+    """The directories of a folder that has one for each class; none if it is no such folder."""
+    inside = (
+        sorted(path for path in given[0].iterdir() if path.is_dir()) if len(given) == 1 and given[0].is_dir() else []
+    )
+    return inside if len(inside) > 1 else []
 
 
 def find_classes(given: Sequence[Path], count: int) -> tuple[list[Path], list[int], list[str]]:
@@ -82,8 +91,8 @@ def find_classes(given: Sequence[Path], count: int) -> tuple[list[Path], list[in
     Raises:
         MergeMixError: If it is no such folder.
     """
-    folders = sorted(path for path in given[0].iterdir() if path.is_dir()) if given and given[0].is_dir() else []
-    if len(given) != 1 or len(folders) < 2:
+    folders = class_folders(given)
+    if not folders:
         raise wrong("images", [str(path) for path in given], "one directory with a directory of images for each class")
     inside = [_images_in(folder)[: max(1, count // len(folders))] for folder in folders]
     paths = [path for images in inside for path in images]
@@ -134,6 +143,11 @@ def _load_classifier(args: argparse.Namespace, classes: int) -> nn.Module:
     except Exception as error:  # whatever a file format or a model raises
         raise MergeMixError(f"checkpoint: {args.checkpoint} cannot be loaded: {error}") from error
     return model
+
+
+def _in_turn(classes: Sequence[Sequence[Path]]) -> list[Path]:
+    """The first image of each class, then the second of each, ..."""
+    return [path for row in zip_longest(*classes) for path in row if path is not None]
 
 
 def _images_in(directory: Path) -> list[Path]:

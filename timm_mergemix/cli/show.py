@@ -27,7 +27,7 @@ from ..viz import confidence_by_ratio, learning_curves, merge_grid, mix_grid, re
 from .histories import is_history, read_histories
 from .options import again_with, make_directory
 from .output import Output, add_output
-from .scene import Scene, find_classes, find_images, load_scene
+from .scene import Scene, class_folders, find_classes, find_images, load_scene
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +40,7 @@ ROUNDS = 5
 BATCH = 32
 IMAGES_HELP = (
     "images and directories of them; for curves, summary.csv of timm's train.py or our results.json; "
-    "for reliability and confidence, a directory with one for each class"
+    "for reliability and confidence, a directory with one for each class, and --checkpoint"
 )
 
 
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
     output = Output(args)
     histories = [path for path in args.images if is_history(path)]
     pictures = [path for path in args.images if not is_history(path)]
-    what = list(dict.fromkeys(args.what or [*(GRIDS if pictures else ()), *(["curves"] if histories else ())]))
+    what = list(dict.fromkeys(args.what or _fitting(pictures, histories, args.checkpoint)))
     curves = {name: lines for path in histories for name, lines in read_histories(path).items()}
     if "curves" in what and not curves:
         raise wrong("images", [str(path) for path in pictures], "summary.csv or results.json, to draw curves")
@@ -103,6 +103,12 @@ def run(args: argparse.Namespace) -> None:
         drawn["curves"] = partial(learning_curves, curves)
     written = _save(drawn, make_directory(args.out), args.format, output.reporter)
     output.result(f"Wrote {', '.join(map(str, written))}.", {"written": written})
+
+
+def _fitting(pictures: Sequence[Path], histories: Sequence[Path], checkpoint: Path | None) -> list[str]:
+    """The pictures that can be drawn of what was given."""
+    classifier = CLASSIFIER if checkpoint is not None and class_folders(pictures) else ()
+    return [*(GRIDS if pictures else ()), *classifier, *(["curves"] if histories else ())]
 
 
 def _save(drawn: dict[str, Callable[[], Figure]], out: Path, formats: Sequence[str], reporter: Reporter) -> list[Path]:
@@ -127,7 +133,8 @@ def _grid_scene(args: argparse.Namespace, given: Sequence[Path], what: list[str]
             raise wrong("images", len(paths), "at least two, since a mix has two")
         what.remove("mix")
         reporter.say("One image: no mix is drawn.")
-    names = [path.stem for path in paths]
+    stems = [path.stem for path in paths]
+    names = stems if len(set(stems)) == len(stems) else [f"{path.parent.name}/{path.stem}" for path in paths]
     return load_scene(args, paths, range(len(paths)), names, head=False)
 
 
