@@ -45,10 +45,11 @@ class MergeMix(Mixer):
         saliency_scale: Share of the images' height and width at which the pass sees them; see `saliency_map`.
         layer: See `saliency_map`.
         divide: See `saliency_map`.
-        image_mean: See `SaliencyPass`; for an encoder trained with other statistics than the batch's.
-        image_std: See `SaliencyPass`.
-        encoder_mean: See `SaliencyPass`.
-        encoder_std: See `SaliencyPass`.
+        image_mean: Mean by which the batch was normalised, one number per channel, for an encoder that was trained with
+            other statistics. None: as the encoder wants them.
+        image_std: Standard deviation, likewise.
+        encoder_mean: Mean of the images on which the encoder was trained. None: from its timm data config.
+        encoder_std: Standard deviation, likewise.
         label_smoothing: See `Mixer`.
         multi_label: See `Mixer`.
         generator: See `Mixer`.
