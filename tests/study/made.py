@@ -23,7 +23,7 @@ def set_up(seed: int, device: torch.device, places: Places) -> Setup:
     statistics = Statistics.of(images.images)
     train = MemoryBatches(images, 8, statistics, train=True, device=device)
     val, test, curve = (MemoryBatches(part, 8, statistics, device=device) for part in others)
-    return Setup(small_model().to(device), 2, statistics, train, val, test, curve, test)
+    return Setup(small_model().to(device), 2, statistics, train, val, test, curve, val, test)
 
 
 def small_model() -> nn.Module:

@@ -48,6 +48,15 @@ def test_tables_show_mean_and_deviation() -> None:
     )
 
 
+def test_robustness_on_validation_images_where_it_was_measured() -> None:
+    later = record("timm", 0, 0.7)
+    later["val"] |= ROBUST
+    text = tables([*RECORDS, later], "val")
+    rows = [line for line in text.splitlines() if "seeds" in line or "(timm)" in line or "no mixing" in line]
+    assert "salient patches hidden" in rows[3]
+    assert rows[4].count("50.0") == 0 and rows[5].count("50.0") == 7
+
+
 def test_differences_are_those_of_the_same_seeds() -> None:
     reference = [record("timm", seed, top1) for seed, top1 in ((0, 0.5), (1, 0.6), (2, 0.9))]
     own = [record("mergemix", seed, top1) for seed, top1 in ((0, 0.52), (1, 0.64), (3, 0.1))]
@@ -78,5 +87,5 @@ def test_a_search_shows_what_values_gain() -> None:
     drawn = drawn_combinations({"lr": [0.1, 0.2], "prob": [1, 0.5]}, 8)
     lines = [record("timm", 0, 0.5 + 0.1 * (each["lr"] == 0.2), options=each.items()) for each in drawn]
     text = tables([*lines, *RECORDS], "val")
-    assert "8 trials that set lr, prob: gain in top-1, all else equal" in text
+    assert "8 trials that set lr, prob: what each value changes, all else equal" in text
     assert "| lr 0.2 | 0.1 | +10.0 ± 0.0 |" in text and text.count("all else equal") == 1

@@ -100,5 +100,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
 def test_robustness_may_be_measured_on_fewer_images() -> None:
     digits = tasks.TASKS["digits"].set_up
     setup = tasks.replace(digits, sizes=(20, 10, 30), hard=12)(0, CPU, HERE)
-    hard, test = (torch.cat([images for images, _ in part]) for part in (setup.hard, setup.test))
+    parts = setup.test_hard, setup.test, setup.val_hard, setup.val
+    hard, test, val_hard, val = (torch.cat([images for images, _ in part]) for part in parts)
     assert torch.equal(hard, test[:12]) and len(test) == 30
+    assert torch.equal(val_hard, val) and len(val) == 10

@@ -56,7 +56,7 @@ class FromTimm:
         train = DataLoader(Subset(images, order[count:]), shuffle=True, drop_last=True, **options)
         val, curve, test = (DataLoader(part, **options) for part in (*held, self._images(False, places, plain)))
         statistics = Statistics(tuple(config["mean"]), tuple(config["std"]))
-        return Setup(model.to(device), self.classes, statistics, train, val, test, curve, test)
+        return Setup(model.to(device), self.classes, statistics, train, val, test, curve, val, test)
 
     def _images(self, train: bool, places: Places, transform: Any) -> Any:
         if places.data is None:

@@ -9,7 +9,7 @@ from typing import Any
 from ..optional import need
 from ..report import markdown_table
 from .cost import REFERENCE
-from .effects import option_effects
+from .effects import Effect, option_effects
 from .methods import find_method
 from .tasks import find_task
 
@@ -24,6 +24,7 @@ PLAIN = (
     ("ece", "calibration error", True),
     ("brier", "Brier score", False),
 )
+EFFECTS = PLAIN[:2]
 SCALED = (
     ("ece_scaled", "calibration error, scaled", True),
     ("temperature", "temperature", False),
@@ -64,7 +65,7 @@ def tables(records: Sequence[Record], split: str) -> str:
         own = {group: lines for group, lines in groups.items() if group[0] == task}
         columns = PLAIN + SCALED if split == "test" else PLAIN
         parts.append(f"### {find_task(task).title}\n\n{_table(own, split, columns)}")
-        if split == "test":
+        if any("noise" in record[split] for lines in own.values() for record in lines):
             parts.append(_table(own, split, ROBUST))
         parts += _effects(own, split)
     return "\n\n".join(parts)
@@ -75,28 +76,38 @@ def _table(groups: dict[Group, list[Record]], split: str, columns: Sequence[tupl
     reference = max((lines for group, lines in groups.items() if group[1] == REFERENCE), key=len, default=[])
     rows = []
     for group, records in groups.items():
-        cells = [spread([record[split][name] for record in records], share) for name, _, share in columns]
+        # Robustness on validation images came later than the first records.
+        found = [
+            ([record[split][name] for record in records if name in record[split]], share) for name, _, share in columns
+        ]
+        cells = [spread(values, share) if values else "" for values, share in found]
         row = [title_of(group), str(len(records)), str(records[0]["epochs"]), *cells]
         rows.append([*row, paired(records, reference, split)])
     return markdown_table(header, rows)
 
 
 def _effects(groups: dict[Group, list[Record]], split: str) -> list[str]:
-    """What values of options gain in top-1, from all trials that set the same options, where they can tell."""
+    """What values of options change, from all trials that set the same options, where they can tell."""
     searches: dict[tuple[str, ...], list[Record]] = {}
     for group, records in groups.items():
         searches.setdefault(tuple(name for name, _ in group[2]), []).extend(records)
     parts = []
     for names, records in searches.items():
+        effects = zip(*(option_effects(records, split, name) for name, *_ in EFFECTS), strict=True)
         rows = [
-            [f"{each.option} {each.value}", str(each.base), f"{100 * each.gain:+.1f} ± {100 * each.error:.1f}"]
-            for each in option_effects(records, split, "top1")
-            if each.option != "seed"
+            [f"{each[0].option} {each[0].value}", str(each[0].base), *map(_signed, each)]
+            for each in effects
+            if each[0].option != "seed"
         ]
         if names and rows:
-            title = f"{len(records)} trials that set {', '.join(names)}: gain in top-1, all else equal"
-            parts.append(f"{title}\n\n{markdown_table(['value', 'over', 'gain'], rows)}")
+            title = f"{len(records)} trials that set {', '.join(names)}: what each value changes, all else equal"
+            header = ["value", "over", *(title for _, title, _ in EFFECTS)]
+            parts.append(f"{title}\n\n{markdown_table(header, rows)}")
     return parts
+
+
+def _signed(effect: Effect) -> str:
+    return f"{100 * effect.gain:+.1f} ± {100 * effect.error:.1f}"
 
 
 def paired(records: Sequence[Record], reference: Sequence[Record], split: str) -> str:

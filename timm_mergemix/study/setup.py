@@ -29,7 +29,8 @@ class Setup:
         val: Batches for choosing settings, cut from the training data.
         test: Batches that are read once, at the end.
         curve: Some of ``val``, for the learning curve.
-        hard: Those of ``test`` that are made worse, to measure robustness.
+        val_hard: Those of ``val`` that are made worse, to measure robustness.
+        test_hard: Those of ``test``, likewise.
     """
 
     model: nn.Module
@@ -39,7 +40,8 @@ class Setup:
     val: Iterable[tuple[Tensor, Tensor]]
     test: Iterable[tuple[Tensor, Tensor]]
     curve: Iterable[tuple[Tensor, Tensor]]
-    hard: Iterable[tuple[Tensor, Tensor]]
+    val_hard: Iterable[tuple[Tensor, Tensor]]
+    test_hard: Iterable[tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class _InMemory:
         build: Images and places -> model.
         prepare: Images -> images as the model wants them.
         statistics: With which they are normalised; None for those of the training images.
-        hard: As many test images, the first ones, are made worse to measure robustness.
+        hard: As many validation or test images, the first ones, are made worse to measure robustness.
     """
 
     source: Callable[[], Source]
@@ -57,7 +57,7 @@ class _InMemory:
         train = MemoryBatches(
             parts[0], self.batch_size, statistics, train=True, pad=pad, flip=data.source.flip, device=device
         )
-        parts += [_first(parts[1], CURVE), _first(parts[2], self.hard)]
+        parts += [_first(parts[1], CURVE), _first(parts[1], self.hard), _first(parts[2], self.hard)]
         rest = (MemoryBatches(part, EVALUATION_BATCH, statistics, device=device) for part in parts[1:])
         return Setup(self.build(data, places).to(device), len(data.source.classes), statistics, train, *rest)
 

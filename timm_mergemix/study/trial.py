@@ -138,8 +138,9 @@ def run_trial(
         "val": measure_plain(run.model, setup.val, device),
     }
     if trial.test:
-        scaled = measure_scaled(run.model, setup.test, setup.val, device)
-        record["test"] = {**scaled, **measure_robustness(run.model, setup.hard, setup.statistics, device)}
+        record["test"] = measure_scaled(run.model, setup.test, setup.val, device)
+    split, hard = ("test", setup.test_hard) if trial.test else ("val", setup.val_hard)
+    record[split] |= measure_robustness(run.model, hard, setup.statistics, device)
     return record
 
 
