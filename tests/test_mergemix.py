@@ -190,6 +190,7 @@ def test_copies_and_pickles() -> None:
         ("prob", {"prob": float("nan")}),
         ("mode", {"mode": "row"}),
         ("ratio_mode", {"ratio_mode": "mean"}),
+        ("select", {"select": "all"}),
         ("label_smoothing", {"label_smoothing": 2}),
         ("num_classes", {"num_classes": 0}),
         ("layer", {"layer": 9}),

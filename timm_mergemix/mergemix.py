@@ -41,6 +41,8 @@ class MergeMix(Mixer):
         correct_lam: As in timm's Mixup, for CutMix.
         ratio_mode: ``"area"``, the share of pixels; ``"attention"``, the share of kept saliency; ``"gaussian"``, the
             published re-scaling, which is noise and here for comparison.
+        select: Which patches are kept: ``"own"``, the original's most salient, as published; ``"both"``, those by which
+            most of both images' saliency is seen, the objective of Puzzle Mix (Kim et al., ICML 2020).
         saliency_r: Token merging in the saliency pass, every form that `patch` takes; None keeps what is in force.
         saliency_scale: Share of the images' height and width at which the pass sees them; see `saliency_map`.
         layer: See `saliency_map`.
@@ -74,6 +76,7 @@ class MergeMix(Mixer):
         mode: str = "batch",
         correct_lam: bool = True,
         ratio_mode: str = "area",
+        select: str = "own",
         saliency_r: R | None = ("keep", 0.5),
         saliency_scale: float = 1.0,
         layer: int | str | None = None,
@@ -99,7 +102,7 @@ class MergeMix(Mixer):
             encoder_mean=encoder_mean,
             encoder_std=encoder_std,
         )
-        own = MergeMixBlend(self.saliency, mergemix_alpha, ratio_mode)
+        own = MergeMixBlend(self.saliency, mergemix_alpha, ratio_mode, select)
         share = mergemix_prob if mergemix_alpha > 0 else 0.0
         others = timm_blends(mixup_alpha, cutmix_alpha, cutmix_minmax, switch_prob, correct_lam)
         blends = drop_unused([(own, share), *((blend, (1 - share) * weight) for blend, weight in others)])

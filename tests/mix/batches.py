@@ -47,9 +47,16 @@ class FixedSaliency:
         return cells.squeeze(1) / cells.sum(dim=(1, 2, 3)).clamp_min(1e-9).view(-1, 1, 1)
 
 
-def mergemix(rows: int = 4, columns: int = 4, ratio_mode: str = "area", alpha: float = 1.0, **options: object) -> Mixer:
+def mergemix(
+    rows: int = 4,
+    columns: int = 4,
+    ratio_mode: str = "area",
+    alpha: float = 1.0,
+    select: str = "own",
+    **options: object,
+) -> Mixer:
     """A mixer of MergeMix alone, on a `FixedSaliency`."""
-    blend = MergeMixBlend(FixedSaliency(rows, columns), alpha, ratio_mode)
+    blend = MergeMixBlend(FixedSaliency(rows, columns), alpha, ratio_mode, select)
     return Mixer([(blend, 1.0)], **options)
 
 

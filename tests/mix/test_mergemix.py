@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from timm_mergemix import MergeMixError, functional
 from timm_mergemix.mix.blends import Pairs
 from timm_mergemix.mix.draw import Draw
 from timm_mergemix.mix.mask import expand_mask
-from timm_mergemix.mix.mergemix import RATIO_MODES, MergeMixBlend
+from timm_mergemix.mix.mergemix import RATIO_MODES, SELECTIONS, MergeMixBlend
 
 from .batches import ChosenDraw, FixedSaliency, distinct, mergemix, noise, quick
 
@@ -23,6 +25,7 @@ batches = {
     "grid": st.tuples(st.integers(1, 5), st.integers(1, 5)),
     "mode": st.sampled_from(["batch", "pair", "elem"]),
     "ratio_mode": st.sampled_from(RATIO_MODES),
+    "select": st.sampled_from(SELECTIONS),
     "seed": st.integers(0, 2**31),
     "alpha": st.sampled_from([0.05, 0.5, 1.0, 5.0]),
 }
@@ -38,11 +41,12 @@ def test_a_mix(
     grid: tuple[int, int],
     mode: str,
     ratio_mode: str,
+    select: str,
     seed: int,
     alpha: float,
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
-    mixer = mergemix(*grid, ratio_mode, alpha, mode=mode, num_classes=7, generator=generator)
+    mixer = mergemix(*grid, ratio_mode, alpha, select, mode=mode, num_classes=7, generator=generator)
     images, labels = distinct(batch, channels, height, width), torch.arange(batch)
     mixed = mixer.mix(images, labels)
     assert mixed.index.tolist() == list(range(batch))[::-1]
@@ -103,14 +107,29 @@ def test_permutes_with_the_batch(batch: int, ratio_mode: str, seed: int) -> None
     torch.testing.assert_close(moved.ratio, plain.ratio[order])
 
 
+@quick
+@given(st.sampled_from([(1, 3), (2, 2), (2, 3)]), st.integers(0, 10**6), st.floats(0, 1))
+def test_both_shows_the_most_of_both(grid: tuple[int, int], seed: int, lam: float) -> None:
+    images, index = noise(3, 3, 12, 12, seed=seed), torch.tensor([1, 2, 0])
+    saliency = FixedSaliency(*grid)
+    mixed = MergeMixBlend(saliency, select="both")(Pairs(images, index), ChosenDraw(np.full(3, lam)))
+    maps = saliency(images).flatten(1)
+    patches = mixed.mask[:, 0, :: 12 // grid[0], :: 12 // grid[1]].flatten(1)
+    for own, partner, kept in zip(maps, maps[index], patches, strict=True):
+        masks = [torch.tensor(mask) for mask in product([False, True], repeat=len(own)) if sum(mask) == kept.sum()]
+        most = max((own * mask + partner * ~mask).sum() for mask in masks)
+        torch.testing.assert_close((own * kept + partner * ~kept).sum(), most)
+
+
+@pytest.mark.parametrize("select", SELECTIONS)
 @pytest.mark.parametrize("ratio_mode", RATIO_MODES)
-def test_is_the_pure_functions_put_together(ratio_mode: str) -> None:
+def test_is_the_pure_functions_put_together(ratio_mode: str, select: str) -> None:
     batch, lam = Pairs(noise(4, 3, 15, 11), torch.tensor([2, 0, 3, 1])), np.array([0.2, 0.5, 0.8, 0.4])
     saliency, ties = FixedSaliency(3, 3), torch.rand(4, 9)
-    mixed = MergeMixBlend(saliency, 1.0, ratio_mode)(batch, ChosenDraw(lam, noise=ties))
+    mixed = MergeMixBlend(saliency, 1.0, ratio_mode, select)(batch, ChosenDraw(lam, noise=ties))
     maps = saliency(batch.images)
     count = functional.count_patches(torch.from_numpy(lam), 9)
-    patches = functional.top_mask(maps, count, ties)
+    patches = functional.top_mask(maps - maps[batch.index] if select == "both" else maps, count, ties)
     mask = functional.expand_mask(patches, 15, 11)
     ratio = {
         "area": lambda: functional.area_ratio(mask),

@@ -14,13 +14,14 @@ from .images import mix_patches
 from .mask import count_patches, expand_mask, top_mask
 from .ratio import attention_ratio, gaussian_ratio, patch_ratio
 
-__all__ = ["RATIO_MODES", "MergeMixBlend"]
+__all__ = ["RATIO_MODES", "SELECTIONS", "MergeMixBlend"]
 
 RATIO_MODES = ("area", "attention", "gaussian")
+SELECTIONS = ("own", "both")
 
 
 class MergeMixBlend:
-    """Keeps the most salient patches of each image and takes the rest from its partner.
+    """Keeps the patches of each image that are most salient, and takes the rest from its partner.
 
     Jin et al., "MergeMix: A Unified Augmentation Paradigm for Visual and Multi-Modal Understanding", ICLR 2026
     (arXiv 2510.23479).
@@ -29,26 +30,37 @@ class MergeMixBlend:
         saliency: Images (n, C, H, W) -> (n, h, w).
         alpha: lambda ~ Beta(alpha, alpha) of the patches are kept.
         ratio_mode: See `MergeMix`.
+        select: See `MergeMix`.
     """
 
     name = "mergemix"
 
-    def __init__(self, saliency: Callable[[Tensor], Tensor], alpha: float = 1.0, ratio_mode: str = "area") -> None:
+    def __init__(
+        self,
+        saliency: Callable[[Tensor], Tensor],
+        alpha: float = 1.0,
+        ratio_mode: str = "area",
+        select: str = "own",
+    ) -> None:
         check_number("mergemix_alpha", alpha, 0)
         check_choice("ratio_mode", ratio_mode, RATIO_MODES)
+        check_choice("select", select, SELECTIONS)
         self.saliency = saliency
         self.alpha = alpha
         self.ratio_mode = ratio_mode
+        self.select = select
 
     def __call__(self, pairs: Pairs, draw: Draw) -> Blend:
         """See `BlendFunction`."""
         own, partner = self._saliency(pairs)
         device, length = own.device, own[0].numel()
         count = count_patches(torch.from_numpy(draw.beta(self.alpha)), length).to(device)
-        patches = top_mask(own, count, draw.noise(length).to(device))
+        # By what a patch shows more than the partner's in its place, the most of both is seen.
+        value = own - partner if self.select == "both" else own
+        patches = top_mask(value, count, draw.noise(length).to(device))
         height, width = pairs.images.shape[-2:]
         measured = None
-        if partner is not None:
+        if self.ratio_mode == "attention":
             ratio = attention_ratio(own, partner, patches)
         elif self.ratio_mode == "gaussian":
             normal = torch.from_numpy(draw.normal()).float().to(device)
@@ -58,10 +70,13 @@ class MergeMixBlend:
         mixed = mix_patches(pairs.images, pairs.own_index, pairs.partner_index, patches)
         return Blend(mixed, ratio, expand_mask(patches, height, width), own, measured)
 
-    def _saliency(self, pairs: Pairs) -> tuple[Tensor, Tensor | None]:
-        if self.ratio_mode != "attention" and pairs.saliency is None:
-            return self.saliency(pairs.own), None
+    def _saliency(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Of the original images, and of their partners; the second is empty where nothing asks for it."""
+        both = self.ratio_mode == "attention" or self.select == "both"
+        if not both and pairs.saliency is None:
+            own = self.saliency(pairs.own)
+            return own, own[:0]
         # Of all images: partners may be rows that are not mixed this way.
         saliency = self.saliency(pairs.images) if pairs.saliency is None else pairs.saliency
         own = saliency if pairs.rows is None else saliency[pairs.rows]
-        return own, saliency[pairs.partner_index] if self.ratio_mode == "attention" else None
+        return own, saliency[pairs.partner_index]
