@@ -35,8 +35,8 @@ def mixed(seed: int = 0, **options: object) -> tuple[torch.Tensor, torch.Tensor]
 @pytest.mark.parametrize("mode", ["batch", "pair", "elem"])
 @pytest.mark.parametrize("ratio_mode", ["area", "attention"])
 def test_is_the_mixer(mode: str, ratio_mode: str) -> None:
-    images, targets = transform(mode=mode, ratio_mode=ratio_mode)(X, Y)
-    wanted = mixed(mode=mode, ratio_mode=ratio_mode)
+    images, targets = transform(mode=mode, ratio_mode=ratio_mode, select="both")(X, Y)
+    wanted = mixed(mode=mode, ratio_mode=ratio_mode, select="both")
     assert torch.equal(images, wanted[0])
     assert torch.equal(targets, wanted[1])
     torch.testing.assert_close(targets.sum(1), torch.ones(4))
@@ -170,6 +170,7 @@ def test_repr() -> None:
         ("num_classes", {"num_classes": 0}),
         ("mode", {"mode": "row"}),
         ("ratio_mode", {"ratio_mode": "mean"}),
+        ("select", {"select": "all"}),
         ("layer", {"layer": 5}),
         ("labels_getter", {"labels_getter": "second"}),
     ],

@@ -18,6 +18,7 @@ _SHARED = {
     "mergemix_prob": 1.0,
     "switch_prob": 0.5,
     "ratio_mode": "area",
+    "select": "own",
     "saliency_r": ("keep", 0.5),
     "saliency_scale": 1.0,
     "layer": None,

@@ -36,6 +36,7 @@ class MergeMix(_BaseMixUpCutMix):
         prob: Probability of mixing; see `timm_mergemix.MergeMix`, also for the arguments below.
         mode: What shares lambda: the batch, a pair, or nothing.
         ratio_mode: How the ratio is measured.
+        select: Whose saliency decides which patches are kept.
         saliency_r: Token merging in the saliency pass.
         saliency_scale: Size of the images in it, as a share of theirs.
         layer: The block whose attention is read.
@@ -62,6 +63,7 @@ class MergeMix(_BaseMixUpCutMix):
         prob: float = 1.0,
         mode: str = "batch",
         ratio_mode: str = "area",
+        select: str = "own",
         saliency_r: R | None = ("keep", 0.5),
         saliency_scale: float = 1.0,
         layer: int | str | None = None,
@@ -91,6 +93,7 @@ class MergeMix(_BaseMixUpCutMix):
             prob=prob,
             mode=mode,
             ratio_mode=ratio_mode,
+            select=select,
             saliency_r=saliency_r,
             saliency_scale=saliency_scale,
             layer=layer,

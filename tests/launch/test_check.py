@@ -71,6 +71,7 @@ def test_what_cannot_work_is_refused(flags: list[str], message: str) -> None:
         ("mergemix_r", [1, "x"], "--mergemix-r: got .1, 'x'., wanted 13"),
         ("merge_matching", "nearest", "--merge-matching: got 'nearest'"),
         ("mergemix_ratio_mode", "patches", "--mergemix-ratio-mode: got 'patches'"),
+        ("mergemix_select", "all", "--mergemix-select: got 'all'"),
         ("mergemix_scale", 0.01, "--mergemix-scale: got 0.01, wanted a finite number from 0.1 to 1"),
         ("preference_variant", "dpo", "--preference-variant: got 'dpo'"),
         ("mergemix", None, "--mergemix: got None"),

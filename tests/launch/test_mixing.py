@@ -55,12 +55,13 @@ def test_how_often_each_kind_comes(flags: list[str], wanted: dict[str, float]) -
 
 def test_the_settings_arrive() -> None:
     flags = ["--mergemix", "0.7", "--mergemix-r", "2", "--mergemix-layer", "0", "--mergemix-ratio-mode", "attention"]
-    flags += ["--mergemix-scale", "0.5"]
+    flags += ["--mergemix-scale", "0.5", "--mergemix-select", "both"]
     mixer: Any = build_mixer(filled(*flags, "--smoothing", "0.2", "--mixup-mode", "pair"), tiny(), None)
     assert isinstance(mixer, MergeMix)
     assert (mixer.saliency.r, mixer.saliency.layer, mixer.mode, mixer.label_smoothing) == (2, 0, "pair", 0.2)
     assert mixer.saliency.size.scale == 0.5
-    assert (mixer.blends[0][0].alpha, mixer.blends[0][0].ratio_mode) == (0.7, "attention")
+    own = mixer.blends[0][0]
+    assert (own.alpha, own.ratio_mode, own.select) == (0.7, "attention", "both")
     assert mixer.num_classes == 4
     assert type(build_mixer(filled("--preference", "1", "--mixup", "1"), tiny(), None)) is Mixup
 

@@ -11,7 +11,7 @@ from typing import Any
 from ..arguments import R_FORMS, read_r
 from ..errors import MergeMixError, check_choice, check_number, wrong
 from ..merge.matching import MATCHINGS
-from ..mix.mergemix import RATIO_MODES
+from ..mix.mergemix import RATIO_MODES, SELECTIONS
 from ..registry import list_mixers, takes_encoder
 from .flags import PAIR_LOSSES
 from .recipe import has_timm_mixup
@@ -96,8 +96,9 @@ def _check_types(args: Namespace, training: bool) -> None:
     if not training:
         return
     _check_r("--mergemix-r", args.mergemix_r)
-    if args.mergemix_ratio_mode is not None:
-        check_choice("--mergemix-ratio-mode", args.mergemix_ratio_mode, RATIO_MODES)
+    for name, choices in (("mergemix_ratio_mode", RATIO_MODES), ("mergemix_select", SELECTIONS)):
+        if getattr(args, name) is not None:
+            check_choice(_flag(name), getattr(args, name), choices)
     check_choice("--preference-variant", args.preference_variant, PAIR_LOSSES)
     for name in ("mergemix", "preference", "preference_beta", "preference_gamma"):
         check_number(_flag(name), getattr(args, name), 0)

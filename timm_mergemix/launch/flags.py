@@ -6,7 +6,7 @@ from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction
 
 from ..arguments import R_FORMS, plain_r
 from ..merge.matching import MATCHINGS
-from ..mix.mergemix import RATIO_MODES
+from ..mix.mergemix import RATIO_MODES, SELECTIONS
 from ..recipes import RECIPES
 
 __all__ = ["PAIR_LOSSES", "add_merge_flags", "add_mix_flags", "plain_layer"]
@@ -48,6 +48,10 @@ def add_mix_flags(parser: ArgumentParser) -> None:
     add("--mergemix-prob", type=float, metavar="P", help=prob_help)
     ratio_help = "What the mixing ratio is: share of pixels, or of attention (default: the recipe's)"
     add("--mergemix-ratio-mode", choices=RATIO_MODES, help=ratio_help)
+    select_help = (
+        "Whose saliency decides which patches are kept: the original's, or both images' (default: the recipe's)"
+    )
+    add("--mergemix-select", choices=SELECTIONS, help=select_help)
     layer_help = "Block whose attention is read, from 0 or negative, or 'pool' (default: the last but one)"
     add("--mergemix-layer", type=plain_layer, metavar="N", help=layer_help)
     r_help = "Token merging in the saliency pass, likewise as for --merge-r (default: the recipe's)"

@@ -67,6 +67,7 @@ def build_mixer(args: Namespace, model: nn.Module, encoder: nn.Module | None) ->
             mergemix_alpha=args.mergemix,
             mergemix_prob=own / prob,
             ratio_mode=args.mergemix_ratio_mode,
+            select=args.mergemix_select,
             saliency_r=read_r(args.mergemix_r),
             saliency_scale=args.mergemix_scale,
             layer=args.mergemix_layer,

@@ -12,6 +12,7 @@ __all__ = ["fill", "has_timm_mixup"]
 
 FLAGS = {
     "mergemix_ratio_mode": "ratio_mode",
+    "mergemix_select": "select",
     "mergemix_layer": "layer",
     "mergemix_r": "saliency_r",
     "mergemix_scale": "saliency_scale",

@@ -32,6 +32,7 @@ class MixOptions:
         switch_prob: Share of CutMix where Mixup and CutMix are both on.
         smoothing: Label smoothing.
         ratio_mode: What MergeMix's ratio is.
+        select: Whose saliency decides which patches MergeMix keeps.
         saliency_r: Token merging in the saliency pass.
         saliency_scale: Size of the images in it, as a share of theirs.
         layer: Block whose attention is read; None for the last but one.
@@ -46,6 +47,7 @@ class MixOptions:
     switch_prob: float = 0.5
     smoothing: float = 0.1
     ratio_mode: str = "area"
+    select: str = "own"
     saliency_r: R | None = ("keep", 0.5)
     saliency_scale: float = 1.0
     layer: int | str | None = None

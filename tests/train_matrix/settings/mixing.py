@@ -10,7 +10,7 @@ PAIRS = f"{MIX} --preference 0.5"
 
 
 @setting(
-    "--mergemix-ratio-mode, --mergemix-layer, --mergemix-r, --mergemix-prob",
+    "--mergemix-ratio-mode, --mergemix-select, --mergemix-layer, --mergemix-r, --mergemix-prob",
     "each changes the training loss at lr 1e-12",
 )
 def options(bench: Bench) -> None:
@@ -18,6 +18,7 @@ def options(bench: Bench) -> None:
     for flags in (
         "--mergemix-ratio-mode attention",
         "--mergemix-ratio-mode gaussian",
+        "--mergemix-select both",
         "--mergemix-layer 0",
         "--mergemix-r 1",
         "--mergemix-prob 1.0",
