@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
+import pytest
 import torch
 
 # Tiny models gain nothing from threads, and lose much where other processes share the cores.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """A test is the same in every order and process."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)

@@ -25,6 +25,12 @@ def test_a_recipe_may_be_changed() -> None:
     assert MixOptions.of("scratch").prob == find_recipe("scratch")["prob"]
 
 
+def test_other_mixers_mix_as_many_batches_in_their_own_way() -> None:
+    own, recipe = MixOptions.of("scratch", "timm"), find_recipe("scratch")
+    assert own == MixOptions(prob=recipe["prob"])
+    assert MixOptions.of("scratch", "timm", cutmix_alpha=0.3) == MixOptions(prob=recipe["prob"], cutmix_alpha=0.3)
+
+
 def test_unknown_recipes() -> None:
     for call in (MergeMix.recipe, find_recipe, MixOptions.of):
         with pytest.raises(MergeMixError, match="recipe: got 'soup', wanted one of 'scratch', 'finetune'"):

@@ -564,6 +564,21 @@ def test_another_device() -> None:
         saliency_map(MODEL, torch.empty(2, 3, 64, 64, device="meta"))
 
 
+def test_merging_must_leave_more_than_one_patch() -> None:
+    model, merged = tiny(depth=5), tiny(depth=5)
+    r = [8, 4, 2, 1, 0]
+    wanted = "more than one of 16 patches before block 4"
+    with pytest.raises(MergeMixError, match=wanted):
+        mm.MergeMix(model, 10, saliency_r=r, layer=4)
+    mm.MergeMix(model, 10, saliency_r=r, layer=3)
+    saliency = SaliencyPass(merged, layer=4)
+    mm.patch(merged, r=r)
+    with saliency.reading(images(merged)) as read:
+        merged(images(merged))
+    with pytest.raises(MergeMixError, match=wanted):
+        read()
+
+
 @pytest.mark.parametrize("r", [-1, "keep", ("keep", 0.0), [1, 2], [0, 99, 0], ("total", 1000)])
 def test_bad_r(r: object) -> None:
     before = states(MODEL)

@@ -13,9 +13,9 @@ __all__ = ["RECIPES", "find_recipe"]
 _SHARED = {
     "mergemix_alpha": 1.0,
     "mixup_alpha": 0.8,
-    "cutmix_alpha": 1.0,
+    "cutmix_alpha": 0.0,
     "prob": 0.5,  # all batches: no more accurate, and under-confident
-    "mergemix_prob": 1.0,
+    "mergemix_prob": 0.5,  # the rest is Mixup, which alone hardens against noise and low contrast
     "switch_prob": 0.5,
     "ratio_mode": "area",
     "select": "own",

@@ -186,7 +186,11 @@ class SaliencyPass:
             if reader.row is None and not pooled:
                 read = "the attention pool" if self.layer == "pool" else f"block {self.layer}"
                 raise MergeMixError(f"layer: {read} did not run in the encoder's forward pass")
-            return pooled[-1] if reader.row is None else reader.row.on_patches(self.divide)
+            if reader.row is None:
+                return pooled[-1]
+            found = reader.row.on_patches(self.divide)
+            self._check_left(reader.row.values.shape[1] - reader.row.prefix_tokens, found.shape[1])
+            return found
 
         with ExitStack() as stack:
             # A pass that stops is one of its own, with its own merging; then also sums of attention must be such.
@@ -201,7 +205,15 @@ class SaliencyPass:
         """Raises if images of that size have too few patches for the merging in the pass."""
         size = self.size.of(height, width)
         with self._merging(), self.size.allowed():
-            merge_info(self.encoder, size)
+            info = merge_info(self.encoder, size)
+        before = info.tokens[-1 if self.layer == "pool" else int(self.layer)]
+        self._check_left(before - info.prefix_tokens, info.tokens[0] - info.prefix_tokens)
+
+    def _check_left(self, left: int, patches: int) -> None:
+        """Raises if merging leaves nothing to tell one patch from another by."""
+        if left < 2 <= patches:
+            read = "the attention pool" if self.layer == "pool" else f"block {self.layer}"
+            raise wrong("r", self.r, f"one that leaves more than one of {patches} patches before {read}")
 
     def check(self, images: Tensor) -> None:
         """Raises if the encoder cannot take the images."""

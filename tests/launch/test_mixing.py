@@ -108,7 +108,7 @@ def test_a_run_that_would_mix_nothing_is_refused(flags: list[str]) -> None:
 def test_an_encoder_with_weights_from_a_file(tmp_path: Path) -> None:
     saved = timm.create_model("test_vit", num_classes=7)
     torch.save({"state_dict": saved.state_dict()}, tmp_path / "encoder.pth.tar")
-    flags = ["--mergemix", "1", "--mergemix-encoder", "test_vit"]
+    flags = ["--mergemix", "1", "--mergemix-prob", "1", "--mergemix-encoder", "test_vit"]
     args = filled(*flags, "--mergemix-encoder-checkpoint", str(tmp_path / "encoder.pth.tar"))
     state = torch.get_rng_state()
     encoder: Any = build_encoder(args)

@@ -31,7 +31,7 @@ def test_mergemix_alone_takes_the_recipes_settings() -> None:
     assert (args.mergemix_r, args.mergemix_scale, args.mergemix_ratio_mode) == ("keep:0.5", 1.0, "area")
     args = parse("--mergemix", "0.7", "--mixup", "1")
     fill(args)
-    assert (args.mergemix_prob, args.mixup, args.mixup_prob) == (0.4, 1.0, 1.0)
+    assert (args.mergemix_prob, args.mixup, args.mixup_prob) == (0.5, 1.0, 1.0)
 
 
 def test_a_recipe_switches_everything_on() -> None:

@@ -23,8 +23,8 @@ def fill(args: Namespace) -> None:
     """Sets what is None, so that ``args.yaml`` says what was in force.
 
     ``--mergemix-recipe`` switches MergeMix on, with the recipe's Mixup and CutMix beside it unless timm's flags ask for
-    others. Without it, ``--mergemix`` takes the recipe for training from scratch, or with ``--pretrained`` the one for
-    fine-tuning.
+    others; beside those it has the recipe's share. Without it, ``--mergemix`` takes the recipe for training from
+    scratch, or with ``--pretrained`` the one for fine-tuning, and mixes alone unless timm's flags ask for more.
 
     Raises:
         MergeMixError: If there is no such recipe.
@@ -38,7 +38,7 @@ def fill(args: Namespace) -> None:
     if name is not None:
         _switch_on(args, recipe)
     if args.mergemix_prob is None:
-        args.mergemix_prob = recipe["prob"] * (recipe["mergemix_prob"] if has_timm_mixup(args) else 1.0)
+        args.mergemix_prob = recipe["mergemix_prob" if has_timm_mixup(args) else "prob"]
     for flag, key in FLAGS.items():
         if getattr(args, flag) is None:
             setattr(args, flag, _plain(recipe[key]))
@@ -56,6 +56,7 @@ def _switch_on(args: Namespace, recipe: dict[str, Any]) -> None:
     args.mixup, args.cutmix = recipe["mixup_alpha"], recipe["cutmix_alpha"]
     args.mixup_switch_prob = recipe["switch_prob"]
     own = recipe["prob"] * recipe["mergemix_prob"]
+    args.mergemix_prob = own if args.mergemix_prob is None else args.mergemix_prob
     args.mixup_prob = (recipe["prob"] - own) / (1 - own)  # timm's flag is about the batches that MergeMix leaves
 
 

@@ -56,11 +56,15 @@ METHODS: dict[str, Method] = {
     "timm": Method("Mixup + CutMix (timm)", "timm", {"mixup_alpha": 0.8, "cutmix_alpha": 1.0}),
     "resizemix": Method("ResizeMix", "resizemix"),
     "random-patches": Method("control: random patches", "random-patches", {"mergemix_prob": 1.0}),
+    "random-mixup": Method(
+        "control: random patches, half Mixup", "random-patches", {"mergemix_prob": 0.5, "cutmix_alpha": 0.0}
+    ),
     "inverted": Method("control: least salient patches", "inverted", {"mergemix_prob": 1.0}),
     "mergemix": _mergemix("MergeMix"),
     "mergemix-copied": _mergemix("MergeMix, attention copied", divide=False),
     "mergemix-attention": _mergemix("MergeMix, ratio by attention", ratio_mode="attention"),
     "mergemix-gaussian": _mergemix("MergeMix, published ratio", ratio_mode="gaussian"),
+    "mergemix-mixup": _mergemix("MergeMix, half Mixup", mergemix_prob=0.5, cutmix_alpha=0.0),
     "mergemix-timm": _mergemix("MergeMix, half Mixup + CutMix", mergemix_prob=0.5),
     "mergemix-cutmix": _mergemix("MergeMix, half CutMix", mergemix_prob=0.5, mixup_alpha=0.0),
     "mergemix-small": _mergemix("MergeMix, pass at half size", saliency_scale=0.5),

@@ -124,7 +124,7 @@ def prepare(
     if method.merges:
         merge_tokens(model, settings.r)
     recipe = Recipe(epochs=settings.epochs, lr=settings.lr, beta2=0.95)
-    options = MixOptions.of("scratch")  # as many batches are mixed by every mixer
+    options = MixOptions.of("scratch", method.mixer)
     decisive = {
         "method": asdict(method),
         "settings": {name: value for name, value in asdict(settings).items() if name != "preference"},

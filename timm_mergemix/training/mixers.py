@@ -54,14 +54,17 @@ class MixOptions:
     divide: bool = True
 
     @classmethod
-    def of(cls, recipe: str, **given: Any) -> MixOptions:
-        """Those of a recipe of MergeMix, but for what is given and not None.
+    def of(cls, recipe: str, mixer: str = "mergemix", **given: Any) -> MixOptions:
+        """Those of a recipe of MergeMix, but for what is given and not None; other mixers mix as many batches.
 
         Raises:
             MergeMixError: If there is no such recipe.
         """
         known = {name: value for name, value in given.items() if value is not None}
-        return cls(**{**find_recipe(recipe), **known})
+        settings = find_recipe(recipe)
+        if mixer != "mergemix":
+            settings = {"prob": settings["prob"]}
+        return cls(**{**settings, **known})
 
 
 def _mergemix(options: MixOptions) -> dict[str, Any]:
