@@ -133,7 +133,7 @@ TASKS: dict[str, Task] = {
         "Fashion-MNIST, 1,000 images at 84 px, DINOv2 ViT-S/14 fine-tuned",
         TUNED,
         3,
-        _InMemory(fashion_mnist, (1000, 3000, 4000), 50, DINOV2.build, DINOV2.prepare, IMAGENET, 500),
+        _InMemory(fashion_mnist, (1000, 1000, 3000), 50, DINOV2.build, DINOV2.prepare, IMAGENET, 400),
     ),
     "cifar100": Task(
         "CIFAR-100, DeiT-S from scratch",
