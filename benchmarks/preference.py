@@ -26,12 +26,14 @@ from timm_mergemix.training.evaluate import predict, top1
 from timm_mergemix.training.images import MemoryBatches, Statistics
 from timm_mergemix.training.loop import fit
 from timm_mergemix.training.methods import METHODS, DemoSettings
+from timm_mergemix.training.mixers import MixOptions
 from timm_mergemix.training.objective import PreferenceOptions
 from timm_mergemix.training.pairs import evaluate_pairs
 from timm_mergemix.training.progress import Reporter
 from timm_mergemix.training.sources import DemoData, draw_splits, find_source
 
 MERGEMIX = next(method for method in METHODS if method.name == "mergemix")
+MIXING = MixOptions()  # every batch: an unmixed one has no loser
 COLUMNS = {
     "top1": "top-1 (%)",
     "ece": "ECE, equal width",
@@ -96,7 +98,7 @@ def train(
     settings = DemoSettings(epochs=args.epochs, seed=seed)
     method = replace(MERGEMIX, name=f"weight-{options.weight:g}", title=f"weight {options.weight:g}, seed {seed}")
     device, statistics_ = torch.device("cpu"), Statistics.of(data.train.images)
-    run = prepare(method, data, settings, args.out, device, options)
+    run = prepare(method, data, settings, args.out, device, options, MIXING)
     held_out = MemoryBatches(data.val if args.split == "val" else data.test, EVALUATION_BATCH, statistics_)
     fit(run, training_batches(data, settings, statistics_, device), held_out, reporter)
     logits, labels = predict(run.model, held_out, device)

@@ -2,7 +2,7 @@ import argparse
 
 import pytest
 
-from timm_mergemix.arguments import parse_r, plain_r, read_r
+from timm_mergemix.arguments import parse_layer, parse_r, plain_r, read_r
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,10 @@ def test_what_is_kept_is_plain_and_means_the_same(text: str) -> None:
 def test_plain_r_refuses_what_parse_r_refuses() -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         plain_r("half")
+
+
+@pytest.mark.parametrize(("text", "layer"), [("pool", "pool"), ("-1", -1), ("8", 8)])
+def test_layers(text: str, layer: int | str) -> None:
+    assert parse_layer(text) == layer
+    with pytest.raises(argparse.ArgumentTypeError, match="the index of a block or 'pool'"):
+        parse_layer(f"{text}.")

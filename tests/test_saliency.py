@@ -575,7 +575,7 @@ def test_merging_must_leave_more_than_one_patch() -> None:
     mm.patch(merged, r=r)
     with saliency.reading(images(merged)) as read:
         merged(images(merged))
-    with pytest.raises(MergeMixError, match=wanted):
+    with pytest.raises(MergeMixError, match=rf"r: got \[8, 4, 2, 1, 0\], wanted one that leaves {wanted}"):
         read()
 
 

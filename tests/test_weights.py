@@ -5,6 +5,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from timm_mergemix.errors import MergeMixError
 from timm_mergemix.weights import from_file
 
 
@@ -20,6 +21,13 @@ def test_a_file_takes_the_place_of_pretrained_weights(name: str, suffix: str, tm
     assert model.pos_embed.shape[1] == 37 and model.head.out_features == 3
 
 
-def test_files_of_jax_are_told_by_their_name() -> None:
-    assert from_file("a.npz")["pretrained_cfg_overlay"]["custom_load"]
-    assert not from_file(Path("a.pth"))["pretrained_cfg_overlay"]["custom_load"]
+def test_files_of_jax_are_told_by_their_name(tmp_path: Path) -> None:
+    for name in ("a.npz", "a.pth"):
+        (tmp_path / name).touch()
+    assert from_file(str(tmp_path / "a.npz"))["pretrained_cfg_overlay"]["custom_load"]
+    assert not from_file(tmp_path / "a.pth")["pretrained_cfg_overlay"]["custom_load"]
+
+
+def test_there_must_be_a_file(tmp_path: Path) -> None:
+    with pytest.raises(MergeMixError, match=r"checkpoint: got .*wanted the path of a file"):
+        from_file(tmp_path, "checkpoint")

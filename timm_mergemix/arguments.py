@@ -7,9 +7,23 @@ from typing import Any
 
 from .merge.schedule import R
 
-__all__ = ["R_FORMS", "parse_r", "plain_r", "read_r"]
+__all__ = ["R_FORMS", "parse_layer", "parse_r", "plain_r", "read_r"]
 
 R_FORMS = "13, decreasing:13, total:98, keep:0.5 or 1,2,3 (an integer for each block)"
+
+
+def parse_layer(text: str) -> int | str:
+    """The block whose attention is read: its index, or ``"pool"``; a ``type`` for argparse.
+
+    Raises:
+        ArgumentTypeError: If it is neither.
+    """
+    if text == "pool":
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted the index of a block or 'pool'") from error
 
 
 def parse_r(text: str) -> R:

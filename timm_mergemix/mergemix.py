@@ -121,9 +121,9 @@ class MergeMix(Mixer):
     def recipe(name: str) -> dict[str, Any]:
         """Arguments by kind of training: ``MergeMix(model, 100, **MergeMix.recipe("finetune"))``.
 
-        The defaults are those of timm's Mixup. By the recipes half of the batches are mixed, half of those by MergeMix
-        and half by Mixup, which in the comparison of docs/results.md is as accurate as mixing every batch, better
-        calibrated, and hardens against noise and low contrast as well as hidden patches.
+        By default every batch is mixed: half of them by MergeMix, the others by Mixup or CutMix. By the recipes, so far
+        the same, half of the batches are mixed: half of those by MergeMix, half by Mixup. In the comparison of
+        docs/results.md that is as accurate, better calibrated, and hardens against noise and low contrast.
 
         Args:
             name: ``"scratch"``: few images, many epochs, random weights. ``"finetune"``: pretrained weights.

@@ -189,13 +189,15 @@ class SaliencyPass:
             if reader.row is None:
                 return pooled[-1]
             found = reader.row.on_patches(self.divide)
-            self._check_left(reader.row.values.shape[1] - reader.row.prefix_tokens, found.shape[1])
+            self._check_left(reader.row.values.shape[1] - reader.row.prefix_tokens, found.shape[1], r)
             return found
 
         with ExitStack() as stack:
             # A pass that stops is one of its own, with its own merging; then also sums of attention must be such.
             stack.enter_context(self._merging() if stop else merging(self.encoder))
-            stack.enter_context(merging_state(self.encoder).during(observer=reader))
+            state = merging_state(self.encoder)
+            r = state.config.schedule.r
+            stack.enter_context(state.during(observer=reader))
             if self.layer == "pool":
                 pool: Any = self.family.pool(self.encoder)
                 stack.callback(pool.register_forward_pre_hook(read_pool).remove)
@@ -207,13 +209,13 @@ class SaliencyPass:
         with self._merging(), self.size.allowed():
             info = merge_info(self.encoder, size)
         before = info.tokens[-1 if self.layer == "pool" else int(self.layer)]
-        self._check_left(before - info.prefix_tokens, info.tokens[0] - info.prefix_tokens)
+        self._check_left(before - info.prefix_tokens, info.tokens[0] - info.prefix_tokens, info.r)
 
-    def _check_left(self, left: int, patches: int) -> None:
+    def _check_left(self, left: int, patches: int, r: Any) -> None:
         """Raises if merging leaves nothing to tell one patch from another by."""
         if left < 2 <= patches:
             read = "the attention pool" if self.layer == "pool" else f"block {self.layer}"
-            raise wrong("r", self.r, f"one that leaves more than one of {patches} patches before {read}")
+            raise wrong("r", r, f"one that leaves more than one of {patches} patches before {read}")
 
     def check(self, images: Tensor) -> None:
         """Raises if the encoder cannot take the images."""

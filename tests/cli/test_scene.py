@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from timm_mergemix.cli.scene import find_classes, find_images
+from timm_mergemix.cli.scene import class_folders, find_classes, find_images
 from timm_mergemix.errors import MergeMixError
 
 from ..training.made import write_folder
@@ -16,6 +16,11 @@ def test_images_are_found(tmp_path: Path) -> None:
         (tmp_path / "classes" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "classes" / name).touch()
     assert [path.name for path in find_images([tmp_path / "classes"])] == ["c.png", "a.png", "b.png"]
+    for name in (".cache", "notes"):  # no classes
+        (tmp_path / "classes" / name).mkdir()
+    assert [path.name for path in class_folders([tmp_path / "classes"])] == ["1", "7"]
+    (tmp_path / "classes" / "own.png").touch()
+    assert class_folders([tmp_path / "classes"]) == []
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "empty", tmp_path / "missing.png"):
         with pytest.raises(MergeMixError, match="images: got"):

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from timm_mergemix.cli import train
 from timm_mergemix.cli.main import main
@@ -139,3 +140,18 @@ def test_a_run_goes_on_with_its_own_images_only(
     image.rename(image.with_name("another.png"))
     assert main([*argv, "--epochs", "1", "--resume"]) == 2
     assert "other settings: images" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mixer", ["mergemix", "cutmix"])
+def test_the_mixes_that_are_drawn_are_mixes(
+    mixer: str, argv: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    drawn = []
+    monkeypatch.setattr(train, "mix_grid", lambda batch, *rest: drawn.append(batch) or Figure())
+    assert main([*argv, "--mixer", mixer, "--mix-prob", "1e-9"]) == 0
+    assert set(drawn[0].kind) == {mixer}
+
+
+def test_weights_that_are_not_there(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*argv, "--weights", "no/such/file"]) == 2
+    assert "weights: got 'no/such/file', wanted the path of a file" in capsys.readouterr().err

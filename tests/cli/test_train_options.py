@@ -1,6 +1,9 @@
 import argparse
 
+import pytest
+
 from timm_mergemix.cli.train_options import add_arguments, mixing_of, preference_of, recipe_of
+from timm_mergemix.errors import MergeMixError
 from timm_mergemix.training.mixers import MixOptions
 from timm_mergemix.training.objective import PreferenceOptions
 from timm_mergemix.training.optim import Recipe
@@ -35,12 +38,14 @@ def test_values() -> None:
             "0",
             "--saliency-r",
             "decreasing:2",
+            *("--ratio-mode", "attention", "--select", "both", "--layer", "-1"),
         ),
         *("--model-kwargs", "depth=3", "global_pool=avg"),
     )
     assert (recipe_of(args).lr, recipe_of(args).clip_grad) == (0.01, None)
     assert (mixing_of(args).prob, mixing_of(args).mixup_alpha) == (0.3, 0.0)
     assert mixing_of(args).saliency_r == ("decreasing", 2)
+    assert (mixing_of(args).ratio_mode, mixing_of(args).select, mixing_of(args).layer) == ("attention", "both", -1)
     assert args.model_kwargs == {"depth": 3, "global_pool": "avg"}
 
 
@@ -50,3 +55,8 @@ def test_values_of_the_preference() -> None:
         *("--preference-variant", "hinge", "--preference-saliency", "winner"),
     )
     assert preference_of(args) == PreferenceOptions(0.5, 2.0, 0.25, "hinge", "winner")
+
+
+def test_recipes_are_of_mergemix() -> None:
+    with pytest.raises(MergeMixError, match="recipe: got 'scratch', wanted none, since the mixer is timm"):
+        mixing_of(parse("--recipe", "scratch", "--mixer", "timm"))

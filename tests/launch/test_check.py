@@ -48,8 +48,8 @@ def test_what_is_asked_for(flags: list[str], merge: bool, mix: bool, preference:
         (["--preference", "1"], "--preference: got 1.0, wanted --mergemix, --mixup, --cutmix or --mixer"),
         (["--mixer", "resizemx"], "--mixer: got 'resizemx', wanted one of 'cutmix', 'mixup', 'resizemix'"),
         (["--mixer", "mergemix"], "--mixer: got 'mergemix', wanted one of"),
-        (["--mixer", "resizemix", "--mergemix", "1"], "--mixer: got 'resizemix', wanted neither --mergemix"),
-        (["--mixer", "resizemix", "--cutmix", "1"], "--mixer: got 'resizemix', wanted neither --mergemix"),
+        (["--mixer", "resizemix", "--mergemix", "1"], "--mixer: got 'resizemix', wanted none of --mergemix"),
+        (["--mixer", "resizemix", "--cutmix", "1"], "--mixer: got 'resizemix', wanted none of --mergemix"),
         (["--mixer", "resizemix", "--mixup-prob", "0"], "--mixup-prob: got 0.0, wanted a number > 0"),
         (["--mergemix", "1", "--naflex-loader"], "--naflex-loader: its batches are sequences"),
         (["--mergemix", "1", "--jsd-loss"], "--jsd-loss: it compares"),
@@ -116,6 +116,17 @@ def test_flags_without_effect(caplog: pytest.LogCaptureFixture) -> None:
     assert "--mergemix-r: no effect without --mergemix" in text
     assert "--preference-beta: no effect without --preference" in text
     assert "--merge-matching: no effect without --merge-r" in text
+
+
+def test_a_mixer_by_name_takes_an_encoder_and_no_settings(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ["--mixer", "resizemix", "--mergemix-encoder", "x", "--mergemix-select", "both"]
+    assert "--mergemix-encoder, --mergemix-select: no effect without --mergemix" in warnings_of(flags, caplog)
+    caplog.clear()
+    monkeypatch.setattr("timm_mergemix.launch.check.takes_encoder", lambda name: True)
+    assert "--mergemix-select: no effect without --mergemix" in (text := warnings_of(flags, caplog))
+    assert "encoder" not in text
 
 
 @pytest.mark.parametrize("flags", [[], ["--mergemix", "1", "--mergemix-r", "3"], ["--merge-r", "2"]])

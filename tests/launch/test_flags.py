@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from timm_mergemix.launch.flags import add_merge_flags, add_mix_flags, plain_layer
+from timm_mergemix.launch.flags import add_merge_flags, add_mix_flags
 
 
 def parser_of(training: bool) -> argparse.ArgumentParser:
@@ -30,11 +30,6 @@ def test_the_groups_stand_in_the_help() -> None:
     text = parser_of(True).format_help()
     for group in ("Token merging", "MergeMix", "Preference"):
         assert f"{group} parameters (timm_mergemix):" in text
-
-
-@pytest.mark.parametrize(("text", "layer"), [("pool", "pool"), ("-1", -1), ("8", 8)])
-def test_layers(text: str, layer: int | str) -> None:
-    assert plain_layer(text) == layer
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,8 @@ def test_attention_is_not_asked_for_where_nobody_reads_it(tmp_path: Path) -> Non
 
 
 def test_a_mixer_by_name_trains_and_prefers(tmp_path: Path) -> None:
-    flags = ["--mixer", "resizemix", "--model", "test_resnet", "--preference", "1"]
+    # No encoder of that name is looked for, since resizemix reads none.
+    flags = ["--mixer", "resizemix", "--model", "test_resnet", "--preference", "1", "--mergemix-encoder", "no_model"]
     run_script(SCRIPTS / "train_new.py", ["--output", str(tmp_path), *flags])
     assert all(float(row["train_preference_loss"]) > 0 for row in summary(tmp_path))
 

@@ -45,6 +45,21 @@ def test_a_recipe_switches_everything_on() -> None:
     assert vars(args) == before  # a run from its args.yaml is the same
 
 
+@pytest.mark.parametrize(
+    ("flags", "own", "rest"),
+    [
+        (["--mixup-prob", "0.2"], 0.4, 0.2),
+        (["--mergemix-prob", "0.6"], 0.6, 0.5),  # of 0.4 of the batches half: together 0.8
+        (["--mergemix-prob", "0.9"], 0.9, 0.0),
+        (["--mergemix-prob", "1"], 1.0, 1.0),
+    ],
+)
+def test_shares_that_are_given_stay(flags: list[str], own: float, rest: float) -> None:
+    args = parse("--mergemix-recipe", "scratch", *flags)
+    fill(args)
+    assert (args.mergemix_prob, args.mixup_prob) == pytest.approx((own, rest))
+
+
 def test_what_is_given_comes_first() -> None:
     args = parse("--mergemix-recipe", "finetune", "--mergemix-r", "2", "--mergemix-prob", "0.9", "--cutmix", "0.5")
     fill(args)

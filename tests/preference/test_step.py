@@ -51,6 +51,16 @@ def test_no_pass_is_wasted(saliency, passes):
     assert sizes == passes
 
 
+@pytest.mark.parametrize(("saliency", "passes"), [("winner", [(6, True)]), ("separate", [(6, True)])])
+def test_a_batch_that_is_not_mixed_takes_one_pass(saliency, passes):
+    model = build()
+    step = PreferenceStep(model, mixer(model, prob=0.0), PreferenceLoss(), saliency=saliency)
+    sizes = counted(model)
+    output = run(step, model)
+    assert sizes == passes
+    assert output.terms.total == output.terms.soft_target and output.terms.preference == 0
+
+
 @pytest.mark.parametrize("r", [0, 2])
 def test_both_ways_are_the_same_where_nothing_is_random(r):
     model = build(r)

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from PIL import Image
 from timm.models import VisionTransformer
@@ -64,7 +65,11 @@ def test_fine_tuning_takes_weights_from_a_file(tmp_path: Path, monkeypatch: pyte
 def test_full_size_from_an_image_folder(tmp_path: Path, held_out: str) -> None:
     for split in ("train", held_out):
         write_folder(tmp_path / split, each=6, size=32)
-    setup = FromTimm("", "vit_tiny_patch16_224", 2, 4)(0, CPU, Places(data=tmp_path, workers=0))
+    weights = timm.create_model("vit_tiny_patch16_224", num_classes=5).state_dict()
+    torch.save(weights, tmp_path / "weights.pt")
+    places = Places(data=tmp_path, workers=0, weights=tmp_path / "weights.pt")
+    setup = FromTimm("", "vit_tiny_patch16_224", 2, 4, pretrained=True)(0, CPU, places)
+    assert torch.equal(setup.model.blocks[0].mlp.fc1.weight, weights["blocks.0.mlp.fc1.weight"])
     check(setup, 224)
     assert len(setup.train) * 4 == 8  # eleven less what does not fill a batch, and one for validation
     assert sum(len(labels) for _, labels in setup.val) == 1 and sum(len(labels) for _, labels in setup.test) == 12

@@ -31,7 +31,7 @@ from .output import Output, add_output
 
 __all__ = ["SUMMARY", "add_arguments", "again", "run"]
 
-SUMMARY = "Measure merging and mixing against their floor, or find the r that meets a budget (--tune)."
+SUMMARY = "Measure merging and mixing; find the r that meets a budget (--tune); compare ways to train (--train)."
 MEMORY = ("deit_small_patch16_224", 16, 0.65)
 
 

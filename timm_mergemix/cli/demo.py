@@ -119,6 +119,7 @@ def _rows(outcomes: Sequence[Outcome]) -> list[list[str]]:
 def _notes(settings: DemoSettings) -> str:
     return (
         f"Test images, unmixed, after the last epoch; one seed ({settings.seed}); calibration error of 15 bins.\n"
+        "Half of the batches are mixed, by MergeMix in turn with Mixup, or by timm's Mixup and CutMix.\n"
         "Preference accuracy: how often a test image makes its class more probable than its CutMix mix does.\n"
         f"MergeMix merges {settings.r} tokens in each block, in training and in the test alike. Seconds are those of\n"
         "training, the median epoch. MergeMix's include its saliency passes; merging wins time back, though little\n"

@@ -72,9 +72,9 @@ def find_images(given: Sequence[Path]) -> list[Path]:
 
 def class_folders(given: Sequence[Path]) -> list[Path]:
     """The directories of a folder that has one for each class; none if it is no such folder."""
-    inside = (
-        sorted(path for path in given[0].iterdir() if path.is_dir()) if len(given) == 1 and given[0].is_dir() else []
-    )
+    if len(given) != 1 or not given[0].is_dir() or _images_in(given[0]):
+        return []
+    inside = sorted(path for path in given[0].iterdir() if path.is_dir() and _images_in(path))
     return inside if len(inside) > 1 else []
 
 
@@ -130,7 +130,7 @@ def load_scene(
 
 def _load_encoder(args: argparse.Namespace) -> nn.Module:
     file = args.checkpoint or args.weights
-    weights = from_file(file) if file else {}
+    weights = from_file(file, "checkpoint" if args.checkpoint else "weights") if file else {}
     return build_model(args.model, 0, pretrained=args.pretrained, img_size=args.img_size, kwargs=weights)
 
 

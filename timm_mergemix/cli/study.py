@@ -28,6 +28,7 @@ from .output import Output
 __all__ = ["add_arguments", "run"]
 
 WORDS = {"true": True, "false": False, "none": None}
+METHODS_HELP = f"{', '.join(METHODS)}; the recipe is mergemix-mixup with --set prob=0.5"
 SET_HELP = "options of the recipe, the mixer or the preference; a name that comes twice is tried with both values"
 
 
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("training").add_argument
     add("--train", action="store_true", help="train small models by several methods instead, and compare them")
     add("--tasks", nargs="+", default=["fashion"], choices=tuple(TASKS), metavar="TASK", help=", ".join(TASKS))
-    add("--methods", nargs="+", default=["none", "timm", "mergemix"], metavar="METHOD", help=", ".join(METHODS))
+    add("--methods", nargs="+", default=["none", "timm", "mergemix"], metavar="METHOD", help=METHODS_HELP)
     add("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="a trial each")
     add("--set", nargs="+", default=[], metavar="NAME=VALUE", help=SET_HELP)
     add(
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--test", action="store_true", help="read the test images at the end; choose settings without it")
     add("--equal-time", action="store_true", help="as many epochs as take the time of Mixup + CutMix, by step times")
     add("--jobs", type=int, default=1, help="trials at a time, each of one thread")
-    add("--weights", type=Path, metavar="FILE", help="of the task that fine-tunes; timm's if not given")
+    add("--weights", type=Path, metavar="FILE", help="of a task that fine-tunes; timm's if not given")
     add("--data-dir", type=Path, metavar="DIR", help="images of a task of full size; downloads go there")
     add("--workers", type=int, default=4, help="processes that read images, in a task of full size")
     add("--report", action="store_true", help="train nothing, only write tables and picture of what is there")

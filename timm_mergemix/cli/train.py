@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 
@@ -18,7 +18,7 @@ from ..training.evaluate import evaluate
 from ..training.folder import FolderSplits, digest_of, find_folder
 from ..training.loaders import Loaders, folder_loaders
 from ..training.loop import Run, fit
-from ..training.mixers import build_mixer
+from ..training.mixers import Mix, build_mixer
 from ..training.model import build_model, merge_tokens
 from ..training.objective import build_objective
 from ..training.seeds import seed_all
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
     details = {"settings": job.settings, "result": asdict(result), "history": job.history}
     written = [job.path, write_json(out / "results.json", details)]
     if installed("matplotlib"):
-        written += _draw(job, loaders, splits, out)
+        written += _draw(job, _shown_mixer(args, job, splits), loaders, splits, out)
     else:
         reporter.say('No pictures: they need matplotlib, pip install "timm-mergemix[viz]".')
     seconds = median(record["seconds"] for record in job.history)
@@ -117,13 +117,20 @@ def _begin(args: argparse.Namespace, classes: int, out: Path) -> nn.Module:
     )
 
 
-def _draw(job: Run, loaders: Loaders, splits: FolderSplits, out: Path) -> list[Path]:
+def _shown_mixer(args: argparse.Namespace, job: Run, splits: FolderSplits) -> Mix | None:
+    """The run's mixer, but that it mixes every batch, and by MergeMix if it may."""
+    return build_mixer(
+        args.mixer, job.model, len(splits.classes), replace(mixing_of(args), prob=1.0, mergemix_prob=1.0)
+    )
+
+
+def _draw(job: Run, mixer: Mix | None, loaders: Loaders, splits: FolderSplits, out: Path) -> list[Path]:
     """The curves, and a few mixes if the mixer tells how they came about."""
     figures = {"curves.png": learning_curves({job.title: job.history})}
-    if isinstance(job.mixer, Mixer):
+    if isinstance(mixer, Mixer):
         seed_all(job.seed, 0)
         images, labels = next(iter(loaders.train))
-        batch = job.mixer.mix(images.to(job.device), labels.to(job.device))
+        batch = mixer.mix(images.to(job.device), labels.to(job.device))
         figures["mixes.png"] = mix_grid(batch, splits.classes, loaders.mean, loaders.std)
     for name, figure in figures.items():
         figure.savefig(out / name)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from timm.utils import ParseKwargs
 
-from ..arguments import R_FORMS, parse_r
+from ..arguments import R_FORMS, parse_layer, parse_r
+from ..errors import wrong
+from ..mix.mergemix import RATIO_MODES, SELECTIONS
 from ..preference.loss import VARIANTS
 from ..recipes import RECIPES
 from ..training.mixers import MixOptions, mixer_names
@@ -27,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="DIR", help="where results go; runs/MODEL-MIXER if not given")
     add("--img-size", type=int, help="side of the images in pixels; the model's own if not given")
     add("--pretrained", action="store_true", help="begin with timm's weights")
-    add("--weights", metavar="FILE", help="begin with those of a file; a head of another size is left out")
+    add("--weights", metavar="FILE", help="begin with those of a file, but for its head")
     add("--model-kwargs", nargs="*", default={}, action=ParseKwargs, metavar="KEY=VALUE", help="for the model")
     add("--epochs", type=int, default=recipe.epochs, help="length of the run, warm-up counted")
     add("--batch-size", type=int, default=64, help="images per step")
@@ -61,11 +63,18 @@ def _add_mixing(parser: argparse.ArgumentParser) -> None:
     add("--mergemix-alpha", type=float, help="lambda ~ Beta(alpha, alpha)")
     add("--mixup-alpha", type=float, help="likewise for Mixup")
     add("--cutmix-alpha", type=float, help="likewise for CutMix")
-    add("--mix-prob", type=float, help="probability that a batch is mixed")
-    add("--mergemix-prob", type=float, help="share of MergeMix with --mixer mergemix")
+    add("--mix-prob", type=float, help="probability that a batch is mixed; 0.5 by the recipes, 1 with other mixers")
+    add("--mergemix-prob", type=float, help="share of MergeMix among what --mixer mergemix mixes")
     add("--switch-prob", type=float, help="share of CutMix in Mixup and CutMix")
     add("--smoothing", type=float, default=MixOptions.smoothing, help="label smoothing")
-    add("--saliency-r", type=parse_r, metavar="R", help="likewise in MergeMix's saliency pass")
+    add(
+        "--ratio-mode",
+        choices=RATIO_MODES,
+        help="mixing ratio of MergeMix: share of pixels, of attention, or noise",
+    )
+    add("--select", choices=SELECTIONS, help="whose saliency decides which patches are kept")
+    add("--layer", type=parse_layer, metavar="N", help="block whose attention is read, or pool")
+    add("--saliency-r", type=parse_r, metavar="R", help="token merging in MergeMix's saliency pass, as --merge-r")
     scale_help = "size of the images in that pass, as a share of theirs; 0.5 is the cheapest that is sensible"
     add("--saliency-scale", type=float, metavar="SHARE", help=scale_help)
 
@@ -108,8 +117,11 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
 def mixing_of(args: argparse.Namespace) -> MixOptions:
     """The mixing that the options ask for."""
     names = ("mergemix_alpha", "mixup_alpha", "cutmix_alpha", "mergemix_prob", "switch_prob", "smoothing")
-    given = {name: getattr(args, name) for name in (*names, "saliency_r", "saliency_scale")}
+    own = ("ratio_mode", "select", "layer", "saliency_r", "saliency_scale")
+    given = {name: getattr(args, name) for name in (*names, *own)}
     given["prob"] = args.mix_prob
     if args.mixer == "mergemix":
         return MixOptions.of(args.recipe or ("finetune" if args.pretrained or args.weights else "scratch"), **given)
+    if args.recipe is not None:
+        raise wrong("recipe", args.recipe, f"none, since the mixer is {args.mixer}")
     return MixOptions(**{name: value for name, value in given.items() if value is not None})

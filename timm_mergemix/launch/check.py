@@ -70,7 +70,7 @@ def check(args: Namespace, training: bool) -> None:
     _check_types(args, training)
     scripted = getattr(args, "torchscript", False)
     if scripted and (merges(args) or (training and mixes(args))):
-        raise MergeMixError("--torchscript: a scripted model cannot merge, nor show its attention; leave it out")
+        raise MergeMixError("--torchscript: a scripted model cannot merge, nor be trained on these mixes; leave it out")
     if not training:
         return
     name, path = args.mergemix_encoder, args.mergemix_encoder_checkpoint
@@ -119,7 +119,7 @@ def _check_r(flag: str, r: Any) -> None:
 def _check_mixer(args: Namespace) -> None:
     check_choice("--mixer", args.mixer, [name for name in list_mixers() if name != "mergemix"])
     if args.mergemix > 0 or has_timm_mixup(args):
-        raise wrong("--mixer", args.mixer, "neither --mergemix nor --mixup nor --cutmix beside it")
+        raise wrong("--mixer", args.mixer, "none of --mergemix, --mergemix-recipe, --mixup and --cutmix beside it")
     if args.mixup_prob == 0:
         raise wrong("--mixup-prob", args.mixup_prob, "a number > 0, since nothing would be mixed")
 
@@ -150,10 +150,12 @@ def warn(args: Namespace, defaults: dict[str, Any]) -> None:
             _logger.warning(f"{name}: no flag has this name{hint}")
     needed = {"merge": merges(args)}
     if "mergemix" in defaults:
-        needed |= {"mergemix": args.mergemix > 0 or reads(args), "preference": prefers(args)}
+        needed |= {"mergemix": args.mergemix > 0, "preference": prefers(args)}
     for name, is_on in needed.items():
         own = [dest for dest in sorted(defaults) if dest.startswith(f"{name}_") and dest != "merge_r"]
         idle = [dest for dest in own if getattr(args, dest) != defaults[dest]]
+        if name == "mergemix" and mixes(args) and reads(args):  # also a mixer by name reads another encoder
+            idle = [dest for dest in idle if not dest.startswith("mergemix_encoder")]
         if idle and not is_on:
             _logger.warning(f"{', '.join(map(_flag, idle))}: no effect without {NEEDED[name]}")
 

@@ -46,7 +46,7 @@ def soft_criterion(plain: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tenso
     if takes_both or (isinstance(plain, nn.CrossEntropyLoss) and plain.label_smoothing == 0):
         return plain
     raise MergeMixError(
-        f"--mergemix: the script's criterion is {type(plain).__name__}, for which soft targets have no known meaning; "
+        f"criterion: the script's is {type(plain).__name__}, for which soft targets have no known meaning; "
         "wanted (binary) cross entropy"
     )
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction
+from argparse import ArgumentParser, BooleanOptionalAction
 
-from ..arguments import R_FORMS, plain_r
+from ..arguments import R_FORMS, parse_layer, plain_r
 from ..merge.matching import MATCHINGS
 from ..mix.mergemix import RATIO_MODES, SELECTIONS
 from ..recipes import RECIPES
 
-__all__ = ["PAIR_LOSSES", "add_merge_flags", "add_mix_flags", "plain_layer"]
+__all__ = ["PAIR_LOSSES", "add_merge_flags", "add_mix_flags"]
 
 PAIR_LOSSES = ("simpo", "hinge")  # dpo needs a second, frozen model
 
@@ -42,19 +42,21 @@ def add_mix_flags(parser: ArgumentParser) -> None:
         metavar="ALPHA",
         help="MergeMix with lambda ~ Beta(ALPHA, ALPHA), enabled if > 0 (default: 0)",
     )
-    recipe_help = "Settings by kind of training, and MergeMix enabled; what else is given comes first (default: none)"
+    recipe_help = "MergeMix with Mixup beside it, by kind of training; what else is given comes first (default: none)"
     add("--mergemix-recipe", choices=tuple(RECIPES), help=recipe_help)
-    prob_help = "Probability of MergeMix; the rest is what --mixup and --cutmix say (default: the recipe's)"
+    prob_help = (
+        "Share of all batches that are MergeMix; the rest is as --mixup and --cutmix say (default: the recipe's)"
+    )
     add("--mergemix-prob", type=float, metavar="P", help=prob_help)
-    ratio_help = "What the mixing ratio is: share of pixels, or of attention (default: the recipe's)"
+    ratio_help = "Mixing ratio: the share of pixels, of attention, or the published random one (default: the recipe's)"
     add("--mergemix-ratio-mode", choices=RATIO_MODES, help=ratio_help)
     select_help = (
         "Whose saliency decides which patches are kept: the original's, or both images' (default: the recipe's)"
     )
     add("--mergemix-select", choices=SELECTIONS, help=select_help)
     layer_help = "Block whose attention is read, from 0 or negative, or 'pool' (default: the last but one)"
-    add("--mergemix-layer", type=plain_layer, metavar="N", help=layer_help)
-    r_help = "Token merging in the saliency pass, likewise as for --merge-r (default: the recipe's)"
+    add("--mergemix-layer", type=parse_layer, metavar="N", help=layer_help)
+    r_help = "Token merging in the saliency pass, written as for --merge-r (default: the recipe's)"
     add("--mergemix-r", type=plain_r, metavar="R", help=r_help)
     scale_help = "Size of the images in the saliency pass, as a share of theirs (default: the recipe's)"
     add("--mergemix-scale", type=float, metavar="SHARE", help=scale_help)
@@ -75,17 +77,3 @@ def _add_preference(parser: ArgumentParser) -> None:
     add("--preference-beta", type=float, default=1.0, metavar="BETA", help="Scale of the reward (default: 1)")
     add("--preference-gamma", type=float, default=1.0, metavar="GAMMA", help="Largest margin (default: 1)")
     add("--preference-variant", choices=PAIR_LOSSES, default="simpo", help="Loss of a pair (default: simpo)")
-
-
-def plain_layer(text: str) -> int | str:
-    """A ``type`` for argparse: the index of a block, or ``"pool"``.
-
-    Raises:
-        ArgumentTypeError: If it is neither.
-    """
-    if text == "pool":
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise ArgumentTypeError(f"got {text!r}, wanted the index of a block or 'pool'") from None

@@ -69,7 +69,7 @@ class Run:
         if self.model is None:
             self.model = model
             if mixing:
-                self.encoder = build_encoder(self.args)
+                self.encoder = build_encoder(self.args) if reads(self.args) else None
                 self.mixer = build_mixer(self.args, model, self.encoder)
                 self._say_mixing()
         if merges(self.args) and not self.training:

@@ -22,7 +22,7 @@ FLAGS = {
 def fill(args: Namespace) -> None:
     """Sets what is None, so that ``args.yaml`` says what was in force.
 
-    ``--mergemix-recipe`` switches MergeMix on, with the recipe's Mixup and CutMix beside it unless timm's flags ask for
+    ``--mergemix-recipe`` switches MergeMix on, with the recipe's Mixup beside it unless timm's flags ask for
     others; beside those it has the recipe's share. Without it, ``--mergemix`` takes the recipe for training from
     scratch, or with ``--pretrained`` the one for fine-tuning, and mixes alone unless timm's flags ask for more.
 
@@ -55,9 +55,11 @@ def _switch_on(args: Namespace, recipe: dict[str, Any]) -> None:
         return
     args.mixup, args.cutmix = recipe["mixup_alpha"], recipe["cutmix_alpha"]
     args.mixup_switch_prob = recipe["switch_prob"]
-    own = recipe["prob"] * recipe["mergemix_prob"]
-    args.mergemix_prob = own if args.mergemix_prob is None else args.mergemix_prob
-    args.mixup_prob = (recipe["prob"] - own) / (1 - own)  # timm's flag is about the batches that MergeMix leaves
+    if args.mergemix_prob is None:
+        args.mergemix_prob = recipe["prob"] * recipe["mergemix_prob"]
+    own = args.mergemix_prob
+    if args.mixup_prob == 1 and own < 1:  # timm's default; the flag is about the batches that MergeMix leaves
+        args.mixup_prob = max(recipe["prob"] - own, 0) / (1 - own)
 
 
 def _plain(value: Any) -> Any:

@@ -26,7 +26,8 @@ class MixedBatch:
         index: (B,) int64, the partner of each image.
         mask: (B, 1, H, W) bool, True where a pixel is image ``i``'s; True throughout for rows that were not mixed by a
             mask; None where no row was.
-        saliency: (B, h, w) float32, what the masks were chosen by; 0 for rows not mixed by MergeMix; None without any.
+        saliency: (B, h, w) float32, of the original images, by which masks were chosen; 0 for rows not mixed by
+            MergeMix; None without any.
         raw: (B, C, H, W), the images as they came.
         kind: For each row the name of the blend, ``"none"`` where it was not mixed.
         num_classes: Number of classes; None where the labels are rows.

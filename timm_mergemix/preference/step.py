@@ -44,7 +44,7 @@ class PreferenceStep:
       batch of 2 B. The choice under DDP, whose passes must be one a step, and for an encoder that is another model.
       BatchNorm then sees clean and mixed images together.
 
-    Where nothing was mixed, the winner runs all the same; lower the loss's ``weight`` to 0 to train on plain images.
+    Where nothing of a batch was mixed, one pass is both the winner's and the loser's.
 
     Args:
         model: The model in training; also its DDP or compiled wrapper.
@@ -105,7 +105,7 @@ class PreferenceStep:
             winner, batch, loser = self._winner_first(images, labels)
         else:
             batch = self.mixer.mix(images, labels)
-            winner, loser = self.model(torch.cat([batch.raw, batch.images])).chunk(2)
+            winner, loser = self._in_one_pass(batch)
         reference = None if winner is None or self.reference is None else self._refer(batch)
         return StepOutput(self.loss(winner, loser, batch, reference), loser, batch)
 
@@ -115,7 +115,14 @@ class PreferenceStep:
         with mixer.saliency.reading(images) as read:
             winner = self.model(images)
         batch = mixer.mix(images, labels, read())
-        return winner, batch, self.model(batch.images)
+        return winner, batch, winner if _is_plain(batch) else self.model(batch.images)
+
+    def _in_one_pass(self, batch: MixedBatch) -> tuple[Tensor, Tensor]:
+        if _is_plain(batch):
+            winner = self.model(batch.images)
+            return winner, winner
+        winner, loser = self.model(torch.cat([batch.raw, batch.images])).chunk(2)
+        return winner, loser
 
     @torch.no_grad()
     def _refer(self, batch: MixedBatch) -> tuple[Tensor, Tensor]:
@@ -123,6 +130,10 @@ class PreferenceStep:
         with evaluating(reference):
             winner, loser = reference(torch.cat([batch.raw, batch.images])).chunk(2)
         return winner, loser
+
+
+def _is_plain(batch: MixedBatch) -> bool:
+    return all(kind == "none" for kind in batch.kind)
 
 
 def _reason_against_winner(model: nn.Module, mixer: Mixer) -> str | None:

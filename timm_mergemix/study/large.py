@@ -14,6 +14,7 @@ from ..errors import MergeMixError
 from ..training.folder import PathDataset, find_folder
 from ..training.images import Statistics
 from ..training.model import build_model
+from ..weights import from_file
 from .places import Places
 from .setup import Setup
 
@@ -43,7 +44,8 @@ class FromTimm:
 
     def __call__(self, seed: int, device: torch.device, places: Places) -> Setup:
         """The task; the seed draws the validation images and the weights."""
-        model = build_model(self.model, self.classes, pretrained=self.pretrained)
+        weights = from_file(places.weights) if self.pretrained and places.weights else {}
+        model = build_model(self.model, self.classes, pretrained=self.pretrained, kwargs=weights)
         config = resolve_model_data_config(model)
         shared = {name: config[name] for name in ("input_size", "interpolation", "mean", "std")}
         augmented = create_transform(is_training=True, auto_augment="rand-m9-mstd0.5-inc1", **shared)

@@ -116,15 +116,26 @@ def prepare(
     out: Path,
     device: torch.device,
     preference: PreferenceOptions | None = None,
+    options: MixOptions | None = None,
 ) -> Run:
-    """The run of a method before its first epoch. All methods begin with the same weights."""
+    """The run of a method before its first epoch. All methods begin with the same weights.
+
+    Args:
+        method: What is run.
+        data: The images.
+        settings: Of training.
+        out: Directory of the runs.
+        device: Where it trains.
+        preference: Of preference training; None is without.
+        options: Of the mixer; None takes the recipe's.
+    """
     classes, shape = len(data.source.classes), data.train.images.shape[1:]
     seed_all(settings.seed, 0)
     model = small_vit(shape, data.source.patch, classes, settings.width, settings.depth).to(device)
     if method.merges:
         merge_tokens(model, settings.r)
     recipe = Recipe(epochs=settings.epochs, lr=settings.lr, beta2=0.95)
-    options = MixOptions.of("scratch", method.mixer)
+    options = options or MixOptions.of("scratch", method.mixer)
     decisive = {
         "method": asdict(method),
         "settings": {name: value for name, value in asdict(settings).items() if name != "preference"},
