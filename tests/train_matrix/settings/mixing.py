@@ -57,6 +57,14 @@ _beside("--bce-loss", "--bce-loss")
 _beside("--bce-loss --mixup", "--bce-loss --mixup 0.8")
 
 
+@setting("--mergemix-recipe scratch", "lr 1e-12: training loss is that of the flags it stands for, not bare's")
+def recipe(bench: Bench) -> str:
+    hooked = bench.hooked(f"{STILL} --mergemix-recipe scratch")
+    apart(hooked, bench.bare(STILL))
+    spelt = f"--mergemix 1.0 --mergemix-prob 0.25 --mixup 0.8 --mixup-prob {1 / 3}"
+    return same(hooked, bench.hooked(f"{STILL} {spelt}"), ["train_loss"])
+
+
 @setting("--mixer resizemix", "trains with --preference 0.5; lr 1e-12: training loss is not bare's, validation is")
 def by_name(bench: Bench) -> str:
     trains(bench, "--mixer resizemix", "--preference 0.5")
