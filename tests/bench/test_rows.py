@@ -38,7 +38,7 @@ def test_names_are_told_apart() -> None:
         over_ideal("inference", SMALL._replace(autocast=True), None),
         over_ideal("training", SMALL, None),
         whole_step(SMALL, Pass(("decreasing", 2)), None),
-        unmerged_step(SMALL, Pass(1, 0.5), None),
+        unmerged_step(SMALL, Pass(("keep", 0.5), 0.5), None),
         mixing(CPU, "elem", None),
     ],
     ids=lambda row: row.name,
