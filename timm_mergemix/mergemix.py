@@ -123,7 +123,7 @@ class MergeMix(Mixer):
 
         By default every batch is mixed: half of them by MergeMix, the others by Mixup or CutMix. By the recipes, so far
         the same, half of the batches are mixed: half of those by MergeMix, half by Mixup. In the comparison of
-        docs/results.md that is as accurate, better calibrated, and hardens against noise and low contrast.
+        docs/results.md fewer mixes are as accurate and better calibrated, and Mixup hardens against noise.
 
         Args:
             name: ``"scratch"``: few images, many epochs, random weights. ``"finetune"``: pretrained weights.

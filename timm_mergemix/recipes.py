@@ -15,7 +15,7 @@ _SHARED = {
     "mixup_alpha": 0.8,
     "cutmix_alpha": 0.0,
     "prob": 0.5,  # all batches: no more accurate, and under-confident
-    "mergemix_prob": 0.5,  # the rest is Mixup, which alone hardens against noise and low contrast
+    "mergemix_prob": 0.5,  # the rest is Mixup, which hardens most against noise
     "switch_prob": 0.5,
     "ratio_mode": "area",
     "select": "own",
