@@ -30,7 +30,15 @@ def small_model() -> nn.Module:
     return small_vit((1, SIZE, SIZE), 4, 2, width=32, depth=3)
 
 
-TASK = Task("stripes", Recipe(epochs=2, lr=1e-3, warmup_epochs=1), 2, set_up)
+class Stripes:
+    def __init__(self, facts: list[int] | None = None) -> None:
+        self.facts = facts or [24]
+
+    def __call__(self, seed: int, device: torch.device, places: Places) -> Setup:
+        return set_up(seed, device, places)
+
+
+TASK = Task("stripes", Recipe(epochs=2, lr=1e-3, warmup_epochs=1), 2, Stripes())
 
 
 @pytest.fixture

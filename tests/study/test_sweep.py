@@ -10,6 +10,7 @@ import torch
 from timm_mergemix import MergeMixError
 from timm_mergemix.study import sweep as module
 from timm_mergemix.study import tasks
+from timm_mergemix.study.setup import Setup
 from timm_mergemix.study.sweep import read_records, sweep
 from timm_mergemix.study.trial import Trial
 from timm_mergemix.training.progress import Reporter
@@ -85,10 +86,11 @@ def test_an_interruption_ends_the_processes(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_images_are_there_before_processes_start(stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*args: object) -> None:
-        raise MergeMixError("no images")
+    class Missing(made.Stripes):
+        def __call__(self, *args: object) -> Setup:
+            raise MergeMixError("no images")
 
-    monkeypatch.setitem(tasks.TASKS, stripes, replace(made.TASK, set_up=missing))
+    monkeypatch.setitem(tasks.TASKS, stripes, replace(made.TASK, set_up=Missing()))
     monkeypatch.setattr(module, "ProcessPoolExecutor", None)
     with pytest.raises(MergeMixError, match="no images"):
         sweep([Trial(stripes, "none")], tmp_path / "trials.jsonl", CPU, QUIET, jobs=2)
@@ -97,6 +99,7 @@ def test_images_are_there_before_processes_start(stripes: str, tmp_path: Path, m
 PARENT = """
 import multiprocessing, os, time
 from concurrent.futures import ProcessPoolExecutor
+from timm_mergemix.study.setup import Setup
 from timm_mergemix.study.sweep import begin_worker
 
 if __name__ == "__main__":

@@ -31,10 +31,11 @@ def test_the_test_images_are_read_only_if_asked(stripes: str, tmp_path: Path) ->
 
 
 def test_choosing_settings_reads_no_test_image(stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_test(*args: object) -> Setup:
-        return replace(made.set_up(*args), test=None)
+    class WithoutTest(made.Stripes):
+        def __call__(self, *args: object) -> Setup:
+            return replace(super().__call__(*args), test=None)
 
-    monkeypatch.setitem(tasks.TASKS, stripes, replace(made.TASK, set_up=without_test))
+    monkeypatch.setitem(tasks.TASKS, stripes, replace(made.TASK, set_up=WithoutTest()))
     run_trial(Trial(stripes, "mergemix"), tmp_path, CPU, QUIET)
     with pytest.raises(TypeError, match="not iterable"):
         run_trial(Trial(stripes, "mergemix", test=True), tmp_path, CPU, QUIET)
@@ -47,8 +48,14 @@ def test_circumstances_tell_what_the_trial_does_not(
     assert before == circumstances(Trial(stripes, "mergemix", 5, (("lr", 1.0),), True))
     (tmp_path / "weights").write_bytes(b"1")
     assert before != circumstances(trial, Places(tmp_path / "weights"))
-    monkeypatch.setitem(tasks.TASKS, stripes, replace(made.TASK, recipe=replace(made.TASK.recipe, lr=3.0)))
-    assert before != circumstances(trial)
+    for change in ({"recipe": replace(made.TASK.recipe, lr=3.0)}, {"amp": True}, {"set_up": made.Stripes([25])}):
+        monkeypatch.setitem(tasks.TASKS, stripes, replace(made.TASK, **change))
+        assert before != circumstances(trial)
+
+
+@pytest.mark.parametrize("name", tasks.TASKS)
+def test_circumstances_of_every_task_are_plain(name: str) -> None:
+    assert circumstances(Trial(name, "mergemix"))
 
 
 def test_a_trial_is_its_settings(stripes: str, tmp_path: Path) -> None:
@@ -64,6 +71,24 @@ def test_all_methods_begin_with_the_same_weights_and_images(stripes: str, tmp_pa
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     firsts = [next(iter(setup.val))[0] for setup in setups]
     assert torch.equal(*firsts)
+
+
+def test_half_precision_in_training_and_in_every_measurement(
+    stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[torch.dtype] = set()
+
+    class Watched(made.Stripes):
+        def __call__(self, *args: object) -> Setup:
+            setup = super().__call__(*args)
+            setup.model.head.register_forward_hook(lambda module, args, output: seen.add(output.dtype))
+            return setup
+
+    for amp, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        seen.clear()
+        monkeypatch.setitem(tasks.TASKS, stripes, replace(made.TASK, set_up=Watched(), amp=amp))
+        run_trial(Trial(stripes, "none", 0, (), True), tmp_path / str(amp), CPU, QUIET)
+        assert seen == {dtype}
 
 
 def test_options_arrive(stripes: str, tmp_path: Path) -> None:

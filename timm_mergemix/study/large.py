@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,11 @@ class FromTimm:
     classes: int
     batch_size: int
     pretrained: bool = False
+
+    @property
+    def facts(self) -> list[Any]:
+        """All that it is made of."""
+        return list(astuple(self))
 
     def __call__(self, seed: int, device: torch.device, places: Places) -> Setup:
         """The task; the seed draws the validation images and the weights."""

@@ -22,21 +22,24 @@ MERGING: dict[str, R] = {"unmerged": 0, "merged to half": ("keep", 0.5)}
 SEED = 0
 
 
-def measure_plain(model: nn.Module, batches: Batches, device: torch.device) -> dict[str, float]:
+def measure_plain(model: nn.Module, batches: Batches, device: torch.device, amp: bool = False) -> dict[str, float]:
     """Accuracy and calibration.
 
     Args:
         model: A classifier, with the merging that is in force.
         batches: What it is measured on.
         device: Where the model is.
+        amp: Whether it runs in bfloat16.
 
     Returns:
         Top-1, cross entropy, Brier score, expected calibration error.
     """
-    return _plain(*predict(model, batches, device))
+    return _plain(*predict(model, batches, device, amp))
 
 
-def measure_scaled(model: nn.Module, batches: Batches, val: Batches, device: torch.device) -> dict[str, float]:
+def measure_scaled(
+    model: nn.Module, batches: Batches, val: Batches, device: torch.device, amp: bool = False
+) -> dict[str, float]:
     """The same, and the calibration error at the temperature that suits the validation images.
 
     Args:
@@ -44,9 +47,10 @@ def measure_scaled(model: nn.Module, batches: Batches, val: Batches, device: tor
         batches: See `measure_plain`.
         val: Other images, on which the temperature is fitted.
         device: See `measure_plain`.
+        amp: See `measure_plain`.
     """
-    temperature = fit_temperature(*predict(model, val, device))
-    logits, labels = predict(model, batches, device)
+    temperature = fit_temperature(*predict(model, val, device, amp))
+    logits, labels = predict(model, batches, device, amp)
     scaled = calibration_error((logits / temperature).softmax(dim=1), labels).item()
     return {**_plain(logits, labels), "ece_scaled": scaled, "temperature": temperature}
 
@@ -62,7 +66,7 @@ def _plain(logits: Tensor, labels: Tensor) -> dict[str, float]:
 
 
 def measure_robustness(
-    model: nn.Module, batches: Batches, statistics: Statistics, device: torch.device
+    model: nn.Module, batches: Batches, statistics: Statistics, device: torch.device, amp: bool = False
 ) -> dict[str, float]:
     """Top-1 on worse images and with patches hidden, with the merging in force; then unmerged, and merged to half.
 
@@ -71,6 +75,7 @@ def measure_robustness(
         batches: Normalised images and labels.
         statistics: With which they were normalised.
         device: Where the model is.
+        amp: Whether it runs in bfloat16.
     """
     mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (statistics.mean, statistics.std))
     changes: dict[str, Callable[[Tensor], Tensor]] = {
@@ -79,17 +84,17 @@ def measure_robustness(
     }
     changes["random patches hidden"] = lambda images: hide_patches(model, images, salient=False)
     changes["salient patches hidden"] = lambda images: hide_patches(model, images, salient=True)
-    found = {name: _top1(model, _changed(batches, change, device), device) for name, change in changes.items()}
+    found = {name: _top1(model, _changed(batches, change, device), device, amp) for name, change in changes.items()}
     for name, r in MERGING.items():
         with merging(model, r):
-            found[name] = _top1(model, batches, device)
+            found[name] = _top1(model, batches, device, amp)
     return found
 
 
-def _top1(model: nn.Module, batches: Batches, device: torch.device) -> float:
+def _top1(model: nn.Module, batches: Batches, device: torch.device, amp: bool) -> float:
     with torch.random.fork_rng():
         torch.manual_seed(SEED)  # all models meet the same noise
-        return top1(*predict(model, batches, device))
+        return top1(*predict(model, batches, device, amp))
 
 
 def _changed(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from ..training.loop import Batches
 from ..training.optim import Recipe
 from .places import Places
 
-__all__ = ["Setup", "Task"]
+__all__ = ["SetUp", "Setup", "Task"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,17 @@ class Setup:
     test_hard: Iterable[tuple[Tensor, Tensor]]
 
 
+class SetUp(Protocol):
+    """Draws images and weights by a seed, on a device."""
+
+    @property
+    def facts(self) -> list[Any]:
+        """What decides the outcome beside seed and places, as plain values."""
+
+    def __call__(self, seed: int, device: torch.device, places: Places) -> Setup:
+        """The task with the seed's images and weights."""
+
+
 @dataclass(frozen=True)
 class Task:
     """What every method learns.
@@ -52,10 +64,12 @@ class Task:
         title: Shown to people.
         recipe: Of the optimisation, for all methods.
         r: Token merging of the methods that train merged.
-        set_up: Draws images and weights by a seed, on a device.
+        set_up: Draws images and weights.
+        amp: Whether forward passes run in bfloat16, in training and in measuring.
     """
 
     title: str
     recipe: Recipe
     r: R
-    set_up: Callable[[int, torch.device, Places], Setup]
+    set_up: SetUp
+    amp: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -47,6 +48,11 @@ class _InMemory:
     prepare: Callable[[ImageSet], ImageSet] = lambda images: images
     statistics: Statistics | None = None
     hard: int = 3000
+
+    @property
+    def facts(self) -> list[Any]:
+        """How many images there are."""
+        return [*self.sizes, self.batch_size, self.hard]
 
     def __call__(self, seed: int, device: torch.device, places: Places) -> Setup:
         """The task with the seed's images and weights."""
@@ -133,25 +139,29 @@ TASKS: dict[str, Task] = {
         "Fashion-MNIST, 1,000 images at 84 px, DINOv2 ViT-S/14 fine-tuned",
         TUNED,
         3,
-        _InMemory(fashion_mnist, (1000, 1000, 3000), 50, DINOV2.build, DINOV2.prepare, IMAGENET, 400),
+        _InMemory(fashion_mnist, (1000, 1000, 5000), 50, DINOV2.build, DINOV2.prepare, IMAGENET, 1000),
+        amp=True,
     ),
     "cifar100": Task(
         "CIFAR-100, DeiT-S from scratch",
         LARGE,
         13,
         FromTimm("torch/cifar100", "deit_small_patch16_224", 100, 128),
+        amp=True,
     ),
     "cars": Task(
         "Stanford Cars (image folder), DeiT-S fine-tuned",
         LARGE,
         13,
         FromTimm("", "deit_small_patch16_224", 196, 128, pretrained=True),
+        amp=True,
     ),
     "imagenet": Task(
         "ImageNet-1K, DeiT-S from scratch",
         replace(LARGE, epochs=300, warmup_epochs=5),
         13,
         FromTimm("", "deit_small_patch16_224", 1000, 256),
+        amp=True,
     ),
 }
 

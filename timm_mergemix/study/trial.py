@@ -70,8 +70,9 @@ class Trial:
 def circumstances(trial: Trial, places: Places = HERE) -> str:
     """What decides the outcome beside the trial, as a short digest: task, method and weights as they are today."""
     task, method = find_task(trial.task), find_method(trial.method)
-    facts = [task.title, asdict(task.recipe), task.r, dict(method.options), method.mixer, method.preference]
-    text = json.dumps([*facts, method.merges, places.digest], sort_keys=True)
+    learnt = [task.title, asdict(task.recipe), task.r, task.amp, task.set_up.facts]
+    how = [dict(method.options), method.mixer, method.preference, method.merges]
+    text = json.dumps([learnt, how, places.digest], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -107,6 +108,7 @@ def prepare(trial: Trial, out: Path, device: torch.device, places: Places = HERE
         path=out / f"{trial.key}.pt",
         seed=trial.seed,
         device=device,
+        amp=task.amp,
         preference=_preference(trial, method),
     )
     return run, setup
@@ -135,12 +137,12 @@ def run_trial(
         "epochs": run.recipe.epochs,
         "tokens": tokens_kept(run.model),
         "epoch_seconds": median(line["seconds"] for line in run.history),
-        "val": measure_plain(run.model, setup.val, device),
+        "val": measure_plain(run.model, setup.val, device, run.amp),
     }
     if trial.test:
-        record["test"] = measure_scaled(run.model, setup.test, setup.val, device)
+        record["test"] = measure_scaled(run.model, setup.test, setup.val, device, run.amp)
     split, hard = ("test", setup.test_hard) if trial.test else ("val", setup.val_hard)
-    record[split] |= measure_robustness(run.model, hard, setup.statistics, device)
+    record[split] |= measure_robustness(run.model, hard, setup.statistics, device, run.amp)
     return record
 
 
