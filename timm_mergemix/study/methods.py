@@ -72,6 +72,9 @@ METHODS: dict[str, Method] = {
     "mergemix-pairs": Method("MergeMix, pairs by saliency", "pair-by-saliency", {"mergemix_prob": 1.0}),
     "mergemix-sampled": Method("MergeMix, patches drawn by saliency", "sampled", {"mergemix_prob": 1.0}),
     "mergemix-merged": _mergemix("MergeMix, trained merged", merges=True),
+    "mergemix-mixup-merged": _mergemix(
+        "MergeMix, half Mixup, trained merged", mergemix_prob=0.5, cutmix_alpha=0.0, merges=True
+    ),
     "preference": _mergemix("MergeMix + preference", preference=1.0),
 }
 
