@@ -17,7 +17,7 @@ def test_a_comparison_from_the_command_line(tmp_path: Path, capsys: pytest.Captu
     out = ["--out", str(tmp_path)]
     few = ["--tasks", "digits", "--methods", "none", "timm", "--set", "epochs=1"]
     assert main([*TRAIN, *out, *few]) == 0
-    assert "Mixup + CutMix (timm)" in capsys.readouterr().out
+    assert "Mixup + CutMix" in capsys.readouterr().out
     assert len((tmp_path / "trials.jsonl").read_text().splitlines()) == 2
     assert not (tmp_path / "test.md").exists()
     assert main([*TRAIN, *out, "--report"]) == 0

@@ -16,8 +16,9 @@ from ..errors import MergeMixError
 from ..optional import installed
 from ..study.cost import equal_epochs, step_cost
 from ..study.methods import METHODS, find_method
+from ..study.picture import draw
 from ..study.places import Places
-from ..study.results import draw, tables
+from ..study.results import tables
 from ..study.search import all_combinations, drawn_combinations
 from ..study.sweep import read_records, sweep
 from ..study.tasks import TASKS, find_task

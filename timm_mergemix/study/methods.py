@@ -51,31 +51,31 @@ def _mergemix(title: str, *, merges: bool = False, preference: float = 0.0, **op
 
 METHODS: dict[str, Method] = {
     "none": Method("no mixing"),
-    "mixup": Method("Mixup (timm)", "timm", {"mixup_alpha": 0.8}),
-    "cutmix": Method("CutMix (timm)", "timm", {"mixup_alpha": 0.0, "cutmix_alpha": 1.0}),
-    "timm": Method("Mixup + CutMix (timm)", "timm", {"mixup_alpha": 0.8, "cutmix_alpha": 1.0}),
+    "mixup": Method("Mixup", "timm", {"mixup_alpha": 0.8}),
+    "cutmix": Method("CutMix", "timm", {"mixup_alpha": 0.0, "cutmix_alpha": 1.0}),
+    "timm": Method("Mixup + CutMix", "timm", {"mixup_alpha": 0.8, "cutmix_alpha": 1.0}),
     "resizemix": Method("ResizeMix", "resizemix"),
-    "random-patches": Method("control: random patches", "random-patches", {"mergemix_prob": 1.0}),
-    "random-mixup": Method(
-        "control: random patches, half Mixup", "random-patches", {"mergemix_prob": 0.5, "cutmix_alpha": 0.0}
-    ),
-    "inverted": Method("control: least salient patches", "inverted", {"mergemix_prob": 1.0}),
-    "mergemix": _mergemix("MergeMix"),
-    "mergemix-copied": _mergemix("MergeMix, attention copied", divide=False),
-    "mergemix-attention": _mergemix("MergeMix, ratio by attention", ratio_mode="attention"),
-    "mergemix-gaussian": _mergemix("MergeMix, published ratio", ratio_mode="gaussian"),
-    "mergemix-mixup": _mergemix("MergeMix, half Mixup", mergemix_prob=0.5, cutmix_alpha=0.0),
-    "mergemix-timm": _mergemix("MergeMix, half Mixup + CutMix", mergemix_prob=0.5),
-    "mergemix-cutmix": _mergemix("MergeMix, half CutMix", mergemix_prob=0.5, mixup_alpha=0.0),
-    "mergemix-small": _mergemix("MergeMix, pass at half size", saliency_scale=0.5),
-    "mergemix-corner": Method("MergeMix, ties to a corner", "corner-ties", {"mergemix_prob": 1.0}),
-    "mergemix-pairs": Method("MergeMix, pairs by saliency", "pair-by-saliency", {"mergemix_prob": 1.0}),
-    "mergemix-sampled": Method("MergeMix, patches drawn by saliency", "sampled", {"mergemix_prob": 1.0}),
-    "mergemix-merged": _mergemix("MergeMix, trained merged", merges=True),
+    "mergemix-mixup": _mergemix("MergeMix with Mixup", mergemix_prob=0.5, cutmix_alpha=0.0),
     "mergemix-mixup-merged": _mergemix(
-        "MergeMix, half Mixup, trained merged", mergemix_prob=0.5, cutmix_alpha=0.0, merges=True
+        "MergeMix with Mixup, trained merged", mergemix_prob=0.5, cutmix_alpha=0.0, merges=True
     ),
-    "preference": _mergemix("MergeMix + preference", preference=1.0),
+    "mergemix-timm": _mergemix("MergeMix with Mixup + CutMix", mergemix_prob=0.5),
+    "mergemix-cutmix": _mergemix("MergeMix with CutMix", mergemix_prob=0.5, mixup_alpha=0.0),
+    "mergemix": _mergemix("MergeMix alone"),
+    "mergemix-merged": _mergemix("MergeMix alone, trained merged", merges=True),
+    "preference": _mergemix("MergeMix alone, with preference", preference=1.0),
+    "mergemix-copied": _mergemix("MergeMix alone, attention copied", divide=False),
+    "mergemix-attention": _mergemix("MergeMix alone, ratio by attention", ratio_mode="attention"),
+    "mergemix-gaussian": _mergemix("MergeMix alone, published ratio", ratio_mode="gaussian"),
+    "mergemix-small": _mergemix("MergeMix alone, pass at half size", saliency_scale=0.5),
+    "mergemix-corner": Method("MergeMix alone, ties to a corner", "corner-ties", {"mergemix_prob": 1.0}),
+    "mergemix-pairs": Method("MergeMix alone, pairs by saliency", "pair-by-saliency", {"mergemix_prob": 1.0}),
+    "mergemix-sampled": Method("MergeMix alone, patches drawn by saliency", "sampled", {"mergemix_prob": 1.0}),
+    "random-mixup": Method(
+        "control: random patches with Mixup", "random-patches", {"mergemix_prob": 0.5, "cutmix_alpha": 0.0}
+    ),
+    "random-patches": Method("control: random patches alone", "random-patches", {"mergemix_prob": 1.0}),
+    "inverted": Method("control: least salient patches alone", "inverted", {"mergemix_prob": 1.0}),
 }
 
 

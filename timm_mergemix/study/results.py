@@ -1,4 +1,4 @@
-"""Records of trials as tables and as a picture."""
+"""Records of trials as tables."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from ..optional import need
 from ..report import markdown_table
 from .cost import REFERENCE
 from .effects import Effect, option_effects
-from .methods import find_method
+from .methods import METHODS, find_method
 from .tasks import find_task
 
-__all__ = ["Group", "draw", "group_records", "tables"]
+__all__ = ["Group", "Options", "group_records", "spread", "tables", "title_of"]
 
 Record = dict[str, Any]
-Group = tuple[str, str, tuple[tuple[str, Any], ...], str]
+Options = tuple[tuple[str, Any], ...]
+Group = tuple[str, str, Options, str]
 
 # Name of a measure, title, and whether it is a share that is shown in per cent.
 PLAIN = (
@@ -41,7 +41,7 @@ ROBUST = (
 
 
 def group_records(records: Sequence[Record], split: str) -> dict[Group, list[Record]]:
-    """Records that differ in nothing but their seed, by task, method, options and circumstances.
+    """Records that differ in nothing but their seed, by task, method, options and circumstances; in order of METHODS.
 
     Args:
         records: Of a sweep.
@@ -54,7 +54,8 @@ def group_records(records: Sequence[Record], split: str) -> dict[Group, list[Rec
             options = tuple((name, value) for name, value in trial["options"])
             group = (trial["task"], trial["method"], options, record["circumstances"])
             groups.setdefault(group, []).append(record)
-    return groups
+    order = {name: number for number, name in enumerate(METHODS)}
+    return dict(sorted(groups.items(), key=lambda item: order.get(item[0][1], len(order))))
 
 
 def tables(records: Sequence[Record], split: str) -> str:
@@ -121,10 +122,10 @@ def paired(records: Sequence[Record], reference: Sequence[Record], split: str) -
     return f"{statistics.mean(differences):+.1f}{error}"
 
 
-def title_of(group: Group) -> str:
-    """Method and options in words."""
+def title_of(group: Group, without: Options = ()) -> str:
+    """Method and options in words, but for some of them."""
     _, method, options, _ = group
-    said = ", ".join(f"{name} {value}" for name, value in options if name != "epochs")
+    said = ", ".join(f"{name} {value}" for name, value in options if name != "epochs" and (name, value) not in without)
     return find_method(method).title + (f" ({said})" if said else "")
 
 
@@ -133,29 +134,3 @@ def spread(values: Sequence[float], share: bool) -> str:
     scale, digits = (100, 1) if share else (1, 3)
     deviation = f" ± {scale * statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{scale * statistics.mean(values):.{digits}f}{deviation}"
-
-
-def draw(records: Sequence[Record], split: str) -> Any:
-    """A matplotlib figure: for each task top-1 and calibration error of each method, every seed a dot."""
-    need("matplotlib", "the plot", "viz")
-    from matplotlib.figure import Figure
-
-    groups = group_records(records, split)
-    tasks = list(dict.fromkeys(group[0] for group in groups))
-    most = max(sum(group[0] == task for group in groups) for task in tasks)
-    figure = Figure(figsize=(13, len(tasks) * (1.2 + 0.32 * most)), layout="constrained")
-    axes = figure.subplots(len(tasks), 2, squeeze=False)
-    for task, (left, right) in zip(tasks, axes, strict=True):
-        own = {group: lines for group, lines in reversed(groups.items()) if group[0] == task}
-        left.set_title(find_task(task).title, fontsize=10, loc="left")
-        for axis, name, label in ((left, "top1", "top-1, %"), (right, "ece", "expected calibration error, %")):
-            for y, lines in enumerate(own.values()):
-                values = [100 * line[split][name] for line in lines]
-                axis.plot(values, [y] * len(values), "o", color="tab:blue", alpha=0.4, markersize=4)
-                axis.plot(statistics.mean(values), y, "|", color="tab:blue", markersize=16)
-            axis.set_xlabel(label)
-            axis.grid(axis="x", linewidth=0.3)
-        names = [f"{title_of(group)}, {lines[0]['epochs']} epochs" for group, lines in own.items()]
-        left.set_yticks(range(len(own)), names, fontsize=8)
-        right.set_yticks(range(len(own)), [""] * len(own))
-    return figure

@@ -1,0 +1,62 @@
+"""Records of trials as a picture."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..optional import need
+from .methods import find_method
+from .results import Group, Options, group_records, title_of
+from .tasks import find_task
+
+__all__ = ["draw"]
+
+
+def draw(records: Sequence[dict[str, Any]], split: str) -> Any:
+    """A matplotlib figure: for each task top-1 and calibration error of each method, every seed a dot."""
+    need("matplotlib", "the plot", "viz")
+    from matplotlib.figure import Figure
+
+    groups = group_records(records, split)
+    tasks = list(dict.fromkeys(group[0] for group in groups))
+    most = max(sum(group[0] == task for group in groups) for task in tasks)
+    figure = Figure(figsize=(13, len(tasks) * (1.2 + 0.32 * most)), layout="constrained")
+    axes = figure.subplots(len(tasks), 2, squeeze=False)
+    for task, (left, right) in zip(tasks, axes, strict=True):
+        own = {group: lines for group, lines in reversed(groups.items()) if group[0] == task}
+        epochs = {lines[0]["epochs"] for lines in own.values()}
+        shared = _shared(own)
+        common = [f"{name} {value}" for name, value in shared] + [
+            f"{each} epochs" for each in epochs if len(epochs) == 1
+        ]
+        left.set_title("; ".join([find_task(task).title, *common]), fontsize=10, loc="left")
+        for axis, name, label in ((left, "top1", "top-1, %"), (right, "ece", "expected calibration error, %")):
+            for y, (group, lines) in enumerate(own.items()):
+                values, color = [100 * line[split][name] for line in lines], _color(group)
+                axis.plot(values, [y] * len(values), "o", color=color, alpha=0.4, markersize=4)
+                axis.plot(statistics.mean(values), y, "|", color=color, markersize=16)
+            axis.set_xlabel(f"{label}; a dot for each seed, a bar for their mean")
+            axis.grid(axis="x", linewidth=0.3)
+        names = [
+            title_of(group, shared) + (f", {lines[0]['epochs']} epochs" if len(epochs) > 1 else "")
+            for group, lines in own.items()
+        ]
+        left.set_yticks(range(len(own)), names, fontsize=9)
+        right.set_yticks(range(len(own)), [""] * len(own))
+    return figure
+
+
+def _color(group: Group) -> str:
+    """One for this library's methods, one for the controls, one for the others."""
+    method = find_method(group[1])
+    if method.title.startswith("control"):
+        return "tab:gray"
+    return "tab:orange" if method.title.startswith("MergeMix") else "tab:blue"
+
+
+def _shared(groups: Iterable[Group]) -> Options:
+    """Options that all methods have that mix."""
+    given = [options for _, method, options, _ in groups if find_method(method).mixer is not None]
+    return tuple(each for each in given[0] if all(each in options for options in given)) if given else ()
