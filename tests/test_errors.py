@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.errors import check_choice, check_int, check_number, check_tensor, describe, wrong
+from timm_mergemix.errors import check_choice, check_int, check_number, check_tensor, describe, named, wrong
 
 
 def test_is_a_value_error() -> None:
@@ -34,6 +34,26 @@ def test_the_message_names_all_three() -> None:
 )
 def test_describe(value: object, text: str) -> None:
     assert describe(value) == text
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("r: got 1, wanted 2", "saliency_r: got 1, wanted 2"),
+        ("r[3]: got 1, wanted 2", "saliency_r[3]: got 1, wanted 2"),
+        ("ratio: got 1, wanted 2", "ratio: got 1, wanted 2"),
+        ("torch.jit.script: got r: 1", "torch.jit.script: got r: 1"),
+    ],
+)
+def test_an_argument_that_is_passed_on_has_the_name_that_the_user_wrote(message: str, shown: str) -> None:
+    with pytest.raises(MergeMixError) as raised, named(r="saliency_r"):
+        raise MergeMixError(message)
+    assert str(raised.value) == shown
+
+
+def test_other_errors_are_left_alone() -> None:
+    with pytest.raises(KeyError), named(r="saliency_r"):
+        raise KeyError("r: 1")
 
 
 def test_choice() -> None:

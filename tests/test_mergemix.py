@@ -194,7 +194,7 @@ def test_copies_and_pickles() -> None:
         ("label_smoothing", {"label_smoothing": 2}),
         ("num_classes", {"num_classes": 0}),
         ("layer", {"layer": 9}),
-        ("r", {"saliency_r": "half"}),
+        ("saliency_r", {"saliency_r": "half"}),
         ("generator", {"generator": 0}),
         ("image_mean, image_std", {"image_mean": (0.5, 0.5), "image_std": (0.5, 0.5)}),
         ("mixup_alpha, cutmix_alpha, ...", {"mergemix_alpha": 0.0, "mixup_alpha": 0.0, "cutmix_alpha": 0.0}),
@@ -245,3 +245,17 @@ def test_uint8_images_need_statistics() -> None:
     with pytest.raises(MergeMixError, match=r"^encoder_mean, encoder_std: got None"):
         mix(noise(2, 3, 64, 64, dtype=torch.uint8), torch.arange(2))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"saliency_r": [1, 2]}, r"^saliency_r: got \[1, 2\], wanted a list of 3"),
+        ({"saliency_r": [99, 0, 0]}, r"^saliency_r\[0\]: got 99, wanted at most"),
+        ({"saliency_scale": 2}, "^saliency_scale: got 2, wanted"),
+        ({"layer": 7}, "^layer: got 7, wanted"),
+    ],
+)
+def test_settings_of_the_pass_are_named_as_the_user_wrote_them(options: dict[str, object], message: str) -> None:
+    with pytest.raises(MergeMixError, match=message):
+        mixer(**options)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import PurePath
 from typing import Any
@@ -26,6 +28,18 @@ def wrong(argument: str, got: Any, wanted: str) -> MergeMixError:
         wanted: What would have been right.
     """
     return MergeMixError(f"{argument}: got {describe(got)}, wanted {wanted}")
+
+
+@contextmanager
+def named(**names: str) -> Iterator[None]:
+    """Errors of arguments that are passed on name them as the user wrote them: ``with named(r="saliency_r"):``."""
+    try:
+        yield
+    except MergeMixError as error:
+        argument, rest = re.match(r"(\w*)(.*)", str(error), re.DOTALL).groups()  # type: ignore[union-attr]
+        if argument not in names:
+            raise
+        raise MergeMixError(names[argument] + rest) from error
 
 
 def describe(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .errors import check_number
+from .errors import check_number, named
 from .merge.schedule import R
 from .mix.mergemix import MergeMixBlend
 from .mix.mixer import Mixer, drop_unused
@@ -91,17 +91,18 @@ class MergeMix(Mixer):
         validate: bool | None = None,
     ) -> None:
         check_number("mergemix_prob", mergemix_prob, 0, 1)
-        self.saliency = SaliencyPass(
-            encoder,
-            layer=layer,
-            r=saliency_r,
-            divide=divide,
-            scale=saliency_scale,
-            image_mean=image_mean,
-            image_std=image_std,
-            encoder_mean=encoder_mean,
-            encoder_std=encoder_std,
-        )
+        with named(r="saliency_r", scale="saliency_scale"):
+            self.saliency = SaliencyPass(
+                encoder,
+                layer=layer,
+                r=saliency_r,
+                divide=divide,
+                scale=saliency_scale,
+                image_mean=image_mean,
+                image_std=image_std,
+                encoder_mean=encoder_mean,
+                encoder_std=encoder_std,
+            )
         own = MergeMixBlend(self.saliency, mergemix_alpha, ratio_mode, select)
         share = mergemix_prob if mergemix_alpha > 0 else 0.0
         others = timm_blends(mixup_alpha, cutmix_alpha, cutmix_minmax, switch_prob, correct_lam)
