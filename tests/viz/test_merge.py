@@ -17,7 +17,11 @@ def test_merge_grid() -> None:
     assert model.training and not hasattr(model, "merging")  # as it was
     plain, first, last, *_ = figure.axes
     assert first.get_title() == "after block 1" and last.get_title() == "after block 3"
-    assert (plain.get_xlabel(), first.get_xlabel(), last.get_xlabel()) == ("4 x 4 patches", "13 tokens", "10 tokens")
+    assert (plain.get_xlabel(), first.get_xlabel(), last.get_xlabel()) == (
+        "4 x 4 patches",
+        "13 patch tokens",
+        "10 patch tokens",
+    )
     # Each token has one colour, and no pixel's mean is lost.
     image, drawn = (axis.images[0].get_array() for axis in (plain, last))
     assert len(np.unique(drawn.reshape(-1, 3).round(5), axis=0)) == 10
@@ -43,7 +47,12 @@ def test_outlines_are_where_tokens_meet() -> None:
 def test_a_patched_model_is_drawn_as_it_merges() -> None:
     model = mm.patch(tiny(), r=2)
     figure = merge_grid(model, images(model, batch=1))
-    assert [axis.get_xlabel() for axis in figure.axes] == ["4 x 4 patches", "14 tokens", "12 tokens", "10 tokens"]
+    assert [axis.get_xlabel() for axis in figure.axes] == [
+        "4 x 4 patches",
+        "14 patch tokens",
+        "12 patch tokens",
+        "10 patch tokens",
+    ]
 
 
 def test_schedule_plot() -> None:

@@ -65,9 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=(*DRAW, "curves"),
         help="which pictures; without the option, those that fit the input",
     )
-    add("--rows", type=int, default=6, help="most images in a grid")
+    add("--rows", type=int, default=6, help="maximum number of images in a grid")
     add("--count", type=int, default=500, help="most images of reliability and confidence")
-    add("--format", nargs="+", choices=("png", "svg"), default=["png"], help="of the pictures")
+    add("--format", nargs="+", choices=("png", "svg"), default=["png"], help="file formats of the pictures")
     add("--out", type=Path, default=Path("show"), metavar="DIR", help="where pictures go")
     add("--seed", type=int, default=0, help="all randomness follows it")
     add("--device", default="auto", help="cpu, cuda, ...; auto is a GPU where there is one")

@@ -45,12 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--draw",
         type=int,
         metavar="N",
-        help="so many combinations of those values and the seeds, drawn, instead of all",
+        help="try N balanced random combinations of those values and the seeds instead of all",
     )
     add("--test", action="store_true", help="read the test images at the end; choose settings without it")
     add("--equal-time", action="store_true", help="as many epochs as take the time of Mixup + CutMix, by step times")
     add("--jobs", type=int, default=1, help="trials at a time, each of one thread")
-    add("--weights", type=Path, metavar="FILE", help="of a task that fine-tunes; timm's if not given")
+    add(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="pretrained weights for a task that fine-tunes; timm's if not given",
+    )
     add("--data-dir", type=Path, metavar="DIR", help="images of a task of full size; downloads go there")
     add("--workers", type=int, default=4, help="processes that read images, in a task of full size")
     add("--report", action="store_true", help="train nothing, only write tables and picture of what is there")

@@ -60,7 +60,7 @@ def merge_grid(
         show_image(first, pixels[row], f"{grid[0]} x {grid[1]} patches")
         for axis, layer in zip(others, shown, strict=True):
             found = clusters[layer][row].view(grid)
-            show_image(axis, _mean_colours(pixels[row], found), f"{tokens[layer][row]} tokens")
+            show_image(axis, _mean_colours(pixels[row], found), f"{tokens[layer][row]} patch tokens")
             _outline(axis, found, *pixels[row].shape[:2])
     return figure
 

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["mix_grid"]
 
-_COLUMNS = ("original", "partner", "recovered attention\nof the original (root)", "mask\n(white: original)", "mix")
+_COLUMNS = (
+    "original",
+    "partner",
+    "attention of the original\n(square root, for contrast)",
+    "mask\n(white: original)",
+    "mix",
+)
 
 
 def mix_grid(
