@@ -91,3 +91,23 @@ def test_what_is_reported_was_measured_again_and_is_enough(monkeypatch: pytest.M
     monkeypatch.setattr(tune, "_speedup", flattering)
     for found in tune_r(tiny(), 1.3):
         assert found.speedup >= 1.3
+
+
+@pytest.mark.parametrize(
+    "bad", [torch.zeros(3, 64, 64), torch.zeros(1, 1, 64, 64), torch.zeros(1, 3, 64, 64).byte(), [0]]
+)
+def test_images_that_the_model_does_not_take(bad: Any) -> None:
+    with pytest.raises(MergeMixError, match=r"^images: got .*, wanted a float tensor of shape \(B, 3, H, W\)"):
+        tune_r(tiny(), tokens=9, images=bad)
+
+
+def test_a_compiled_model_is_compiled_for_each_r(monkeypatch: pytest.MonkeyPatch) -> None:
+    resets: list[int] = []
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.compiler, "reset", lambda: resets.append(1))
+    monkeypatch.setattr(tune, "interleave", lambda *_: {"merged": [1.0], "unmerged": [2.0]})
+    model = tiny()
+    assert tune._speedup(model, 2, torch.zeros(1, 3, 64, 64), 1) == 2 and not resets
+    assert tune._speedup(torch.compile(model), 2, torch.zeros(1, 3, 64, 64), 1) == 2 and resets == [1]
+    model.blocks[0].compile()
+    assert tune._speedup(model, 2, torch.zeros(1, 3, 64, 64), 1) == 2 and resets == [1, 1]

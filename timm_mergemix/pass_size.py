@@ -33,16 +33,10 @@ class PassSize:
         check_number("scale", scale, LEAST, 1)
         self.encoder, self.family, self.scale = encoder, family, scale
         with self.allowed():
-            size = self.only_size
+            size = family.only_size(encoder)
         if scale != 1 and size is not None:
             name = type(encoder).__name__
             raise wrong("scale", scale, f"1, since this {name} takes images of {size[0]} x {size[1]} pixels only")
-
-    @property
-    def only_size(self) -> tuple[int, int] | None:
-        """The size (pixels) at which the encoder sees all images; None where it sees them at their own."""
-        size = self.family.default_size(self.encoder)
-        return size if size is not None and self.family.input_size(self.encoder, 1, 1) == size else None
 
     def allowed(self) -> AbstractContextManager[None]:
         """Inside, the encoder takes images of the size of the pass."""
@@ -58,7 +52,7 @@ class PassSize:
         if self.scale == 1:
             return full
         with self.allowed():
-            size = self.family.input_size(self.encoder, *(math.ceil(side * self.scale) for side in full))
+            size = self.family.input_size(self.encoder, *(math.ceil(round(side * self.scale, 6)) for side in full))
             if self.family.grid_size(self.encoder, *size) == (1, 1):
                 raise wrong(
                     "scale", self.scale, f"more, since one patch is all that it leaves of {full[0]} x {full[1]} pixels"

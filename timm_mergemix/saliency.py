@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -104,8 +105,9 @@ class SaliencyPass:
         self.divide = divide
         self.size = PassSize(self.encoder, self.family, scale)
         with self._merging():  # an r that does not fit is an error now, not in the middle of a training
-            if self.size.only_size is not None:
-                self.check_size(*self.size.only_size)
+            size = self.family.only_size(self.encoder)
+            if size is not None:
+                self.check_size(*size)
         self.input = EncoderInput(
             self.encoder, self.family, image_mean, image_std, encoder_mean, encoder_std, holder=encoder
         )
@@ -222,14 +224,14 @@ class SaliencyPass:
         self.input.check(images)
 
 
-def _check_layer(layer: int | str | None, depth: int) -> int | str:
+def _check_layer(layer: Any, depth: int) -> int | str:
     if layer is None:
         return max(depth - 2, 0)
     if layer == "pool":
         return layer
-    if isinstance(layer, bool) or not isinstance(layer, int) or not -depth <= layer < depth:
+    if isinstance(layer, bool) or not isinstance(layer, Integral) or not -depth <= int(layer) < depth:
         raise wrong("layer", layer, f"an index from {-depth} to {depth - 1}, 'pool' or None")
-    return layer % depth
+    return int(layer) % depth
 
 
 def _run_until_stopped(encoder: nn.Module, x: Tensor) -> None:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .bench.timing import interleave, ratio_of
-from .errors import MergeMixError, check_int, check_number, wrong
+from .errors import MergeMixError, check_int, check_number, check_tensor, wrong
 from .merge.find import find_model
 from .merge.patch import merge_info, merging
 from .merge.schedule import R
@@ -27,7 +27,7 @@ class Tuned(NamedTuple):
     Attributes:
         r: For `patch`.
         speedup: Throughput over that of the unmerged model, as measured.
-        tokens: Number of tokens after each block.
+        tokens: Number of tokens before the first block and after each block.
         similarity: Mean cosine similarity of the features that the model keeps with those of the unmerged model.
     """
 
@@ -68,7 +68,10 @@ def tune_r(
     check_int("rounds", rounds, 1)
     found: Any = find_model(model)
     vit, family = found
-    images = _noise(vit, family, batch_size) if images is None else images
+    if images is None:
+        images = _noise(vit, family, batch_size)
+    else:
+        check_tensor("images", images, ("B", family.in_channels(vit), "H", "W"), "float")
     size = (int(images.shape[-2]), int(images.shape[-1]))
     if speedup is not None:
         check_number("speedup", speedup, 1)
@@ -133,6 +136,8 @@ def _speedup(model: nn.Module, r: R, images: Tensor, rounds: int) -> float:
 
         return step
 
+    if any(hasattr(m, "_orig_mod") or m._compiled_call_impl is not None for m in model.modules()):
+        torch.compiler.reset()  # each r is compiled anew, and after some the compiler would give up and run as it is
     times = interleave({"merged": run(r), "unmerged": run(0)}, rounds, images.device)
     return ratio_of(times["unmerged"], times["merged"]).value
 

@@ -34,7 +34,7 @@ def test_reached() -> None:
 
 def test_memory_of_merged_training_is_less() -> None:
     setting = Setting("test_vit", 2, 3, size=64)
-    result = measure_memory(setting, 0.9, str)
+    result = measure_memory("memory", setting, 0.9)
     assert result.unit == "bytes"
     assert 0.3 < result.ratio.value < 1
-    assert measure_memory(setting._replace(r=0), None, str).ratio.value == 1
+    assert measure_memory("memory", setting._replace(r=0), None).ratio.value == 1

@@ -80,9 +80,18 @@ def test_a_run_that_was_killed_while_it_grew_goes_on(tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "results.json").read_text())["growth"]) == 2
 
 
+def test_what_was_measured_with_another_r_is_measured_again(tmp_path: Path) -> None:
+    command = ["bench", "--out", str(tmp_path), *FAST, "--resume", "--r"]
+    assert main([*command, "3"]) == 0 and main([*command, "2"]) == 0
+    assert len((tmp_path / "growth.jsonl").read_text().splitlines()) == 4
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert len(written["growth"]) == 2
+    assert sum("memory" in result["row"] for result in written["results"]) == 2
+
+
 def test_some_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "--out", str(tmp_path), "--filter", "train", *FAST]) == 0
-    assert ran == ["training"]
+    assert main(["bench", "--out", str(tmp_path), "--filter", "inference", *FAST]) == 0
+    assert ran == ["inference"]
     assert "memory" not in capsys.readouterr().out
     assert main(["bench", "--out", str(tmp_path), "--filter", "nothing", *FAST]) == 2
 

@@ -551,3 +551,46 @@ def test_other_samples_do_not_change_how_a_sample_merges(build):
     for one, other in zip(*rec.forwards, strict=True):
         assert torch.equal(one.source[1], other.source[1])
         assert not torch.equal(one.source[0], other.source[0])
+
+
+@pytest.mark.parametrize("pool", ["token", "avg"])
+def test_blocks_that_are_cut_off_in_place(pool):
+    model, cut = tiny(global_pool=pool), tiny(global_pool=pool)
+    x = images(model)
+    cut.blocks = cut.blocks[:2]
+    wanted = mm.patch(cut, [4, 4])(x)
+    mm.patch(model, [4, 4, 4])
+    del model.blocks[-1]
+    assert torch.equal(model(x), wanted)
+    assert model.forward_features(x).shape[1] == 17
+    model = mm.patch(tiny(global_pool=pool), [4, 4, 4])
+    model.blocks.pop(2)
+    assert [part.shape[1] for part in model.forward_intermediates(x, output_fmt="NLC")[1]] == [16, 16]
+    assert torch.equal(model(x), wanted)
+
+
+def test_a_last_block_that_was_replaced_in_place_is_an_error():
+    model = mm.patch(tiny(global_pool="avg"), 4)
+    model.blocks[2] = nn.Identity()
+    with pytest.raises(MergeMixError, match=r"^blocks: got a Identity as the last of them, wanted those that were"):
+        model(images(model))
+
+
+def test_a_schedule_for_larger_images_than_the_default_where_the_model_takes_all_sizes():
+    model = tiny(dynamic_img_size=True)
+    mm.patch(model, [30, 15, 8])
+    assert mm.merge_info(model, (128, 128)).tokens == (65, 35, 20, 12)
+    assert model(torch.randn(1, 3, 128, 128)).isfinite().all()
+    with pytest.raises(MergeMixError, match=r"^r\[0\]: got 30, wanted at most 8"):
+        model(images(model))
+    with pytest.raises(MergeMixError, match=r"^r\[0\]: got 30, wanted at most 8"):
+        mm.patch(tiny(), [30, 15, 8])
+
+
+def test_a_forward_that_somebody_kept_runs_after_the_model_was_unpatched():
+    model = tiny()
+    x = images(model)
+    plain = model(x)
+    kept = mm.patch(model, 3).forward
+    mm.unpatch(model)
+    assert torch.equal(kept(x), plain)

@@ -49,7 +49,18 @@ def scripted():
     return torch.jit.script(nn.Linear(2, 2))
 
 
+def sharded():
+    model = tiny()
+    model.__class__ = type("FSDPVisionTransformer", (type("FSDPModule", (), {}), type(model)), {})
+    return model
+
+
 REFUSED = {
+    "hooks": (
+        lambda: timm.create_model("vit_tiny_patch16_224", features_only=True, feature_cls="hook"),
+        "its hooks see merged tokens; feature_cls='getter' gives all of them",
+    ),
+    "sharded": (sharded, "fully_shard has changed its class; patch a model before it is sharded"),
     "resnet18": (lambda: timm.create_model("resnet18"), "ResNet is not supported: there is no adapter for ResNet"),
     "swin": (lambda: timm.create_model("swin_tiny_patch4_window7_224"), "works? on windows of the grid of patches"),
     "mixer": (lambda: timm.create_model("mixer_s32_224"), "no adapter for MlpMixer with MixerBlock blocks"),
@@ -149,3 +160,10 @@ def test_a_compiled_block_is_refused_with_a_hint():
     model.blocks[1] = torch.compile(model.blocks[1])
     with pytest.raises(MergeMixError, match=r"block 1 is a OptimizedModule, .*block\.compile\(\)"):
         mm.patch(model, 2)
+
+
+def test_a_model_that_was_sharded_after_the_patch_is_named_as_such():
+    model = mm.patch(tiny(), 3)
+    model.__class__ = type("FSDPPatched", (type("FSDPModule", (), {}), type(model)), {})
+    with pytest.raises(MergeMixError, match="wanted a patched model that is not sharded"):
+        mm.unpatch(model)

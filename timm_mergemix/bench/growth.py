@@ -27,12 +27,14 @@ class Point(NamedTuple):
         tokens: That enter the first block.
         batch: Images a step.
         seconds: Median seconds an image, by model.
+        setting: In words what else decides: points of one plot share it.
     """
 
     size: int
     tokens: int
     batch: int
     seconds: dict[str, float]
+    setting: str = ""
 
 
 def grow(

@@ -103,10 +103,11 @@ def _bench(args: argparse.Namespace, device: torch.device, kept: bool) -> None:
         if row.name not in done:
             reporter.say(row.name)
             results += _kept(path, measure(row, args.rounds, device, args.seconds))
-    name, batch, wanted = MEMORY
-    setting = Setting(name, batch, args.r, device=device)
-    if args.filter in "memory" and not any(result.unit == "bytes" for result in results):
-        results += _kept(path, [measure_memory(setting, wanted, describe)])
+    model, batch, wanted = MEMORY
+    setting = Setting(model, batch, args.r, device=device)
+    name = f"memory of a training step, {describe(setting)}"
+    if args.filter in name and name not in done:
+        results += _kept(path, [measure_memory(name, setting, wanted)])
     if not results:
         raise MergeMixError(f"filter: got {args.filter!r}, wanted part of a row's name")
     points = _grow(args, device, growth, reporter) if args.growth and not args.filter else []
@@ -127,10 +128,11 @@ def _load(path: Path) -> list[dict[str, Any]]:
 
 
 def _grow(args: argparse.Namespace, device: torch.device, path: Path, reporter: Reporter) -> list[Point]:
-    points = [Point(**line) for line in _load(path)]
+    setting = f"r={args.r}, {device}, {torch.get_num_threads()} threads"
+    points = [point for point in (Point(**line) for line in _load(path)) if point.setting == setting]
     done = [(point.size, point.batch) for point in points]
     for point in grow("deit_small_patch16_224", args.r, device, rounds=5, done=done):
-        points += _kept(path, [point])
+        points += _kept(path, [point._replace(setting=setting)])
         reporter.say(f"growth, {point.tokens} tokens, batch {point.batch}")
     return points
 

@@ -11,7 +11,7 @@ from ..errors import MergeMixError, check_int, wrong
 from .adapters import BLOCKS, FAMILIES, Family, family_of
 from .adapters.held import HeldBlocks
 from .blocks import MergingBlock, MergingModel
-from .refusals import reason_against, reason_unknown
+from .refusals import is_sharded, reason_against, reason_unknown
 
 __all__ = ["Blocks", "Found", "bare", "find_model"]
 
@@ -35,7 +35,7 @@ def find_model(
     """
     if not isinstance(module, nn.Module):
         raise wrong(argument, module, "a torch.nn.Module")
-    models = [module] if family_of(module) else [m for m in module.modules() if family_of(m)]
+    models = [module] if family_of(module) else _known(module, argument, alone=blocks is None)
     selected = None if blocks is None else _select(module, blocks)
     if selected is not None:
         models = [model for model in models if _selects(selected, model)]
@@ -53,6 +53,26 @@ def find_model(
     if reason is not None:
         raise MergeMixError(f"{argument}: {type(module).__name__} is not supported: {reason}")
     return found
+
+
+def _known(module: nn.Module, argument: str, alone: bool) -> list[nn.Module]:
+    """The models of known families inside a module; none where blocks beside them are patched, which are then meant."""
+    models = [m for m in module.modules() if family_of(m)]
+    if models and any(type(m).__name__ == "FeatureHookNet" for m in module.modules()):
+        reason = "its hooks see merged tokens; feature_cls='getter' gives all of them"
+        raise MergeMixError(f"{argument}: {type(module).__name__} is not supported: {reason}")
+    if not alone or not _held_blocks(module):
+        return models
+    patched = next((m for m in models if isinstance(m, MergingModel)), None)
+    if patched is not None:
+        both = f"its {type(patched).__name__} is patched, and so are blocks beside it"
+        raise wrong(argument, module, f"one patched part: {both}; pass the former by itself")
+    return []
+
+
+def _held_blocks(module: nn.Module) -> list[MergingBlock]:
+    """Patched blocks that are not those of a known model."""
+    return [m for m in module.modules() if isinstance(m, MergingBlock) and not m.merging.in_model]
 
 
 def bare(module: Any) -> nn.Module:
@@ -131,7 +151,10 @@ def _held(
 ) -> tuple[nn.Module, Family]:
     """A module of the user's own, known by its blocks."""
     module = bare(module)
-    patched = [m for m in module.modules() if isinstance(m, MergingBlock)]
+    patched = _held_blocks(module)
+    if not patched:  # those of a known model that are asked for without it
+        asked = list(module.modules()) if selected is None else selected
+        patched = [m for m in asked if isinstance(m, MergingBlock)]
     if patched:
         return module, _held_already(module, argument, patched, selected, prefix_tokens)
     if selected is None:
@@ -158,6 +181,9 @@ def _held_already(
     prefix_tokens: int | None,
 ) -> Family:
     state = patched[0].merging
+    if is_sharded(module):
+        known = "once fully_shard has changed its classes it only runs"
+        raise wrong(argument, module, f"a patched model that is not sharded: {known}")
     if state.in_model:
         raise wrong(argument, module, "the whole model that was patched")
     if any(block.merging is not state for block in patched):

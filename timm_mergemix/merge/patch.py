@@ -122,18 +122,11 @@ def _state(vit: nn.Module, family: Family) -> Merging | None:
 def _config(vit: nn.Module, family: Family, r: R, prop_attn: bool, matching: str) -> MergeConfig:
     check_choice("matching", matching, MATCHINGS)
     schedule = parse(r, len(family.find_blocks(vit)))
-    patches = _default_patches(vit, family)
-    if patches is not None:
-        resolve(schedule, patches)
+    size = family.only_size(vit)
+    if size is not None:  # else the forward pass tells whether the images that come have tokens enough
+        rows, columns = family.grid_size(vit, *size)
+        resolve(schedule, rows * columns)
     return MergeConfig(schedule, bool(prop_attn), matching)
-
-
-def _default_patches(vit: nn.Module, family: Family) -> int | None:
-    size = family.default_size(vit)
-    if size is None:
-        return None
-    rows, columns = family.grid_size(vit, *size)
-    return rows * columns
 
 
 def merging_state(model: nn.Module) -> Merging:

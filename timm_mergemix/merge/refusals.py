@@ -10,7 +10,7 @@ from .adapters import BLOCKS, FAMILIES, PLAIN_BLOCKS, Family, is_touched
 from .adapters.held import HeldBlocks
 from .blocks import MergingBlock, MergingModel
 
-__all__ = ["reason_against", "reason_unknown"]
+__all__ = ["is_sharded", "reason_against", "reason_unknown"]
 
 # Why models that people ask for cannot merge, by class.
 REASONS = {
@@ -82,6 +82,8 @@ def reason_unknown(module: nn.Module) -> str | None:
     cls = type(module)
     if "ScriptModule" in {base.__name__ for base in cls.__mro__}:
         return "it is scripted; patch the model before torch.jit.trace instead"
+    if is_sharded(module):
+        return "fully_shard has changed its class; patch a model before it is sharded"
     for part in module.modules():
         known = {base for family in FAMILIES for base in family.models}
         parent = next((base for base in type(part).__mro__[1:] if base in known), None)
@@ -99,6 +101,11 @@ def reason_unknown(module: nn.Module) -> str | None:
     if foreign or not any(type(part) in BLOCKS for part in module.modules()):
         return f"there is no adapter for {cls.__name__}"
     return None
+
+
+def is_sharded(module: nn.Module) -> bool:
+    """Whether FSDP2 holds a part of it, which then has a class of its own."""
+    return any(base.__name__ == "FSDPModule" for part in module.modules() for base in type(part).__mro__)
 
 
 def _name(part: nn.Module, module: nn.Module) -> str:

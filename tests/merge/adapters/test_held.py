@@ -226,3 +226,41 @@ def test_its_grid_is_unknown():
 def test_supported_tells():
     report = mm.supported(build())
     assert (report.family, report.blocks) == ("blocks", 3)
+
+
+class MaskedAutoencoder(nn.Module):
+    """A known model and, beside it, blocks of the user's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = tiny()
+        self.layers = nn.ModuleList([Block(48, 3, qkv_bias=True) for _ in range(2)])
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def test_patched_blocks_beside_a_known_model_are_the_ones_that_are_meant():
+    model = build(MaskedAutoencoder)
+    plain = model(X)
+    mm.patch(model, 3, blocks="layers", prefix_tokens=1)
+    assert not hasattr(model.encoder, "merging")
+    with mm.merging(model, r=0):
+        assert torch.equal(model(X), plain)
+    with mm.record(model) as rec:
+        assert not torch.equal(model(X), plain)
+    assert len(rec.layers) == 2
+    assert type(mm.unpatch(model).layers[0]) is Block
+    assert torch.equal(model(X), plain)
+
+
+def test_where_both_are_patched_they_are_taken_one_by_one():
+    model = build(MaskedAutoencoder)
+    mm.patch(model.encoder, 2)
+    mm.patch(model, 3, blocks="layers", prefix_tokens=1)
+    with pytest.raises(MergeMixError, match="its MergingVisionTransformer is patched, and so are blocks beside it"):
+        mm.unpatch(model)
+    mm.unpatch(model.encoder)
+    assert type(mm.unpatch(model).layers[0]) is Block

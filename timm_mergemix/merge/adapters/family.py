@@ -51,6 +51,11 @@ class Family(ABC):
     def default_size(self, model: Any) -> tuple[int, int] | None:
         """The image size (pixels) that the model was made for, or None."""
 
+    def only_size(self, model: Any) -> tuple[int, int] | None:
+        """The size (pixels) at which the model sees all images; None where it sees them at their own."""
+        size = self.default_size(model)
+        return size if size is not None and self.input_size(model, 1, 1) == size else None
+
     def at_any_size(self, model: Any) -> AbstractContextManager[None]:
         """Inside, a model that was made for one image size takes others too, if its kind can: `input_size` tells."""
         return nullcontext()

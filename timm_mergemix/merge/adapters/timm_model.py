@@ -8,7 +8,8 @@ from typing import Any
 from timm.layers import AttentionPoolLatent
 from torch import Tensor, nn
 
-from ..blocks import MergingModel
+from ...errors import MergeMixError
+from ..blocks import MergingBlock, MergingModel
 from ..record import mean_attention, softmax_attention
 from .family import Family
 
@@ -35,14 +36,30 @@ class MergingTimmModel(MergingModel):
         """See `MergingModel`."""
         return self.global_pool != "token" or getattr(self, "attn_pool", None) is not None
 
+    def forward_features(self, *args: Any, **kwargs: Any) -> Any:
+        """timm's own."""
+        self._follow_cuts()
+        return super().forward_features(*args, **kwargs)  # type: ignore[misc]
+
     def forward_intermediates(self, *args: Any, **kwargs: Any) -> Any:
         """timm's own, with all tokens in each intermediate."""
+        self._follow_cuts()
         with self.merging.during(exposing=True):
             return super().forward_intermediates(*args, **kwargs)  # type: ignore[misc]
 
+    def _follow_cuts(self) -> None:
+        """Where blocks were cut off, those that are left merge as before, and the last of them recovers all tokens."""
+        if not isinstance(self.blocks[-1], MergingBlock):
+            raise MergeMixError(
+                f"blocks: got a {type(self.blocks[-1]).__name__} as the last of them, wanted those that were patched; "
+                "unpatch the model before its blocks are replaced"
+            )
+        if self.merging.depth != len(self.blocks):
+            self.merging.depth = len(self.blocks)
+
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        if name == "blocks":  # pruned: what is left merges as before, and its last block recovers all tokens
+        if name == "blocks":
             self.merging.depth = len(self.blocks)
 
 
@@ -67,7 +84,7 @@ class TimmFamily(Family):
 
     def input_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
         """See `Family`."""
-        if getattr(self.stem(model), "dynamic_img_pad", False):
+        if getattr(self.stem(model), "dynamic_img_pad", False) and self.takes_any_size(model):
             return height, width
         size = self.default_size(model)
         if size is not None and not self.takes_any_size(model):
