@@ -17,6 +17,7 @@ OUTSIDE = (
     "merge/adapters/",
     "merge/support.py",
     "integrate.py",
+    "weights.py",
     "transforms.py",
     "preference/",
     "training/",

@@ -2,6 +2,7 @@ import argparse
 
 import pytest
 
+from timm_mergemix import MergeMixError
 from timm_mergemix.arguments import parse_layer, parse_r, plain_r, read_r
 
 
@@ -43,3 +44,9 @@ def test_layers(text: str, layer: int | str) -> None:
     assert parse_layer(text) == layer
     with pytest.raises(argparse.ArgumentTypeError, match="the index of a block or 'pool'"):
         parse_layer(f"{text}.")
+
+
+def test_what_a_file_says_of_r_is_an_error_of_this_library() -> None:
+    assert (read_r("keep:0.5"), read_r(3), read_r(None)) == (("keep", 0.5), 3, None)
+    with pytest.raises(MergeMixError, match=r"^r: got 'abc', wanted 13, decreasing:13"):
+        read_r("abc")

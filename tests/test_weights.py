@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from timm_mergemix.errors import MergeMixError
-from timm_mergemix.weights import from_file
+from timm_mergemix.weights import create_model, from_file
 
 
 # The second one's own weights are read by a loader of JAX files, and come from a hub.
@@ -31,3 +31,22 @@ def test_files_of_jax_are_told_by_their_name(tmp_path: Path) -> None:
 def test_there_must_be_a_file(tmp_path: Path) -> None:
     with pytest.raises(MergeMixError, match=r"checkpoint: got .*wanted the path of a file"):
         from_file(tmp_path, "checkpoint")
+
+
+@pytest.mark.parametrize("prefix", ["model.", "encoder."])
+def test_a_file_whose_weights_have_other_names_is_refused(prefix: str, tmp_path: Path) -> None:
+    weights = timm.create_model("test_vit", num_classes=7).state_dict()
+    torch.save({"state_dict": {prefix + key: value for key, value in weights.items()}}, tmp_path / "w.ckpt")
+    message = rf"^weights: .*w.ckpt lacks \d+ of the \d+ weights of test_vit, such as .*; it has {prefix}"
+    with pytest.raises(MergeMixError, match=message):
+        create_model("test_vit", num_classes=3, **from_file(tmp_path / "w.ckpt"))
+    assert torch.nn.Module.load_state_dict.__qualname__ == "Module.load_state_dict"
+
+
+def test_a_file_may_lack_the_head_and_a_little_more(tmp_path: Path) -> None:
+    weights = timm.create_model("test_vit", num_classes=7).state_dict()
+    path = tmp_path / "w.pth"
+    torch.save({key: value for key, value in weights.items() if not key.startswith(("head", "norm"))}, path)
+    model = create_model("test_vit", num_classes=3, **from_file(path))
+    assert torch.equal(model.blocks[1].attn.qkv.weight, weights["blocks.1.attn.qkv.weight"])
+    assert create_model("test_vit", num_classes=0).num_classes == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from .errors import MergeMixError
 from .merge.schedule import R
 
 __all__ = ["R_FORMS", "parse_layer", "parse_r", "plain_r", "read_r"]
@@ -52,5 +53,12 @@ def plain_r(text: str) -> int | list[int] | str:
 
 
 def read_r(value: Any) -> Any:
-    """What `plain_r` kept, or a YAML file holds, as `patch` takes it; anything else as it is."""
-    return parse_r(value) if isinstance(value, str) else value
+    """What `plain_r` kept, or a YAML file holds, as `patch` takes it; anything else as it is.
+
+    Raises:
+        MergeMixError: If it is text of none of the known forms.
+    """
+    try:
+        return parse_r(value) if isinstance(value, str) else value
+    except argparse.ArgumentTypeError as error:
+        raise MergeMixError(f"r: {error}") from error

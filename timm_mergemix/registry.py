@@ -13,7 +13,7 @@ from .mergemix import MergeMix
 from .mix.mixer import Mixer
 from .mix.mixers import Mixup, ResizeMix
 
-__all__ = ["create_mixer", "list_mixers", "register_mixer", "takes_encoder"]
+__all__ = ["create_mixer", "list_mixers", "register_mixer", "takes", "takes_encoder"]
 
 GROUP = "timm_mergemix.mixers"
 F = TypeVar("F", bound=Callable[..., Mixer])
@@ -51,7 +51,12 @@ def list_mixers() -> list[str]:
 
 def takes_encoder(name: str) -> bool:
     """Whether the mixer of that name reads a model's attention."""
-    return "encoder" in inspect.signature(_find(name)).parameters
+    return takes(name, "encoder")
+
+
+def takes(name: str, argument: str) -> bool:
+    """Whether the mixer of that name has an argument."""
+    return argument in inspect.signature(_find(name)).parameters
 
 
 @functools.cache

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike, fspath
 from os.path import isfile
 from typing import Any
 
-from .errors import wrong
+import timm
+from torch import nn
 
-__all__ = ["from_file"]
+from .errors import MergeMixError, wrong
+
+__all__ = ["create_model", "from_file"]
+
+# A new pooling or register may be missing from a file; more than this share, and it is that of another model.
+MOST_MISSING = 0.1
 
 
 def from_file(path: str | PathLike[str], argument: str = "weights") -> dict[str, Any]:
-    """Arguments of ``timm.create_model`` that load a file where timm would load its pretrained weights.
+    """Arguments of `create_model` that load a file where timm would load its pretrained weights.
 
     timm adapts what it takes for pretrained: position embeddings to the image size. It leaves out the head.
 
@@ -29,3 +37,50 @@ def from_file(path: str | PathLike[str], argument: str = "weights") -> dict[str,
     # A source of its own (a hub, a folder) would come before the file.
     overlay = {"file": path, "source": "", "num_classes": -1, "custom_load": path.endswith(".npz")}
     return {"pretrained": True, "pretrained_cfg_overlay": overlay}
+
+
+def create_model(name: str, **arguments: Any) -> nn.Module:
+    """``timm.create_model``, which loads what it finds of a file in silence: here it must be a file of that model.
+
+    Args:
+        name: As timm takes it.
+        **arguments: Likewise; those of `from_file` among them.
+
+    Raises:
+        MergeMixError: If most weights of the model are not in the file. Else whatever timm raises.
+    """
+    file = (arguments.get("pretrained_cfg_overlay") or {}).get("file")
+    with _watched() as loads:
+        model = timm.create_model(name, **arguments)
+    if file is not None and loads:
+        _check_loaded(name, file, *loads[-1])
+    return model
+
+
+@contextmanager
+def _watched() -> Iterator[list[tuple[nn.Module, Any]]]:
+    """The modules that load weights inside, and what ``load_state_dict`` says, which timm keeps to itself."""
+    loads: list[tuple[nn.Module, Any]] = []
+    original = nn.Module.load_state_dict
+
+    def watched(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        loads.append((module, original(module, *args, **kwargs)))
+        return loads[-1][1]
+
+    nn.Module.load_state_dict = watched  # type: ignore[method-assign, assignment]
+    try:
+        yield loads
+    finally:
+        nn.Module.load_state_dict = original  # type: ignore[method-assign]
+
+
+def _check_loaded(name: str, file: str, model: nn.Module, result: Any) -> None:
+    heads: Any = (getattr(model, "pretrained_cfg", None) or {}).get("classifier") or ()
+    heads = (heads,) if isinstance(heads, str) else tuple(heads)
+    known = [key for key in model.state_dict() if not key.startswith(heads)]
+    missing = [key for key in result.missing_keys if not key.startswith(heads)]
+    if len(missing) > MOST_MISSING * len(known):
+        found = f"; it has {result.unexpected_keys[0]}" if result.unexpected_keys else ""
+        raise MergeMixError(
+            f"weights: {file} lacks {len(missing)} of the {len(known)} weights of {name}, such as {missing[0]}{found}"
+        )

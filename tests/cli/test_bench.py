@@ -93,7 +93,19 @@ def test_some_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--out", str(tmp_path), "--filter", "inference", *FAST]) == 0
     assert ran == ["inference"]
     assert "memory" not in capsys.readouterr().out
-    assert main(["bench", "--out", str(tmp_path), "--filter", "nothing", *FAST]) == 2
+    before = (tmp_path / "results.jsonl").read_text()
+    assert before and main(["bench", "--out", str(tmp_path), "--filter", "nothing", *FAST]) == 2
+    assert (tmp_path / "results.jsonl").read_text() == before
+
+
+def test_a_line_that_was_cut_off_is_measured_again(tmp_path: Path) -> None:
+    command = ["bench", "--out", str(tmp_path), "--no-growth", "--filter", "inference", *FAST]
+    assert main(command) == 0
+    path = tmp_path / "results.jsonl"
+    path.write_text(path.read_text()[:-20])
+    ran.clear()
+    assert main([*command, "--resume"]) == 0 and ran == ["inference"]
+    assert len(json.loads((tmp_path / "results.json").read_text())["results"]) == 1
 
 
 def test_an_interrupted_run_says_how_to_go_on(

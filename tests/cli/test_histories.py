@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from timm_mergemix.cli.histories import is_history, read_histories
+from timm_mergemix.cli.histories import is_history, read_all, read_histories
 from timm_mergemix.errors import MergeMixError
 
 LINES = [{"epoch": 1, "train_loss": 2.0, "val_loss": 1.8, "val_top1": 0.4}]
@@ -41,3 +41,19 @@ def test_other_files_are_refused(tmp_path: Path, name: str, text: str | None) ->
         (tmp_path / name).write_text(text)
     with pytest.raises(MergeMixError, match="holds no training history"):
         read_histories(tmp_path / name)
+
+
+def test_a_run_that_went_on_has_a_second_header_and_maybe_an_epoch_twice(tmp_path: Path) -> None:
+    path = tmp_path / "summary.csv"
+    header = "epoch,train_loss,eval_loss,eval_top1,lr\n"
+    path.write_text(f"{header}0,2.0,1.9,30.0,0.1\n{header}0,1.8,1.9,40.0,0.1\n1,1.5,1.4,50.0,0.1\n")
+    (lines,) = read_histories(path).values()
+    assert [(line["epoch"], line["val_top1"]) for line in lines] == [(1, 0.4), (2, 0.5)]
+
+
+def test_runs_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    paths = [tmp_path / run / "seed0" / "results.json" for run in ("a", "b")] + [tmp_path / "c" / "results.json"]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"history": LINES}))
+    assert list(read_all(paths)) == [f"{paths[0]}: seed0", f"{paths[1]}: seed0", "c"]

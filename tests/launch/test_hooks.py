@@ -135,7 +135,7 @@ ANY_SIZE = ("--model-kwargs", "dynamic_img_size=True", "patch_size=8", "depth=3"
     ("flags", "message"),
     [
         (("--merge-r", "total:100"), "--merge-r: r: got a total of 100 merges"),
-        (("--mergemix", "1", "--mergemix-r", "total:100"), "--mergemix-r: r: got a total of 100 merges"),
+        (("--mergemix", "1", "--mergemix-r", "total:100"), "--mergemix-r: got a total of 100 merges"),
     ],
 )
 def test_r_is_checked_for_the_images_that_come(flags: tuple[str, ...], message: str, tmp_path: Path) -> None:

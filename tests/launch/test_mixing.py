@@ -91,10 +91,22 @@ def test_classes_are_the_models_where_none_are_given() -> None:
     assert build_mixer(args, tiny(), None).num_classes == 4
 
 
-@pytest.mark.parametrize("flags", [["--mergemix-layer", "9"], ["--mergemix-r", "1,2"]])
+@pytest.mark.parametrize("flags", [["--mergemix-layer", "9"], ["--mergemix-r", "1,2"], ["--smoothing", "1.5"]])
 def test_what_does_not_fit_the_model_is_refused(flags: list[str]) -> None:
-    with pytest.raises(MergeMixError, match="--mergemix: "):
+    with pytest.raises(MergeMixError, match=f"^{flags[0]}: got"):
         build_mixer(filled("--mergemix", "1", *flags), tiny(), None)
+
+
+def test_a_mixer_by_name_hears_how_images_are_normalised_for_another_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_MIXERS", dict(registry._MIXERS))
+    register_mixer("reader")(MergeMix)
+    args = filled("--mixer", "reader", "--mergemix-encoder", "test_vit")
+    encoder = tiny()
+    encoder.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25), "input_size": (3, 64, 64)}
+    named, own = build_mixer(args, tiny(), encoder), build_mixer(filled("--mergemix", "1"), tiny(), encoder)
+    x = torch.randn(2, 3, 64, 64)
+    assert torch.equal(named.saliency(x), own.saliency(x))
+    assert not torch.equal(named.saliency(x), MergeMix(encoder, 4).saliency(x))
 
 
 @pytest.mark.parametrize(

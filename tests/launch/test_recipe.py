@@ -77,5 +77,5 @@ def test_pretrained_models_are_fine_tuned() -> None:
 def test_unknown_recipes_of_a_yaml_file() -> None:
     args = parse("--mergemix", "1")
     args.mergemix_recipe = "soup"
-    with pytest.raises(MergeMixError, match="--mergemix-recipe: got 'soup', wanted scratch or finetune"):
+    with pytest.raises(MergeMixError, match="--mergemix-recipe: got 'soup', wanted one of 'scratch', 'finetune'"):
         fill(args)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.mix.check import check_images, check_labels, check_range
+from timm_mergemix.mix.check import check_images, check_labels, check_range, check_saliency, check_share
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8])
@@ -114,3 +114,25 @@ def test_range_names_its_argument() -> None:
     check_range("target", torch.tensor([0, 2]), 3)
     with pytest.raises(MergeMixError, match=r"^target: got labels from 0 to 3, wanted them from 0 to 2"):
         check_range("target", torch.tensor([0, 3]), 3)
+
+
+@pytest.mark.parametrize("value", [-1e-6, float("nan"), float("inf")])
+def test_saliency_is_finite_and_not_negative(value: float) -> None:
+    saliency = torch.rand(2, 3, 3)
+    check_saliency(saliency, 2)
+    check_saliency(saliency.half(), 2)
+    saliency[1, 2, 0] = value
+    with pytest.raises(MergeMixError, match=r"^saliency: got numbers that are negative, NaN or infinite"):
+        check_saliency(saliency, 2)
+    with pytest.raises(MergeMixError, match=r"^saliency: got"):
+        check_saliency(saliency, 3)
+    with pytest.raises(MergeMixError, match=r"^saliency: got"):
+        check_saliency(torch.zeros(2, 0, 3), 2)
+
+
+@pytest.mark.parametrize("value", [-0.01, 1.01, float("nan")])
+def test_shares_are_from_0_to_1(value: float) -> None:
+    check_share("ratio", torch.tensor([0.0, 1.0, 0.5]))
+    check_share("ratio", torch.empty(0))
+    with pytest.raises(MergeMixError, match=r"^ratio: got numbers from .*, wanted them from 0 to 1"):
+        check_share("ratio", torch.tensor([0.5, value]))

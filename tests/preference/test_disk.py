@@ -337,6 +337,11 @@ def test_resume_false_wants_an_empty_directory(tmp_path: Path) -> None:
 
     with pytest.raises(MergeMixError, match=r"^directory: got '.*empty', wanted one that is new or empty"):
         write_pairs(never(), tmp_path / "empty", resume=False)
+    failed = tmp_path / "failed"
+    with pytest.raises(MergeMixError, match=r"^classes: "):
+        write_pairs(made(1), failed, classes=["one"], resume=False)
+    assert write_pairs(made(1), failed, resume=False) == 4
+    before = files(tmp_path)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").touch()
     with pytest.raises(MergeMixError, match=r"^directory: got"):

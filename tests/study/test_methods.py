@@ -39,3 +39,9 @@ def test_what_is_unknown_is_refused() -> None:
         build_mix(METHODS["timm"], tiny(), 10, {"depth": 3})
     with pytest.raises(MergeMixError, match="depth"):
         build_mix(METHODS["mergemix"], tiny(), 10, {"depth": 3})
+
+
+@pytest.mark.parametrize("options", [{"mixup_alpha": 0}, {"prob": "abc"}, {"colour": 1}])
+def test_what_timms_mixup_does_not_take(options: dict[str, object]) -> None:
+    with pytest.raises(MergeMixError):
+        build_mix(find_method("mixup"), tiny(), 2, options)

@@ -61,6 +61,11 @@ def test_what_cannot_be_used(tmp_path: Path) -> None:
     write_folder(tmp_path / "val", ("cow", "dog"), each=2)
     with pytest.raises(MergeMixError, match="lacks: cow"):
         find_folder(tmp_path)
+    flat = tmp_path / "flat"
+    write_folder(flat / "train", each=2)
+    (flat / "val").mkdir()
+    with pytest.raises(MergeMixError, match="val has no folder of a class, wanted val/CLASS/ with images inside"):
+        find_folder(flat)
 
 
 def test_datasets_read_what_was_written(tmp_path: Path) -> None:
@@ -76,6 +81,9 @@ def test_datasets_read_what_was_written(tmp_path: Path) -> None:
 
 def test_broken_image(tmp_path: Path) -> None:
     splits = find_folder(write_folder(tmp_path, each=5))
-    splits.train[3][0].write_bytes(b"no image")
-    with pytest.raises(MergeMixError, match="cannot be read as an image"):
-        PathDataset(splits.train, pil_to_tensor)[3]
+    path = splits.train[3][0]
+    whole = path.read_bytes()
+    for damaged in (b"no image", whole[:40] + b"\1\2\3\4" * 3 + whole[52:]):  # the second one is a SyntaxError
+        path.write_bytes(damaged)
+        with pytest.raises(MergeMixError, match="cannot be read as an image"):
+            PathDataset(splits.train, pil_to_tensor)[3]

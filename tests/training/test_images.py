@@ -59,3 +59,10 @@ def test_plain_batches_are_in_order_and_complete() -> None:
     pixels, labels = zip(*batches, strict=True)
     assert len(batches) == 3 and torch.equal(torch.cat(labels), torch.arange(10))
     assert torch.allclose(torch.cat(pixels).flatten(), (torch.arange(10) / 255 - 0.5) / 2)
+
+
+def test_shuffled_by_a_seed() -> None:
+    images = striped(20, 8)
+    first, again, other = (images.shuffled(seed) for seed in (0, 0, 1))
+    assert torch.equal(first.images, again.images) and not torch.equal(first.images, other.images)
+    assert sorted(first.labels.tolist()) == sorted(images.labels.tolist())

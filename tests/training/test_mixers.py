@@ -4,7 +4,7 @@ import timm.data
 import torch
 
 import timm_mergemix as mm
-from timm_mergemix import registry
+from timm_mergemix import MergeMixError, registry
 from timm_mergemix.training.mixers import MixOptions, build_mixer, mixer_names
 from timm_mergemix.training.model import build_model, small_vit
 
@@ -59,3 +59,12 @@ def test_bad_names_and_models() -> None:
         build_mixer("mixdown", torch.nn.Identity(), 3, MixOptions())
     with pytest.raises(mm.MergeMixError, match="not supported"):
         build_mixer("mergemix", build_model("test_resnet", 3), 3, MixOptions())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"mixup_alpha": 0.0, "cutmix_alpha": 0.0}, "got 0 for every way"), ({"prob": -3.0}, "^prob: got -3.0")],
+)
+def test_timms_own_mixup_is_checked_too(options: dict[str, float], message: str) -> None:
+    with pytest.raises(MergeMixError, match=message):
+        build_mixer("timm", torch.nn.Identity(), 4, MixOptions(**options))

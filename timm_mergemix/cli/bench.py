@@ -93,23 +93,23 @@ def _bench(args: argparse.Namespace, device: torch.device, kept: bool) -> None:
     out, output = make_directory(args.out), Output(args)
     reporter = output.reporter
     path, growth = out / "results.jsonl", out / "growth.jsonl"
+    rows = [row for row in all_rows(device, args.r, args.reference) if args.filter in row.name]
+    model, batch, wanted = MEMORY
+    setting = Setting(model, batch, args.r, device=device)
+    memory = f"memory of a training step, {describe(setting)}"
+    if not rows and args.filter not in memory:
+        raise MergeMixError(f"filter: got {args.filter!r}, wanted part of a row's name")
     if not args.resume:
         path.unlink(missing_ok=True)
         growth.unlink(missing_ok=True)
     results = [Result(**{**line, "ratio": Ratio(*line["ratio"])}) for line in _load(path)]
-    rows = [row for row in all_rows(device, args.r, args.reference) if args.filter in row.name]
     done = {result.row for result in results}
     for row in rows:
         if row.name not in done:
             reporter.say(row.name)
             results += _kept(path, measure(row, args.rounds, device, args.seconds))
-    model, batch, wanted = MEMORY
-    setting = Setting(model, batch, args.r, device=device)
-    name = f"memory of a training step, {describe(setting)}"
-    if args.filter in name and name not in done:
-        results += _kept(path, [measure_memory(name, setting, wanted)])
-    if not results:
-        raise MergeMixError(f"filter: got {args.filter!r}, wanted part of a row's name")
+    if args.filter in memory and memory not in done:
+        results += _kept(path, [measure_memory(memory, setting, wanted)])
     points = _grow(args, device, growth, reporter) if args.growth and not args.filter else []
     _write(out, results, points, {**machine(device), "freed memory kept": kept}, output)
 
@@ -124,7 +124,12 @@ def _kept(path: Path, measured: list[T]) -> list[T]:
 
 
 def _load(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    """The lines of a file; one that was cut off is dropped."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        path.write_text(whole, encoding="utf-8")
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def _grow(args: argparse.Namespace, device: torch.device, path: Path, reporter: Reporter) -> list[Point]:
@@ -155,8 +160,14 @@ def _tune(args: argparse.Namespace, device: torch.device) -> None:
     budget = _budget(args.target)
     size = {} if args.img_size is None else {"img_size": args.img_size}
     check_name("model", args.model)
-    model = timm.create_model(args.model, pretrained=args.pretrained, **size).to(device)
-    tuned = tune_r(model, **budget, batch_size=args.batch_size, rounds=args.rounds)
+    try:
+        model = timm.create_model(args.model, pretrained=args.pretrained, **size).to(device)
+        tuned = tune_r(model, **budget, batch_size=args.batch_size, rounds=args.rounds)
+    except MergeMixError:
+        raise
+    except Exception as error:  # whatever a hub or a model raises, for instance for a size that it does not take
+        reason = f"{type(error).__name__}: {error}"
+        raise MergeMixError(f"model: {args.model} cannot be built, or does not run: {reason}") from error
     header = ("r", "throughput", "tokens left", "similarity of features")
     rows = [[str(t.r), f"{t.speedup:.2f}x", str(t.tokens[-1]), f"{t.similarity:.3f}"] for t in tuned]
     note = "" if args.pretrained else "\nThe similarity is that of random weights; --pretrained gives the model's own."

@@ -75,7 +75,7 @@ def _draw_mixes(own: Outcome, data: DemoData, seed: int, device: torch.device) -
     mixer = create_mixer("mergemix", encoder=own.model, num_classes=len(classes), mergemix_prob=1.0, mode="elem")
     seed_all(seed, 0)
     batch = mixer.mix(*_some(data.train, 2 * ROWS, own, device))
-    mixes = mixer.mix(*_some(data.test, MIXES, own, device))
+    mixes = mixer.mix(*_some(data.test.shuffled(seed), MIXES, own, device))
     own.model.eval()
     with torch.inference_mode():
         probs = torch.cat([own.model(part) for part in mixes.images.split(EVALUATION_BATCH)]).softmax(dim=1)

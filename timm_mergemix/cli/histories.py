@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import MergeMixError
 
-__all__ = ["is_history", "read_histories"]
+__all__ = ["is_history", "read_all", "read_histories"]
 
 Record = Mapping[str, float]
 
@@ -35,18 +36,29 @@ def read_histories(path: Path) -> dict[str, list[Record]]:
         raise MergeMixError(f"images: {path} holds no training history: {type(error).__name__}: {error}") from error
 
 
+def read_all(paths: Sequence[Path]) -> dict[str, list[Record]]:
+    """The runs of several files; where two have one name, the paths tell them apart.
+
+    Args:
+        paths: See `read_histories`.
+
+    Raises:
+        MergeMixError: If one is no history.
+    """
+    found = [(path, name, lines) for path in paths for name, lines in read_histories(path).items()]
+    count = Counter(name for _, name, _ in found)
+    return {name if count[name] == 1 else f"{path}: {name}": lines for path, name, lines in found}
+
+
 def _from_csv(path: Path) -> dict[str, list[Record]]:
     with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    records: list[Record] = [
-        {
-            "epoch": float(row["epoch"]) + 1,  # timm counts from 0
-            "train_loss": float(row["train_loss"]),
-            "val_top1": float(row["eval_top1"]) / 100,
-        }
-        for row in rows
-    ]
-    return {path.parent.name or path.stem: records}
+        rows = [row for row in csv.DictReader(file) if row["epoch"] != "epoch"]  # a run that goes on repeats the header
+    records: dict[float, Record] = {}
+    for row in rows:  # and maybe an epoch, of which the last one counts
+        epoch = float(row["epoch"]) + 1  # timm counts from 0
+        loss, top1 = float(row["train_loss"]), float(row["eval_top1"]) / 100
+        records[epoch] = {"epoch": epoch, "train_loss": loss, "val_top1": top1}
+    return {path.parent.name or path.stem: list(records.values())}
 
 
 def _from_json(path: Path) -> dict[str, list[Record]]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, UnidentifiedImageError
 from timm.data import create_transform, resolve_model_data_config
 from timm.models import load_checkpoint
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from ..arguments import read_r
 from ..errors import MergeMixError, wrong
 from ..merge.patch import merge_info, merging
+from ..training.folder import read_image
 from ..training.model import build_model
 from ..training.seeds import seed_all
 from ..weights import from_file
@@ -121,7 +121,7 @@ def load_scene(
     config = resolve_model_data_config(model, args={"img_size": args.img_size})
     shared = {name: config[name] for name in ("input_size", "interpolation", "mean", "std")}
     prepare = create_transform(is_training=False, crop_pct=1.0, **shared)
-    images = torch.stack([prepare(_read(path)) for path in paths]).to(device)
+    images = torch.stack([prepare(read_image(path, "images")) for path in paths]).to(device)
     model = model.to(device).eval()
     with merging(model, read_r(args.r)):  # an r that does not fit is said now, before anything is drawn
         merge_info(model, config["input_size"][1:])
@@ -152,11 +152,3 @@ def _in_turn(classes: Sequence[Sequence[Path]]) -> list[Path]:
 
 def _images_in(directory: Path) -> list[Path]:
     return sorted(path for path in directory.iterdir() if path.suffix.lower() in IMG_EXTENSIONS)
-
-
-def _read(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
-        raise MergeMixError(f"images: {path} cannot be read as an image: {error}") from error

@@ -24,7 +24,7 @@ from ..optional import need
 from ..training.progress import Reporter
 from ..training.seeds import seed_all
 from ..viz import confidence_by_ratio, learning_curves, merge_grid, mix_grid, reliability_diagram, schedule_plot
-from .histories import is_history, read_histories
+from .histories import is_history, read_all
 from .options import again_with, make_directory
 from .output import Output, add_output
 from .scene import Scene, class_folders, find_classes, find_images, load_scene
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
     histories = [path for path in args.images if is_history(path)]
     pictures = [path for path in args.images if not is_history(path)]
     what = list(dict.fromkeys(args.what or _fitting(pictures, histories, args.checkpoint)))
-    curves = {name: lines for path in histories for name, lines in read_histories(path).items()}
+    curves = read_all(list(dict.fromkeys(histories)))
     if "curves" in what and not curves:
         raise wrong("images", [str(path) for path in pictures], "summary.csv or results.json, to draw curves")
     drawn: dict[str, Callable[[], Figure]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from timm.utils import ParseKwargs
 
@@ -20,6 +21,16 @@ from .options import add_common
 __all__ = ["add_arguments", "mixing_of", "preference_of", "recipe_of"]
 
 
+class KeyValues(ParseKwargs):
+    """timm's, with an error of argparse's for what is none."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().__call__(*args, **kwargs)
+        except ValueError as error:
+            raise argparse.ArgumentError(self, "wanted KEY=VALUE each") from error
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     recipe = Recipe(epochs=100, warmup_epochs=5)
@@ -30,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--img-size", type=int, help="side of the images in pixels; the model's own if not given")
     add("--pretrained", action="store_true", help="begin with timm's weights")
     add("--weights", metavar="FILE", help="begin with those of a file, but for its head")
-    add("--model-kwargs", nargs="*", default={}, action=ParseKwargs, metavar="KEY=VALUE", help="for the model")
+    add("--model-kwargs", nargs="*", default={}, action=KeyValues, metavar="KEY=VALUE", help="for the model")
     add("--epochs", type=int, default=recipe.epochs, help="length of the run, warm-up counted")
     add("--batch-size", type=int, default=64, help="images per step")
     add("--lr", type=float, default=recipe.lr, help="peak learning rate of AdamW")

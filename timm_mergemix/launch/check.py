@@ -128,6 +128,7 @@ def _check_mixing(args: Namespace) -> None:
     if not args.mergemix > 0 and args.mixer is None and not has_timm_mixup(args):
         wanted = "--mergemix, --mixup, --cutmix or --mixer beside it, since the mix is the loser"
         raise wrong("--preference", args.preference, wanted)
+    check_number("--mixup-prob", args.mixup_prob, 0, 1)
     if getattr(args, "naflex_loader", False):
         raise MergeMixError("--naflex-loader: its batches are sequences of patches, which cannot be mixed by images")
     if getattr(args, "jsd_loss", False):

@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from ..arguments import read_r
-from ..errors import MergeMixError
+from ..errors import MergeMixError, named
 from ..merge.patch import merge_info, patch
 from ..mergemix import MergeMix
 from ..mix.mixer import Mixer
@@ -104,7 +104,7 @@ class Run:
             if training:
                 self._say_merging(self.model, size)
         if training and isinstance(self.mixer, MergeMix):
-            with _naming("--mergemix-r"):
+            with named(r="--mergemix-r", scale="--mergemix-scale"):
                 self.mixer.saliency.check_size(*size)
 
     def _say_merging(self, model: nn.Module, size: tuple[int, int] | None = None) -> None:

@@ -6,21 +6,33 @@ from argparse import Namespace
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 from timm.data import resolve_data_config
 from torch import nn
 
 from ..arguments import read_r
-from ..errors import MergeMixError, wrong
+from ..errors import MergeMixError, named, wrong
 from ..merge.find import find_model
 from ..mergemix import MergeMix
 from ..mix.mixer import Mixer
 from ..mix.mixers import Mixup
-from ..registry import create_mixer
-from ..weights import from_file
+from ..registry import create_mixer, takes
+from ..weights import create_model, from_file
 from .check import reads
 from .recipe import has_timm_mixup
+
+# Arguments of the mixers -> the flags that set them.
+FLAGS = {
+    "label_smoothing": "--smoothing",
+    "mode": "--mixup-mode",
+    "mixup_alpha": "--mixup",
+    "cutmix_alpha": "--cutmix",
+    "cutmix_minmax": "--cutmix-minmax",
+    "switch_prob": "--mixup-switch-prob",
+    "saliency_r": "--mergemix-r",
+    "saliency_scale": "--mergemix-scale",
+    "layer": "--mergemix-layer",
+}
 
 __all__ = ["build_encoder", "build_mixer", "epoch_generator"]
 
@@ -44,7 +56,7 @@ def build_mixer(args: Namespace, model: nn.Module, encoder: nn.Module | None) ->
         "label_smoothing": args.smoothing,
     }
     if args.mixer is not None:
-        return _named(args, model if encoder is None else encoder, shared)
+        return _named(args, model, encoder, shared)
     own = args.mergemix_prob if args.mergemix > 0 else 0.0
     timm_prob = (1 - own) * args.mixup_prob if has_timm_mixup(args) else 0.0
     prob = own + timm_prob
@@ -59,27 +71,40 @@ def build_mixer(args: Namespace, model: nn.Module, encoder: nn.Module | None) ->
         "switch_prob": args.mixup_switch_prob,
     }
     if own == 0:
-        return Mixup(**shared)
+        with named(**FLAGS):
+            return Mixup(**shared)
+    return _mergemix(args, model, encoder, own / prob, shared)
+
+
+def _mergemix(
+    args: Namespace, model: nn.Module, encoder: nn.Module | None, share: float, shared: dict[str, Any]
+) -> MergeMix:
     statistics = {} if encoder is None else _statistics(args, model, encoder)
     try:
-        return MergeMix(
-            model if encoder is None else encoder,
-            mergemix_alpha=args.mergemix,
-            mergemix_prob=own / prob,
-            ratio_mode=args.mergemix_ratio_mode,
-            select=args.mergemix_select,
-            saliency_r=read_r(args.mergemix_r),
-            saliency_scale=args.mergemix_scale,
-            layer=args.mergemix_layer,
-            **statistics,
-            **shared,
-        )
+        with named(**FLAGS):
+            return MergeMix(
+                model if encoder is None else encoder,
+                mergemix_alpha=args.mergemix,
+                mergemix_prob=share,
+                ratio_mode=args.mergemix_ratio_mode,
+                select=args.mergemix_select,
+                saliency_r=read_r(args.mergemix_r),
+                saliency_scale=args.mergemix_scale,
+                layer=args.mergemix_layer,
+                **statistics,
+                **shared,
+            )
     except MergeMixError as error:
+        if str(error).startswith("--"):
+            raise
         raise MergeMixError(f"--mergemix: {error}") from error
 
 
-def _named(args: Namespace, encoder: nn.Module, shared: dict[str, Any]) -> Mixer:
-    own = {"encoder": encoder} if reads(args) else {}
+def _named(args: Namespace, model: nn.Module, encoder: nn.Module | None, shared: dict[str, Any]) -> Mixer:
+    own: dict[str, Any] = {"encoder": model if encoder is None else encoder} if reads(args) else {}
+    if reads(args) and encoder is not None:
+        statistics = _statistics(args, model, encoder)
+        own |= {name: value for name, value in statistics.items() if takes(args.mixer, name)}
     try:
         return create_mixer(args.mixer, prob=args.mixup_prob, **own, **shared)
     except (MergeMixError, TypeError) as error:  # what a function behind a name does not take
@@ -108,7 +133,7 @@ def build_encoder(args: Namespace) -> nn.Module | None:
     weights = from_file(path) if path else {"pretrained": True}
     try:
         with torch.random.fork_rng(devices=[]):
-            encoder = timm.create_model(name, num_classes=0, **weights)
+            encoder = create_model(name, num_classes=0, **weights)
     except Exception as error:  # whatever a hub, a file format or a model raises
         reason = f"{type(error).__name__}: {error}"
         raise MergeMixError(f"--mergemix-encoder: {name} cannot be loaded: {reason}") from error

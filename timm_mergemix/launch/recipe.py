@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
-from ..errors import wrong
+from ..errors import check_choice
 from ..recipes import RECIPES, find_recipe
 
 __all__ = ["fill", "has_timm_mixup"]
@@ -30,8 +30,8 @@ def fill(args: Namespace) -> None:
         MergeMixError: If there is no such recipe.
     """
     name = args.mergemix_recipe
-    if name is not None and name not in RECIPES:
-        raise wrong("--mergemix-recipe", name, " or ".join(RECIPES))
+    if name is not None:
+        check_choice("--mergemix-recipe", name, tuple(RECIPES))
     if name is None and not args.mergemix:
         return
     recipe = find_recipe(name or ("finetune" if getattr(args, "pretrained", False) else "scratch"))

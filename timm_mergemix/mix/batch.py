@@ -30,7 +30,7 @@ class MixedBatch:
             MergeMix; None without any.
         raw: (B, C, H, W), the images as they came.
         kind: For each row the name of the blend, ``"none"`` where it was not mixed.
-        num_classes: Number of classes; None where the labels are rows.
+        num_classes: Number of classes, as the mixer knows it; None where it has only seen rows.
         smoothing: Label smoothing of the targets.
         multi_label: Whether the classes are independent.
         measured: (B,) float32, the ratio as measured on the mix, where ``ratio`` is not: with the published Gaussian

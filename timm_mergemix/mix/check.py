@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from ..errors import MergeMixError, wrong
+from ..errors import MergeMixError, check_tensor, wrong
 
-__all__ = ["check_images", "check_labels", "check_range"]
+__all__ = ["check_images", "check_labels", "check_range", "check_saliency", "check_share"]
+
+ROUNDING = 1e-3  # of half precision
 
 
 def check_images(images: Tensor, validate: bool | None = None) -> None:
@@ -54,6 +58,23 @@ def check_range(argument: str, labels: Tensor, num_classes: int, validate: bool 
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= num_classes:
             raise MergeMixError(f"{argument}: got labels from {low} to {high}, wanted them from 0 to {num_classes - 1}")
+
+
+def check_saliency(saliency: Tensor, batch: int, validate: bool | None = None) -> None:
+    """Raises unless ``saliency`` is (B, h, w) float, finite and not negative."""
+    check_tensor("saliency", saliency, (batch, "h", "w"), "float")
+    if saliency.numel() == 0:
+        raise wrong("saliency", saliency, "maps of at least one patch")
+    if _reads_values(saliency, validate) and not (saliency.min() >= 0 and saliency.max() < math.inf):
+        raise MergeMixError("saliency: got numbers that are negative, NaN or infinite, wanted finite ones >= 0")
+
+
+def check_share(argument: str, share: Tensor, validate: bool | None = None) -> None:
+    """Raises unless all numbers are in [0, 1], but for rounding."""
+    if share.numel() and _reads_values(share, validate):
+        low, high = float(share.min()), float(share.max())
+        if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+            raise MergeMixError(f"{argument}: got numbers from {low:g} to {high:g}, wanted them from 0 to 1")
 
 
 def _is_finite(tensor: Tensor) -> bool:

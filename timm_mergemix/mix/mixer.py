@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import MergeMixError, check_choice, check_int, check_number, check_tensor, wrong
+from ..errors import MergeMixError, check_choice, check_int, check_number, wrong
 from .batch import MixedBatch
 from .blends import Blend, BlendFunction, Pairs
-from .check import check_images, check_labels
+from .check import check_images, check_labels, check_saliency
 from .draw import Draw, Integers, group_rows, numpy_rng
 
 __all__ = ["MODES", "Mixer"]
@@ -96,15 +96,16 @@ class Mixer:
         Args:
             images: As in a call.
             labels: As in a call.
-            saliency: (B, h, w) float, non-negative, of the images, from a pass that somebody has run already; None
-                lets a blend that needs one find its own.
+            saliency: (B, h, w) float, finite and non-negative, of the images, from a pass that somebody has run
+                already; None lets a blend that needs one find its own.
 
         Raises:
             MergeMixError: If the input does not fit.
         """
         self.check(images, labels)
         if saliency is not None:
-            check_tensor("saliency", saliency, (len(images), "h", "w"), "float")
+            check_saliency(saliency, len(images), self.validate)
+            saliency = saliency.float()
         batch = len(images)
         index = torch.arange(batch - 1, -1, -1, device=images.device)
         rng, groups = numpy_rng(self.generator), group_rows(self.mode, batch)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import check_number, check_tensor
-from .check import check_labels
+from .check import check_labels, check_share
 
 __all__ = ["dense_labels", "mix_targets", "smooth_targets"]
 
@@ -47,10 +47,11 @@ def mix_targets(
         (B, num_classes) float.
 
     Raises:
-        MergeMixError: If the shapes or dtypes do not fit, or labels are out of range.
+        MergeMixError: If the shapes or dtypes do not fit, or, looked for on the CPU, labels or ratios are out of range.
     """
     check_tensor("index", index, "B", "integer")
     check_tensor("ratio", ratio, index.shape, "float")
+    check_share("ratio", ratio)
     check_labels(labels, len(index), num_classes, multi_label)
     check_number("smoothing", smoothing, 0, 1)
     dense = smooth_targets(dense_labels(labels, num_classes), smoothing, multi_label)

@@ -81,8 +81,9 @@ def write_pairs(
             if count < len(done):
                 _check_same(directory, done[count], line)
             else:
-                for name, images in (("winner", pairs.winner), ("loser", pairs.loser)):
-                    _to_pil(name, images[row], statistics).save(directory / line[name], format)
+                images = {name: _to_pil(name, getattr(pairs, name)[row], statistics) for name in ("winner", "loser")}
+                for name, image in images.items():
+                    image.save(directory / line[name], format)
                 file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
                 file.flush()
             count += 1
@@ -145,7 +146,7 @@ def _start(directory: Path, resume: bool) -> list[Line]:
     """Makes the directory fit for a pair to be added, and returns the lines of those that are there."""
     if directory.exists() and not directory.is_dir():
         raise wrong("directory", str(directory), "a directory")
-    if not resume and directory.is_dir() and any(directory.iterdir()):
+    if not resume and directory.is_dir() and not all(map(_is_empty, directory.iterdir())):
         raise wrong("directory", str(directory), "one that is new or empty, since resume is False")
     done, rest = _read(directory)
     for number, line in enumerate(done):
@@ -157,6 +158,13 @@ def _start(directory: Path, resume: bool) -> list[Line]:
         with (directory / LINES).open("r+b") as file:
             file.truncate(file.seek(-len(rest), 2))
     return done
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether it is what a call leaves that could not write its first pair."""
+    if path.is_dir():
+        return path.name in ("winner", "loser") and not any(path.iterdir())
+    return path.name == LINES and not path.stat().st_size
 
 
 def _read(directory: Path) -> tuple[list[Line], bytes]:

@@ -83,7 +83,10 @@ class PreferencePairs:
     (arXiv 2510.23479). Call it on images and labels, or give `collate` to a ``DataLoader``::
 
         pairs = PreferencePairs(Mixup(num_classes=10))
-        loader = DataLoader(dataset, batch_size=64, collate_fn=pairs.collate, num_workers=4)
+        order = torch.Generator().manual_seed(0)
+        loader = DataLoader(dataset, 64, shuffle=True, generator=order, collate_fn=pairs.collate, num_workers=4)
+
+    Shuffle: partners are of one batch, and images of a folder come class by class; two of one class are no pair.
 
     Args:
         mixer: Makes the losers: `MergeMix`, `Mixup` (also CutMix), `ResizeMix`, or any other `Mixer` of integer labels.

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-import timm.data
 from torch import nn
 
 from ..errors import MergeMixError, check_choice
 from ..registry import create_mixer, list_mixers, takes_encoder
-from ..training.mixers import Mix
+from ..training.mixers import Mix, timm_mixup
 from .controls import corner_ties, inverted, pair_by_saliency, random_patches, sampled
 
 __all__ = ["METHODS", "Method", "build_mix", "find_method"]
@@ -110,7 +109,7 @@ def build_mix(method: Method, model: nn.Module, classes: int, options: Mapping[s
     name, given = method.mixer, {"num_classes": classes, **method.options, **options}
     try:
         if name == "timm":
-            return timm.data.Mixup(**given)
+            return timm_mixup(**given)
         if name in _CONTROLS:
             return _CONTROLS[name](model, **given)
         return create_mixer(name, **({"encoder": model} if takes_encoder(name) else {}), **given)

@@ -90,7 +90,8 @@ def train_method(
     result = evaluate(run.model, test, device)
     generator = torch.Generator().manual_seed(settings.seed)
     cutmix = create_mixer("cutmix", num_classes=len(data.source.classes), mode="elem", generator=generator)
-    pairs = evaluate_pairs(run.model, cutmix, test, device)
+    mixed = MemoryBatches(data.test.shuffled(settings.seed), EVALUATION_BATCH, statistics, device=device)
+    pairs = evaluate_pairs(run.model, cutmix, mixed, device)
     return Outcome(method, run.model, statistics, result, run.history, tokens_kept(run.model), pairs)
 
 

@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 from ..errors import MergeMixError, wrong
 from .images import ImageSet
 
-__all__ = ["FolderSplits", "PathDataset", "PathPool", "Sample", "digest_of", "find_folder"]
+__all__ = ["FolderSplits", "PathDataset", "PathPool", "Sample", "digest_of", "find_folder", "read_image"]
 
 Sample = tuple[Path, int]
 _VALIDATION_NAMES = ("val", "validation", "test")
@@ -63,6 +63,8 @@ def find_folder(directory: Path) -> FolderSplits:
     if unknown:
         raise MergeMixError(f"data: {val} has classes that {train} lacks: {', '.join(unknown[:5])}")
     held_out = _list_images(val, tuple(name for name in classes if (val / name).is_dir()), classes)
+    if not held_out:
+        raise MergeMixError(f"data: {val} has no folder of a class, wanted {val.name}/CLASS/ with images inside")
     return FolderSplits(samples, held_out, classes, f"validation images are those of {val}")
 
 
@@ -104,8 +106,12 @@ def _hold_out(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[Samp
     return tuple(kept), tuple(held_out)
 
 
-def read_image(path: Path) -> Image.Image:
+def read_image(path: Path, argument: str = "data") -> Image.Image:
     """An image file in RGB.
+
+    Args:
+        path: The file.
+        argument: Where it was given, for the error.
 
     Raises:
         MergeMixError: If it cannot be read.
@@ -113,8 +119,8 @@ def read_image(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
-    except OSError as error:
-        raise MergeMixError(f"data: {path} cannot be read as an image: {error}") from error
+    except (OSError, SyntaxError, ValueError) as error:  # a damaged PNG is a SyntaxError
+        raise MergeMixError(f"{argument}: {path} cannot be read as an image: {error}") from error
 
 
 class PathDataset(Dataset[tuple[Any, int]]):

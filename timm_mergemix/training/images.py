@@ -27,6 +27,10 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def shuffled(self, seed: int) -> ImageSet:
+        """All of them in an order that the seed draws."""
+        return self.take(torch.randperm(len(self), generator=torch.Generator().manual_seed(seed)))
+
     def take(self, indices: Tensor) -> ImageSet:
         """The images at ``indices``."""
         return ImageSet(self.images[indices], self.labels[indices])

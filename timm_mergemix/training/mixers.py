@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from ..errors import check_choice
 from ..merge.schedule import R
+from ..mix.mixers import Mixup
 from ..recipes import find_recipe
 from ..registry import create_mixer, list_mixers, takes_encoder
 
-__all__ = ["Mix", "MixOptions", "build_mixer", "mixer_names"]
+__all__ = ["Mix", "MixOptions", "build_mixer", "mixer_names", "timm_mixup"]
 
 Mix: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -85,6 +86,16 @@ def mixer_names() -> tuple[str, ...]:
     return ("none", *list_mixers(), "timm")
 
 
+def timm_mixup(**options: Any) -> Mix:
+    """timm's own Mixup with CutMix; its arguments, which it takes unseen, are checked as those of ours.
+
+    Raises:
+        MergeMixError: If one is out of its range.
+    """
+    Mixup(**options)
+    return timm.data.Mixup(**options)
+
+
 def build_mixer(name: str, model: nn.Module, num_classes: int, options: MixOptions) -> Mix | None:
     """A mixer by name.
 
@@ -106,7 +117,7 @@ def build_mixer(name: str, model: nn.Module, num_classes: int, options: MixOptio
         return None
     shared = {"num_classes": num_classes, "prob": options.prob, "label_smoothing": options.smoothing}
     if name == "timm":
-        return timm.data.Mixup(
+        return timm_mixup(
             mixup_alpha=options.mixup_alpha,
             cutmix_alpha=options.cutmix_alpha,
             switch_prob=options.switch_prob,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import timm
 import torch
 from timm.layers import build_sincos2d_pos_embed
 from timm.models import VisionTransformer
@@ -15,6 +14,7 @@ from ..errors import MergeMixError, check_int, wrong
 from ..merge.patch import merge_info, merging, patch
 from ..merge.schedule import R
 from ..merge.support import check_name
+from ..weights import create_model
 
 __all__ = ["build_model", "merge_tokens", "small_vit", "tokens_kept"]
 
@@ -84,12 +84,14 @@ def build_model(
     attempts = [arguments] if img_size is None else [{"img_size": img_size, **arguments}, arguments]
     for attempt in attempts:
         try:
-            return timm.create_model(name, **attempt)
+            return create_model(name, **attempt)
         except TypeError as error:
             # Convolutional networks take no img_size; anything else that is not taken is the user's.
             if attempt is attempts[-1] or "img_size" not in str(error):
                 raise MergeMixError(f"model: {name} does not take these arguments: {error}") from error
-        except (OSError, RuntimeError, ValueError, AssertionError) as error:
+        except MergeMixError:
+            raise
+        except Exception as error:  # whatever a hub, a file format or a model raises
             missing = isinstance(error, OSError) and pretrained and "pretrained_cfg_overlay" not in arguments
             hint = " Weights of a file (--weights) need no network." if missing else ""
             raise MergeMixError(f"model: {name} could not be built: {error}{hint}") from error

@@ -185,6 +185,8 @@ def draw_splits(source: Source, train_size: int, val_size: int, test_size: int, 
     order = torch.randperm(available, generator=generator)
     val, train = order[:val_size], order[val_size:][:train_size]
     if len(train) < 2:
+        if train_size < 2:
+            raise wrong("train_size", train_size, "at least 2")
         raise MergeMixError(f"data: got {available} training images, wanted at least 3")
     test = torch.randperm(len(source.test), generator=generator)[:test_size].sort().values
     return DemoData(source, source.train.take(train), source.train.take(val), source.test.take(test))

@@ -43,8 +43,7 @@ def merge_grid(
         rows: Most rows to draw.
 
     Raises:
-        MergeMixError: If the model is not supported or merges nothing, an argument does not fit, or matplotlib is not
-            installed.
+        MergeMixError: If the model is not supported, an argument does not fit, or matplotlib is not installed.
     """
     check_int("rows", rows, 1)
     check_images(images)
