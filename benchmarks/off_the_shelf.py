@@ -38,13 +38,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/off_the_shelf"))
     parser.add_argument("--weights", type=Path, help="the model's state dict; timm's if not given")
+    parser.add_argument("--amp", action="store_true", help="forward passes in bfloat16")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     path, settings = args.out / "results.jsonl", [("none", True, 0), *product(MATCHINGS, (True, False), RS)]
     done = {(line["matching"], line["prop_attn"], line["r"]) for line in read(path)}
     left = [setting for setting in settings if setting not in done]
     if left:
-        measure(left, args.weights, path)
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.amp):
+            measure(left, args.weights, path)
     print(table(read(path)))
 
 
@@ -79,7 +81,7 @@ def measure(settings: list[tuple[str, bool, int]], weights: Path | None, path: P
 def features(model: nn.Module, images: ImageSet) -> Tensor:
     """(N, C) class tokens."""
     batches = MemoryBatches(images, 50, IMAGENET)
-    return torch.cat([model.forward_head(model.forward_features(x), pre_logits=True) for x, _ in batches])
+    return torch.cat([model.forward_head(model.forward_features(x), pre_logits=True).float() for x, _ in batches])
 
 
 def neighbours(train: Tensor, test: Tensor, labels: Tensor, test_labels: Tensor) -> float:
