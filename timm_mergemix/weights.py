@@ -50,9 +50,11 @@ def create_model(name: str, **arguments: Any) -> nn.Module:
         MergeMixError: If most weights of the model are not in the file. Else whatever timm raises.
     """
     file = (arguments.get("pretrained_cfg_overlay") or {}).get("file")
+    if file is None:
+        return timm.create_model(name, **arguments)
     with _watched() as loads:
         model = timm.create_model(name, **arguments)
-    if file is not None and loads:
+    if loads:  # a loader of JAX's files has its own way
         _check_loaded(name, file, *loads[-1])
     return model
 

@@ -576,6 +576,15 @@ def test_a_last_block_that_was_replaced_in_place_is_an_error():
         model(images(model))
 
 
+def test_blocks_that_are_wrapped_one_by_one():
+    model = mm.patch(tiny(global_pool="avg"), 4)
+    x = images(model)
+    wanted = model(x)
+    for i, block in enumerate(model.blocks):  # as FSDP and checkpoint wrappers do
+        model.blocks[i] = Wrapper(block)
+    assert torch.equal(model(x), wanted)
+
+
 def test_a_schedule_for_larger_images_than_the_default_where_the_model_takes_all_sizes():
     model = tiny(dynamic_img_size=True)
     mm.patch(model, [30, 15, 8])

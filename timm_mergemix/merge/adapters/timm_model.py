@@ -49,9 +49,10 @@ class MergingTimmModel(MergingModel):
 
     def _follow_cuts(self) -> None:
         """Where blocks were cut off, those that are left merge as before, and the last of them recovers all tokens."""
-        if not isinstance(self.blocks[-1], MergingBlock):
+        last = self.blocks[-1]
+        if not isinstance(last, MergingBlock) and not any(isinstance(m, MergingBlock) for m in last.modules()):
             raise MergeMixError(
-                f"blocks: got a {type(self.blocks[-1]).__name__} as the last of them, wanted those that were patched; "
+                f"blocks: got a {type(last).__name__} as the last of them, wanted those that were patched; "
                 "unpatch the model before its blocks are replaced"
             )
         if self.merging.depth != len(self.blocks):
