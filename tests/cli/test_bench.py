@@ -141,6 +141,8 @@ def test_tuning(
         ([], "target: got None, wanted a throughput"),
         (["--target", "fast"], "target: got 'fast'"),
         (["--target", "2x", "--model", "test_vitt"], "model: got 'test_vitt'"),
+        (["--target", "2x", "--model", "test_resnet", "--img-size", "64"], "model: test_resnet cannot be built"),
+        (["--target", "2x", "--model", "test_vit", "--img-size", "33"], "model: test_vit cannot be built, or does not"),
     ],
 )
 def test_bad_input(flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,6 +117,8 @@ def test_without_the_extras(
         (["--epochs", "0"], "epochs: got 0"),
         (["--mergemix-alpha", "-1"], "mergemix_alpha: got -1"),
         (["--mixer", "timm", "--batch-size", "7"], "even number"),
+        (["--mixer", "timm", "--mixup-alpha", "0", "--cutmix-alpha", "0"], "got 0 for every way of mixing"),
+        (["--model-kwargs", "foo"], "wanted KEY=VALUE each"),
     ],
 )
 def test_bad_input(

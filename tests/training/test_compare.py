@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,17 @@ def test_outcome(tmp_path: Path, name: str, tokens: str) -> None:
     assert outcome.tokens == tokens and len(outcome.history) == 2
     assert 0 <= outcome.test.top1 <= 1 and outcome.test.count == 8
     assert 0 <= outcome.test.calibration_error <= 1 and outcome.seconds_per_epoch > 0
+
+
+def test_test_images_that_come_class_by_class_are_paired_across_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "EVALUATION_BATCH", 20)
+    data = made_data()
+    test = striped(40, seed=1)
+    data = replace(data, test=test.take(test.labels.argsort()))
+    outcome = train_method(BY_NAME["timm"], data, SETTINGS, tmp_path, torch.device("cpu"), Reporter(quiet=True))
+    assert outcome.pairs.count > 4  # as they come there is none but at the border
 
 
 def test_finished_methods_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

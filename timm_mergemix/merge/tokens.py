@@ -11,15 +11,7 @@ __all__ = ["compose_source", "log_size_bias", "merge_tokens", "recover"]
 
 
 def recover(values: Tensor, source: Tensor) -> Tensor:
-    """Copies each merged token's value back to all of its members: ``out[b, i] = values[b, source[b, i]]``.
-
-    Args:
-        values: (B, K) or (B, K, C), one row for each merged token.
-        source: (B, N) int64, for each original token the merged token it is in.
-
-    Returns:
-        (B, N) or (B, N, C).
-    """
+    """`timm_mergemix.functional.recover` without its checks, for the forward pass."""
     if values.ndim == 2:
         return values.gather(1, source)
     return values.flatten(0, 1).index_select(0, _rows(source, values.shape[1])).unflatten(0, source.shape)
