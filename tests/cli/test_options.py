@@ -19,7 +19,7 @@ def test_common_options() -> None:
 def test_devices() -> None:
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device("auto").type in ("cpu", "cuda")
-    for name in ("abacus", "cuda:99"):
+    for name in ("abacus", "cuda:99", "meta"):
         with pytest.raises(MergeMixError, match="device: '"):
             choose_device(name)
     with pytest.raises(MergeMixError, match="seed: got -1"):

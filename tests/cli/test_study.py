@@ -49,7 +49,7 @@ def test_nothing_to_report_is_said(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_settings_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [*TRAIN, "--out", str(tmp_path), "--tasks", "digits", "--methods", "mixup", "--seeds", "0", "1"]
-    assert main([*arguments, "--set", "epochs=1", "lr=1e-3", "lr=1e-1", "--draw", "4"]) == 0
+    assert main([*arguments, "--set", "epochs=1", "--set", "lr=1e-3", "lr=1e-1", "--draw", "4"]) == 0
     records = list(map(json.loads, (tmp_path / "trials.jsonl").read_text().splitlines()))
     assert 2 <= len(records) <= 4
     assert {record["trial"]["seed"] for record in records} == {0, 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -52,6 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BAD_INPUT if stop.code else 0
     try:
         COMMANDS[args.command].run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, head for one, has seen enough. What Python still holds back must go nowhere at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except MergeMixError as error:
         print(f"timm-mergemix {args.command}: {error}", file=sys.stderr)
         return BAD_INPUT

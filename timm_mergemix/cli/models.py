@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -52,17 +50,12 @@ def run(args: argparse.Namespace) -> None:
         raise MergeMixError("markdown: got --refused or --filter beside it, wanted neither; the page holds all models")
     names = _names(args.filter)
     reports = _look_at(names, Reporter(progress=args.progress))
-    try:
-        if args.json:
-            _print_json(reports, args.refused)
-        elif args.markdown:
-            _write_page(list(reports), args.markdown)
-        else:
-            _print_table(list(reports), args.refused)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader, head for one, has seen enough. What Python still holds back must go nowhere at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if args.json:
+        _print_json(reports, args.refused)
+    elif args.markdown:
+        _write_page(list(reports), args.markdown)
+    else:
+        _print_table(list(reports), args.refused)
 
 
 def _names(pattern: str | None) -> list[str]:

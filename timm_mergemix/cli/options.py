@@ -50,7 +50,7 @@ def choose_device(name: str, seed: int = 0) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.ones(1, device=device).item()  # a device without memory, meta, has no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise MergeMixError(f"device: {name!r} cannot be used: {str(error).splitlines()[0]}") from error
     return device

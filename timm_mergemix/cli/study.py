@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tasks", nargs="+", default=["fashion"], choices=tuple(TASKS), metavar="TASK", help=", ".join(TASKS))
     add("--methods", nargs="+", default=["none", "timm", "mergemix"], metavar="METHOD", help=METHODS_HELP)
     add("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="a trial each")
-    add("--set", nargs="+", default=[], metavar="NAME=VALUE", help=SET_HELP)
+    add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help=SET_HELP)
     add(
         "--draw",
         type=int,

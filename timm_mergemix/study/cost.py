@@ -21,7 +21,7 @@ BATCHES = 8
 
 
 def step_cost(
-    trial: Trial, device: torch.device, *, rounds: int = 15, seconds: float = 20.0, places: Places = HERE
+    trial: Trial, device: torch.device, *, rounds: int = 15, seconds: float = 60.0, places: Places = HERE
 ) -> Ratio:
     """Time of a trial's training steps over those of timm's Mixup and CutMix on the unmerged model.
 
