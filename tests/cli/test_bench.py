@@ -70,6 +70,14 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     assert ran[1:] == ["inference", "training"]
 
 
+def test_what_other_threads_measured_is_no_part_of_the_table(tmp_path: Path) -> None:
+    command = ["bench", "--out", str(tmp_path), "--no-growth", "--r", "3", *FAST, "--resume"]
+    assert main([*command, "--threads", "2"]) == 0 and main(command) == 0
+    assert ran == ["inference", "training"] * 2
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert [result["setting"] for result in written["results"]] == ["cpu, 1 threads"] * 3
+
+
 def test_a_run_that_was_killed_while_it_grew_goes_on(tmp_path: Path) -> None:
     command = ["bench", "--out", str(tmp_path), "--r", "3", *FAST]
     assert main(command) == 0

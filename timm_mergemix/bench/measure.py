@@ -27,6 +27,7 @@ class Result(NamedTuple):
         ratio: What was measured.
         amounts: Median seconds of both steps, or bytes.
         unit: ``"s"`` or ``"bytes"``.
+        setting: Device and threads, in words: results of one table share them.
     """
 
     row: str
@@ -36,6 +37,7 @@ class Result(NamedTuple):
     ratio: Ratio
     amounts: tuple[float, float]
     unit: str = "s"
+    setting: str = ""
 
     @property
     def reached(self) -> bool | None:

@@ -95,21 +95,22 @@ def _bench(args: argparse.Namespace, device: torch.device, kept: bool) -> None:
     path, growth = out / "results.jsonl", out / "growth.jsonl"
     rows = [row for row in all_rows(device, args.r, args.reference) if args.filter in row.name]
     model, batch, wanted = MEMORY
-    setting = Setting(model, batch, args.r, device=device)
-    memory = f"memory of a training step, {describe(setting)}"
+    measured_model = Setting(model, batch, args.r, device=device)
+    memory = f"memory of a training step, {describe(measured_model)}"
     if not rows and args.filter not in memory:
         raise MergeMixError(f"filter: got {args.filter!r}, wanted part of a row's name")
     if not args.resume:
         path.unlink(missing_ok=True)
         growth.unlink(missing_ok=True)
-    results = [Result(**{**line, "ratio": Ratio(*line["ratio"])}) for line in _load(path)]
+    found = (Result(**{**line, "ratio": Ratio(*line["ratio"])}) for line in _load(path))
+    results = [result for result in found if result.setting == _machine_part(device)]
     done = {result.row for result in results}
     for row in rows:
         if row.name not in done:
             reporter.say(row.name)
-            results += _kept(path, measure(row, args.rounds, device, args.seconds))
+            results += _kept(path, measure(row, args.rounds, device, args.seconds), _machine_part(device))
     if args.filter in memory and memory not in done:
-        results += _kept(path, [measure_memory(memory, setting, wanted)])
+        results += _kept(path, [measure_memory(memory, measured_model, wanted)], _machine_part(device))
     points = _grow(args, device, growth, reporter) if args.growth and not args.filter else []
     _write(out, results, points, {**machine(device), "freed memory kept": kept}, output)
 
@@ -117,10 +118,15 @@ def _bench(args: argparse.Namespace, device: torch.device, kept: bool) -> None:
 T = TypeVar("T", Result, Point)
 
 
-def _kept(path: Path, measured: list[T]) -> list[T]:
+def _machine_part(device: torch.device) -> str:
+    return f"{device}, {torch.get_num_threads()} threads"
+
+
+def _kept(path: Path, measured: Sequence[T], setting: str) -> list[T]:
+    kept = [one._replace(setting=setting) for one in measured]
     with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(one._asdict()) + "\n" for one in measured)
-    return measured
+        file.writelines(json.dumps(one._asdict()) + "\n" for one in kept)
+    return kept
 
 
 def _load(path: Path) -> list[dict[str, Any]]:
@@ -133,11 +139,11 @@ def _load(path: Path) -> list[dict[str, Any]]:
 
 
 def _grow(args: argparse.Namespace, device: torch.device, path: Path, reporter: Reporter) -> list[Point]:
-    setting = f"r={args.r}, {device}, {torch.get_num_threads()} threads"
+    setting = f"r={args.r}, {_machine_part(device)}"
     points = [point for point in (Point(**line) for line in _load(path)) if point.setting == setting]
     done = [(point.size, point.batch) for point in points]
     for point in grow("deit_small_patch16_224", args.r, device, rounds=5, done=done):
-        points += _kept(path, [point._replace(setting=setting)])
+        points += _kept(path, [point], setting)
         reporter.say(f"growth, {point.tokens} tokens, batch {point.batch}")
     return points
 
