@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..optional import need
 from .methods import find_method
-from .results import Group, Options, group_records, title_of
+from .results import Group, group_records, shared_options, title_of
 from .tasks import find_task
 
 __all__ = ["draw"]
@@ -27,7 +27,7 @@ def draw(records: Sequence[dict[str, Any]], split: str) -> Any:
     for task, (left, right) in zip(tasks, axes, strict=True):
         own = {group: lines for group, lines in reversed(groups.items()) if group[0] == task}
         epochs = {lines[0]["epochs"] for lines in own.values()}
-        shared = _shared(own)
+        shared = shared_options(own)
         common = [f"{name} {value}" for name, value in shared] + [
             f"{each} epochs" for each in epochs if len(epochs) == 1
         ]
@@ -54,9 +54,3 @@ def _color(group: Group) -> str:
     if method.title.startswith("control"):
         return "tab:gray"
     return "tab:orange" if method.title.startswith("MergeMix") else "tab:blue"
-
-
-def _shared(groups: Iterable[Group]) -> Options:
-    """Options that all methods have that mix."""
-    given = [options for _, method, options, _ in groups if find_method(method).mixer is not None]
-    return tuple(each for each in given[0] if all(each in options for options in given)) if given else ()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..report import markdown_table
+from .corruptions import CORRUPTIONS
 from .cost import REFERENCE
 from .effects import Effect, option_effects
 from .methods import METHODS, find_method
 from .tasks import find_task
 
-__all__ = ["Group", "Options", "group_records", "spread", "tables", "title_of"]
+__all__ = ["Group", "Options", "group_records", "shared_options", "spread", "tables", "title_of"]
 
 Record = dict[str, Any]
 Options = tuple[tuple[str, Any], ...]
@@ -22,26 +23,21 @@ Group = tuple[str, str, Options, str]
 PLAIN = (
     ("top1", "top-1", True),
     ("ece", "calibration error", True),
+    ("ece_scaled", "scaled by temperature", True),
     ("brier", "Brier score", False),
 )
 EFFECTS = PLAIN[:2]
-SCALED = (
-    ("ece_scaled", "calibration error, scaled", True),
-    ("temperature", "temperature", False),
+INTACT = (
+    ("unmerged", "intact", True),
+    ("merged to half", "half of the tokens merged", True),
 )
-ROBUST = (
-    ("noise", "noise", True),
-    ("blur", "blur", True),
-    ("contrast", "contrast", True),
-    ("random patches hidden", "random patches hidden", True),
-    ("salient patches hidden", "salient patches hidden", True),
-    ("unmerged", "unmerged", True),
-    ("merged to half", "merged to half", True),
-)
+WORSE = tuple((name, name, True) for name in (*CORRUPTIONS, "random patches hidden", "salient patches hidden"))
 
 
 def group_records(records: Sequence[Record], split: str) -> dict[Group, list[Record]]:
-    """Records that differ in nothing but their seed, by task, method, options and circumstances; in order of METHODS.
+    """Records that differ in nothing but their seed, by task, method, options and circumstances.
+
+    In order of METHODS; those with epochs of their own, for equal time, come last.
 
     Args:
         records: Of a sweep.
@@ -55,7 +51,9 @@ def group_records(records: Sequence[Record], split: str) -> dict[Group, list[Rec
             group = (trial["task"], trial["method"], options, record["circumstances"])
             groups.setdefault(group, []).append(record)
     order = {name: number for number, name in enumerate(METHODS)}
-    return dict(sorted(groups.items(), key=lambda item: order.get(item[0][1], len(order))))
+    return dict(
+        sorted(groups.items(), key=lambda item: ("epochs" in dict(item[0][2]), order.get(item[0][1], len(order))))
+    )
 
 
 def tables(records: Sequence[Record], split: str) -> str:
@@ -64,27 +62,46 @@ def tables(records: Sequence[Record], split: str) -> str:
     parts = []
     for task in dict.fromkeys(group[0] for group in groups):
         own = {group: lines for group, lines in groups.items() if group[0] == task}
-        columns = PLAIN + SCALED if split == "test" else PLAIN
-        parts.append(f"### {find_task(task).title}\n\n{_table(own, split, columns)}")
+        shared = shared_options(own)
+        parts.append(f"### {find_task(task).title}")
+        if shared:
+            parts.append(f"All that mix: {', '.join(f'{name} {value}' for name, value in shared)}.")
+        parts.append(_accuracy(own, split, shared))
         if any("noise" in record[split] for lines in own.values() for record in lines):
-            parts.append(_table(own, split, ROBUST))
+            parts.append(_robustness(own, split, shared))
         parts += _effects(own, split)
     return "\n\n".join(parts)
 
 
-def _table(groups: dict[Group, list[Record]], split: str, columns: Sequence[tuple[str, str, bool]]) -> str:
-    header = ["method", "seeds", "epochs", *(title for _, title, _ in columns), "top-1 over Mixup + CutMix"]
+def _accuracy(groups: dict[Group, list[Record]], split: str, shared: Options) -> str:
     reference = max((lines for group, lines in groups.items() if group[1] == REFERENCE), key=len, default=[])
+    columns = [column for column in PLAIN if any(column[0] in lines[0][split] for lines in groups.values())]
+    (first, *titles), rows = [title for _, title, _ in columns], []
+    for group, records in groups.items():
+        top1, *cells = _cells(records, split, columns)
+        row = [title_of(group, shared), str(len(records)), str(records[0]["epochs"]), top1]
+        rows.append([*row, paired(records, reference, split), *cells])
+    return markdown_table(["method", "seeds", "epochs", first, "over Mixup + CutMix, by seed", *titles], rows)
+
+
+def _robustness(groups: dict[Group, list[Record]], split: str, shared: Options) -> str:
+    header = ["method", "epochs", *(title for _, title, _ in INTACT + WORSE), f"mean of the last {len(WORSE)}"]
     rows = []
     for group, records in groups.items():
         # Robustness on validation images came later than the first records.
-        found = [
-            ([record[split][name] for record in records if name in record[split]], share) for name, _, share in columns
+        means = [
+            statistics.mean(record[split][name] for name, *_ in WORSE) for record in records if "noise" in record[split]
         ]
-        cells = [spread(values, share) if values else "" for values, share in found]
-        row = [title_of(group), str(len(records)), str(records[0]["epochs"]), *cells]
-        rows.append([*row, paired(records, reference, split)])
+        cells = [*_cells(records, split, INTACT + WORSE), spread(means, True) if means else ""]
+        rows.append([title_of(group, shared), str(records[0]["epochs"]), *cells])
     return markdown_table(header, rows)
+
+
+def _cells(records: Sequence[Record], split: str, columns: Sequence[tuple[str, str, bool]]) -> list[str]:
+    found = [
+        ([record[split][name] for record in records if name in record[split]], share) for name, _, share in columns
+    ]
+    return [spread(values, share) if values else "" for values, share in found]
 
 
 def _effects(groups: dict[Group, list[Record]], split: str) -> list[str]:
@@ -94,13 +111,13 @@ def _effects(groups: dict[Group, list[Record]], split: str) -> list[str]:
         searches.setdefault(tuple(name for name, _ in group[2]), []).extend(records)
     parts = []
     for names, records in searches.items():
-        effects = zip(*(option_effects(records, split, name) for name, *_ in EFFECTS), strict=True)
+        effects = list(zip(*(option_effects(records, split, name) for name, *_ in EFFECTS), strict=True))
         rows = [
             [f"{each[0].option} {each[0].value}", str(each[0].base), *map(_signed, each)]
             for each in effects
             if each[0].option != "seed"
         ]
-        if names and rows:
+        if any(each[0].option in names for each in effects):
             title = f"{len(records)} trials that set {', '.join(names)}: what each value changes, all else equal"
             header = ["value", "over", *(title for _, title, _ in EFFECTS)]
             parts.append(f"{title}\n\n{markdown_table(header, rows)}")
@@ -112,14 +129,20 @@ def _signed(effect: Effect) -> str:
 
 
 def paired(records: Sequence[Record], reference: Sequence[Record], split: str) -> str:
-    """Mean difference in top-1 to the reference over the seeds that both have, and its standard error."""
+    """Mean difference in top-1 to the reference over the seeds that both have, and its standard deviation."""
     base = {record["trial"]["seed"]: record[split]["top1"] for record in reference}
     seeds = {record["trial"]["seed"]: record[split]["top1"] for record in records}
     differences = [100 * (top1 - base[seed]) for seed, top1 in seeds.items() if seed in base]
-    if not differences:
+    if not differences or records is reference:
         return ""
-    error = f" ± {statistics.stdev(differences) / len(differences) ** 0.5:.1f}" if len(differences) > 1 else ""
-    return f"{statistics.mean(differences):+.1f}{error}"
+    deviation = f" ± {statistics.stdev(differences):.1f}" if len(differences) > 1 else ""
+    return f"{statistics.mean(differences):+.1f}{deviation}"
+
+
+def shared_options(groups: Iterable[Group]) -> Options:
+    """Options that all methods have that mix."""
+    given = [options for _, method, options, _ in groups if find_method(method).mixer is not None]
+    return tuple(each for each in given[0] if all(each in options for options in given)) if given else ()
 
 
 def title_of(group: Group, without: Options = ()) -> str:
