@@ -29,7 +29,7 @@ OUTSIDE = (
 # The only places that may need an extra. The package itself only says where its names are.
 EXTRAS = ("__init__.py", "training/", "cli/", "viz/", "__main__.py", "bench/plot.py", "study/")
 CORE = ("mix/", "loss.py", "metrics/", "preference/logp.py", "preference/pairwise.py", "functional.py", "errors.py")
-CORE += ("merge/",)
+CORE += ("merge/", "batch_checks.py", "modes.py")
 
 
 def tree(name: str) -> ast.Module:

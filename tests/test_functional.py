@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 
 import pytest
 import torch
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError, functional
+from timm_mergemix.merge import tokens
 
 
 def test_all_names_are_functions_that_say_what_they_do() -> None:
@@ -44,3 +46,34 @@ def test_recover_goes_back_by_the_source_map() -> None:
 def test_the_source_map_of_other_tokens_is_refused(values: torch.Tensor, source: torch.Tensor, message: str) -> None:
     with pytest.raises(MergeMixError, match=message):
         functional.recover(values, source)
+
+
+PLAN = functional.bipartite_matching(torch.randn(2, 9, 4), 3, 1)
+
+
+def test_a_plan_is_applied_as_in_the_forward_pass() -> None:
+    x = torch.randn(2, 9, 4)
+    merged, size = functional.merge_tokens(x, PLAN)
+    wanted, sizes = tokens.merge_tokens(x, PLAN)
+    assert torch.equal(merged, wanted) and torch.equal(size, sizes)
+    assert torch.equal(functional.compose_source(PLAN), tokens.compose_source(PLAN))
+    assert torch.equal(functional.log_size_bias(size, torch.float32), tokens.log_size_bias(size, torch.float32))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: functional.merge_tokens(torch.ones(2, 9, 4).long(), PLAN), r"^x: got .*, wanted a float tensor"),
+        (lambda: functional.merge_tokens(torch.ones(2, 8, 4), PLAN), r"^plan: got one for 2 x 9 tokens, wanted 2 x 8"),
+        (lambda: functional.merge_tokens(torch.ones(2, 9, 4), None), r"^plan: got None, wanted a MergePlan"),
+        (lambda: functional.merge_tokens(torch.ones(2, 9, 4), PLAN, torch.ones(2, 10)), r"^size: got .*\(2, 9\)"),
+        (lambda: functional.compose_source(PLAN, torch.full((2, 12), 9)), r"^source: got tokens from 9 to 9, wanted"),
+        (lambda: functional.compose_source(PLAN, torch.zeros(2, 12)), r"^source: got .*, wanted an integer tensor"),
+        (lambda: functional.log_size_bias(torch.ones(2, 9), torch.int64), r"^dtype: got .*, wanted a floating dtype"),
+        (lambda: functional.log_size_bias(torch.ones(9), torch.float32), r"^size: got"),
+        (lambda: functional.recover([[1.0]], torch.zeros(1, 1).long()), r"^values: got"),
+    ],
+)
+def test_what_does_not_fit_a_plan_is_refused(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(MergeMixError, match=message):
+        call()

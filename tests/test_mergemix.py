@@ -259,3 +259,25 @@ def test_uint8_images_need_statistics() -> None:
 def test_settings_of_the_pass_are_named_as_the_user_wrote_them(options: dict[str, object], message: str) -> None:
     with pytest.raises(MergeMixError, match=message):
         mixer(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "message"),
+    [
+        ({"saliency_r": [30, 15, 8]}, 64, r"^saliency_r\[0\]: got 30, wanted at most 8"),
+        ({"saliency_r": 2, "layer": 2}, 32, r"^saliency_r: got 2, wanted one that leaves more than one of 4 patches"),
+        ({"saliency_scale": 0.5}, 16, r"^saliency_scale: got 0.5, wanted"),
+    ],
+)
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_images_too_small_for_the_pass_are_refused_before_anything_is_drawn(
+    options: dict[str, object], size: int, message: str, share: float
+) -> None:
+    """An encoder of any size is asked about the images that come, not when the mixer is made."""
+    mix = mixer(tiny(dynamic_img_size=True), mergemix_prob=share, **options)
+    assert mix.generator is not None
+    before = mix.generator.get_state()
+    with pytest.raises(MergeMixError, match=message):
+        mix.mix(noise(2, 3, size, size), torch.arange(2))
+    assert torch.equal(mix.generator.get_state(), before)
+    assert mix.mix(noise(2, 3, 160, 160), torch.arange(2)).images.shape == (2, 3, 160, 160)

@@ -369,6 +369,23 @@ def test_the_pass_is_outside_the_autocast_cache() -> None:
     assert seen == [(False, True, torch.bfloat16), (False, False, torch.bfloat16)]
 
 
+def test_a_pool_that_is_read_along_is_outside_the_autocast_cache() -> None:
+    model = tiny("vit_base_patch16_siglip_224").train()
+    x = images(model)
+    seen: list[tuple[bool, bool]] = []
+
+    def look(module: nn.Module, args: object) -> None:
+        seen.append((torch.is_grad_enabled(), torch.is_autocast_cache_enabled()))
+
+    with model.attn_pool.kv.register_forward_pre_hook(look), torch.autocast("cpu", torch.bfloat16):
+        with SaliencyPass(model, layer="pool").reading(x) as read:
+            loss = model(x).float().square().sum()
+        assert read().shape == (len(x), 4, 4)
+    assert seen == [(False, False), (True, True)]
+    loss.backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
 def test_the_images_are_untouched() -> None:
     for x in (images(MODEL), noise(2, 3, 64, 64, dtype=torch.uint8), noise(2, 3, 50, 70).requires_grad_()):
         before, version = x.detach().clone(), x._version

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,12 @@ def test_a_file_may_lack_the_head_and_a_little_more(tmp_path: Path) -> None:
     model = create_model("test_vit", num_classes=3, **from_file(path))
     assert torch.equal(model.blocks[1].attn.qkv.weight, weights["blocks.1.attn.qkv.weight"])
     assert create_model("test_vit", num_classes=0).num_classes == 0
+
+
+def test_models_may_be_made_in_several_threads(tmp_path: Path) -> None:
+    weights = timm.create_model("test_vit", num_classes=7).state_dict()
+    torch.save(weights, tmp_path / "w.pth")
+    with ThreadPoolExecutor(4) as pool:
+        made = [pool.submit(create_model, "test_vit", num_classes=7, **from_file(tmp_path / "w.pth")) for _ in range(8)]
+    assert all(torch.equal(each.result().norm.weight, weights["norm.weight"]) for each in made)
+    assert torch.nn.Module.load_state_dict.__qualname__ == "Module.load_state_dict"

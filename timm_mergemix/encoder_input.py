@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .batch_checks import read_statistics
 from .errors import MergeMixError, wrong
 from .merge.adapters import Family
 
@@ -109,18 +110,8 @@ def _parameter(encoder: nn.Module) -> Tensor:
 def _statistics(
     name: str, mean: Sequence[float] | None, std: Sequence[float] | None, channels: int
 ) -> Statistics | None:
-    if mean is None and std is None:
-        return None
     wanted = f"a mean and a positive std for each of the {channels} channels (or one for all), or neither"
-    try:
-        # Copied to the CPU: the caller's may be a buffer on an accelerator.
-        pair = [torch.as_tensor(v, dtype=torch.float32, device="cpu").detach().flatten() for v in (mean, std)]
-    except (TypeError, ValueError, RuntimeError):
-        raise wrong(f"{name}_mean, {name}_std", (mean, std), wanted) from None
-    fits = all(len(values) in (1, channels) and values.isfinite().all() for values in pair)
-    if not fits or not (pair[1] > 0).all():
-        raise wrong(f"{name}_mean, {name}_std", (mean, std), wanted)
-    return pair[0], pair[1]
+    return read_statistics(f"{name}_mean, {name}_std", mean, std, (channels,), wanted)
 
 
 def _configured(holder: nn.Module, channels: int) -> Statistics | None:

@@ -1,11 +1,11 @@
 """The pure tensor functions of merging and mixing; what is random in them is an argument."""
 
+import torch
 from torch import Tensor
 
-from .errors import MergeMixError, check_tensor
+from .errors import MergeMixError, check_tensor, wrong
 from .merge import tokens as _tokens
 from .merge.matching import MergePlan, bipartite_matching, kth_matching, match, pitome_matching, random_matching
-from .merge.tokens import compose_source, log_size_bias, merge_tokens
 from .mix.images import blend_images, mix_images, paste_resized
 from .mix.mask import box_mask, count_patches, expand_mask, top_mask
 from .mix.ratio import area_ratio, attention_ratio, gaussian_ratio
@@ -43,6 +43,72 @@ __all__ = [
 ]
 
 
+def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Merges tokens by their size-weighted mean.
+
+    Bolya et al., "Token Merging: Your ViT but Faster", ICLR 2023 (arXiv 2210.09461).
+
+    Args:
+        x: (B, N, C) float tokens; padding holds zeros.
+        plan: Which tokens merge.
+        size: (B, N) float32, how many patches each token stands for, 0 for padding; None where each stands for one.
+
+    Returns:
+        The merged tokens (B, N - r, C) in ``x``'s dtype, and their sizes (B, N - r) in float32.
+
+    Raises:
+        MergeMixError: If shapes or dtypes do not fit, or the plan is one for other tokens.
+    """
+    check_tensor("x", x, "BNC", "float")
+    batch, tokens = _tokens_of(plan)
+    if (batch, tokens) != tuple(x.shape[:2]):
+        raise MergeMixError(f"plan: got one for {batch} x {tokens} tokens, wanted {x.shape[0]} x {x.shape[1]}, as in x")
+    if size is not None:
+        check_tensor("size", size, (batch, tokens), "float")
+    return _tokens.merge_tokens(x, plan, size)
+
+
+def compose_source(plan: MergePlan, source: Tensor | None = None) -> Tensor:
+    """The source map after one more merge.
+
+    Args:
+        plan: The merge that comes on top.
+        source: (B, N) int64, the map so far; None where nothing has merged.
+
+    Returns:
+        (B, N) int64, for each original token its position after the merge.
+
+    Raises:
+        MergeMixError: If the shapes do not fit, or, looked for on the CPU alone, the source map is one of more tokens.
+    """
+    batch, tokens = _tokens_of(plan)
+    if source is not None:
+        _check_source(source, batch, tokens, "plan")
+    return _tokens.compose_source(plan, source)
+
+
+def log_size_bias(size: Tensor | None, dtype: torch.dtype, proportional: bool = True) -> Tensor | None:
+    """Proportional attention: log(size) as an additive mask, so that a merged token counts as often as its members.
+
+    Args:
+        size: (B, N) float32, 0 for padding; None where nothing has merged.
+        dtype: dtype of the attention's input, a floating one.
+        proportional: False lets each token count once; padding is masked all the same.
+
+    Returns:
+        (B, 1, 1, N), the lowest number of ``dtype`` for padding; None where ``size`` is None, which leaves the fused
+        kernels free.
+
+    Raises:
+        MergeMixError: If a shape or dtype does not fit.
+    """
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise wrong("dtype", dtype, "a floating dtype")
+    if size is not None:
+        check_tensor("size", size, "BN", "float")
+    return _tokens.log_size_bias(size, dtype, proportional)
+
+
 def recover(values: Tensor, source: Tensor) -> Tensor:
     """Copies each merged token's value back to all of its members: ``out[b, i] = values[b, source[b, i]]``.
 
@@ -56,11 +122,22 @@ def recover(values: Tensor, source: Tensor) -> Tensor:
     Raises:
         MergeMixError: If the shapes do not fit, or, looked for on the CPU alone, the source map is one of more tokens.
     """
-    check_tensor("values", values, ("B", "K", "C")[: max(2, min(values.ndim, 3))], "")
-    check_tensor("source", source, (values.shape[0], "N"), "integer")
+    check_tensor("values", values, "BKC" if isinstance(values, Tensor) and values.ndim > 2 else "BK")
+    _check_source(source, values.shape[0], values.shape[1], "values")
+    return _tokens.recover(values, source)
+
+
+def _tokens_of(plan: MergePlan) -> tuple[int, int]:
+    """Batch size and number of tokens that a plan is for."""
+    if not isinstance(plan, MergePlan):
+        raise wrong("plan", plan, "a MergePlan, such as bipartite_matching returns")
+    return plan.keep.shape[0], plan.keep.shape[1] + plan.source.shape[1]
+
+
+def _check_source(source: Tensor, batch: int, tokens: int, owner: str) -> None:
+    check_tensor("source", source, (batch, "N"), "integer")
     if source.device.type == "cpu" and source.numel():
         low, high = int(source.min()), int(source.max())
-        if low < 0 or high >= values.shape[1]:
+        if low < 0 or high >= tokens:
             came = f"got tokens from {low} to {high}"
-            raise MergeMixError(f"source: {came}, wanted them from 0 to {values.shape[1] - 1}, those of values")
-    return _tokens.recover(values, source)
+            raise MergeMixError(f"source: {came}, wanted them from 0 to {tokens - 1}, those of {owner}")

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .batch_checks import check_classes
 from .errors import check_choice, check_number, check_tensor, wrong
 from .mix.batch import MixedBatch
-from .mix.check import check_range
 from .mix.targets import dense_labels, smooth_targets
 
 __all__ = ["SoftTargetLoss"]
@@ -110,7 +110,7 @@ class SoftTargetLoss(nn.Module):
             raise wrong("target", target, f"a tensor of shape ({batch}, {classes}) or ({batch},), or a MixedBatch")
         elif target.ndim == 1:
             check_tensor("target", target, (batch,), "integer")
-            check_range("target", target, classes)
+            check_classes("target", target, classes)
 
 
 def _smoothed(picked: Tensor, logp: Tensor, smoothing: float) -> Tensor:

@@ -142,3 +142,7 @@ class MergeMix(Mixer):
         super().check(images, labels)
         if self.mixup_enabled and any(isinstance(blend, MergeMixBlend) for blend, _ in self.blends):
             self.saliency.check(images)
+            # What fits one size need not fit another; an encoder of one size was asked when the mixer was made.
+            if self.saliency.takes_any_size:
+                with named(r="saliency_r", scale="saliency_scale"):
+                    self.saliency.check_size(*images.shape[-2:])

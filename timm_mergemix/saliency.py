@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .batch_checks import check_images
 from .encoder_input import EncoderInput
 from .errors import MergeMixError, wrong
 from .merge.adapters import Family
@@ -19,10 +20,10 @@ from .merge.find import bare, find_model
 from .merge.patch import merge_info, merging, merging_state
 from .merge.record import AttentionReader, StopForward
 from .merge.schedule import R
-from .mix.check import check_images
+from .modes import evaluating
 from .pass_size import PassSize
 
-__all__ = ["SaliencyPass", "evaluating", "saliency_map"]
+__all__ = ["SaliencyPass", "saliency_map"]
 
 
 def saliency_map(
@@ -104,8 +105,9 @@ class SaliencyPass:
         self.r = r
         self.divide = divide
         self.size = PassSize(self.encoder, self.family, scale)
+        size = self.family.only_size(self.encoder)
+        self.takes_any_size = size is None
         with self._merging():  # an r that does not fit is an error now, not in the middle of a training
-            size = self.family.only_size(self.encoder)
             if size is not None:
                 self.check_size(*size)
         self.input = EncoderInput(
@@ -179,7 +181,8 @@ class SaliencyPass:
         pooled: list[Tensor] = []
 
         def read_pool(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            with torch.no_grad():
+            # The casts of a pass that trains must have gradients, not those of this one.
+            with torch.no_grad(), uncached_autocast(args[0].device.type):
                 pooled.append(self.family.pool_attention(self.encoder, args[0]))
             if stop:
                 raise StopForward
@@ -238,16 +241,3 @@ def _run_until_stopped(encoder: nn.Module, x: Tensor) -> None:
     # forward, not __call__: neither a compiled call nor the user's hooks have a part in this pass.
     with suppress(StopForward):
         encoder.forward(x)
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Eval behaviour; each module's own mode comes back, also where they differ."""
-    modes = [(m, m.training) for m in module.modules()]
-    for m, _ in modes:
-        m.training = False
-    try:
-        yield
-    finally:
-        for m, training in modes:
-            m.training = training

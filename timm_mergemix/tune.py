@@ -14,7 +14,7 @@ from .errors import MergeMixError, check_int, check_number, check_tensor, wrong
 from .merge.find import find_model
 from .merge.patch import merge_info, merging
 from .merge.schedule import R
-from .saliency import evaluating
+from .modes import evaluating
 
 __all__ = ["Tuned", "tune_r"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath
@@ -17,6 +18,7 @@ __all__ = ["create_model", "from_file"]
 
 # A new pooling or register may be missing from a file; more than this share, and it is that of another model.
 MOST_MISSING = 0.1
+_LOCK = threading.Lock()
 
 
 def from_file(path: str | PathLike[str], argument: str = "weights") -> dict[str, Any]:
@@ -52,7 +54,7 @@ def create_model(name: str, **arguments: Any) -> nn.Module:
     file = (arguments.get("pretrained_cfg_overlay") or {}).get("file")
     if file is None:
         return timm.create_model(name, **arguments)
-    with _watched() as loads:
+    with _LOCK, _watched() as loads:
         model = timm.create_model(name, **arguments)
     if loads:  # a loader of JAX's files has its own way
         _check_loaded(name, file, *loads[-1])
@@ -61,13 +63,15 @@ def create_model(name: str, **arguments: Any) -> nn.Module:
 
 @contextmanager
 def _watched() -> Iterator[list[tuple[nn.Module, Any]]]:
-    """The modules that load weights inside, and what ``load_state_dict`` says, which timm keeps to itself."""
+    """The modules that load weights inside, in this thread, and what ``load_state_dict`` says, which timm hides."""
     loads: list[tuple[nn.Module, Any]] = []
-    original = nn.Module.load_state_dict
+    original, own = nn.Module.load_state_dict, threading.get_ident()
 
     def watched(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        loads.append((module, original(module, *args, **kwargs)))
-        return loads[-1][1]
+        result = original(module, *args, **kwargs)
+        if threading.get_ident() == own:
+            loads.append((module, result))
+        return result
 
     nn.Module.load_state_dict = watched  # type: ignore[method-assign, assignment]
     try:

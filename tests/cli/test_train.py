@@ -88,6 +88,8 @@ def test_an_earlier_run_is_not_overwritten(argv: list[str], tmp_path: Path, caps
     assert "--resume to go on with it, --fresh to start over" in capsys.readouterr().err
     assert main([*argv, "--epochs", "3", "--resume"]) == 2
     assert "other settings: epochs (1 there, 3 now)" in capsys.readouterr().err
+    assert main([*argv, "--epochs", "1", "--resume", "--mixup-alpha", "0.3"]) == 2
+    assert capsys.readouterr().err.endswith("other settings: mixup_alpha (0.8 there, 0.3 now)\n")
     assert main([*argv, "--fresh", "--resume"]) == 2
     assert main([*argv, "--epochs", "1", "--resume", "--device", "cpu"]) == 0
     assert torch.load(tmp_path / "out" / "last.pt", weights_only=True)["epochs_done"] == 1

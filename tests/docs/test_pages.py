@@ -1,6 +1,8 @@
 """How-to pages have the same sections, and the site has every page."""
 
+import inspect
 import re
+import typing
 from pathlib import Path
 
 import pytest
@@ -22,9 +24,30 @@ def test_the_site_has_every_page() -> None:
     assert listed == {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
 
 
-def test_the_reference_has_every_public_name() -> None:
+def referenced() -> set[str]:
     text = "\n".join(page.read_text() for page in (DOCS / "reference").glob("*.md"))
-    listed = set(re.findall(r"^::: timm_mergemix\.([\w.]+)$", text, flags=re.MULTILINE))
+    return set(re.findall(r"^::: timm_mergemix\.([\w.]+)$", text, flags=re.MULTILINE))
+
+
+def test_the_reference_has_every_public_name() -> None:
+    listed = referenced()
     modules = {"functional", "metrics", "transforms", "viz"}
     assert set(mm.__all__) - modules - {"__version__"} <= listed
     assert {"functional", "metrics", "transforms.MergeMix", "viz"} <= listed
+
+
+def returned() -> set[type]:
+    """Classes of ours that public functions, and calls of public classes, return."""
+    public = [getattr(mm, name) for name in mm.__all__ if name != "__version__"]
+    calls = [
+        getattr(each, "forward", each.__call__) if inspect.isclass(each) else each for each in public if callable(each)
+    ]
+    hints = [typing.get_type_hints(call).get("return") for call in calls if inspect.isfunction(call)]
+    return {hint for hint in hints if inspect.isclass(hint) and hint.__module__.startswith("timm_mergemix")}
+
+
+def test_the_reference_has_what_public_functions_return() -> None:
+    names = {f"{each.__module__}.{each.__name__}".removeprefix("timm_mergemix.") for each in returned()}
+    assert {"merge.patch.MergeInfo", "merge.support.Support", "preference.step.StepOutput"} <= names
+    short = {name.rsplit(".")[-1] for name in referenced()}
+    assert {name for name in names if name.rsplit(".")[-1] not in short} == set()

@@ -1,5 +1,6 @@
 """Token merging in and out of a model."""
 
+import contextlib
 import copy
 import io
 import pickle
@@ -574,6 +575,32 @@ def test_a_last_block_that_was_replaced_in_place_is_an_error():
     model.blocks[2] = nn.Identity()
     with pytest.raises(MergeMixError, match=r"^blocks: got a Identity as the last of them, wanted those that were"):
         model(images(model))
+
+
+@pytest.mark.parametrize("index", [0, 2])
+def test_a_block_that_was_replaced_by_a_plain_one(index):
+    model = tiny(global_pool="avg")
+    fresh = copy.deepcopy(model.blocks[index])
+    mm.patch(model, 4)
+    model.blocks[index] = fresh
+    message = rf"block {index} was replaced while the model was patched; unpatch the model, then patch it again"
+    for call in (lambda: mm.patch(model, 3), lambda: mm.merge_info(model)):
+        with pytest.raises(MergeMixError, match=message):
+            call()
+    assert type(mm.unpatch(model)) is type(tiny()) and type(model.blocks[1]) is type(fresh)
+    assert torch.equal(mm.patch(model, 4)(images(model)), mm.patch(tiny(global_pool="avg"), 4)(images(model)))
+
+
+@pytest.mark.parametrize("build", [tiny, lambda: tiny("beit_base_patch16_224")])
+def test_an_attention_that_was_replaced_is_taken_in_by_patching_again(build):
+    model = build()
+    attention = copy.deepcopy(model.blocks[1].attn)
+    wanted = mm.patch(model, 4)(images(model))
+    model.blocks[1].attn = attention
+    with contextlib.suppress(MergeMixError):  # families that need a hook say that it is gone
+        assert torch.equal(model(images(model)), wanted)
+    mm.patch(mm.unpatch(model), 4)
+    assert torch.equal(model(images(model)), wanted)
 
 
 def test_blocks_that_are_wrapped_one_by_one():

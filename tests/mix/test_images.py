@@ -65,6 +65,14 @@ def test_gradients_flow_to_the_patches_that_were_taken() -> None:
     assert torch.equal(gradient[1], 2 - gradient[0])
 
 
+def test_the_default_device_has_no_say() -> None:
+    images, patches = torch.randn(2, 3, 8, 8), torch.tensor([[[True, False]] * 2] * 2)
+    wanted = mix_patches(images, torch.tensor([0, 1]), torch.tensor([1, 0]), patches)
+    own, partner = torch.tensor([0, 1]), torch.tensor([1, 0])
+    with torch.device("meta"):
+        assert torch.equal(mix_patches(images, own, partner, patches), wanted)
+
+
 def test_patches_that_do_not_fit() -> None:
     images, rows = noise(2, 1, 4, 4), torch.tensor([0, 1])
     patches = torch.ones(2, 2, 2, dtype=torch.bool)

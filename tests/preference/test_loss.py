@@ -180,7 +180,7 @@ def test_half_precision(dtype):
         ({"beta": 0}, "^beta: got 0"),
         ({"gamma": -1}, "^gamma: got -1"),
         ({"weight": math.nan}, "^weight: got nan"),
-        ({"variant": "ppo"}, r"^variant: got 'ppo', wanted one of 'simpo', 'dpo', 'hinge'"),
+        ({"variant": "ppo"}, r"^variant: got 'ppo', wanted one of 'simpo', 'hinge', 'dpo'"),
         (
             {"soft_target": SoftTargetLoss(reduction="none")},
             '^soft_target: got .*wanted a SoftTargetLoss with reduction="mean"',

@@ -32,6 +32,13 @@ def test_evaluate() -> None:
     assert model.training and model.seen == (False, False)
 
 
+def test_a_part_that_was_frozen_in_eval_mode_stays_so() -> None:
+    model = nn.Sequential(Fixed(), Fixed()).train()
+    model[1].eval()
+    evaluate(model, [(LOGITS, LABELS)], CPU)
+    assert [part.training for part in model.modules()] == [True, True, False]
+
+
 def test_calibration_error_is_that_of_torchmetrics() -> None:
     logits = torch.randn(300, 10, generator=torch.Generator().manual_seed(0)).mul(3)
     labels = torch.randint(10, (300,), generator=torch.Generator().manual_seed(1))

@@ -8,7 +8,7 @@ import timm_mergemix as mm
 from timm_mergemix.training.images import MemoryBatches, Statistics
 from timm_mergemix.training.loop import Run, fit
 from timm_mergemix.training.mixers import MixOptions, build_mixer
-from timm_mergemix.training.model import merge_tokens, small_vit
+from timm_mergemix.training.model import small_vit, train_merged
 from timm_mergemix.training.objective import PreferenceOptions
 from timm_mergemix.training.optim import Recipe
 from timm_mergemix.training.progress import Reporter
@@ -31,7 +31,7 @@ def make(path: Path, mixer: str = "mergemix", r: int = 1, epochs: int = 3, **opt
     # Stochastic depth draws random numbers in the forward pass, which resuming must reproduce too.
     for block in model.blocks:
         block.drop_path1 = block.drop_path2 = torch.nn.Dropout(0.1)
-    merge_tokens(model, r)
+    train_merged(model, r)
     mix = build_mixer(mixer, model, 2, MixOptions())
     recipe = Recipe(epochs=epochs, lr=3e-3, warmup_epochs=1)
     return Run("a run", model, mix, recipe, {"epochs": epochs}, path, **options)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import timm_mergemix as mm
-from timm_mergemix.training.model import build_model, merge_tokens, small_vit, tokens_kept
+from timm_mergemix.training.model import build_model, small_vit, tokens_kept, train_merged
 
 
 def test_small_vit() -> None:
@@ -65,10 +65,10 @@ def test_without_a_network_there_are_files(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_merging() -> None:
     model = small_vit((1, 16, 16), 4, 3, width=32, depth=3)
-    assert merge_tokens(model, None) is merge_tokens(model, 0) is model
+    assert train_merged(model, None) is train_merged(model, 0) is model
     assert tokens_kept(model) == "16 of 16"
     keys = list(model.state_dict())
-    assert tokens_kept(merge_tokens(model, 2)) == "10 of 16"
+    assert tokens_kept(train_merged(model, 2)) == "10 of 16"
     assert list(model.state_dict()) == keys
     with pytest.raises(mm.MergeMixError, match="not supported"):
-        merge_tokens(build_model("test_resnet", 3), 2)
+        train_merged(build_model("test_resnet", 3), 2)

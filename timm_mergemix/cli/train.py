@@ -19,7 +19,7 @@ from ..training.folder import FolderSplits, digest_of, find_folder
 from ..training.loaders import Loaders, folder_loaders
 from ..training.loop import Run, fit
 from ..training.mixers import Mix, build_mixer
-from ..training.model import build_model, merge_tokens
+from ..training.model import build_model, train_merged
 from ..training.objective import build_objective
 from ..training.seeds import seed_all
 from ..viz import learning_curves, mix_grid
@@ -34,7 +34,8 @@ SUMMARY = "Train a timm model on an image folder, with MergeMix or another way o
 HEADER = ("model, mixer", "top-1", "calibration error", "seconds per epoch")
 CHECKPOINT = "last.pt"
 # Options that do not decide what is learnt: a run may go on with others.
-INDECISIVE = {"command", "data", "out", "device", "resume", "fresh", "quiet", "json", "progress"}
+# Not the name of a recipe either, but what it gives: another release may give something else.
+INDECISIVE = {"command", "data", "out", "device", "resume", "fresh", "quiet", "json", "progress", "recipe"}
 
 
 def again(argv: Sequence[str]) -> str:
@@ -86,7 +87,7 @@ def _prepare(args: argparse.Namespace, splits: FolderSplits, out: Path) -> tuple
     classes = len(splits.classes)
     seed_all(args.seed, 0)
     model = _begin(args, classes, out).to(device)
-    merge_tokens(model, args.merge_r)
+    train_merged(model, args.merge_r)
     mixer = build_mixer(args.mixer, model, classes, mixing)
     build_objective(
         model, mixer, recipe.smoothing, preference
@@ -101,7 +102,8 @@ def _prepare(args: argparse.Namespace, splits: FolderSplits, out: Path) -> tuple
         even=args.mixer == "timm",
     )
     settings = {name: value for name, value in vars(args).items() if name not in INDECISIVE}
-    settings |= {"classes": list(splits.classes), "images": digest_of(splits.train, args.data)}
+    settings |= {"mix_prob" if name == "prob" else name: value for name, value in asdict(mixing).items()}
+    settings |= {"beta2": recipe.beta2, "classes": list(splits.classes), "images": digest_of(splits.train, args.data)}
     title = f"{args.model}, {args.mixer}"
     job = Run(title, model, mixer, recipe, settings, out / CHECKPOINT, args.seed, device, args.amp, preference)
     return job, loaders

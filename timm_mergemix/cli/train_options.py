@@ -11,7 +11,7 @@ from timm.utils import ParseKwargs
 from ..arguments import R_FORMS, parse_layer, parse_r
 from ..errors import wrong
 from ..mix.mergemix import RATIO_MODES, SELECTIONS
-from ..preference.loss import VARIANTS
+from ..preference.loss import PAIR_LOSSES
 from ..recipes import RECIPES
 from ..training.mixers import MixOptions, mixer_names
 from ..training.objective import PreferenceOptions
@@ -95,8 +95,7 @@ def _add_preference(parser: argparse.ArgumentParser, defaults: PreferenceOptions
     add("--preference", type=float, default=defaults.weight, metavar="WEIGHT", help="weight of the term; 0: without it")
     add("--preference-beta", type=float, default=defaults.beta, metavar="BETA", help="scale of the reward")
     add("--preference-gamma", type=float, default=defaults.gamma, metavar="GAMMA", help="largest margin")
-    variants = [variant for variant in VARIANTS if variant != "dpo"]  # which needs a second, frozen model
-    add("--preference-variant", choices=variants, default=defaults.variant, help="loss of a pair")
+    add("--preference-variant", choices=PAIR_LOSSES, default=defaults.variant, help="loss of a pair")
     saliency_help = "whose attention makes the mix: the winner's training pass, or a pass of its own; else what fits"
     add("--preference-saliency", choices=("winner", "separate"), default=defaults.saliency, help=saliency_help)
 

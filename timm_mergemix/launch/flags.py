@@ -7,11 +7,10 @@ from argparse import ArgumentParser, BooleanOptionalAction
 from ..arguments import R_FORMS, parse_layer, plain_r
 from ..merge.matching import MATCHINGS
 from ..mix.mergemix import RATIO_MODES, SELECTIONS
+from ..preference.loss import PAIR_LOSSES
 from ..recipes import RECIPES
 
-__all__ = ["PAIR_LOSSES", "add_merge_flags", "add_mix_flags"]
-
-PAIR_LOSSES = ("simpo", "hinge")  # dpo needs a second, frozen model
+__all__ = ["add_merge_flags", "add_mix_flags"]
 
 
 def add_merge_flags(parser: ArgumentParser, training: bool) -> None:

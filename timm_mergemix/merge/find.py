@@ -20,7 +20,12 @@ Blocks = str | Sequence[nn.Module] | nn.Module
 
 
 def find_model(
-    module: nn.Module, argument: str = "model", blocks: Blocks | None = None, prefix_tokens: int | None = None
+    module: nn.Module,
+    argument: str = "model",
+    blocks: Blocks | None = None,
+    prefix_tokens: int | None = None,
+    *,
+    unpatching: bool = False,
 ) -> Found:
     """Finds the supported model: the module itself, or the only one inside a wrapper (DDP, compiled, a user's module).
 
@@ -29,6 +34,7 @@ def find_model(
         argument: Name of the argument, for the error.
         blocks: Which blocks, for a module that holds no supported model: see `timm_mergemix.patch`.
         prefix_tokens: Leading tokens that never merge, likewise.
+        unpatching: Whether blocks that were replaced in a patched model may stay.
 
     Raises:
         MergeMixError: If there is none, or more than one, or its blocks cannot merge.
@@ -49,7 +55,7 @@ def find_model(
         found = models[0], _family(models[0])
     else:
         found = _held(module, argument, selected, prefix_tokens)
-    reason = reason_against(*found)
+    reason = reason_against(*found, unpatching)
     if reason is not None:
         raise MergeMixError(f"{argument}: {type(module).__name__} is not supported: {reason}")
     return found

@@ -99,14 +99,12 @@ def unpatch(model: M) -> M:
     Raises:
         MergeMixError: If the model is not a supported one.
     """
-    vit, family = find_model(model)
-    if _state(vit, family) is None:
-        return model
+    vit, family = find_model(model, unpatching=True)
     for block in family.find_blocks(vit):
-        plain = PLAIN_BLOCKS[type(block)]  # type: ignore[index]
-        cast(MergingBlock, block).detach(block)
-        del block.merging, block.merge_index
-        block.__class__ = cast(Any, plain)
+        if isinstance(block, MergingBlock):  # one that was replaced since `patch` is plain
+            block.detach(block)
+            del block.merging, block.merge_index
+            block.__class__ = cast(Any, PLAIN_BLOCKS[type(block)])
     if isinstance(vit, MergingModel):
         del vit.merging
         vit.__class__ = cast(Any, next(plain for plain, merged in family.models.items() if merged is type(vit)))
@@ -222,6 +220,9 @@ def merge_info(model: nn.Module, image_size: tuple[int, int] | None = None) -> M
     Args:
         model: A patched model.
         image_size: Height and width in pixels; the size that the model was made for if None.
+
+    Returns:
+        A `MergeInfo`.
 
     Raises:
         MergeMixError: If the model is not patched, ``image_size`` is not (height, width), or nobody knows one.

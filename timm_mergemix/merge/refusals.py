@@ -34,8 +34,8 @@ REASONS = {
 }
 
 
-def reason_against(model: nn.Module, family: Family) -> str | None:
-    """Why the blocks of a model of a known family cannot be patched, or None if they can."""
+def reason_against(model: nn.Module, family: Family, unpatching: bool = False) -> str | None:
+    """Why the blocks of a model of a known family cannot be patched (or unpatched), or None if they can."""
     blocks = family.find_blocks(model)
     if not blocks:
         return "it has no transformer blocks"
@@ -43,6 +43,10 @@ def reason_against(model: nn.Module, family: Family) -> str | None:
         return "the same block stands in it more than once"
     patched = _is_patched(model, family)
     for i, block in enumerate(blocks):
+        if patched and type(block) in BLOCKS:
+            if unpatching:
+                continue
+            return f"block {i} was replaced while the model was patched; unpatch the model, then patch it again"
         reason = _reason_against_block(i, block, patched)
         if reason is not None:
             return reason

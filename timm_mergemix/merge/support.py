@@ -55,6 +55,9 @@ def supported(model: nn.Module | str) -> Support:
     Args:
         model: A module, or the name of a timm model. A model of that name is built without weights to look at it.
 
+    Returns:
+        A `Support`, true where the model can be patched, with the reason where it cannot.
+
     Raises:
         MergeMixError: If timm knows no model of that name.
     """

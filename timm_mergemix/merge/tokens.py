@@ -27,16 +27,7 @@ def _rows(index: Tensor, length: int) -> Tensor:
 
 
 def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Merges tokens by their size-weighted mean.
-
-    Args:
-        x: (B, N, C) tokens; padding holds zeros.
-        plan: Which tokens merge.
-        size: (B, N) float32, how many patches each token stands for, 0 for padding; None where each stands for one.
-
-    Returns:
-        The merged tokens (B, N - r, C) in ``x``'s dtype, and their sizes (B, N - r) in float32.
-    """
+    """`timm_mergemix.functional.merge_tokens` without its checks, for the forward pass."""
     if size is None:
         size = torch.ones(x.shape[:2], dtype=torch.float32, device=x.device)
     size, joining_size = size.gather(1, plan.keep), size.gather(1, plan.source)
@@ -51,15 +42,7 @@ def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None) -> tupl
 
 
 def compose_source(plan: MergePlan, source: Tensor | None = None) -> Tensor:
-    """The source map after one more merge.
-
-    Args:
-        plan: The merge that comes on top.
-        source: (B, N) int64, the map so far; None where nothing has merged.
-
-    Returns:
-        (B, N) int64, for each original token its position after the merge.
-    """
+    """`timm_mergemix.functional.compose_source` without its checks, for the forward pass."""
     batch, kept = plan.keep.shape
     step = plan.keep.new_empty(batch, kept + plan.source.shape[1])
     step.scatter_(1, plan.keep, torch.arange(kept, device=step.device).expand(batch, -1))
@@ -68,17 +51,7 @@ def compose_source(plan: MergePlan, source: Tensor | None = None) -> Tensor:
 
 
 def log_size_bias(size: Tensor | None, dtype: torch.dtype, proportional: bool = True) -> Tensor | None:
-    """Proportional attention: log(size) as an additive mask, so that a merged token counts as often as its members.
-
-    Args:
-        size: (B, N) float32, 0 for padding; None where nothing has merged.
-        dtype: dtype of the attention's input.
-        proportional: False lets each token count once; padding is masked all the same.
-
-    Returns:
-        (B, 1, 1, N), the lowest number of ``dtype`` for padding; None where ``size`` is None, which leaves the fused
-        kernels free.
-    """
+    """`timm_mergemix.functional.log_size_bias` without its checks, for the forward pass."""
     if size is None:
         return None
     counts = size if proportional else size.clamp_max(1.0)

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..batch_checks import check_classes
 from ..errors import MergeMixError, check_choice, check_int, check_tensor, wrong
-from ..mix.check import check_range
 
 __all__ = ["binned_error", "brier_score", "calibration_error", "check_binning", "squared_distances", "top_class"]
 
@@ -122,7 +122,7 @@ def _checked(probs: Tensor, labels: Tensor) -> Tensor:
     slack = max(1e-3, torch.finfo(probs.dtype).eps)
     probs = probs.to(torch.promote_types(probs.dtype, torch.float32))
     if len(probs) and probs.device.type == "cpu":
-        check_range("labels", labels, probs.shape[1])
+        check_classes("labels", labels, probs.shape[1])
         sums = probs.detach().sum(dim=1)
         low, least, most = (value.item() for value in (probs.min(), sums.min(), sums.max()))
         if low < 0 or least < 1 - slack or most > 1 + slack:

@@ -6,8 +6,8 @@ import math
 
 from torch import Tensor
 
+from ..batch_checks import check_classes
 from ..errors import MergeMixError, check_tensor
-from ..mix.check import check_range
 
 __all__ = ["fit_temperature"]
 
@@ -33,7 +33,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     if not len(logits):
         raise MergeMixError("logits: got no sample, wanted at least one")
     logits, labels = logits.detach().cpu().double(), labels.cpu()
-    check_range("labels", labels, logits.shape[1])
+    check_classes("labels", labels, logits.shape[1])
     if not logits.isfinite().all():
         return math.nan
     # Cross entropy is convex in 1 / T: its slope is bisected.

@@ -122,7 +122,7 @@ class CutMixBlend:
     def __post_init__(self) -> None:
         check_number("cutmix_alpha", self.alpha, 0)
         if self.minmax is not None:
-            _check_range("cutmix_minmax", self.minmax)
+            _check_limits("cutmix_minmax", self.minmax)
 
     def __call__(self, pairs: Pairs, draw: Draw) -> Blend:
         """See `BlendFunction`."""
@@ -174,7 +174,7 @@ class ResizeMixBlend:
     name: str = "resizemix"
 
     def __post_init__(self) -> None:
-        _check_range("scale", self.scale)
+        _check_limits("scale", self.scale)
 
     def __call__(self, pairs: Pairs, draw: Draw) -> Blend:
         """See `BlendFunction`."""
@@ -194,7 +194,7 @@ def _on(values: Floats, images: Tensor) -> Tensor:
     return torch.from_numpy(values).float().to(images.device)
 
 
-def _check_range(argument: str, value: tuple[float, float]) -> None:
+def _check_limits(argument: str, value: tuple[float, float]) -> None:
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise wrong(argument, value, "two shares, (low, high)")
     check_number(f"{argument}[0]", value[0], 0, 1)

@@ -61,7 +61,7 @@ def mix_patches(images: Tensor, own: Tensor, partner: Tensor, patches: Tensor) -
     # A line of a patch is one run in memory. To copy runs takes half the time of a choice for each pixel on the CPU.
     runs = channels * height * columns
     image = torch.where(patches, own[:, None, None], partner[:, None, None])
-    run = torch.arange(runs).view(channels, rows, height // rows, columns)
+    run = torch.arange(runs, device=images.device).view(channels, rows, height // rows, columns)
     index = torch.add(run, image[:, None, :, None], alpha=runs).flatten()
     return images.view(-1, width // columns).index_select(0, index).view(len(own), *images.shape[1:])
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..batch_checks import check_images, check_labels, check_saliency
 from ..errors import MergeMixError, check_choice, check_int, check_number, wrong
 from .batch import MixedBatch
 from .blends import Blend, BlendFunction, Pairs
-from .check import check_images, check_labels, check_saliency
 from .draw import Draw, Integers, group_rows, numpy_rng
 
 __all__ = ["MODES", "Mixer"]

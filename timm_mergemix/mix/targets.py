@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..batch_checks import check_labels, check_share
 from ..errors import check_number, check_tensor
-from .check import check_labels, check_share
 
 __all__ = ["dense_labels", "mix_targets", "smooth_targets"]
 

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from ..errors import MergeMixError, check_choice, wrong
 from .pairs import PairBatch
+from .pixels import statistics_of, to_pil
 
 __all__ = ["FORMATS", "PairFolder", "write_pairs"]
 
@@ -69,7 +70,7 @@ def write_pairs(
             denormalised if that is asked for, count as such.
     """
     check_choice("format", format, FORMATS)
-    statistics = _statistics(mean, std)
+    statistics = statistics_of(mean, std)
     if not isinstance(batches, Iterable):
         raise wrong("batches", batches, "an iterable of PairBatch")
     directory = Path(directory)
@@ -81,7 +82,7 @@ def write_pairs(
             if count < len(done):
                 _check_same(directory, done[count], line)
             else:
-                images = {name: _to_pil(name, getattr(pairs, name)[row], statistics) for name in ("winner", "loser")}
+                images = {name: to_pil(name, getattr(pairs, name)[row], statistics) for name in ("winner", "loser")}
                 for name, image in images.items():
                     image.save(directory / line[name], format)
                 file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
@@ -226,45 +227,3 @@ def _check_same(directory: Path, there: Line, line: Line) -> None:
         where = f"{directory / LINES}, line {line['id'] + 1}"
         wanted = "the same batches from the start (order and seed) and the same arguments, to go on from there"
         raise MergeMixError(f"batches: got another pair than {where} (by {', '.join(differ)}), wanted {wanted}")
-
-
-def _statistics(mean: Sequence[float] | None, std: Sequence[float] | None) -> tuple[Tensor, Tensor] | None:
-    """Both as (C, 1, 1) or (1, 1, 1) float32, or None."""
-    if mean is None and std is None:
-        return None
-    wanted = "finite numbers, one or one per channel, for both, with std > 0, or neither"
-    try:
-        pair = [torch.as_tensor(v, dtype=torch.float32, device="cpu").detach().reshape(-1, 1, 1) for v in (mean, std)]
-    except (TypeError, ValueError, RuntimeError):
-        raise wrong("mean, std", (mean, std), wanted) from None
-    if not all(len(v) in (1, 3) and v.isfinite().all() for v in pair) or not (pair[1] > 0).all():
-        raise wrong("mean, std", (mean, std), wanted)
-    return pair[0], pair[1]
-
-
-def _to_pil(name: str, image: Tensor, statistics: tuple[Tensor, Tensor] | None) -> Image.Image:
-    """An image (C, H, W) of 1 or 3 channels in 8 bit."""
-    if len(image) not in (1, 3) or (image.dtype != torch.uint8 and not image.is_floating_point()):
-        raise wrong(name, image, "images of 1 or 3 channels, float or uint8")
-    image = image.detach().cpu()
-    if image.dtype != torch.uint8:
-        image = _to_uint8(name, image.float(), statistics)
-    pixels = image[0] if len(image) == 1 else image.permute(1, 2, 0)
-    return Image.fromarray(pixels.contiguous().numpy())
-
-
-def _to_uint8(name: str, image: Tensor, statistics: tuple[Tensor, Tensor] | None) -> Tensor:
-    if statistics is not None:
-        mean, std = statistics
-        if len(image) < max(len(mean), len(std)):
-            raise MergeMixError(f"mean, std: got 3 numbers, wanted one, since images of the {name} have one channel")
-        image = image * std + mean
-    grey = image * 255
-    low, high = float(grey.min()), float(grey.max())
-    if not (low >= -1 and high <= 256):
-        wanted = "those by which the images were normalised" + (" (None: not at all)" if statistics is None else "")
-        raise MergeMixError(
-            f"mean, std: got {'None' if statistics is None else 'such'} that leave pixels of the {name} from "
-            f"{low / 255:.3g} to {high / 255:.3g}, wanted {wanted}, so that pixels are in [0, 1]"
-        )
-    return grey.round().clamp(0, 255).to(torch.uint8)

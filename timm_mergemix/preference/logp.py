@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..batch_checks import check_classes
 from ..errors import check_tensor, wrong
-from ..mix.check import check_range
 
 __all__ = ["label_logp", "mean_logp", "sequence_logp"]
 
@@ -30,7 +30,7 @@ def label_logp(logits: Tensor, labels: Tensor, bce: bool = False) -> Tensor:
     check_tensor("labels", labels, (len(logits),), "integer")
     if not len(logits):
         raise wrong("logits", logits, "at least one image")
-    check_range("labels", labels, logits.shape[1])
+    check_classes("labels", labels, logits.shape[1])
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     logp = F.logsigmoid(logits) if bce else logits.log_softmax(dim=-1)
     return logp.gather(1, labels.long().unsqueeze(1)).squeeze(1)

@@ -14,9 +14,10 @@ from ..mix.batch import MixedBatch
 from .logp import label_logp
 from .pairwise import dpo_loss, hinge_loss, simpo_loss
 
-__all__ = ["VARIANTS", "PreferenceLoss", "PreferenceTerms"]
+__all__ = ["PAIR_LOSSES", "VARIANTS", "PreferenceLoss", "PreferenceTerms"]
 
-VARIANTS = ("simpo", "dpo", "hinge")
+PAIR_LOSSES = ("simpo", "hinge")
+VARIANTS = (*PAIR_LOSSES, "dpo")  # which needs a second, frozen model
 
 
 class PreferenceTerms(NamedTuple):

@@ -12,7 +12,7 @@ from ..merge.find import bare
 from ..mergemix import MergeMix
 from ..mix.batch import MixedBatch
 from ..mix.mixer import Mixer
-from ..saliency import evaluating
+from ..modes import evaluating
 from .loss import PreferenceLoss, PreferenceTerms
 
 __all__ = ["PreferenceStep", "StepOutput"]

@@ -14,7 +14,7 @@ import torch
 from ..arguments import read_r
 from ..errors import MergeMixError, check_int
 from ..training.loop import Run, fit
-from ..training.model import merge_tokens, tokens_kept
+from ..training.model import tokens_kept, train_merged
 from ..training.objective import PreferenceOptions
 from ..training.optim import Recipe
 from ..training.progress import Reporter
@@ -93,7 +93,7 @@ def prepare(trial: Trial, out: Path, device: torch.device, places: Places = HERE
     setup = task.set_up(trial.seed, device, places)
     recipe = replace(task.recipe, **_taken(trial, RECIPE))
     if method.merges:
-        merge_tokens(setup.model, trial.chosen.get("r", task.r))
+        train_merged(setup.model, trial.chosen.get("r", task.r))
     known = RECIPE | PREFERENCE | ({"r"} if method.merges else set())
     mixing = {name: value for name, value in trial.chosen.items() if name not in known}
     if "label_smoothing" in mixing:

@@ -18,7 +18,7 @@ from .images import MemoryBatches, Statistics
 from .loop import Run, fit
 from .methods import DemoSettings, Method
 from .mixers import MixOptions, build_mixer
-from .model import merge_tokens, small_vit, tokens_kept
+from .model import small_vit, tokens_kept, train_merged
 from .objective import PreferenceOptions
 from .optim import Recipe
 from .pairs import PairEvaluation, evaluate_pairs
@@ -134,7 +134,7 @@ def prepare(
     seed_all(settings.seed, 0)
     model = small_vit(shape, data.source.patch, classes, settings.width, settings.depth).to(device)
     if method.merges:
-        merge_tokens(model, settings.r)
+        train_merged(model, settings.r)
     recipe = Recipe(epochs=settings.epochs, lr=settings.lr, beta2=0.95)
     options = options or MixOptions.of("scratch", method.mixer)
     decisive = {

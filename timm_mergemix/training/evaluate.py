@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ..errors import MergeMixError
 from ..metrics import calibration_error
+from ..modes import evaluating
 
 __all__ = ["Evaluation", "evaluate", "predict", "top1"]
 
@@ -35,21 +36,16 @@ class Evaluation:
 def predict(
     model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device, amp: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Logits in float32 and labels of all batches, on the CPU. The model's mode is restored.
+    """Logits in float32 and labels of all batches, on the CPU. The modes of the model's modules are restored.
 
     Raises:
         MergeMixError: If there are no images.
     """
-    training = model.training
-    model.eval()
     outputs, targets = [], []
-    try:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=amp):
-            for images, labels in batches:
-                outputs.append(model(images.to(device)).float().cpu())
-                targets.append(labels.cpu())
-    finally:
-        model.train(training)
+    with evaluating(model), torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=amp):
+        for images, labels in batches:
+            outputs.append(model(images.to(device)).float().cpu())
+            targets.append(labels.cpu())
     if not outputs:
         raise MergeMixError("data: got no images to evaluate on, wanted at least one")
     return torch.cat(outputs), torch.cat(targets)

@@ -16,7 +16,7 @@ from ..merge.schedule import R
 from ..merge.support import check_name
 from ..weights import create_model
 
-__all__ = ["build_model", "merge_tokens", "small_vit", "tokens_kept"]
+__all__ = ["build_model", "small_vit", "tokens_kept", "train_merged"]
 
 
 def small_vit(
@@ -98,7 +98,7 @@ def build_model(
     raise wrong("model", name, "a model that can be built")  # pragma: no cover - the loop returns or raises
 
 
-def merge_tokens(model: nn.Module, r: R | None) -> nn.Module:
+def train_merged(model: nn.Module, r: R | None) -> nn.Module:
     """Patches a model for training with token merging; ``None`` and 0 leave it as it is.
 
     Raises:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import MergeMixError, check_choice, check_number
 from ..loss import SoftTargetLoss
 from ..mix.mixer import Mixer
-from ..preference.loss import PreferenceLoss
+from ..preference.loss import PAIR_LOSSES, PreferenceLoss
 from ..preference.step import PreferenceStep
 from .mixers import Mix
 
@@ -41,7 +41,7 @@ class PreferenceOptions:
 
     def __post_init__(self) -> None:
         check_number("preference", self.weight, 0)
-        check_choice("preference_variant", self.variant, ("simpo", "hinge"))
+        check_choice("preference_variant", self.variant, PAIR_LOSSES)
 
 
 def build_objective(

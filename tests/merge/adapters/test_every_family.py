@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 
 import pytest
@@ -329,12 +328,12 @@ def test_keys_and_saliency_are_those_of_a_wrapped_projection(case):
 @each_case
 def test_saliency_of_the_pool_is_the_pools_own_attention(case):
     model = BUILDERS[case]()
-    family = mm.supported(model)
     pool = getattr(transformer(model), "attn_pool", None)
+    if pool is None and case == "cait":
+        pytest.skip("CaiT reads patches by class attention: test_the_class_attention_of_cait")
     if pool is None:
-        with contextlib.suppress(mm.MergeMixError):
+        with pytest.raises(mm.MergeMixError, match=r"^layer: got 'pool', .* no attention pool"):
             mm.saliency_map(model, images(model), layer="pool")
-            assert case == "cait", family
         return
     seen = []
     pool.fused_attn = False

@@ -34,6 +34,22 @@ def test_ten_training_steps_compile_once_with_mixes_between(name):
     assert counter.frame_count == 1
 
 
+@pytest.mark.parametrize("saliency", ["winner", "separate"])
+@pytest.mark.parametrize("patched", [True, False])
+def test_reading_attention_between_steps_compiles_nothing_anew(saliency, patched):
+    """The pass changes classes of an unpatched model for a while, beside what was compiled."""
+    model = build(NAMES[0], depth=2).train()
+    if patched:
+        mm.patch(model, 3)
+    mix, counter = mm.MergeMix(model, num_classes=10, mergemix_prob=1.0), CompileCounter()
+    step = mm.PreferenceStep(torch.compile(model, backend=counter), mix, mm.PreferenceLoss(), saliency=saliency)
+    counts = []
+    for seed in range(5):
+        step(batch(model, 4, seed), torch.arange(4)).terms.total.backward()
+        counts.append(counter.frame_count)
+    assert 1 <= counts[0] <= 2 and len(set(counts)) == 1  # two, where the winner's pass is read
+
+
 def test_batches_in_eval_mode_compile_once():
     model, counter = mm.patch(build(NAMES[0], depth=2), 3), CompileCounter()
     compiled = torch.compile(model, backend=counter, fullgraph=True)

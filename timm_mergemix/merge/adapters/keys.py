@@ -16,7 +16,10 @@ __all__ = ["HOOK", "REPLACED", "KeyedBlock", "captured_keys", "mean_key", "proje
 
 AWAITED = "_merging_keys"
 HOOK = "_merging_key_hook"
-REPLACED = "blocks: got an attention that was replaced while the model was patched, wanted it patched again"
+REPLACED = (
+    "blocks: got an attention that was replaced while the model was patched, "
+    "wanted the model unpatched and patched again"
+)
 
 
 class KeyedBlock(MergingBlock):

@@ -1,15 +1,16 @@
-"""Checks of a batch before it is mixed."""
+"""Checks of images, labels and maps of a batch."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from ..errors import MergeMixError, check_tensor, wrong
+from .errors import MergeMixError, check_tensor, wrong
 
-__all__ = ["check_images", "check_labels", "check_range", "check_saliency", "check_share"]
+__all__ = ["check_classes", "check_images", "check_labels", "check_saliency", "check_share", "read_statistics"]
 
 ROUNDING = 1e-3  # of half precision
 
@@ -49,10 +50,10 @@ def check_labels(
         raise wrong("labels", labels, "integer class labels")
     if num_classes is None:
         raise wrong("num_classes", None, "the number of classes, since labels are integers")
-    check_range("labels", labels, num_classes, validate)
+    check_classes("labels", labels, num_classes, validate)
 
 
-def check_range(argument: str, labels: Tensor, num_classes: int, validate: bool | None = None) -> None:
+def check_classes(argument: str, labels: Tensor, num_classes: int, validate: bool | None = None) -> None:
     """Raises unless integer ``labels`` are in [0, num_classes)."""
     if _reads_values(labels, validate):
         low, high = int(labels.min()), int(labels.max())
@@ -75,6 +76,34 @@ def check_share(argument: str, share: Tensor, validate: bool | None = None) -> N
         low, high = float(share.min()), float(share.max())
         if not (low >= -ROUNDING and high <= 1 + ROUNDING):
             raise MergeMixError(f"{argument}: got numbers from {low:g} to {high:g}, wanted them from 0 to 1")
+
+
+def read_statistics(
+    argument: str, mean: Sequence[float] | None, std: Sequence[float] | None, channels: Sequence[int], wanted: str
+) -> tuple[Tensor, Tensor] | None:
+    """Mean and standard deviation of images, each (C,) float32 on the CPU; None where neither is given.
+
+    Args:
+        argument: What both are called, for the error.
+        mean: A number for each channel, or one for all.
+        std: Likewise, positive.
+        channels: How many of them there may be, beside one for all.
+        wanted: What is wanted, for the error.
+
+    Raises:
+        MergeMixError: If they are something else.
+    """
+    if mean is None and std is None:
+        return None
+    try:
+        # Copied to the CPU: the caller's may be a buffer on an accelerator.
+        pair = [torch.as_tensor(v, dtype=torch.float32, device="cpu").detach().flatten() for v in (mean, std)]
+    except (TypeError, ValueError, RuntimeError):
+        raise wrong(argument, (mean, std), wanted) from None
+    fits = all(len(values) in (1, *channels) and values.isfinite().all() for values in pair)
+    if not fits or not (pair[1] > 0).all():
+        raise wrong(argument, (mean, std), wanted)
+    return pair[0], pair[1]
 
 
 def _is_finite(tensor: Tensor) -> bool:

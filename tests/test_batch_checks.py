@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.mix.check import check_images, check_labels, check_range, check_saliency, check_share
+from timm_mergemix.batch_checks import check_classes, check_images, check_labels, check_saliency, check_share
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8])
@@ -111,9 +111,9 @@ def test_integers_need_num_classes() -> None:
 
 
 def test_range_names_its_argument() -> None:
-    check_range("target", torch.tensor([0, 2]), 3)
+    check_classes("target", torch.tensor([0, 2]), 3)
     with pytest.raises(MergeMixError, match=r"^target: got labels from 0 to 3, wanted them from 0 to 2"):
-        check_range("target", torch.tensor([0, 3]), 3)
+        check_classes("target", torch.tensor([0, 3]), 3)
 
 
 @pytest.mark.parametrize("value", [-1e-6, float("nan"), float("inf")])

@@ -1,0 +1,51 @@
+"""Images of a batch -> 8-bit images that can be written to disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..batch_checks import read_statistics
+from ..errors import MergeMixError, wrong
+
+__all__ = ["statistics_of", "to_pil"]
+
+Statistics = tuple[Tensor, Tensor]
+
+
+def statistics_of(mean: Sequence[float] | None, std: Sequence[float] | None) -> Statistics | None:
+    """Both as (C, 1, 1) or (1, 1, 1) float32, or None."""
+    wanted = "finite numbers, one or one per channel, for both, with std > 0, or neither"
+    pair = read_statistics("mean, std", mean, std, (3,), wanted)
+    return None if pair is None else (pair[0].view(-1, 1, 1), pair[1].view(-1, 1, 1))
+
+
+def to_pil(name: str, image: Tensor, statistics: Statistics | None) -> Image.Image:
+    """An image (C, H, W) of 1 or 3 channels in 8 bit."""
+    if len(image) not in (1, 3) or (image.dtype != torch.uint8 and not image.is_floating_point()):
+        raise wrong(name, image, "images of 1 or 3 channels, float or uint8")
+    image = image.detach().cpu()
+    if image.dtype != torch.uint8:
+        image = _to_uint8(name, image.float(), statistics)
+    pixels = image[0] if len(image) == 1 else image.permute(1, 2, 0)
+    return Image.fromarray(pixels.contiguous().numpy())
+
+
+def _to_uint8(name: str, image: Tensor, statistics: Statistics | None) -> Tensor:
+    if statistics is not None:
+        mean, std = statistics
+        if len(image) < max(len(mean), len(std)):
+            raise MergeMixError(f"mean, std: got 3 numbers, wanted one, since images of the {name} have one channel")
+        image = image * std + mean
+    grey = image * 255
+    low, high = float(grey.min()), float(grey.max())
+    if not (low >= -1 and high <= 256):
+        wanted = "those by which the images were normalised" + (" (None: not at all)" if statistics is None else "")
+        raise MergeMixError(
+            f"mean, std: got {'None' if statistics is None else 'such'} that leave pixels of the {name} from "
+            f"{low / 255:.3g} to {high / 255:.3g}, wanted {wanted}, so that pixels are in [0, 1]"
+        )
+    return grey.round().clamp(0, 255).to(torch.uint8)
