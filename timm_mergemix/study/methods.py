@@ -53,6 +53,9 @@ METHODS: dict[str, Method] = {
     "mixup": Method("Mixup", "timm", {"mixup_alpha": 0.8}),
     "cutmix": Method("CutMix", "timm", {"mixup_alpha": 0.0, "cutmix_alpha": 1.0}),
     "timm": Method("Mixup + CutMix", "timm", {"mixup_alpha": 0.8, "cutmix_alpha": 1.0}),
+    "timm-merged": Method(
+        "Mixup + CutMix, trained merged", "timm", {"mixup_alpha": 0.8, "cutmix_alpha": 1.0}, merges=True
+    ),
     "resizemix": Method("ResizeMix", "resizemix"),
     "mergemix-mixup": _mergemix("MergeMix with Mixup", mergemix_prob=0.5, cutmix_alpha=0.0),
     "mergemix-mixup-merged": _mergemix(

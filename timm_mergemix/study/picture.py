@@ -21,18 +21,17 @@ def draw(records: Sequence[dict[str, Any]], split: str) -> Any:
 
     groups = group_records(records, split)
     tasks = list(dict.fromkeys(group[0] for group in groups))
-    most = max(sum(group[0] == task for group in groups) for task in tasks)
-    figure = Figure(figsize=(13, len(tasks) * (1.2 + 0.32 * most)), layout="constrained")
-    axes = figure.subplots(len(tasks), 2, squeeze=False)
+    rows = [sum(group[0] == task for group in groups) for task in tasks]
+    heights = [0.4 + 0.32 * count for count in rows]
+    figure = Figure(figsize=(13, sum(heights) + 0.8 * len(tasks)), layout="constrained")
+    axes = figure.subplots(len(tasks), 2, squeeze=False, gridspec_kw={"height_ratios": heights})
     for task, (left, right) in zip(tasks, axes, strict=True):
         own = {group: lines for group, lines in reversed(groups.items()) if group[0] == task}
-        epochs = {lines[0]["epochs"] for lines in own.values()}
+        epochs = statistics.mode(lines[0]["epochs"] for lines in own.values())
         shared = shared_options(own)
-        common = [f"{name} {value}" for name, value in shared] + [
-            f"{each} epochs" for each in epochs if len(epochs) == 1
-        ]
+        common = [*(f"{name} {value}" for name, value in shared), f"{epochs} epochs"]
         left.set_title("; ".join([find_task(task).title, *common]), fontsize=10, loc="left")
-        for axis, name, label in ((left, "top1", "top-1, %"), (right, "ece", "expected calibration error, %")):
+        for axis, name, label in ((left, "top1", "top-1, %"), (right, "ece", "calibration error, %")):
             for y, (group, lines) in enumerate(own.items()):
                 values, color = [100 * line[split][name] for line in lines], _color(group)
                 axis.plot(values, [y] * len(values), "o", color=color, alpha=0.4, markersize=4)
@@ -40,7 +39,7 @@ def draw(records: Sequence[dict[str, Any]], split: str) -> Any:
             axis.set_xlabel(f"{label}; a dot for each seed, a bar for their mean")
             axis.grid(axis="x", linewidth=0.3)
         names = [
-            title_of(group, shared) + (f", {lines[0]['epochs']} epochs" if len(epochs) > 1 else "")
+            title_of(group, shared) + (f", {lines[0]['epochs']} epochs" if lines[0]["epochs"] != epochs else "")
             for group, lines in own.items()
         ]
         left.set_yticks(range(len(own)), names, fontsize=9)
