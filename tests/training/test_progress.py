@@ -1,3 +1,4 @@
+import subprocess
 import sys
 
 import pytest
@@ -43,3 +44,19 @@ def test_without_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MergeMixError, match="progress bar needs tqdm"):
         use(Reporter(progress=True))
     assert optional.installed("pytest")
+
+
+def test_work_goes_on_where_nobody_reads_any_more() -> None:
+    code = (
+        "import sys; from timm_mergemix.training.progress import Reporter\n"
+        "sys.stdin.readline()\n"
+        "for i in range(3): Reporter().say(f'line {i}')\n"
+        "print('done', file=sys.stderr)"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], text=True, **pipes) as process:
+        process.stdout.close()
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        assert process.stderr.read() == "done\n"
+    assert process.returncode == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -11,6 +10,7 @@ from typing import Any
 
 from ..errors import MergeMixError
 from ..optional import need
+from ..training.progress import discard_output
 from ..version import __version__
 from . import bench, demo, launch, models, show, train
 from .options import HelpFormatter
@@ -54,9 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         COMMANDS[args.command].run(args)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader, head for one, has seen enough. What Python still holds back must go nowhere at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of the result has seen enough; work before it goes on without one
+        discard_output()
     except MergeMixError as error:
         print(f"timm-mergemix {args.command}: {error}", file=sys.stderr)
         return BAD_INPUT

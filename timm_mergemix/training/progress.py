@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, Protocol
 
 from ..optional import installed, need
 
-__all__ = ["Bar", "Reporter"]
+__all__ = ["Bar", "Reporter", "discard_output"]
 
 
 class Bar(Protocol):
@@ -37,13 +38,21 @@ class Reporter:
         self.bars = wanted and not quiet
 
     def say(self, line: str) -> None:
-        """Prints a line, unless quiet."""
+        """Prints a line, unless quiet. Where nobody reads any more, work goes on all the same."""
         if not self.quiet:
-            print(line, flush=True)
+            try:
+                print(line, flush=True)
+            except BrokenPipeError:
+                discard_output()
 
     def bar(self, title: str, total: int, done: int = 0, unit: str = "batch") -> Bar:
         """A bar of ``total`` units of which ``done`` are done."""
         return _TqdmBar(title, total, done, unit) if self.bars else _NoBar()
+
+
+def discard_output() -> None:
+    """Sends standard output nowhere, what Python still holds back too, after its reader (`head`, for one) has left."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _NoBar:
