@@ -102,15 +102,16 @@ def _bench(args: argparse.Namespace, device: torch.device, kept: bool) -> None:
     if not args.resume:
         path.unlink(missing_ok=True)
         growth.unlink(missing_ok=True)
+    setting = _machine_part(device)
     found = (Result(**{**line, "ratio": Ratio(*line["ratio"])}) for line in _load(path))
-    results = [result for result in found if result.setting == _machine_part(device)]
+    results = [result for result in found if result.setting == setting]
     done = {result.row for result in results}
     for row in rows:
         if row.name not in done:
             reporter.say(row.name)
-            results += _kept(path, measure(row, args.rounds, device, args.seconds), _machine_part(device))
+            results += _kept(path, measure(row, args.rounds, device, args.seconds), setting)
     if args.filter in memory and memory not in done:
-        results += _kept(path, [measure_memory(memory, measured_model, wanted)], _machine_part(device))
+        results += _kept(path, [measure_memory(memory, measured_model, wanted)], setting)
     points = _grow(args, device, growth, reporter) if args.growth and not args.filter else []
     _write(out, results, points, {**machine(device), "freed memory kept": kept}, output)
 
