@@ -11,7 +11,7 @@ OLDEST = sed -nE '/^(dependencies|demo|metrics) = /{s/^[^[]*\[(.*)\]/\1/;s/[",]/
 
 DIST_VENV := .venv-dist
 
-.PHONY: help install demo test test-timm-oldest oldest-pins census test-train bench models docs dist-test coverage lint format clean
+.PHONY: help install demo test test-timm-oldest oldest-pins census test-train bench models results docs dist-test coverage lint format clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ bench: $(INSTALLED)  ## Measure merging and mixing against their floor; writes b
 
 models: $(INSTALLED)  ## Look at every model of timm; writes docs/models.md, takes minutes.
 	$(BIN)/timm-mergemix models --markdown docs/models.md
+
+results: $(INSTALLED)  ## Write tables and picture of docs/results.md from the records in benchmarks/results.
+	$(BIN)/python benchmarks/results_page.py
 
 docs: $(INSTALLED)  ## Build the documentation into site/; warnings are errors.
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'

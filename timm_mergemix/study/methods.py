@@ -66,6 +66,9 @@ METHODS: dict[str, Method] = {
     "mergemix": _mergemix("MergeMix alone"),
     "mergemix-merged": _mergemix("MergeMix alone, trained merged", merges=True),
     "preference": _mergemix("MergeMix alone, with preference", preference=1.0),
+    "preference-mixup": _mergemix(
+        "MergeMix with Mixup, with preference", preference=1.0, mergemix_prob=0.5, cutmix_alpha=0.0
+    ),
     "mergemix-copied": _mergemix("MergeMix alone, attention copied", divide=False),
     "mergemix-attention": _mergemix("MergeMix alone, ratio by attention", ratio_mode="attention"),
     "mergemix-gaussian": _mergemix("MergeMix alone, published ratio", ratio_mode="gaussian"),

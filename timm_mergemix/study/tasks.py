@@ -113,6 +113,7 @@ IMAGENET = Statistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # So many epochs of so few images that plain training overfits: the regime in which mixing pays.
 SCRATCH = Recipe(epochs=200, lr=2e-3, warmup_epochs=5, beta2=0.95)
 TUNED = Recipe(epochs=12, lr=5e-5, warmup_epochs=1)
+OVERFITTING = Recipe(epochs=40, lr=5e-5, warmup_epochs=3)
 LARGE = Recipe(epochs=200, lr=1e-3, warmup_epochs=20)
 DINOV2 = FineTuning("vit_small_patch14_dinov2.lvd142m", 84)
 
@@ -140,6 +141,13 @@ TASKS: dict[str, Task] = {
         TUNED,
         3,
         _InMemory(fashion_mnist, (1000, 1000, 5000), 50, DINOV2.build, DINOV2.prepare, IMAGENET, 1000),
+        amp=True,
+    ),
+    "dinov2-few": Task(
+        "Fashion-MNIST, 200 images at 84 px, DINOv2 ViT-S/14 fine-tuned",
+        OVERFITTING,
+        2,
+        _InMemory(fashion_mnist, (200, 1000, 5000), 50, DINOV2.build, DINOV2.prepare, IMAGENET, 1000),
         amp=True,
     ),
     "cifar100": Task(

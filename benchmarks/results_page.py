@@ -1,0 +1,48 @@
+"""Writes the tables and the picture of docs/results.md anew from the records.
+
+    python benchmarks/results_page.py
+
+Tables are those that begin with the column "method", in order: accuracy and robustness of each task. A new task needs
+two lines ``| method |`` where its tables shall stand.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from timm_mergemix.errors import MergeMixError
+from timm_mergemix.study.picture import draw
+from timm_mergemix.study.results import tables
+from timm_mergemix.study.sweep import read_records
+
+ROOT = Path(__file__).parents[1]
+RECORDS = ROOT / "benchmarks" / "results" / "final.jsonl"
+PAGE = ROOT / "docs" / "results.md"
+PICTURE = ROOT / "docs" / "images" / "results.png"
+TABLE = re.compile(r"^\| method \|.*\n(?:\|.*\n)*", re.MULTILINE)
+
+
+def fill(page: str, printed: str) -> str:
+    """The page with its tables replaced by those that are printed.
+
+    Raises:
+        MergeMixError: If there are more or fewer of them.
+    """
+    new, old = TABLE.findall(f"{printed}\n"), TABLE.findall(page)
+    if len(new) != len(old):
+        raise MergeMixError(
+            f"page: got {len(old)} tables that begin with 'method', wanted {len(new)}, as the records have"
+        )
+    return TABLE.sub(lambda _: new.pop(0), page)
+
+
+def main() -> None:
+    """Writes page and picture."""
+    records = read_records(RECORDS)
+    PAGE.write_text(fill(PAGE.read_text(), tables(records, "test")))
+    draw(records, "test").savefig(PICTURE, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
