@@ -57,6 +57,11 @@ def test_sizes_are_whole_patches_and_never_larger_than_the_images_need(scale: fl
         assert scale * least <= side < scale * (least + 15) + 17
 
 
+def test_sizes_are_rounded_up() -> None:
+    assert pass_size(tiny(dynamic_img_size=True), 0.34).of(96, 96) == (48, 48)  # 32.64 pixels, patches of 16
+    assert pass_size(tiny(dynamic_img_size=True), 0.55).of(160, 160) == (96, 96)  # 88 pixels, but for rounding
+
+
 @pytest.mark.parametrize("side", [20, 128])
 def test_it_is_a_share_of_what_the_encoder_else_sees(side: int) -> None:
     fixed, dynamic = pass_size(tiny(), 0.5), pass_size(tiny(dynamic_img_size=True), 0.5)

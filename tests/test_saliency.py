@@ -576,6 +576,14 @@ def test_an_encoder_that_skips_its_blocks() -> None:
         saliency_map(model, images(model), r=0)
 
 
+def test_a_map_without_any_attention_prefers_no_patch() -> None:
+    x = images(MODEL)
+    attention = torch.zeros(2, 16)
+    attention[1, 3] = 0.5
+    maps = SaliencyPass(MODEL)._on_grid(attention, x).flatten(1)
+    assert torch.equal(maps[0], torch.full((16,), 1 / 16)) and torch.equal(maps[1], 2 * attention[1])
+
+
 def test_another_device() -> None:
     with pytest.raises(MergeMixError, match=r"^images: got them on meta, wanted them on cpu, where the encoder is"):
         saliency_map(MODEL, torch.empty(2, 3, 64, 64, device="meta"))

@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 import timm
 import torch
+from torch import nn
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError, tune
 from timm_mergemix.tune import tune_r
+
+from .models import tiny_torchvision
 
 
 def tiny() -> Any:
@@ -91,6 +94,30 @@ def test_what_is_reported_was_measured_again_and_is_enough(monkeypatch: pytest.M
     monkeypatch.setattr(tune, "_speedup", flattering)
     for found in tune_r(tiny(), 1.3):
         assert found.speedup >= 1.3
+
+
+def test_what_is_not_fast_enough_when_it_is_measured_again_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "_least", lambda form, fits, most: most)
+    monkeypatch.setattr(tune, "_speedup", lambda *_: 1.0)
+    with pytest.raises(MergeMixError, match=r"no r gives a speed-up of 1\.3"):
+        tune_r(tiny(), 1.3)
+
+
+class Wrapped(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.model(x)
+
+
+def test_similarity_is_that_of_the_tokens_whatever_holds_them() -> None:
+    bare, wrapped = (tune_r(model, tokens=12) for model in (tiny(), Wrapped(tiny())))
+    assert [each.similarity for each in bare] == [each.similarity for each in wrapped]
+    model = tiny_torchvision()
+    nn.init.zeros_(model.heads.head.weight)  # as torchvision begins
+    assert all(0 < each.similarity < 1 for each in tune_r(model, tokens=12))
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,6 @@ def _check_layer(layer: Any, depth: int) -> int | str:
 
 
 def _run_until_stopped(encoder: nn.Module, x: Tensor) -> None:
-    # forward, not __call__: neither a compiled call nor the user's hooks have a part in this pass.
+    # forward, not __call__: a compiled call of the whole model and hooks on it have no part in this pass.
     with suppress(StopForward):
         encoder.forward(x)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .bench.timing import interleave, ratio_of
 from .errors import MergeMixError, check_int, check_number, check_tensor, wrong
+from .merge.adapters import Family
 from .merge.find import find_model
 from .merge.patch import merge_info, merging
 from .merge.schedule import R
@@ -28,7 +29,7 @@ class Tuned(NamedTuple):
         r: For `patch`.
         speedup: Throughput over that of the unmerged model, as measured.
         tokens: Number of tokens before the first block and after each block.
-        similarity: Mean cosine similarity of the features that the model keeps with those of the unmerged model.
+        similarity: Mean cosine similarity of all tokens before the head with those of the unmerged model.
     """
 
     r: R
@@ -66,8 +67,8 @@ def tune_r(
     if (speedup is None) == (tokens is None):
         raise wrong("speedup, tokens", (speedup, tokens), "one of them")
     check_int("rounds", rounds, 1)
-    found: Any = find_model(model)
-    vit, family = found
+    vit, family = find_model(model)
+    family.check_grid(vit)
     if images is None:
         images = _noise(vit, family, batch_size)
     else:
@@ -79,7 +80,9 @@ def tune_r(
         check_int("tokens", tokens, 1)
 
     def try_out(r: R) -> Tuned:
-        return Tuned(r, _speedup(model, r, images, rounds), _tokens(model, r, size), _similarity(model, r, images))
+        return Tuned(
+            r, _speedup(model, r, images, rounds), _tokens(model, r, size), _similarity(vit, family, r, images)
+        )
 
     def fits(r: R) -> bool:
         if tokens is not None:
@@ -147,12 +150,11 @@ def _tokens(model: nn.Module, r: R, size: tuple[int, int]) -> tuple[int, ...]:
         return merge_info(model, size).tokens
 
 
-def _similarity(model: nn.Module, r: R, images: Tensor) -> float:
-    whole = _features(model, 0, images)
-    return F.cosine_similarity(whole, _features(model, r, images), dim=-1).mean().item()
+def _similarity(vit: nn.Module, family: Family, r: R, images: Tensor) -> float:
+    whole = _features(vit, family, 0, images)
+    return F.cosine_similarity(whole, _features(vit, family, r, images), dim=-1).mean().item()
 
 
-def _features(model: Any, r: R, images: Tensor) -> Tensor:
-    features = getattr(model, "forward_features", model)
-    with merging(model, r):
-        return features(images).float()
+def _features(vit: nn.Module, family: Family, r: R, images: Tensor) -> Tensor:
+    with merging(vit, r):
+        return family.features(vit, images).float()

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from timm_mergemix.bench import growth
 from timm_mergemix.bench.growth import grow
+from timm_mergemix.bench.steps import Setting
 
 
 def test_points_of_each_size_and_batch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,3 +19,20 @@ def test_points_of_each_size_and_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     done = [(p.size, p.batch) for p in points[1:]]
     again = grow("test_vit", 1, torch.device("cpu"), rounds=1, most_tokens=20, done=done)
     assert [(p.size, p.batch) for p in again] == [(32, 1)]
+
+
+def test_r_grows_with_the_patches(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, object]] = []
+
+    def look(setting: Setting, training: bool) -> dict[str, nn.Module]:
+        seen.append((setting.size, setting.r))
+        return {}
+
+    monkeypatch.setattr(growth, "SIDES", (112, 224, 448))
+    monkeypatch.setattr(growth, "BATCHES", (1,))
+    monkeypatch.setattr(growth, "make_models", look)
+    monkeypatch.setattr(growth, "interleave", lambda *_, **__: {})
+    for r, wanted in ((13, [3, 13, 52]), ("keep:0.5", ["keep:0.5"] * 3)):
+        seen.clear()
+        list(grow("test_vit", r, torch.device("cpu"), rounds=1, most_tokens=1000))
+        assert seen == list(zip((112, 224, 448), wanted, strict=True))

@@ -57,3 +57,7 @@ def test_more_rounds_narrow_the_interval() -> None:
         return ratio.high - ratio.low
 
     assert width(400) < width(10)
+
+
+def test_one_lucky_round_moves_neither_ratio_nor_interval() -> None:
+    assert ratio_of([2.0] * 19 + [0.1], [1.0] * 20) == (2.0, 2.0, 2.0)

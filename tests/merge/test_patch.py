@@ -577,6 +577,41 @@ def test_a_last_block_that_was_replaced_in_place_is_an_error():
         model(images(model))
 
 
+def test_patching_again_follows_blocks_that_were_removed_from_the_middle():
+    model, cut = mm.patch(tiny(), 4), tiny()
+    del model.blocks[1]
+    with pytest.raises(MergeMixError, match="must run in order, from the first one; patch again if some were removed"):
+        model(images(model))
+    cut.blocks = nn.Sequential(cut.blocks[0], cut.blocks[2])
+    wanted = mm.patch(cut, [4, 4])
+    assert torch.equal(mm.patch(model, [4, 4])(images(model)), wanted(images(model)))
+    assert mm.merge_info(model) == mm.merge_info(wanted)
+
+
+def test_copied_blocks_are_an_error_and_unpatch_still_works():
+    model = mm.patch(tiny(global_pool="avg"), 4)
+    model.blocks = copy.deepcopy(model.blocks)
+    for call in (lambda: mm.patch(model, 3), lambda: mm.merge_info(model)):
+        with pytest.raises(MergeMixError, match="blocks were copied from a patched model into it; unpatch the model"):
+            call()
+    for call in (model, model.forward_features, model.forward_intermediates):
+        with pytest.raises(MergeMixError, match="got a copied MergingVitBlock as the last of them"):
+            call(images(model))
+    wanted = mm.patch(tiny(global_pool="avg"), 4)(images(model))
+    assert torch.equal(mm.patch(mm.unpatch(model), 4)(images(model)), wanted)
+
+
+@pytest.mark.parametrize("name", ["forward_head", "pool"])
+def test_a_head_of_the_users_own_reads_all_tokens(name):
+    model = mm.patch(tiny(global_pool="token"), 4)
+    setattr(model, name, lambda x, pre_logits=False: x[:, 1:].mean(dim=1))
+    x = images(model)
+    tokens = model.forward_features(x)
+    assert tokens.shape[1] == 17
+    wanted = model.forward_head(tokens)
+    assert torch.equal(model(x), wanted)
+
+
 @pytest.mark.parametrize("index", [0, 2])
 def test_a_block_that_was_replaced_by_a_plain_one(index):
     model = tiny(global_pool="avg")

@@ -5,13 +5,15 @@ import timm
 import torch
 from timm.models.vision_transformer import Attention, VisionTransformer
 from torch import nn
+from torchvision.models.feature_extraction import create_feature_extractor
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError
+from timm_mergemix.merge.adapters import BLOCKS
 from timm_mergemix.merge.find import find_model
 
 from ..models import tiny
-from .adapters.cases import BUILDERS, images
+from .adapters.cases import BUILDERS, blocks, images
 from .reference import Wrapper
 
 
@@ -155,10 +157,53 @@ def test_a_block_with_a_forward_of_its_own_is_refused():
         mm.patch(model, 2)
 
 
+@pytest.mark.parametrize("case", ["vit", "parallel things", "eva", "beit", "relpos", "cait", "torchvision"])
+def test_an_attention_with_a_forward_of_its_own_is_refused(case):
+    model = BUILDERS[case]()
+    block = blocks(model)[1]
+    attention = BLOCKS[type(block)].attentions(block)[-1]
+    attention.forward = attention.forward
+    with pytest.raises(MergeMixError, match=r"the attention of block 1 has a forward of its own .*record shows"):
+        mm.patch(model, 2)
+    assert not mm.supported(model)
+    del attention.forward
+    mm.patch(model, 2)
+    attention.forward = attention.forward
+    mm.unpatch(model)  # takes it as it is
+    assert type(blocks(model)[1]) in BLOCKS
+
+
+class Quantised(nn.Module):
+    """As torch's quantised linear, whose weight and bias are methods."""
+
+    def bias(self):
+        return None
+
+
+def test_mixed_heads_that_cannot_be_added_to_are_refused():
+    model = BUILDERS["cait"]()
+    model.blocks[0].attn.proj_w = Quantised()
+    with pytest.raises(MergeMixError, match=r"its heads are mixed by a .*Quantised, only nn\.Linear is known"):
+        mm.patch(model, 2)
+
+
+def test_a_part_of_blocks_is_refused_by_its_own_name():
+    model = tiny()
+    with pytest.raises(MergeMixError, match=r"^blocks: got some that cannot be patched: block 0 is a LayerNorm"):
+        mm.patch(model, 2, blocks=model.blocks[0])
+
+
+@pytest.mark.parametrize("r", [0, 4])
+def test_symbolic_traces_are_refused(r):
+    assert create_feature_extractor(tiny(), ["blocks.1"])(images(tiny()))["blocks.1"].shape == (2, 17, 48)
+    with pytest.raises(MergeMixError, match=r"torch\.fx's symbolic trace of a patched model, .* forward_intermediates"):
+        create_feature_extractor(mm.patch(tiny(), r), ["blocks.1"])
+
+
 def test_a_compiled_block_is_refused_with_a_hint():
     model = tiny()
     model.blocks[1] = torch.compile(model.blocks[1])
-    with pytest.raises(MergeMixError, match=r"block 1 is a OptimizedModule, .*block\.compile\(\)"):
+    with pytest.raises(MergeMixError, match=r"block 1 is a OptimizedModule, .*compile the whole model instead"):
         mm.patch(model, 2)
 
 

@@ -203,3 +203,9 @@ def test_log_size_bias():
     assert bias.dtype == torch.bfloat16
     assert torch.equal(bias.flatten(), size.log().bfloat16().flatten())
     assert log_size_bias(torch.ones(1, 3), torch.float32).abs().sum() == 0
+
+
+def test_attention_that_is_not_proportional_sees_all_tokens_alike_but_padding():
+    size = torch.tensor([[0.0, 1.0, 3.0]])
+    bias = log_size_bias(size, torch.float32, proportional=False).flatten()
+    assert bias.tolist() == [torch.finfo(torch.float32).min, 0.0, 0.0]

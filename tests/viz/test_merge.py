@@ -29,9 +29,10 @@ def test_merge_grid() -> None:
     assert draw(figure).std() > 10
 
 
-def test_outlines_are_where_tokens_meet() -> None:
-    model = tiny()
-    _, axis = merge_grid(model, images(model, batch=1), r=[8, 4, 0], layers=[2]).axes
+@pytest.mark.parametrize("size", [(64, 64), (32, 96)])
+def test_outlines_are_where_tokens_meet(size: tuple[int, int]) -> None:
+    x = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    _, axis = merge_grid(tiny(img_size=size), x, r=[4, 2, 0], layers=np.array([2])).axes
     drawn = axis.images[0].get_array()
     lines = axis.collections[0].get_segments()
     assert lines
@@ -73,6 +74,7 @@ def test_bad_input() -> None:
     for call, message in (
         (lambda: merge_grid(model, x, r=2, rows=0), "rows: got 0"),
         (lambda: merge_grid(model, x, r=2, layers=[3]), "layers: got"),
+        (lambda: merge_grid(model, x.byte(), r=2), "images: got torch.uint8, wanted float images"),
         (lambda: merge_grid(model, x[..., :32], r=2), "images: got"),
         (lambda: merge_grid(torch.nn.Linear(2, 2), x, r=2), "model"),
         (lambda: schedule_plot({}), "tokens: got"),

@@ -15,10 +15,12 @@ from ..errors import MergeMixError
 from .autocast import uncached_autocast
 from .matching import match
 from .record import AttentionRow, mean_attention, softmax_attention
-from .state import MergeConfig, Merging, Tokens
+from .state import MergeConfig, Merging, Tokens, refuse_symbols
 from .tokens import compose_source, log_size_bias, merge_tokens
 
 __all__ = ["Context", "MergingBlock", "MergingModel"]
+
+HEAD = ("forward_features", "forward_head", "pool")
 
 
 class Context(NamedTuple):
@@ -53,6 +55,11 @@ class MergingBlock(nn.Module, ABC):
     def refusal(cls, block: Any) -> str | None:
         """The reason why a block of the plain class cannot merge, or None."""
         return None
+
+    @classmethod
+    def attentions(cls, block: Any) -> list[Any]:
+        """The attention modules of a block."""
+        return [block.attn]
 
     @classmethod
     def touched(cls, block: Any) -> list[nn.Module]:
@@ -237,7 +244,10 @@ def _recovering(forward: Callable[..., Any]) -> Callable[..., Any]:
     def recovering_forward(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(self, MergingModel):  # unpatched since; a wrapper that holds this method calls it still
             return forward(self, *args, **kwargs)
-        with self.merging.during(recovering=self.head_reads_patches()):
+        refuse_symbols(args[0] if args else None)
+        # What a user has put in place of the class's own may read any token.
+        replaced = any(name in vars(self) for name in HEAD)
+        with self.merging.during(recovering=replaced or self.head_reads_patches()):
             return forward(self, *args, **kwargs)
 
     return recovering_forward

@@ -56,6 +56,8 @@ def find_model(
     else:
         found = _held(module, argument, selected, prefix_tokens)
     reason = reason_against(*found, unpatching)
+    if reason is not None and selected is not None:
+        raise MergeMixError(f"blocks: got some that cannot be patched: {reason}")
     if reason is not None:
         raise MergeMixError(f"{argument}: {type(module).__name__} is not supported: {reason}")
     return found

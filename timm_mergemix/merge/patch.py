@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -68,6 +68,7 @@ def patch(
         _attach(vit, family, config)
     else:
         state.config = config
+        _number(family.find_blocks(vit), state)
     return model
 
 
@@ -76,15 +77,23 @@ def _attach(vit: nn.Module, family: Family, config: MergeConfig) -> None:
     in_model = type(vit) in family.models
     state = Merging(config, len(blocks), family.prefix_tokens(vit), family.has_class_token(vit), in_model)
     state.train(vit.training)
-    for index, block in enumerate(blocks):
+    for block in blocks:
         merging_class = BLOCKS[type(block)]
         merging_class.attach(block)
-        block.merging, block.merge_index = state, index  # type: ignore[assignment]
+        block.merging = state
         block.__class__ = merging_class
+    _number(blocks, state)
     if in_model:
         state.checkpointing = getattr(vit, "grad_checkpointing", False)
         vit.merging = state
         vit.__class__ = cast(Any, family.models[type(vit)])
+
+
+def _number(blocks: Sequence[Any], state: Merging) -> None:
+    """Blocks know their place; some may have been removed since the patch."""
+    state.depth = len(blocks)
+    for index, block in enumerate(blocks):
+        block.merge_index = index
 
 
 def unpatch(model: M) -> M:
@@ -229,6 +238,7 @@ def merge_info(model: nn.Module, image_size: tuple[int, int] | None = None) -> M
     """
     state = merging_state(model)
     vit, family = find_model(model)
+    family.check_grid(vit)
     if image_size is not None:
         _check_image_size(image_size)
     size = family.default_size(vit) if image_size is None else family.input_size(vit, *image_size)

@@ -9,6 +9,7 @@ from torch import nn
 from .adapters import BLOCKS, FAMILIES, PLAIN_BLOCKS, Family, is_touched
 from .adapters.held import HeldBlocks
 from .blocks import MergingBlock, MergingModel
+from .state import Merging
 
 __all__ = ["is_sharded", "reason_against", "reason_unknown"]
 
@@ -42,10 +43,12 @@ def reason_against(model: nn.Module, family: Family, unpatching: bool = False) -
     if len({id(block) for block in blocks}) < len(blocks):
         return "the same block stands in it more than once"
     patched = _is_patched(model, family)
+    if patched and not unpatching and len({id(m) for m in _states(model, blocks)}) > 1:
+        return "blocks were copied from a patched model into it; unpatch the model, then patch it again"
     for i, block in enumerate(blocks):
+        if patched and unpatching and (type(block) in BLOCKS or type(block) in PLAIN_BLOCKS):
+            continue
         if patched and type(block) in BLOCKS:
-            if unpatching:
-                continue
             return f"block {i} was replaced while the model was patched; unpatch the model, then patch it again"
         reason = _reason_against_block(i, block, patched)
         if reason is not None:
@@ -57,11 +60,18 @@ def _reason_against_block(i: int, block: nn.Module, patched: bool) -> str | None
     if isinstance(block, MergingBlock) and not patched:
         return f"block {i} is patched already, as part of another module"
     if type(block) not in (PLAIN_BLOCKS if patched else BLOCKS):
-        hint = "; compile it in place, by block.compile()" if hasattr(block, "_orig_mod") else ""
+        hint = "; compile the whole model instead" if hasattr(block, "_orig_mod") else ""
         return f"block {i} is a {type(block).__name__}, for which there is no adapter{hint}"
     if "forward" in vars(block):
         return f"block {i} has a forward of its own in place of its class's, which merging would not change"
-    return (block if isinstance(block, MergingBlock) else BLOCKS[type(block)]).refusal(block)
+    merging_class = block if isinstance(block, MergingBlock) else BLOCKS[type(block)]
+    reason = merging_class.refusal(block)
+    if reason is None and any("forward" in vars(attention) for attention in merging_class.attentions(block)):
+        return (
+            f"the attention of block {i} has a forward of its own in place of its class's, which knows nothing of "
+            "merged tokens; timm_mergemix.record shows attention"
+        )
+    return reason
 
 
 def _reason_against_sharing(blocks: Sequence[nn.Module]) -> str | None:
@@ -73,6 +83,10 @@ def _reason_against_sharing(blocks: Sequence[nn.Module]) -> str | None:
     if len({id(module) for module in touched}) < len(touched):
         return "two of its blocks share a module inside their attention"
     return None
+
+
+def _states(model: nn.Module, blocks: Sequence[nn.Module]) -> list[Merging]:
+    return [part.merging for part in (model, *blocks) if isinstance(part, MergingModel | MergingBlock)]
 
 
 def _is_patched(model: nn.Module, family: Family) -> bool:

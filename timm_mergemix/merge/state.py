@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 from ..errors import MergeMixError, wrong
 from .record import Observer
 from .schedule import Schedule, resolve
 from .tokens import recover
 
-__all__ = ["MergeConfig", "Merging", "Tokens"]
+__all__ = ["MergeConfig", "Merging", "Tokens", "refuse_symbols"]
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ class Merging(nn.Module):
 
     def enter(self, index: int, x: Tensor) -> tuple[Tensor, Tokens]:
         """The merged tokens that block ``index`` works on, and their state."""
+        refuse_symbols(x)
         tokens = self.tokens
         if index == 0 or tokens is None:
             length = int(x.shape[1])  # an int also under torch.jit.trace
@@ -130,7 +132,7 @@ class Merging(nn.Module):
         if any(tokens.merges) and (tokens.block, tokens.length) != (index, x.shape[1]):
             raise MergeMixError(
                 f"block {index}: got {x.shape[1]} tokens, wanted block {tokens.block} with {tokens.length} tokens; "
-                "the blocks of a patched model must run in order, from the first one"
+                "the blocks of a patched model must run in order, from the first one; patch again if some were removed"
             )
         return x, tokens
 
@@ -152,6 +154,15 @@ class Merging(nn.Module):
     def during(self, **flags: Any) -> During:
         """Sets attributes (``exposing``, ``recovering``, ``observer``, ``config``) for a while."""
         return During(self, flags)
+
+
+def refuse_symbols(x: Any) -> None:
+    """Raises where torch.fx traces: what merging does depends on the number of tokens."""
+    if isinstance(x, Proxy):  # torchvision's create_feature_extractor makes them
+        raise MergeMixError(
+            "model: got torch.fx's symbolic trace of a patched model, wanted one of the unpatched model; "
+            "forward_intermediates gives features of a patched one"
+        )
 
 
 class During:

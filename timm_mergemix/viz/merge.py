@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -47,6 +48,8 @@ def merge_grid(
     """
     check_int("rows", rows, 1)
     check_images(images)
+    if not images.is_floating_point():
+        raise wrong("images", images.dtype, "float images, as the model wants them")
     images = images[:rows]
     grid, clusters, tokens = _clusters(model, images, r)
     shown = _spread(len(clusters)) if layers is None else _indices(layers, len(clusters))
@@ -112,11 +115,11 @@ def _spread(depth: int) -> list[int]:
     return sorted({round(depth * part / 4) - 1 for part in (1, 2, 3, 4)} - {-1})
 
 
-def _indices(layers: Sequence[int], depth: int) -> list[int]:
+def _indices(layers: Sequence[Any], depth: int) -> list[int]:
     for layer in layers:
-        if isinstance(layer, bool) or not isinstance(layer, int) or not -depth <= layer < depth:
+        if isinstance(layer, bool) or not isinstance(layer, Integral) or not -depth <= int(layer) < depth:
             raise wrong("layers", list(layers), f"indices from {-depth} to {depth - 1}")
-    return [layer % depth for layer in layers]
+    return [int(layer) % depth for layer in layers]
 
 
 def _mean_colours(image: Tensor, clusters: Tensor) -> Tensor:

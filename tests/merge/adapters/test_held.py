@@ -205,6 +205,14 @@ def test_more_prefix_tokens_than_tokens_is_an_error():
         model(X)
 
 
+def test_patching_again_follows_blocks_that_were_cut_off():
+    model, cut = mm.patch(build(), 4), build()
+    model.layers, cut.layers = model.layers[:2], cut.layers[:2]
+    wanted = mm.patch(cut, [4, 4])(X)
+    assert wanted.shape == (2, 18, 48)
+    assert torch.equal(mm.patch(model, [4, 4])(X), wanted)
+
+
 def test_a_single_block():
     block = redraw(Block(48, 3)).eval()
     mm.patch(block, 4, prefix_tokens=1)
@@ -215,10 +223,14 @@ def test_a_single_block():
 
 def test_its_grid_is_unknown():
     model = mm.patch(build(), 3)
-    with pytest.raises(MergeMixError, match="image_size: got None"):
-        mm.merge_info(model)
-    with pytest.raises(MergeMixError, match="only the blocks of Encoder are known, not its grid"):
-        mm.merge_info(model, (64, 64))
+    for call in (
+        lambda: mm.merge_info(model),
+        lambda: mm.merge_info(model, (64, 64)),
+        lambda: mm.tune_r(model, tokens=8),
+        lambda: mm.tune_r(model, tokens=8, images=randn(2, 3, 64, 64)),
+    ):
+        with pytest.raises(MergeMixError, match="only the blocks of Encoder are known, not its grid"):
+            call()
     with pytest.raises(MergeMixError, match="only the blocks of Encoder are known, not its grid"):
         mm.saliency_map(model, randn(2, 3, 64, 64))
 

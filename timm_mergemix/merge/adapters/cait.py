@@ -38,6 +38,11 @@ class MergingCaitBlock(MergingBlock, LayerScaleBlock):
         """See `MergingBlock`."""
         if type(block.attn) is not TalkingHeadAttn:
             return f"its blocks use {type(block.attn).__name__}, only TalkingHeadAttn is supported"
+        unknown = next((m for m in cls.touched(block) if not isinstance(m.bias, Tensor)), None)
+        if unknown is not None:
+            return (
+                f"its heads are mixed by a {type(unknown).__module__}.{type(unknown).__name__}, only nn.Linear is known"
+            )
         return None
 
     @classmethod

@@ -64,6 +64,13 @@ class Family(ABC):
     def in_channels(self, model: Any) -> int:
         """Number of image channels."""
 
+    @abstractmethod
+    def features(self, model: Any, images: Tensor) -> Tensor:
+        """All tokens after the last block and its norm, (B, N, C)."""
+
+    def check_grid(self, model: Any) -> None:  # noqa: B027 - most can know it
+        """Raises a `MergeMixError` where nobody can know the model's grid of patches."""
+
     def pool(self, model: Any) -> nn.Module | None:
         """The module that pools patch tokens by attention, or None."""
         return None

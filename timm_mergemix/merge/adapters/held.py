@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from ...errors import MergeMixError
 from .family import Family
@@ -40,19 +40,20 @@ class HeldBlocks(Family):
         """See `Family`."""
         return self._prefix_tokens > 0
 
-    def input_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
-        """See `Family`: unknown, like all that lies outside the blocks.
-
-        Raises:
-            MergeMixError: Always.
-        """
+    def check_grid(self, model: Any) -> None:
+        """See `Family`: unknown, like all that lies outside the blocks."""
         raise MergeMixError(
             f"model: only the blocks of {type(model).__name__} are known, not its grid of patches; "
             "timm_mergemix.record tells the tokens per layer of a forward pass"
         )
 
+    def input_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
+        """See `check_grid`."""
+        self.check_grid(model)
+        return height, width
+
     def grid_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
-        """See `input_size`."""
+        """See `check_grid`."""
         return self.input_size(model, height, width)
 
     def default_size(self, model: Any) -> tuple[int, int] | None:
@@ -60,5 +61,10 @@ class HeldBlocks(Family):
         return None
 
     def in_channels(self, model: Any) -> int:
-        """See `input_size`."""
+        """See `check_grid`."""
         return self.input_size(model, 0, 0)[0]
+
+    def features(self, model: Any, images: Tensor) -> Tensor:
+        """See `check_grid`."""
+        self.check_grid(model)
+        return images

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from timm.layers import AttentionPoolLatent
@@ -14,6 +14,10 @@ from ..record import mean_attention, softmax_attention
 from .family import Family
 
 __all__ = ["MergingTimmModel", "TimmFamily"]
+
+
+def _merging_blocks(module: nn.Module) -> Iterator[MergingBlock]:
+    return (m for m in module.modules() if isinstance(m, MergingBlock))
 
 
 class MergingTimmModel(MergingModel):
@@ -50,10 +54,12 @@ class MergingTimmModel(MergingModel):
     def _follow_cuts(self) -> None:
         """Where blocks were cut off, those that are left merge as before, and the last of them recovers all tokens."""
         last = self.blocks[-1]
-        if not isinstance(last, MergingBlock) and not any(isinstance(m, MergingBlock) for m in last.modules()):
+        held = last if isinstance(last, MergingBlock) else next(_merging_blocks(last), None)
+        # Their settings are looked at, since torch.export puts a stand-in in place of each module.
+        if held is None or held.merging.config is not self.merging.config:
             raise MergeMixError(
-                f"blocks: got a {type(last).__name__} as the last of them, wanted those that were patched; "
-                "unpatch the model before its blocks are replaced"
+                f"blocks: got {'a' if held is None else 'a copied'} {type(last).__name__} as the last of them, wanted "
+                "those that were patched; unpatch the model before its blocks are replaced"
             )
         if self.merging.depth != len(self.blocks):
             self.merging.depth = len(self.blocks)
@@ -121,6 +127,10 @@ class TimmFamily(Family):
             return first.in_channels
         rows, columns = self.unit(model)
         return stem.proj.in_features // (rows * columns)
+
+    def features(self, model: Any, images: Tensor) -> Tensor:
+        """See `Family`."""
+        return model.forward_features(images)
 
     def pool(self, model: Any) -> nn.Module | None:
         """See `Family`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.vision_transformer import EncoderBlock, VisionTransformer
@@ -34,6 +35,11 @@ class MergingEncoderBlock(MergingBlock, EncoderBlock):
         if type(attention) is not nn.MultiheadAttention:
             return f"its blocks use {type(attention).__name__}, only torch's own MultiheadAttention is supported"
         return None
+
+    @classmethod
+    def attentions(cls, block: Any) -> list[Any]:
+        """See `MergingBlock`."""
+        return [block.self_attention]
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """See `MergingBlock`."""
@@ -105,6 +111,11 @@ class TorchvisionVitFamily(Family):
         """See `Family`."""
         first = next(m for m in model.conv_proj.modules() if isinstance(m, nn.Conv2d))
         return first.in_channels
+
+    def features(self, model: Any, images: Tensor) -> Tensor:
+        """See `Family`."""
+        patches = model._process_input(images)
+        return model.encoder(torch.cat([model.class_token.expand(len(patches), -1, -1), patches], dim=1))
 
 
 BLOCKS: dict[type[nn.Module], type[MergingBlock]] = {EncoderBlock: MergingEncoderBlock}

@@ -32,11 +32,6 @@ class PlainAttentionBlock(KeyedBlock):
     """What blocks share whose attention is timm's plain or its differential one."""
 
     @classmethod
-    def attentions(cls, block: Any) -> list[Any]:
-        """The attention modules of a block."""
-        return [block.attn]
-
-    @classmethod
     def refusal(cls, block: Any) -> str | None:
         """See `MergingBlock`."""
         for attn in cls.attentions(block):
@@ -114,7 +109,7 @@ class MergingParallelThingsBlock(PlainAttentionBlock, ParallelThingsBlock):
 
     @classmethod
     def attentions(cls, block: Any) -> list[Any]:
-        """See `PlainAttentionBlock`."""
+        """See `MergingBlock`."""
         return [attn.attn for attn in block.attns]
 
     def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
@@ -146,6 +141,11 @@ class MergingParallelScalingBlock(KeyedBlock, ParallelScalingBlock):
     q_norm: nn.Module
     num_heads: int
     scale: float
+
+    @classmethod
+    def attentions(cls, block: Any) -> list[Any]:
+        """See `MergingBlock`: it is part of the block itself."""
+        return []
 
     @classmethod
     def key_norms(cls, block: Any) -> list[nn.Module]:
