@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+from torch._utils import ExceptionWrapper
 
 from timm_mergemix import MergeMixError, __version__
 from timm_mergemix.cli import main as module
@@ -41,11 +42,23 @@ class Command:
         return " ".join(argv[:1])
 
 
+def from_a_worker() -> MergeMixError:
+    """An error as torch's loader hands it on from a worker process."""
+    try:
+        raise MergeMixError("a.png cannot be read: MergeMixError in its name")
+    except MergeMixError:
+        wrapped = ExceptionWrapper(where="in DataLoader worker process 0")
+    with pytest.raises(MergeMixError) as handed_on:
+        wrapped.reraise()
+    return handed_on.value
+
+
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [
         (None, 0, ""),
         (MergeMixError("r: got -1"), 2, "timm-mergemix test: r: got -1\n"),
+        (from_a_worker(), 2, "timm-mergemix test: a.png cannot be read: MergeMixError in its name\n"),
         (KeyboardInterrupt(), 130, "go on with: timm-mergemix test\n"),
     ],
 )

@@ -61,6 +61,7 @@ def test_one_image_has_no_mix(pictures: Path, tmp_path: Path, capsys: pytest.Cap
     [
         (["--model", "resnet18"], "resnet18|ResNet"),
         (["--r", "99,99"], "r: got"),
+        (["--what", "schedule", "mix", "--img-size", "48", "--r", "4"], "--r: got"),
         (["--rows", "0"], "rows: got 0"),
     ],
 )

@@ -57,6 +57,26 @@ def test_values_of_the_preference() -> None:
     assert preference_of(args) == PreferenceOptions(0.5, 2.0, 0.25, "hinge", "winner")
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--mixer", "mixup", "--cutmix-alpha", "1"], "cutmix_alpha: got 1.0, wanted none, since the mixer is mixup"),
+        (["--mixer", "none", "--mix-prob", "0.5"], "mix_prob: got 0.5, wanted none, since the mixer is none"),
+        (["--mixer", "timm", "--layer", "9"], "layer: got 9, wanted none, since the mixer is timm"),
+        (["--mixer", "resizemix", "--mixup-alpha", "1"], "mixup_alpha: got 1.0, wanted none, since the mixer is"),
+    ],
+)
+def test_options_without_effect_on_the_mixer_are_refused(flags: list[str], message: str) -> None:
+    with pytest.raises(MergeMixError, match=f"^{message}"):
+        mixing_of(parse(*flags))
+
+
+@pytest.mark.parametrize("flag", [("beta", "3"), ("gamma", "0"), ("variant", "hinge"), ("saliency", "winner")])
+def test_options_of_a_preference_that_is_off_are_refused(flag: tuple[str, str]) -> None:
+    with pytest.raises(MergeMixError, match=rf"^preference_{flag[0]}: got .*, wanted none without --preference WEIGHT"):
+        preference_of(parse(f"--preference-{flag[0]}", flag[1]))
+
+
 def test_recipes_are_of_mergemix() -> None:
     with pytest.raises(MergeMixError, match="recipe: got 'scratch', wanted none, since the mixer is timm"):
         mixing_of(parse("--recipe", "scratch", "--mixer", "timm"))

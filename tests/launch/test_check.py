@@ -103,7 +103,13 @@ def warnings_of(flags: list[str], caplog: pytest.LogCaptureFixture, **yaml: obje
 
 @pytest.mark.parametrize(
     ("key", "hint"),
-    [("mergemix_alpha", ""), ("merge_ratio", ""), ("preference_betta", "did you mean preference_beta?")],
+    [
+        ("mergemix_alpha", ""),
+        ("merge_ratio", ""),
+        ("preference_betta", "did you mean preference_beta?"),
+        ("mergmix_prob", "did you mean mergemix_prob?"),
+        ("prefrence", "did you mean preference?"),
+    ],
 )
 def test_yaml_keys_that_are_none_of_ours(key: str, hint: str, caplog: pytest.LogCaptureFixture) -> None:
     text = warnings_of([], caplog, **{key: 1})
@@ -131,7 +137,7 @@ def test_a_mixer_by_name_takes_an_encoder_and_no_settings(
 
 @pytest.mark.parametrize("flags", [[], ["--mergemix", "1", "--mergemix-r", "3"], ["--merge-r", "2"]])
 def test_there_is_no_warning_without_reason(flags: list[str], caplog: pytest.LogCaptureFixture) -> None:
-    assert warnings_of(flags, caplog, lr=1.0, merge_r=3) == ""
+    assert warnings_of(flags, caplog, lr=1.0, merge_r=3, mixing=1, preset=2) == ""
 
 
 def test_the_first_process_logs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,24 @@ def test_shares_that_are_given_stay(flags: list[str], own: float, rest: float) -
     assert (args.mergemix_prob, args.mixup_prob) == pytest.approx((own, rest))
 
 
+def test_a_share_that_is_timms_default_stays_where_it_is_given() -> None:
+    args = parse("--mergemix-recipe", "scratch", "--mixup-prob", "1")
+    fill(args, ["mixup_prob"])
+    assert (args.mergemix_prob, args.mixup_prob) == (0.4, 1.0)
+
+
+def test_without_mixup_mergemix_is_alone() -> None:
+    args = parse("--mergemix-recipe", "scratch", "--mixup", "0")
+    fill(args, ["mixup"])
+    assert (args.mergemix, args.mergemix_prob, args.mixup, args.cutmix) == (1.0, 0.8, 0.0, 0.0)
+
+
+def test_mergemix_cannot_be_off_beside_a_recipe() -> None:
+    args = parse("--mergemix-recipe", "scratch", "--mergemix", "0")
+    with pytest.raises(MergeMixError, match=r"--mergemix: got 0\.0, wanted a number > 0, or none, beside"):
+        fill(args, ["mergemix"])
+
+
 def test_what_is_given_comes_first() -> None:
     args = parse("--mergemix-recipe", "finetune", "--mergemix-r", "2", "--mergemix-prob", "0.9", "--cutmix", "0.5")
     fill(args)

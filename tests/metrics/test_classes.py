@@ -189,11 +189,15 @@ def test_checkpoints(name: str) -> None:
     torch.testing.assert_close(loaded.compute(), function(name, sample), **close)
 
 
-def test_collections_keep_their_metrics_apart() -> None:
+@pytest.mark.parametrize("first", ["as the others", "without a pair", "empty"])
+def test_collections_keep_their_metrics_apart(first: str) -> None:
     winner, loser, valid = pairs(30)
     names = {name: make(name) for name in ("preference", "margin")}
     collection = MetricCollection({**names, "other": metrics.RewardMargin(beta=1.0)})
-    collection.update(winner, loser, valid)
+    if first == "empty":  # equal sums in all of them, by which a collection groups metrics
+        collection.update(winner[:0], loser[:0], valid[:0])
+    else:
+        collection.update(winner, loser, valid if first == "as the others" else torch.zeros_like(valid))
     collection.update(winner, loser, valid)
     got = collection.compute()
     for name in names:

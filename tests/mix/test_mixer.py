@@ -253,6 +253,52 @@ def test_a_blend_of_ones_own() -> None:
     torch.testing.assert_close(mixed.targets[0], torch.tensor([0.45, 0, 0.45]) + 0.1 / 3)
 
 
+class Own:
+    """A user's blend that returns what it is told."""
+
+    name = "own"
+
+    def __init__(self, **fields: torch.Tensor | None) -> None:
+        self.fields = fields
+
+    def __call__(self, pairs: Pairs, draw: Draw) -> Blend:
+        good = {"images": pairs.own, "ratio": torch.from_numpy(draw.beta(1.0))}
+        return Blend(**good | {name: torch.as_tensor(value)[: len(pairs.own)] for name, value in self.fields.items()})
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("prob", [0.5, 1.0])
+def test_a_ratio_of_any_precision(mode: str, prob: float) -> None:
+    torch.manual_seed(0)
+    mixed = Mixer([(Own(), 1.0)], num_classes=4, mode=mode, prob=prob).mix(noise(8, 3, 8, 8), torch.arange(8) % 4)
+    assert mixed.ratio.dtype == torch.float32 and mixed.targets.sum(dim=1).sub(1).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"images": torch.zeros(8, 3, 8, 9)},
+            r"images of own: got a float32 tensor .*, wanted a tensor of shape \(\d, 3",
+        ),
+        (
+            {"images": torch.zeros(8, 3, 8, 8).double()},
+            r"images of own: got a float64 tensor .*, wanted the dtype that",
+        ),
+        ({"ratio": torch.zeros(8, 1)}, r"ratio of own: got a float32 tensor .*, wanted a tensor of shape \(\d,\)"),
+        (
+            {"mask": torch.ones(8, 8, 8, dtype=torch.bool)},
+            r"mask of own: got a bool tensor .*, wanted a tensor of shape",
+        ),
+    ],
+)
+@pytest.mark.parametrize("prob", [0.5, 1.0])
+def test_what_a_blend_of_ones_own_gives_is_checked(fields: dict[str, torch.Tensor], message: str, prob: float) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(MergeMixError, match=f"^{message}"):
+        Mixer([(Own(**fields), 1.0)], num_classes=4, mode="elem", prob=prob).mix(noise(8, 3, 8, 8), torch.arange(8) % 4)
+
+
 def test_copies_and_pickles() -> None:
     mixer = all_kinds(num_classes=10)
     images, labels = noise(5, 3, 8, 8), torch.arange(5)

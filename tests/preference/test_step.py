@@ -230,6 +230,15 @@ def test_bad_arguments_are_named(arguments, message):
         PreferenceStep(**({"model": model, "mixer": mixer(model), "loss": PreferenceLoss()} | arguments))
 
 
+@pytest.mark.parametrize("saliency", ["winner", "separate"])
+def test_two_heads_are_an_error(saliency):
+    model = tiny("deit_tiny_distilled_patch16_224").train()
+    model.set_distilled_training(True)
+    step = PreferenceStep(model, mixer(model), PreferenceLoss(), saliency=saliency)
+    with pytest.raises(MergeMixError, match=r"got .*wanted"):
+        step(images(model, 6), LABELS)
+
+
 def test_bad_images_are_an_error_before_the_winner_runs():
     model = build()
     sizes = counted(model)

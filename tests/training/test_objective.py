@@ -39,6 +39,14 @@ def test_a_preference_adds_named_terms() -> None:
     torch.testing.assert_close(terms["loss"], terms["soft_target"] + 0.5 * terms["preference"])
 
 
+def test_a_batch_without_a_pair_counts_in_no_mean() -> None:
+    _, compute = objective("mergemix", PreferenceOptions(weight=0.5))
+    compute.args[0].mixer.mixup_enabled = False
+    terms = compute(torch.randn(4, 3, 64, 64), torch.tensor([0, 1, 2, 3]))
+    assert all(terms[name].isnan() for name in ("preference", "reward_margin", "preference_accuracy"))
+    torch.testing.assert_close(terms["loss"], terms["soft_target"])
+
+
 def test_weight_0_is_no_preference() -> None:
     losses = []
     for preference in (None, PreferenceOptions()):

@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the result has seen enough; work before it goes on without one
         discard_output()
     except MergeMixError as error:
-        print(f"timm-mergemix {args.command}: {error}", file=sys.stderr)
+        print(f"timm-mergemix {args.command}: {_said(error)}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         command = COMMANDS[args.command]
@@ -65,6 +65,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nInterrupted. {go_on}: timm-mergemix {command.again(argv)}", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _said(error: MergeMixError) -> str:
+    """The message; of an error in a loader's worker, which torch hands on with a traceback, its last line."""
+    message = str(error)
+    return message.rpartition(f"{MergeMixError.__name__}: ")[2].strip() if message.startswith("Caught ") else message
 
 
 class _Completion(argparse.Action):

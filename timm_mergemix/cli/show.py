@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..arguments import R_FORMS, plain_r, read_r
 from ..bench.timing import interleave
-from ..errors import check_int, wrong
+from ..errors import check_int, named, wrong
 from ..merge.patch import merge_info, merging
 from ..merge.schedule import R
 from ..mergemix import MergeMix
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
         drawn |= {name: partial(DRAW[name], scene) for name in classifier}
     if "curves" in what:
         drawn["curves"] = partial(learning_curves, curves)
-    written = _save(drawn, make_directory(args.out), args.format, output.reporter)
+    written = _save(drawn, args.out, args.format, output.reporter)
     output.result(f"Wrote {', '.join(map(str, written))}.", {"written": written})
 
 
@@ -112,15 +112,16 @@ def _fitting(pictures: Sequence[Path], histories: Sequence[Path], checkpoint: Pa
 
 
 def _save(drawn: dict[str, Callable[[], Figure]], out: Path, formats: Sequence[str], reporter: Reporter) -> list[Path]:
-    written = []
+    figures = {}  # all are drawn before one is written, since an option may not fit one of them
     with reporter.bar("pictures", len(drawn), unit="picture") as bar:
         for name, draw in drawn.items():
-            figure = draw()
-            paths = [out / f"{name}.{suffix}" for suffix in dict.fromkeys(formats)]
-            for path in paths:
-                figure.savefig(path)
-            written += paths
+            figures[name] = draw()
             bar.step()
+    written, out = [], make_directory(out)
+    for name, figure in figures.items():
+        for suffix in dict.fromkeys(formats):
+            written.append(out / f"{name}.{suffix}")
+            figure.savefig(written[-1])
     return written
 
 
@@ -145,7 +146,8 @@ def _mix(scene: Scene) -> Figure:
 def _mixed(scene: Scene) -> MixedBatch:
     seed_all(scene.seed, 0)
     options = {"mergemix_prob": 1.0, "mode": "elem", "saliency_r": read_r(scene.r)}
-    return MergeMix(scene.model, len(scene.names), **options).mix(scene.images, scene.labels)
+    with named(saliency_r="--r"):
+        return MergeMix(scene.model, len(scene.names), **options).mix(scene.images, scene.labels)
 
 
 def _merge(scene: Scene) -> Figure:

@@ -13,7 +13,7 @@ from ..errors import wrong
 from ..mix.mergemix import RATIO_MODES, SELECTIONS
 from ..preference.loss import PAIR_LOSSES
 from ..recipes import RECIPES
-from ..training.mixers import MixOptions, mixer_names
+from ..training.mixers import MixOptions, mixer_names, options_used
 from ..training.objective import PreferenceOptions
 from ..training.optim import Recipe
 from .options import add_common
@@ -101,7 +101,16 @@ def _add_preference(parser: argparse.ArgumentParser, defaults: PreferenceOptions
 
 
 def preference_of(args: argparse.Namespace) -> PreferenceOptions:
-    """The preference that the options ask for."""
+    """The preference that the options ask for.
+
+    Raises:
+        MergeMixError: If one has no effect, or is unknown.
+    """
+    if args.preference == 0:
+        for name in ("beta", "gamma", "variant", "saliency"):
+            value = getattr(args, f"preference_{name}")
+            if value != getattr(PreferenceOptions(), name):
+                raise wrong(f"preference_{name}", value, "none without --preference WEIGHT")
     return PreferenceOptions(
         weight=args.preference,
         beta=args.preference_beta,
@@ -125,7 +134,11 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
 
 
 def mixing_of(args: argparse.Namespace) -> MixOptions:
-    """The mixing that the options ask for."""
+    """The mixing that the options ask for.
+
+    Raises:
+        MergeMixError: If one has no effect on the mixer.
+    """
     names = ("mergemix_alpha", "mixup_alpha", "cutmix_alpha", "mergemix_prob", "switch_prob", "smoothing")
     own = ("ratio_mode", "select", "layer", "saliency_r", "saliency_scale")
     given = {name: getattr(args, name) for name in (*names, *own)}
@@ -134,4 +147,9 @@ def mixing_of(args: argparse.Namespace) -> MixOptions:
         return MixOptions.of(args.recipe or ("finetune" if args.pretrained or args.weights else "scratch"), **given)
     if args.recipe is not None:
         raise wrong("recipe", args.recipe, f"none, since the mixer is {args.mixer}")
-    return MixOptions(**{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    unused = next((name for name in given if name not in options_used(args.mixer)), None)
+    if unused is not None:
+        name = "mix_prob" if unused == "prob" else unused
+        raise wrong(name, given[unused], f"none, since the mixer is {args.mixer}, which does not use it")
+    return MixOptions(**given)

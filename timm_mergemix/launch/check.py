@@ -145,8 +145,10 @@ def warn(args: Namespace, defaults: dict[str, Any]) -> None:
         defaults: What they are where neither a flag nor a YAML file says otherwise.
     """
     for name in sorted(set(vars(args)) - set(defaults)):
-        if name.startswith(OURS):
-            close = get_close_matches(name, [dest for dest in defaults if dest.startswith(OURS)], n=1)
+        ours = name.startswith(OURS)
+        flags = [dest for dest in defaults if dest.startswith(OURS)]
+        close = get_close_matches(name, flags, n=1, cutoff=0.6 if ours else 0.85)
+        if ours or close:
             hint = f", did you mean {close[0]}?" if close else ""
             _logger.warning(f"{name}: no flag has this name{hint}")
     needed = {"merge": merges(args)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
 from types import ModuleType
@@ -21,7 +21,7 @@ from .check import check, is_primary, merges, mixes, mixing_flag, reads, warn
 from .epoch import run_epoch
 from .flags import add_merge_flags, add_mix_flags
 from .mixing import build_encoder, build_mixer
-from .recipe import fill
+from .recipe import SHARED, fill
 from .validation import run_validation
 
 __all__ = ["LaterModelError", "Run", "hook", "image_sizes"]
@@ -49,10 +49,10 @@ class Run:
         self.encoder: nn.Module | None = None
         self.mixer: Mixer | None = None
 
-    def started(self, args: Namespace, defaults: dict[str, Any]) -> None:
-        """The script has parsed its arguments; ``defaults`` are those of its flags."""
+    def started(self, args: Namespace, defaults: dict[str, Any], given: Collection[str]) -> None:
+        """The script has parsed its arguments; ``defaults`` are those of its flags, ``given`` is for `fill`."""
         if self.training:
-            fill(args)
+            fill(args, given)
         check(args, self.training)
         if is_primary(args):
             warn(args, defaults)
@@ -165,10 +165,20 @@ def _extend_parser(parser: Any, run: Run) -> None:
 
     def parse_args(*args: Any, **kwargs: Any) -> Namespace:
         parsed = parse(*args, **kwargs)
-        run.started(parsed, defaults)
+        given = _given(parser, partial(parse, *args, **kwargs)) if run.training else ()
+        run.started(parsed, defaults, given)
         return parsed
 
     parser.parse_args = parse_args
+
+
+def _given(parser: Any, parse: Callable[[], Namespace]) -> Collection[str]:
+    """Which of `SHARED` the command line gives: they are not None where nothing else says what they are."""
+    before = {name: parser.get_default(name) for name in SHARED}
+    parser.set_defaults(**dict.fromkeys(SHARED))
+    parsed = parse()
+    parser.set_defaults(**before)
+    return {name for name in SHARED if getattr(parsed, name) is not None}
 
 
 def _rebind(script: ModuleType, name: str, replacement: Function) -> None:

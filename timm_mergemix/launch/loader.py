@@ -24,7 +24,8 @@ class MixingLoader:
         device: Where batches go first.
         dtype: What images become first; None leaves them.
         autocast: The script's, for the saliency pass.
-        pairs: Whether the clean images follow their mixes in one batch of 2 B, with the targets of `pack`.
+        pairs: Whether the clean images follow their mixes in one batch of 2 B, with the targets of `pack`; a batch that
+            is not mixed stays alone.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class MixingLoader:
             images, labels = images.to(self.device, self.dtype), labels.to(self.device)
             with self.autocast():
                 batch = self.mixer.mix(images, labels)
-            if self.pairs:
+            if self.pairs and any(kind != "none" for kind in batch.kind):  # else no image has a loser
                 yield torch.cat([batch.images, batch.raw]), pack(batch)
             else:
                 yield batch.images, batch.targets

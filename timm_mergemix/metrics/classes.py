@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -68,27 +68,30 @@ def _joined(state: Tensor | list[Tensor]) -> Tensor:
 
 
 class _Mean(Metric):
-    """The mean of values, by their sum and number."""
+    """The mean of values, by their sum and number.
+
+    Attributes:
+        of: What they are. It names the states: a MetricCollection takes metrics whose states have the same names and
+            values for one metric.
+    """
 
     is_differentiable = False
     full_state_update = False
-
-    total: Tensor
-    count: Tensor
+    of: ClassVar[str]
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.add_state("total", torch.zeros(()), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
+        self.add_state(f"{self.of}_total", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state(f"{self.of}_count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def _add(self, values: Tensor, valid: Tensor | None = None) -> None:
-        total, count = total_and_count(values, valid)
-        self.total = self.total + total
-        self.count = self.count + count
+        for state, more in zip(("total", "count"), total_and_count(values, valid), strict=True):
+            name = f"{self.of}_{state}"
+            setattr(self, name, getattr(self, name) + more)
 
     def compute(self) -> Tensor:
         """The mean, a scalar; NaN if nothing counted."""
-        return self.total / self.count
+        return getattr(self, f"{self.of}_total") / getattr(self, f"{self.of}_count")
 
 
 class BrierScore(_Mean):
@@ -99,6 +102,7 @@ class BrierScore(_Mean):
     """
 
     higher_is_better = False
+    of = "distance"
 
     def update(self, probs: Tensor, labels: Tensor) -> None:
         """Adds a batch: (B, num_classes) float probabilities and (B,) integer labels."""
@@ -113,6 +117,7 @@ class PreferenceAccuracy(_Mean):
     """
 
     higher_is_better = True
+    of = "points"
 
     def update(self, winner_logp: Tensor, loser_logp: Tensor, valid: Tensor | None = None) -> None:
         """Adds a batch: (B,) float log-probabilities, and (B,) bool, which pairs count."""
@@ -131,6 +136,7 @@ class RewardMargin(_Mean):
     """
 
     higher_is_better = True
+    of = "margin"
 
     def __init__(self, beta: float = 1.0, **options: Any) -> None:
         super().__init__(**options)
@@ -139,4 +145,8 @@ class RewardMargin(_Mean):
 
     def update(self, winner_logp: Tensor, loser_logp: Tensor, valid: Tensor | None = None) -> None:
         """Adds a batch: (B,) float log-probabilities, and (B,) bool, which pairs count."""
-        self._add(margins(winner_logp, loser_logp, self.beta), valid)
+        self._add(margins(winner_logp, loser_logp), valid)
+
+    def compute(self) -> Tensor:
+        """The mean, a scalar; NaN if nothing counted."""
+        return self.beta * super().compute()  # here, since metrics that differ in it alone share their sums

@@ -116,7 +116,9 @@ class Mixer:
             if len(rows):
                 on_device = None if len(rows) == batch else torch.from_numpy(rows).to(images.device)
                 pairs = Pairs(images, index, on_device, saliency)
-                parts.append((on_device, blend(pairs, Draw(rng, groups[rows]))))
+                parts.append(
+                    (on_device, _checked(blend(pairs, Draw(rng, groups[rows])), images, len(rows), blend.name))
+                )
         mixed = _assemble(images, parts)
         return MixedBatch(
             mixed.images,
@@ -147,6 +149,28 @@ class Mixer:
     def __repr__(self) -> str:
         blends = ", ".join(f"{blend.name}: {share:g}" for blend, share in self.blends)
         return f"{type(self).__name__}({blends}, prob={self.prob}, mode={self.mode!r}, num_classes={self.num_classes})"
+
+
+def _checked(blend: Blend, images: Tensor, count: int, name: str) -> Blend:
+    """What a way of mixing gave, with its ratio as it is kept.
+
+    Raises:
+        MergeMixError: If it does not fit the batch.
+    """
+    height, width = images.shape[-2:]
+    for field, shape in (
+        ("images", (count, *images.shape[1:])),
+        ("ratio", (count,)),
+        ("mask", (count, 1, height, width)),
+        ("measured", (count,)),
+    ):
+        value = getattr(blend, field, None)
+        optional = field in ("mask", "measured")
+        if not (optional and value is None) and (not isinstance(value, Tensor) or value.shape != shape):
+            raise wrong(f"{field} of {name}", value, f"a tensor of shape {shape}")
+    if blend.images.dtype != images.dtype:
+        raise wrong(f"images of {name}", blend.images, f"the dtype that came, {images.dtype}")
+    return blend._replace(ratio=blend.ratio.to(images.device, torch.float32))
 
 
 def _assemble(images: Tensor, parts: list[tuple[Tensor | None, Blend]]) -> Blend:

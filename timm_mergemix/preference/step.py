@@ -121,7 +121,10 @@ class PreferenceStep:
         if _is_plain(batch):
             winner = self.model(batch.images)
             return winner, winner
-        winner, loser = self.model(torch.cat([batch.raw, batch.images])).chunk(2)
+        logits = self.model(torch.cat([batch.raw, batch.images]))
+        if not isinstance(logits, Tensor):
+            raise wrong("model", logits, "one that returns logits (B, num_classes), one with one head")
+        winner, loser = logits.chunk(2)
         return winner, loser
 
     @torch.no_grad()

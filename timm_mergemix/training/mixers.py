@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 import timm.data
 from torch import Tensor, nn
 
-from ..errors import check_choice
+from ..errors import check_choice, named
 from ..merge.schedule import R
 from ..mix.mixers import Mixup
 from ..recipes import find_recipe
 from ..registry import create_mixer, list_mixers, takes_encoder
 
-__all__ = ["Mix", "MixOptions", "build_mixer", "mixer_names", "timm_mixup"]
+__all__ = ["Mix", "MixOptions", "build_mixer", "mixer_names", "options_used", "timm_mixup"]
 
 Mix: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -68,17 +68,18 @@ class MixOptions:
         return cls(**{**settings, **known})
 
 
-def _mergemix(options: MixOptions) -> dict[str, Any]:
-    shared = {"prob", "smoothing"}
-    return {each.name: getattr(options, each.name) for each in fields(options) if each.name not in shared}
-
-
-_ARGUMENTS: dict[str, Callable[[MixOptions], dict[str, Any]]] = {
-    "mergemix": _mergemix,
-    "mixup": lambda options: {"mixup_alpha": options.mixup_alpha},
-    "cutmix": lambda options: {"cutmix_alpha": options.cutmix_alpha},
-    "resizemix": lambda options: {},
+_SHARED = ("prob", "smoothing")
+_OWN: dict[str, tuple[str, ...]] = {
+    "mergemix": tuple(each.name for each in fields(MixOptions) if each.name not in _SHARED),
+    "mixup": ("mixup_alpha",),
+    "cutmix": ("cutmix_alpha",),
+    "timm": ("mixup_alpha", "cutmix_alpha", "switch_prob"),
 }
+
+
+def options_used(name: str) -> tuple[str, ...]:
+    """The settings in `MixOptions` that concern a mixer; label smoothing concerns training without one too."""
+    return ("smoothing",) if name == "none" else (*_OWN.get(name, ()), *_SHARED)
 
 
 def mixer_names() -> tuple[str, ...]:
@@ -116,13 +117,9 @@ def build_mixer(name: str, model: nn.Module, num_classes: int, options: MixOptio
     if name == "none":
         return None
     shared = {"num_classes": num_classes, "prob": options.prob, "label_smoothing": options.smoothing}
+    own = {each: getattr(options, each) for each in _OWN.get(name, ())}
     if name == "timm":
-        return timm_mixup(
-            mixup_alpha=options.mixup_alpha,
-            cutmix_alpha=options.cutmix_alpha,
-            switch_prob=options.switch_prob,
-            **shared,
-        )
+        return timm_mixup(**own, **shared)
     encoder = {"encoder": model} if takes_encoder(name) else {}
-    own = _ARGUMENTS[name](options) if name in _ARGUMENTS else {}
-    return create_mixer(name, **encoder, **own, **shared)
+    with named(encoder=f"mixer: {name} reads the model's attention, mixup or none trains any; model"):
+        return create_mixer(name, **encoder, **own, **shared)

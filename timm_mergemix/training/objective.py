@@ -79,6 +79,8 @@ def _terms(step: PreferenceStep, images: Tensor, labels: Tensor) -> dict[str, Te
     if step.loss.weight == 0:
         return {"loss": terms.total}
     named = {name: getattr(terms, name).detach() for name in terms._fields[1:]}
+    # A batch in which nothing was mixed has no pair: its preference is 0, which must not count in a mean over batches.
+    named["preference"] = named["preference"].where(~named["reward_margin"].isnan(), float("nan"))
     return {"loss": terms.total, **named}
 
 
