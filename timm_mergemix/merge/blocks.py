@@ -58,8 +58,8 @@ class MergingBlock(nn.Module, ABC):
 
     @classmethod
     def attentions(cls, block: Any) -> list[Any]:
-        """The attention modules of a block."""
-        return [block.attn]
+        """The attention modules of a block; none where the block is one itself."""
+        return [block.attn] if hasattr(block, "attn") else []
 
     @classmethod
     def touched(cls, block: Any) -> list[nn.Module]:

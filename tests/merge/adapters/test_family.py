@@ -35,10 +35,14 @@ class Plain(Family):
     def in_channels(self, model):
         return 3
 
+    def features(self, model, images):
+        return images
+
 
 def test_defaults_of_a_family():
     family, model = Plain(), nn.Linear(2, 2)
     assert family.pool(model) is None
+    family.check_grid(model)
     with pytest.raises(MergeMixError, match="layer: Linear has no attention pool"):
         family.pool_attention(model, None)
 

@@ -143,11 +143,6 @@ class MergingParallelScalingBlock(KeyedBlock, ParallelScalingBlock):
     scale: float
 
     @classmethod
-    def attentions(cls, block: Any) -> list[Any]:
-        """See `MergingBlock`: it is part of the block itself."""
-        return []
-
-    @classmethod
     def key_norms(cls, block: Any) -> list[nn.Module]:
         """See `KeyedBlock`."""
         return [block.k_norm]
