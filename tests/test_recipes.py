@@ -17,6 +17,12 @@ def test_recipes_are_arguments_of_mergemix(name: str) -> None:
     assert mixer.prob == recipe["prob"] and mixer.saliency.r == recipe["saliency_r"]
 
 
+def test_recipes_differ_in_what_was_measured_to_differ() -> None:
+    scratch, finetune = find_recipe("scratch"), find_recipe("finetune")
+    assert {name for name in scratch if scratch[name] != finetune[name]} == {"ratio_mode"}
+    assert finetune["ratio_mode"] == "attention"
+
+
 def test_a_recipe_may_be_changed() -> None:
     recipe = MergeMix.recipe("scratch")
     recipe["prob"] = 0.123

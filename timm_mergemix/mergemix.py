@@ -122,9 +122,10 @@ class MergeMix(Mixer):
     def recipe(name: str) -> dict[str, Any]:
         """Arguments by kind of training: ``MergeMix(model, 100, **MergeMix.recipe("finetune"))``.
 
-        By default every batch is mixed: half of them by MergeMix, the others by Mixup or CutMix. By the recipes, so far
-        the same, half of the batches are mixed: half of those by MergeMix, half by Mixup. In the comparison of
-        docs/results.md fewer mixes are as accurate and better calibrated, and Mixup hardens against noise.
+        By default every batch is mixed: half of them by MergeMix, the others by Mixup or CutMix. By the recipes half of
+        the batches are mixed: half of those by MergeMix, half by Mixup; for fine-tuning the ratio is that of attention.
+        In the comparison of docs/results.md fewer mixes are as accurate and better calibrated, and Mixup hardens
+        against noise.
 
         Args:
             name: ``"scratch"``: few images, many epochs, random weights. ``"finetune"``: pretrained weights.

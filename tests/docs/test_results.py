@@ -33,4 +33,4 @@ def test_the_figures_of_the_readme_are_those_of_the_page() -> None:
     for _, *figures in rows:
         for method, figure in zip(header[1:], figures, strict=True):
             own = re.findall(rf"^\| (?:control: )?{re.escape(method)}(?: \(.*?\))? \|.*$", PAGE, flags=re.MULTILINE)
-            assert any(f" {figure} " in line for line in own), (method, figure)
+            assert not figure or any(f" {figure} " in line for line in own), (method, figure)
