@@ -57,14 +57,6 @@ def test_clean_images_follow_their_mixes() -> None:
         assert torch.equal(target, pack(wanted))
 
 
-def test_a_batch_that_is_not_mixed_runs_once() -> None:
-    loader = make_loader(pairs=True)
-    loader.mixer.mixup_enabled = False
-    for (images, target), (raw, labels) in zip(loader, Batches(), strict=True):
-        assert torch.equal(images, raw)
-        assert torch.equal(target.argmax(dim=1), labels) and target.shape == (4, 4)
-
-
 def test_the_scripts_dtype() -> None:
     assert next(iter(make_loader(dtype=torch.bfloat16)))[0].dtype == torch.bfloat16
 

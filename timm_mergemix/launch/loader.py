@@ -24,8 +24,7 @@ class MixingLoader:
         device: Where batches go first.
         dtype: What images become first; None leaves them.
         autocast: The script's, for the saliency pass.
-        pairs: Whether the clean images follow their mixes in one batch of 2 B, with the targets of `pack`; a batch that
-            is not mixed stays alone.
+        pairs: Whether the clean images follow their mixes in one batch of 2 B, with the targets of `pack`.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class MixingLoader:
             images, labels = images.to(self.device, self.dtype), labels.to(self.device)
             with self.autocast():
                 batch = self.mixer.mix(images, labels)
-            if self.pairs and any(kind != "none" for kind in batch.kind):  # else no image has a loser
+            if self.pairs:  # also where nothing was mixed: scripts weight the losses they log by the images of a batch
                 yield torch.cat([batch.images, batch.raw]), pack(batch)
             else:
                 yield batch.images, batch.targets
