@@ -268,9 +268,11 @@ class Own:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("prob", [0.5, 1.0])
-def test_a_ratio_of_any_precision(mode: str, prob: float) -> None:
+@pytest.mark.parametrize("fields", [{}, {"measured": torch.ones(8).double()}])
+def test_a_ratio_of_any_precision(fields: dict[str, torch.Tensor], mode: str, prob: float) -> None:
     torch.manual_seed(0)
-    mixed = Mixer([(Own(), 1.0)], num_classes=4, mode=mode, prob=prob).mix(noise(8, 3, 8, 8), torch.arange(8) % 4)
+    own = Own(**fields)
+    mixed = Mixer([(own, 1.0)], num_classes=4, mode=mode, prob=prob).mix(noise(8, 3, 8, 8), torch.arange(8) % 4)
     assert mixed.ratio.dtype == torch.float32 and mixed.targets.sum(dim=1).sub(1).abs().max() < 1e-5
 
 

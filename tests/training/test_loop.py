@@ -77,6 +77,21 @@ def test_a_resumed_run_with_the_preference_equals_an_uninterrupted_one(tmp_path:
     assert {"preference", "reward_margin", "preference_accuracy"} <= set(whole.history[0])
 
 
+def test_means_of_the_preference_are_over_batches_with_pairs(tmp_path: Path) -> None:
+    run = make(tmp_path / "last.pt", epochs=1, preference=PreferenceOptions(weight=0.5))
+
+    class HalfMixed(MemoryBatches):
+        def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+            for i, batch in enumerate(super().__iter__()):
+                run.mixer.mixup_enabled = i % 2 == 0
+                yield batch
+
+    fit(run, HalfMixed(TRAIN, 8, STATISTICS, train=True, pad=1, flip=True), batches(train=False), QUIET)
+    record = run.history[0]
+    wanted = record["soft_target"] + 0.5 * record["preference"] / 2
+    assert record["train_loss"] == pytest.approx(wanted, rel=1e-5) and record["preference"] > 0
+
+
 def test_a_run_with_weight_0_is_the_run_without_the_preference(tmp_path: Path) -> None:
     plain = make(tmp_path / "plain.pt")
     weightless = make(tmp_path / "weightless.pt", preference=PreferenceOptions(weight=0.0))

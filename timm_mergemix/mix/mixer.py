@@ -152,7 +152,7 @@ class Mixer:
 
 
 def _checked(blend: Blend, images: Tensor, count: int, name: str) -> Blend:
-    """What a way of mixing gave, with its ratio as it is kept.
+    """What a way of mixing gave, with its ratios in the precision in which they are kept.
 
     Raises:
         MergeMixError: If it does not fit the batch.
@@ -170,7 +170,9 @@ def _checked(blend: Blend, images: Tensor, count: int, name: str) -> Blend:
             raise wrong(f"{field} of {name}", value, f"a tensor of shape {shape}")
     if blend.images.dtype != images.dtype:
         raise wrong(f"images of {name}", blend.images, f"the dtype that came, {images.dtype}")
-    return blend._replace(ratio=blend.ratio.to(images.device, torch.float32))
+    ratios = {"ratio": blend.ratio, "measured": blend.measured}
+    kept = {name: ratio.to(images.device, torch.float32) for name, ratio in ratios.items() if ratio is not None}
+    return blend._replace(**kept)
 
 
 def _assemble(images: Tensor, parts: list[tuple[Tensor | None, Blend]]) -> Blend:
