@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError, saliency_map
-from timm_mergemix.merge.blocks import MergingModel
+from timm_mergemix.merge.model import MergingModel
 from timm_mergemix.saliency import SaliencyPass
 
 from .mix.batches import noise, quick

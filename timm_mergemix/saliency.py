@@ -15,8 +15,8 @@ from .encoder_input import EncoderInput
 from .errors import MergeMixError, wrong
 from .merge.adapters import Family
 from .merge.autocast import uncached_autocast
-from .merge.blocks import MergingModel
 from .merge.find import bare, find_model
+from .merge.model import MergingModel
 from .merge.patch import merge_info, merging, merging_state
 from .merge.record import AttentionReader, StopForward
 from .merge.schedule import R

@@ -8,7 +8,8 @@ from torch import nn
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError
-from timm_mergemix.merge.blocks import MergingBlock, MergingModel
+from timm_mergemix.merge.blocks import MergingBlock
+from timm_mergemix.merge.model import MergingModel
 from timm_mergemix.merge.record import Recording
 from timm_mergemix.merge.schedule import parse
 from timm_mergemix.merge.state import MergeConfig, Merging

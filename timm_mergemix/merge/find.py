@@ -10,7 +10,8 @@ from torch import nn
 from ..errors import MergeMixError, check_int, wrong
 from .adapters import BLOCKS, FAMILIES, Family, family_of
 from .adapters.held import HeldBlocks
-from .blocks import MergingBlock, MergingModel
+from .blocks import MergingBlock
+from .model import MergingModel
 from .refusals import is_sharded, reason_against, reason_unknown
 
 __all__ = ["Blocks", "Found", "bare", "find_model"]

@@ -12,9 +12,10 @@ from torch import nn
 
 from ..errors import MergeMixError, check_choice, check_int, wrong
 from .adapters import BLOCKS, PLAIN_BLOCKS, Family
-from .blocks import MergingBlock, MergingModel
+from .blocks import MergingBlock
 from .find import Blocks, find_model
 from .matching import MATCHINGS
+from .model import MergingModel
 from .record import Recording
 from .schedule import R, parse, resolve
 from .state import MergeConfig, Merging

@@ -8,7 +8,8 @@ from torch import nn
 
 from .adapters import BLOCKS, FAMILIES, PLAIN_BLOCKS, Family, is_touched
 from .adapters.held import HeldBlocks
-from .blocks import MergingBlock, MergingModel
+from .blocks import MergingBlock
+from .model import MergingModel
 from .state import Merging
 
 __all__ = ["is_sharded", "reason_against", "reason_unknown"]

@@ -9,7 +9,8 @@ from timm.layers import AttentionPoolLatent
 from torch import Tensor, nn
 
 from ...errors import MergeMixError
-from ..blocks import MergingBlock, MergingModel
+from ..blocks import MergingBlock
+from ..model import MergingModel
 from ..record import mean_attention, softmax_attention
 from .family import Family
 

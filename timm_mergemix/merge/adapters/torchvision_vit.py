@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.vision_transformer import EncoderBlock, VisionTransformer
 
-from ..blocks import Context, MergingBlock, MergingModel
+from ..blocks import Context, MergingBlock
+from ..model import MergingModel
 from .family import Family
 
 __all__ = ["BLOCKS", "MergingEncoderBlock", "MergingTorchvisionVit", "TorchvisionVitFamily"]
