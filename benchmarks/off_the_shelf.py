@@ -18,13 +18,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from sklearn.neighbors import KNeighborsClassifier
-from torch import Tensor, nn
+from torch import Tensor
 
 import timm_mergemix as mm
-from timm_mergemix.merge.matching import MATCHINGS
-from timm_mergemix.report import markdown_table
-from timm_mergemix.study.places import Places
-from timm_mergemix.study.tasks import IMAGENET, FineTuning
+from benchmarks.study.places import Places
+from benchmarks.study.tasks import IMAGENET, FineTuning
+from timm_mergemix.cli.report import markdown_table
+from timm_mergemix.merge.matching.choose import MATCHINGS
 from timm_mergemix.training.images import ImageSet, MemoryBatches
 from timm_mergemix.training.progress import Reporter
 from timm_mergemix.training.sources import draw_splits, fashion_mnist
@@ -78,7 +78,7 @@ def measure(settings: list[tuple[str, bool, int]], weights: Path | None, path: P
 
 
 @torch.inference_mode()
-def features(model: nn.Module, images: ImageSet) -> Tensor:
+def features(model: Any, images: ImageSet) -> Tensor:
     """(N, C) class tokens."""
     batches = MemoryBatches(images, 50, IMAGENET)
     return torch.cat([model.forward_head(model.forward_features(x), pre_logits=True).float() for x, _ in batches])

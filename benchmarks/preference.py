@@ -19,8 +19,8 @@ from typing import Any
 import torch
 
 import timm_mergemix as mm
+from timm_mergemix.cli.report import markdown_table
 from timm_mergemix.metrics import brier_score, calibration_error
-from timm_mergemix.report import markdown_table
 from timm_mergemix.training.compare import EVALUATION_BATCH, prepare, training_batches
 from timm_mergemix.training.evaluate import predict, top1
 from timm_mergemix.training.images import MemoryBatches, Statistics

@@ -17,7 +17,7 @@ import timm
 import torch
 
 import timm_mergemix as mm
-from timm_mergemix.report import markdown_table
+from timm_mergemix.cli.report import markdown_table
 
 
 def main() -> None:

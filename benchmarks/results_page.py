@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from benchmarks.study.picture import draw
+from benchmarks.study.results import tables
+from benchmarks.study.sweep import read_records
 from timm_mergemix.errors import MergeMixError
-from timm_mergemix.study.picture import draw
-from timm_mergemix.study.results import tables
-from timm_mergemix.study.sweep import read_records
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "results" / "final.jsonl"

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 import timm_mergemix as mm
+from benchmarks.study.places import Places
+from benchmarks.study.tasks import DINOV2, IMAGENET
+from timm_mergemix.cli.report import markdown_table
 from timm_mergemix.functional import count_patches, top_mask
-from timm_mergemix.report import markdown_table
-from timm_mergemix.study.places import Places
-from timm_mergemix.study.tasks import DINOV2, IMAGENET
 from timm_mergemix.training.images import MemoryBatches
 from timm_mergemix.training.sources import draw_splits, fashion_mnist
 

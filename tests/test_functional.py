@@ -8,7 +8,7 @@ import torch
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError, functional
-from timm_mergemix.merge import tokens
+from timm_mergemix.merge.matching import tokens
 
 
 def test_all_names_are_functions_that_say_what_they_do() -> None:

@@ -15,43 +15,45 @@ if TYPE_CHECKING:
     from .errors import MergeMixError
     from .integrate import install, uninstall
     from .loss import SoftTargetLoss
+    from .merge.find.support import supported
     from .merge.patch import merge_info, merging, patch, record, unpatch
-    from .merge.support import supported
-    from .mergemix import MergeMix
     from .mix.batch import MixedBatch
     from .mix.blends import Blend, Pairs
     from .mix.draw import Draw
     from .mix.mixer import Mixer
-    from .mix.mixers import Mixup, ResizeMix
+    from .mixers.mergemix import MergeMix
+    from .mixers.mixup import Mixup
+    from .mixers.registry import create_mixer, list_mixers, register_mixer
+    from .mixers.resizemix import ResizeMix
     from .preference.loss import PreferenceLoss
     from .preference.pairs import PreferencePairs
     from .preference.pairwise import simpo_loss
     from .preference.step import PreferenceStep
     from .preference.task import MergeMixTask
-    from .registry import create_mixer, list_mixers, register_mixer
-    from .saliency import saliency_map
-    from .tune import tune_r
+    from .saliency.passes import saliency_map
+    from .tune.search import tune_r
 
 _HOMES = {
     "errors": ["MergeMixError"],
     "integrate": ["install", "uninstall"],
     "loss": ["SoftTargetLoss"],
     "merge.patch": ["merge_info", "merging", "patch", "record", "unpatch"],
-    "merge.support": ["supported"],
+    "merge.find.support": ["supported"],
     "mix.batch": ["MixedBatch"],
     "mix.blends": ["Blend", "Pairs"],
     "mix.draw": ["Draw"],
-    "mergemix": ["MergeMix"],
+    "mixers.mergemix": ["MergeMix"],
     "mix.mixer": ["Mixer"],
-    "mix.mixers": ["Mixup", "ResizeMix"],
+    "mixers.mixup": ["Mixup"],
+    "mixers.resizemix": ["ResizeMix"],
     "preference.loss": ["PreferenceLoss"],
     "preference.pairs": ["PreferencePairs"],
     "preference.pairwise": ["simpo_loss"],
     "preference.step": ["PreferenceStep"],
     "preference.task": ["MergeMixTask"],
-    "registry": ["create_mixer", "list_mixers", "register_mixer"],
-    "saliency": ["saliency_map"],
-    "tune": ["tune_r"],
+    "mixers.registry": ["create_mixer", "list_mixers", "register_mixer"],
+    "saliency.passes": ["saliency_map"],
+    "tune.search": ["tune_r"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ["functional", "metrics", "transforms", "viz"]

@@ -4,8 +4,12 @@ import torch
 from torch import Tensor
 
 from .errors import MergeMixError, check_tensor, wrong
-from .merge import tokens as _tokens
-from .merge.matching import MergePlan, bipartite_matching, kth_matching, match, pitome_matching, random_matching
+from .merge.matching import tokens as _tokens
+from .merge.matching.baselines import kth_matching, random_matching
+from .merge.matching.bipartite import bipartite_matching
+from .merge.matching.choose import match
+from .merge.matching.pitome import pitome_matching
+from .merge.matching.plan import MergePlan
 from .mix.images import blend_images, mix_images, paste_resized
 from .mix.mask import box_mask, count_patches, expand_mask, top_mask
 from .mix.ratio import area_ratio, attention_ratio, gaussian_ratio

@@ -9,7 +9,7 @@ import timm.data
 import torchvision.transforms.v2 as v2
 
 from .errors import MergeMixError
-from .mergemix import MergeMix
+from .mixers.mergemix import MergeMix
 from .transforms import MergeMix as MergeMixTransform
 
 __all__ = ["install", "uninstall"]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .batch_checks import check_classes
+from .checks import check_classes
 from .errors import check_choice, check_number, check_tensor, wrong
 from .mix.batch import MixedBatch
 from .mix.targets import dense_labels, smooth_targets

@@ -14,7 +14,7 @@ from torchvision.transforms.v2._augment import _BaseMixUpCutMix, is_pure_tensor
 
 from .errors import MergeMixError, check_number, describe, wrong
 from .merge.schedule import R
-from .mergemix import MergeMix as Mixer
+from .mixers.mergemix import MergeMix as Mixer
 
 __all__ = ["MergeMix"]
 

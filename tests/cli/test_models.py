@@ -9,7 +9,7 @@ import timm
 
 from timm_mergemix.cli import models
 from timm_mergemix.cli.main import main
-from timm_mergemix.merge.support import Support
+from timm_mergemix.merge.find.support import Support
 
 NAMES = ["eva02_tiny_patch14_224", "resnet18", "test_vit", "tnt_s_patch16_224", "vit_tiny_patch16_224"]
 

@@ -2,7 +2,7 @@ import timm
 import torchvision
 
 from timm_mergemix.cli.models_page import models_page, torchvision_reports
-from timm_mergemix.merge.support import Support
+from timm_mergemix.merge.find.support import Support
 
 
 def ok(name: str, family: str = "timm A", count: int = 12, cls: str = "Block") -> Support:

@@ -29,7 +29,7 @@ def test_lines_and_results(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_json_alone_is_printed_and_nothing_is_coloured(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "timm_mergemix", "bench", "--tune", "--model", "test_vit", "--target", "50"]
+    command = [sys.executable, "-m", "timm_mergemix", "tune", "50", "--model", "test_vit"]
     for more in ([], ["--json"]):
         environment = {**os.environ, "NO_COLOR": "1", "FORCE_COLOR": "0", "OMP_NUM_THREADS": "1"}
         done = subprocess.run(

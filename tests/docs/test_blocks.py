@@ -10,7 +10,7 @@ import torch
 
 import timm_mergemix as mm
 from timm_mergemix.cli.main import build_parser
-from timm_mergemix.registry import _MIXERS
+from timm_mergemix.mixers import registry
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -32,7 +32,7 @@ def test_python_runs_from_top_to_bottom(  # the README's: tests/test_readme.py
     if page.name in RUN_ELSEWHERE:
         pytest.importorskip(RUN_ELSEWHERE[page.name])
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(mm.registry, "_MIXERS", dict(_MIXERS))
+    monkeypatch.setattr(registry, "_MIXERS", dict(registry._MIXERS))
     torch.manual_seed(0)
     names: dict[str, object] = {}
     sections = re.split(r"^### `(.*)`$", page.read_text(), flags=re.MULTILINE)

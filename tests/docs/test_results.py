@@ -6,9 +6,9 @@ import pytest
 
 from benchmarks import results_page
 from benchmarks.results_page import ROOT, fill
+from benchmarks.study.results import tables
+from benchmarks.study.sweep import read_records
 from timm_mergemix import MergeMixError
-from timm_mergemix.study.results import tables
-from timm_mergemix.study.sweep import read_records
 
 PAGE = results_page.PAGE.read_text()
 FINAL = read_records(results_page.RECORDS)

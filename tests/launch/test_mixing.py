@@ -11,8 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from timm_mergemix import MergeMix, MergeMixError, Mixup, register_mixer, registry
+from timm_mergemix import MergeMix, MergeMixError, Mixup, register_mixer
 from timm_mergemix.launch.mixing import build_encoder, build_mixer, epoch_generator
+from timm_mergemix.mixers import registry
 
 from .made import filled
 

@@ -5,7 +5,7 @@ import pytest
 from timm_mergemix import MergeMixError
 from timm_mergemix.launch import recipe as module
 from timm_mergemix.launch.recipe import fill
-from timm_mergemix.recipes import find_recipe
+from timm_mergemix.mixers.recipes import find_recipe
 
 from .made import parse
 

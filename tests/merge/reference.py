@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from timm_mergemix.merge.blocks import Context
-from timm_mergemix.merge.matching import MergePlan
+from timm_mergemix.merge.matching.plan import MergePlan
 
 from ..models import NAMES
 

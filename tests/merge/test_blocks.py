@@ -10,9 +10,9 @@ import timm_mergemix as mm
 from timm_mergemix import MergeMixError
 from timm_mergemix.merge.blocks import MergingBlock
 from timm_mergemix.merge.model import MergingModel
+from timm_mergemix.merge.passes import MergeConfig, Merging
 from timm_mergemix.merge.record import Recording
 from timm_mergemix.merge.schedule import parse
-from timm_mergemix.merge.state import MergeConfig, Merging
 
 from ..models import images, tiny
 from .reference import no_near_ties, randn, soft_matching

@@ -14,9 +14,9 @@ from torch import nn
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError
-from timm_mergemix.merge.matching import match
+from timm_mergemix.merge.matching.choose import match
+from timm_mergemix.merge.passes import Merging
 from timm_mergemix.merge.patch import merging_state
-from timm_mergemix.merge.state import Merging
 
 from ..models import images, tiny, tiny_torchvision
 from .reference import MODELS, Wrapper, alone, sequence_lengths

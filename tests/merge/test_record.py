@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from timm_mergemix.merge.matching.tokens import recover
 from timm_mergemix.merge.record import (
     AttentionReader,
     AttentionRow,
@@ -13,7 +14,6 @@ from timm_mergemix.merge.record import (
     mean_attention,
     softmax_attention,
 )
-from timm_mergemix.merge.tokens import recover
 
 from .reference import randn
 

@@ -4,7 +4,8 @@ import timm.data
 import torch
 
 import timm_mergemix as mm
-from timm_mergemix import MergeMixError, registry
+from timm_mergemix import MergeMixError
+from timm_mergemix.mixers import registry
 from timm_mergemix.training.mixers import MixOptions, build_mixer, mixer_names
 from timm_mergemix.training.model import build_model, small_vit
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ..optional import need
-from ..report import markdown_table, text_table, write_json
 from ..training.compare import Outcome, train_method
 from ..training.methods import METHODS, PREFERENCE, DemoSettings
 from ..training.sources import DemoData, draw_splits, find_source
@@ -19,6 +18,7 @@ from .demo_pictures import Picture, draw_demo
 from .options import add_common, again_with, choose_device, cpu_threads, make_directory
 from .output import Output
 from .page import html_page, html_paragraph, html_picture, html_table
+from .report import markdown_table, text_table, write_json
 
 __all__ = ["SUMMARY", "add_arguments", "again", "run"]
 

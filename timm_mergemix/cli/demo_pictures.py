@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from ..registry import create_mixer
+from ..mixers.registry import create_mixer
 from ..training.compare import EVALUATION_BATCH, Outcome
 from ..training.evaluate import predict
 from ..training.images import ImageSet, MemoryBatches

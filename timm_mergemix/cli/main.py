@@ -10,10 +10,10 @@ from typing import Any
 
 from ..errors import MergeMixError
 from ..optional import need
-from ..training.progress import discard_output
 from ..version import __version__
-from . import bench, demo, launch, models, show, train
+from . import demo, launch, models, show, train, tune
 from .options import HelpFormatter
+from .run import BAD_INPUT, run_command
 
 __all__ = ["COMMANDS", "main"]
 
@@ -25,13 +25,9 @@ COMMANDS: dict[str, ModuleType] = {
     "launch": launch,
     "show": show,
     "models": models,
-    "bench": bench,
+    "tune": tune,
 }
-GO_ON = "Finished epochs are kept; go on with"
-
 SHELLS = ("bash", "zsh", "tcsh")
-BAD_INPUT = 2
-INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,26 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     except SystemExit as stop:  # argparse has printed help or the error
         return BAD_INPUT if stop.code else 0
-    try:
-        COMMANDS[args.command].run(args)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader of the result has seen enough; work before it goes on without one
-        discard_output()
-    except MergeMixError as error:
-        print(f"timm-mergemix {args.command}: {_said(error)}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        command = COMMANDS[args.command]
-        go_on = getattr(command, "GO_ON", GO_ON)
-        print(f"\nInterrupted. {go_on}: timm-mergemix {command.again(argv)}", file=sys.stderr)
-        return INTERRUPTED
-    return 0
-
-
-def _said(error: MergeMixError) -> str:
-    """The message; of an error in a loader's worker, which torch hands on with a traceback, its last line."""
-    message = str(error)
-    return message.rpartition(f"{MergeMixError.__name__}: ")[2].strip() if message.startswith("Caught ") else message
+    command = COMMANDS[args.command]
+    return run_command(f"timm-mergemix {args.command}", command, args, f"timm-mergemix {command.again(argv)}")
 
 
 class _Completion(argparse.Action):

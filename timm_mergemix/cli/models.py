@@ -15,12 +15,12 @@ from pathlib import Path
 import timm
 
 from ..errors import MergeMixError, wrong
-from ..merge.support import Support, like, supported
-from ..report import text_table
+from ..merge.find.support import Support, like, supported
 from ..training.progress import Reporter
 from .models_page import models_page, torchvision_reports
 from .options import again_with
 from .output import add_progress
+from .report import text_table
 
 __all__ = ["GO_ON", "SUMMARY", "add_arguments", "again", "run"]
 

@@ -9,8 +9,8 @@ from functools import partial
 import timm
 import torchvision
 
-from ..merge.sketch import sketch
-from ..merge.support import Support, supported
+from ..merge.find.sketch import sketch
+from ..merge.find.support import Support, supported
 
 __all__ = ["models_page", "torchvision_reports"]
 

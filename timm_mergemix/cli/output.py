@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..report import to_json
 from ..training.progress import Reporter
+from .report import to_json
 
 __all__ = ["Output", "add_output"]
 

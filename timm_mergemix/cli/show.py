@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 
 from ..arguments import R_FORMS, plain_r, read_r
-from ..bench.timing import interleave
 from ..errors import check_int, named, wrong
 from ..merge.patch import merge_info, merging
 from ..merge.schedule import R
-from ..mergemix import MergeMix
 from ..mix.batch import MixedBatch
+from ..mixers.mergemix import MergeMix
 from ..optional import need
 from ..training.progress import Reporter
 from ..training.seeds import seed_all
+from ..tune.timing import interleave
 from ..viz import confidence_by_ratio, learning_curves, merge_grid, mix_grid, reliability_diagram, schedule_plot
 from .histories import is_history, read_all
 from .options import again_with, make_directory

@@ -13,7 +13,6 @@ from torch import nn
 from ..errors import MergeMixError
 from ..mix.mixer import Mixer
 from ..optional import installed
-from ..report import text_table, write_json
 from ..training.evaluate import evaluate
 from ..training.folder import FolderSplits, digest_of, find_folder
 from ..training.loaders import Loaders, folder_loaders
@@ -26,6 +25,7 @@ from ..viz import learning_curves, mix_grid
 from ..weights import from_file
 from .options import again_with, choose_device, make_directory
 from .output import Output
+from .report import text_table, write_json
 from .train_options import add_arguments, mixing_of, preference_of, recipe_of
 
 __all__ = ["SUMMARY", "add_arguments", "again", "run"]

@@ -11,8 +11,8 @@ from timm.utils import ParseKwargs
 from ..arguments import R_FORMS, parse_layer, parse_r
 from ..errors import wrong
 from ..mix.mergemix import RATIO_MODES, SELECTIONS
+from ..mixers.recipes import RECIPES
 from ..preference.loss import PAIR_LOSSES
-from ..recipes import RECIPES
 from ..training.mixers import MixOptions, mixer_names, options_used
 from ..training.objective import PreferenceOptions
 from ..training.optim import Recipe

@@ -10,10 +10,10 @@ from typing import Any
 
 from ..arguments import R_FORMS, read_r
 from ..errors import MergeMixError, check_choice, check_number, wrong
-from ..merge.matching import MATCHINGS
+from ..merge.matching.choose import MATCHINGS
 from ..mix.mergemix import RATIO_MODES, SELECTIONS
+from ..mixers.registry import list_mixers, takes_encoder
 from ..preference.loss import PAIR_LOSSES
-from ..registry import list_mixers, takes_encoder
 from .recipe import has_timm_mixup
 
 __all__ = ["check", "is_primary", "merges", "mixes", "mixing_flag", "prefers", "reads", "warn"]

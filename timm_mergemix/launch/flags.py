@@ -5,10 +5,10 @@ from __future__ import annotations
 from argparse import ArgumentParser, BooleanOptionalAction
 
 from ..arguments import R_FORMS, parse_layer, plain_r
-from ..merge.matching import MATCHINGS
+from ..merge.matching.choose import MATCHINGS
 from ..mix.mergemix import RATIO_MODES, SELECTIONS
+from ..mixers.recipes import RECIPES
 from ..preference.loss import PAIR_LOSSES
-from ..recipes import RECIPES
 
 __all__ = ["add_merge_flags", "add_mix_flags"]
 

@@ -15,8 +15,8 @@ from torch import nn
 from ..arguments import read_r
 from ..errors import MergeMixError, named
 from ..merge.patch import merge_info, patch
-from ..mergemix import MergeMix
 from ..mix.mixer import Mixer
+from ..mixers.mergemix import MergeMix
 from .check import check, is_primary, merges, mixes, mixing_flag, reads, warn
 from .epoch import run_epoch
 from .flags import add_merge_flags, add_mix_flags

@@ -12,11 +12,11 @@ from torch import nn
 
 from ..arguments import read_r
 from ..errors import MergeMixError, named, wrong
-from ..merge.find import find_model
-from ..mergemix import MergeMix
+from ..merge.find.search import find_model
 from ..mix.mixer import Mixer
-from ..mix.mixers import Mixup
-from ..registry import create_mixer, takes
+from ..mixers.mergemix import MergeMix
+from ..mixers.mixup import Mixup
+from ..mixers.registry import create_mixer, takes
 from ..weights import create_model, from_file
 from .check import reads
 from .recipe import has_timm_mixup

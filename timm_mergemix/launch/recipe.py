@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from ..errors import check_choice, wrong
-from ..recipes import RECIPES, find_recipe
+from ..mixers.recipes import RECIPES, find_recipe
 
 __all__ = ["SHARED", "fill", "has_timm_mixup"]
 

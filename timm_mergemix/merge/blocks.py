@@ -13,10 +13,10 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import MergeMixError
 from .autocast import uncached_autocast
-from .matching import match
+from .matching.choose import match
+from .matching.tokens import compose_source, log_size_bias, merge_tokens
+from .passes import MergeConfig, Merging, Tokens
 from .record import AttentionRow, mean_attention, softmax_attention
-from .state import MergeConfig, Merging, Tokens
-from .tokens import compose_source, log_size_bias, merge_tokens
 
 __all__ = ["Context", "MergingBlock"]
 

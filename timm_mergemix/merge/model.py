@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from ..errors import MergeMixError
-from .state import Merging, refuse_symbols
+from .passes import Merging, refuse_symbols
 
 __all__ = ["MergingModel"]
 

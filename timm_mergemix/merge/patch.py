@@ -11,14 +11,14 @@ from typing import Any, TypeVar, cast
 from torch import nn
 
 from ..errors import MergeMixError, check_choice, check_int, wrong
-from .adapters import BLOCKS, PLAIN_BLOCKS, Family
 from .blocks import MergingBlock
-from .find import Blocks, find_model
-from .matching import MATCHINGS
+from .families import BLOCKS, PLAIN_BLOCKS, Family
+from .find.search import Blocks, find_model
+from .matching.choose import MATCHINGS
 from .model import MergingModel
+from .passes import MergeConfig, Merging
 from .record import Recording
 from .schedule import R, parse, resolve
-from .state import MergeConfig, Merging
 
 __all__ = ["MergeInfo", "merge_info", "merging", "merging_state", "patch", "record", "unpatch"]
 

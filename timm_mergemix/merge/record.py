@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .autocast import without_autocast
-from .tokens import recover
+from .matching.tokens import recover
 
 __all__ = ["AttentionReader", "AttentionRow", "LayerRecord", "Observer", "Recording", "StopForward"]
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..batch_checks import check_classes
+from ..checks import check_classes
 from ..errors import MergeMixError, check_choice, check_int, check_tensor, wrong
 
 __all__ = ["binned_error", "brier_score", "calibration_error", "check_binning", "squared_distances", "top_class"]

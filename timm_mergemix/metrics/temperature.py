@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from ..batch_checks import check_classes
+from ..checks import check_classes
 from ..errors import MergeMixError, check_tensor
 
 __all__ = ["fit_temperature"]

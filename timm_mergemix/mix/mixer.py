@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..batch_checks import check_images, check_labels, check_saliency
+from ..checks import check_images, check_labels, check_saliency
 from ..errors import MergeMixError, check_choice, check_int, check_number, wrong
 from .batch import MixedBatch
 from .blends import Blend, BlendFunction, Pairs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..batch_checks import check_labels, check_share
+from ..checks import check_labels, check_share
 from ..errors import check_number, check_tensor
 
 __all__ = ["dense_labels", "mix_targets", "smooth_targets"]

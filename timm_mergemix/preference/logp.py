@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..batch_checks import check_classes
+from ..checks import check_classes
 from ..errors import check_tensor, wrong
 
 __all__ = ["label_logp", "mean_logp", "sequence_logp"]

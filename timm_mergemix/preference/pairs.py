@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.utils.data import default_collate, get_worker_info
 
 from ..errors import MergeMixError, check_tensor, wrong
-from ..mergemix import MergeMix
 from ..mix.batch import MixedBatch
 from ..mix.mixer import Mixer
+from ..mixers.mergemix import MergeMix
 
 __all__ = ["PairBatch", "PreferencePairs"]
 

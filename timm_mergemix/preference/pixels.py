@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..batch_checks import read_statistics
+from ..checks import read_statistics
 from ..errors import MergeMixError, wrong
 
 __all__ = ["statistics_of", "to_pil"]

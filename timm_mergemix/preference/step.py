@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import MergeMixError, check_choice, wrong
-from ..merge.find import bare
-from ..mergemix import MergeMix
+from ..merge.find.search import bare
 from ..mix.batch import MixedBatch
 from ..mix.mixer import Mixer
-from ..modes import evaluating
+from ..mixers.mergemix import MergeMix
+from ..saliency.modes import evaluating
 from .loss import PreferenceLoss, PreferenceTerms
 
 __all__ = ["PreferenceStep", "StepOutput"]

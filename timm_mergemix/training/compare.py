@@ -12,7 +12,7 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
-from ..registry import create_mixer
+from ..mixers.registry import create_mixer
 from .evaluate import Evaluation, evaluate
 from .images import MemoryBatches, Statistics
 from .loop import Run, fit

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..errors import MergeMixError
 from ..metrics import calibration_error
-from ..modes import evaluating
+from ..saliency.modes import evaluating
 
 __all__ = ["Evaluation", "evaluate", "predict", "top1"]
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from ..errors import check_choice, named
 from ..merge.schedule import R
-from ..mix.mixers import Mixup
-from ..recipes import find_recipe
-from ..registry import create_mixer, list_mixers, takes_encoder
+from ..mixers.mixup import Mixup
+from ..mixers.recipes import find_recipe
+from ..mixers.registry import create_mixer, list_mixers, takes_encoder
 
 __all__ = ["Mix", "MixOptions", "build_mixer", "mixer_names", "options_used", "timm_mixup"]
 

@@ -11,9 +11,9 @@ from timm.models import VisionTransformer
 from torch import nn
 
 from ..errors import MergeMixError, check_int, wrong
+from ..merge.find.support import check_name
 from ..merge.patch import merge_info, merging, patch
 from ..merge.schedule import R
-from ..merge.support import check_name
 from ..weights import create_model
 
 __all__ = ["build_model", "small_vit", "tokens_kept", "train_merged"]

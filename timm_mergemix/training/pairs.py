@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from ..errors import MergeMixError
 from ..metrics import preference_accuracy, rank_correlation, reward_margin
 from ..mix.mixer import Mixer
-from ..modes import evaluating
 from ..preference.logp import label_logp
+from ..saliency.modes import evaluating
 
 __all__ = ["FAINT", "PairEvaluation", "evaluate_pairs"]
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..batch_checks import check_images
+from ..checks import check_images
 from ..errors import check_int, wrong
-from ..merge.find import find_model
+from ..merge.find.search import find_model
 from ..merge.patch import merging, record
 from ..merge.schedule import R
-from ..modes import evaluating
+from ..saliency.modes import evaluating
 from .canvas import displayable, label_lines, new_figure, show_image
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 import timm_mergemix as mm
-from timm_mergemix.merge.state import Merging
+from timm_mergemix.merge.passes import Merging
 
 from .common import NAMES, batch, build, each_model, gradients, loss_of
 

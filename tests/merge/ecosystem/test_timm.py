@@ -10,8 +10,8 @@ from torch.utils.checkpoint import checkpoint_sequential
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError
+from timm_mergemix.merge.matching.tokens import recover
 from timm_mergemix.merge.patch import merging_state
-from timm_mergemix.merge.tokens import recover
 
 from ...models import redraw, tiny
 from ..reference import sequence_lengths

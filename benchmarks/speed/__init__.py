@@ -1,0 +1,1 @@
+"""Benchmarks: interleaved steps in one process, as ratios. Run them by ``python -m benchmarks.speed``."""

@@ -1,0 +1,86 @@
+"""Rows of the table -> results."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+from typing import Any, NamedTuple
+
+import torch
+
+from timm_mergemix.tune.timing import Ratio, interleave, ratio_of
+
+from .memory import memory_of
+from .rows import Comparison, Row
+from .steps import Setting, loss_of, make_models
+
+__all__ = ["Result", "measure", "measure_memory"]
+
+
+class Result(NamedTuple):
+    """What one comparison gave.
+
+    Attributes:
+        row: Name of the row.
+        above: Name of the one step.
+        below: Name of the other.
+        wanted: The ratio that is to be reached; None where it is shown only.
+        ratio: What was measured.
+        amounts: Median seconds of both steps, or bytes.
+        unit: ``"s"`` or ``"bytes"``.
+        setting: Device and threads, in words: results of one table share them.
+    """
+
+    row: str
+    above: str
+    below: str
+    wanted: float | None
+    ratio: Ratio
+    amounts: tuple[float, float]
+    unit: str = "s"
+    setting: str = ""
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the ratio is what is wanted; None where nothing is."""
+        return None if self.wanted is None else round(self.ratio.value, 3) <= self.wanted
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**self._asdict(), "ratio": self.ratio._asdict(), "reached": self.reached}
+
+
+def measure(row: Row, rounds: int, device: torch.device, seconds: float) -> list[Result]:
+    """Times a row's steps in turn.
+
+    Args:
+        row: What is measured.
+        rounds: How many rounds, at least.
+        device: Where steps run.
+        seconds: How long, at least.
+    """
+    steps = row.make()
+    times = interleave(steps, rounds, device, seconds)
+    steps.clear()
+    gc.collect()  # models of the row, before those of the next one are made
+    return [_result(row.name, comparison, times) for comparison in row.comparisons]
+
+
+def _result(name: str, comparison: Comparison, times: dict[str, list[float]]) -> Result:
+    above, below, wanted = comparison
+    amounts = statistics.median(times[above]), statistics.median(times[below])
+    return Result(name, above, below, wanted, ratio_of(times[above], times[below]), amounts)
+
+
+def measure_memory(name: str, setting: Setting, wanted: float | None) -> Result:
+    """What a merged training step keeps, over an unpatched one. It is a count, the same each time."""
+    amounts = [_memory(setting, name) for name in ("merged", "unpatched")]
+    value = amounts[0] / amounts[1]
+    return Result(name, "merged", "unpatched", wanted, Ratio(value, value, value), (amounts[0], amounts[1]), "bytes")
+
+
+def _memory(setting: Setting, name: str) -> int:
+    # The other models are gone by then: on an accelerator all that is allocated counts.
+    model = make_models(setting, training=True)[name]
+    gc.collect()
+    return memory_of(loss_of(setting, model), model)

@@ -1,0 +1,46 @@
+"""Results of a benchmark: the table, and what it was measured on."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import timm
+import torch
+import torchvision
+
+from timm_mergemix.version import __version__
+
+from .measure import Result
+
+__all__ = ["HEADER", "machine", "rows_of"]
+
+HEADER = ("what", "ratio", "95 % interval", "wanted", "reached")
+
+
+def rows_of(results: Sequence[Result]) -> list[list[str]]:
+    """The table: one line for each comparison."""
+    return [_row(result) for result in results]
+
+
+def _row(result: Result) -> list[str]:
+    name = f"{result.row}: {result.above} / {result.below}"
+    interval = "" if result.unit == "bytes" else f"{result.ratio.low:.3f} to {result.ratio.high:.3f}"
+    wanted = "" if result.wanted is None else f"<= {result.wanted:.3g}"
+    reached = {None: "", True: "yes", False: "no"}[result.reached]
+    return [name, f"{result.ratio.value:.3f}", interval, wanted, reached]
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What was measured on, in words and versions."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "device": f"{device.type}, {name}",
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "timm": timm.__version__,
+        "timm_mergemix": __version__,
+    }

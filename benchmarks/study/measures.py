@@ -1,0 +1,105 @@
+"""What is measured of a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from timm_mergemix.merge.patch import merging
+from timm_mergemix.merge.schedule import R
+from timm_mergemix.metrics import brier_score, calibration_error, fit_temperature
+from timm_mergemix.training.evaluate import predict, top1
+from timm_mergemix.training.images import Statistics
+
+from .corruptions import CORRUPTIONS, hide_patches
+
+__all__ = ["measure_plain", "measure_robustness", "measure_scaled"]
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+MERGING: dict[str, R] = {"unmerged": 0, "merged to half": ("keep", 0.5)}
+SEED = 0
+
+
+def measure_plain(model: nn.Module, batches: Batches, device: torch.device, amp: bool = False) -> dict[str, float]:
+    """Accuracy and calibration.
+
+    Args:
+        model: A classifier, with the merging that is in force.
+        batches: What it is measured on.
+        device: Where the model is.
+        amp: Whether it runs in bfloat16.
+
+    Returns:
+        Top-1, cross entropy, Brier score, expected calibration error.
+    """
+    return _plain(*predict(model, batches, device, amp))
+
+
+def measure_scaled(
+    model: nn.Module, batches: Batches, val: Batches, device: torch.device, amp: bool = False
+) -> dict[str, float]:
+    """The same, and the calibration error at the temperature that suits the validation images.
+
+    Args:
+        model: See `measure_plain`.
+        batches: See `measure_plain`.
+        val: Other images, on which the temperature is fitted.
+        device: See `measure_plain`.
+        amp: See `measure_plain`.
+    """
+    temperature = fit_temperature(*predict(model, val, device, amp))
+    logits, labels = predict(model, batches, device, amp)
+    scaled = calibration_error((logits / temperature).softmax(dim=1), labels).item()
+    return {**_plain(logits, labels), "ece_scaled": scaled, "temperature": temperature}
+
+
+def _plain(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    probs = logits.softmax(dim=1)
+    return {
+        "top1": top1(logits, labels),
+        "loss": F.cross_entropy(logits, labels).item(),
+        "brier": brier_score(probs, labels).item(),
+        "ece": calibration_error(probs, labels).item(),
+    }
+
+
+def measure_robustness(
+    model: nn.Module, batches: Batches, statistics: Statistics, device: torch.device, amp: bool = False
+) -> dict[str, float]:
+    """Top-1 on worse images and with patches hidden, with the merging in force; then unmerged, and merged to half.
+
+    Args:
+        model: A classifier.
+        batches: Normalised images and labels.
+        statistics: With which they were normalised.
+        device: Where the model is.
+        amp: Whether it runs in bfloat16.
+    """
+    mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (statistics.mean, statistics.std))
+    changes: dict[str, Callable[[Tensor], Tensor]] = {
+        name: lambda images, corrupt=corrupt: (corrupt((images * std + mean).clamp(0, 1)) - mean) / std  # type: ignore[misc]
+        for name, corrupt in CORRUPTIONS.items()
+    }
+    changes["random patches hidden"] = lambda images: hide_patches(model, images, salient=False)
+    changes["salient patches hidden"] = lambda images: hide_patches(model, images, salient=True)
+    found = {name: _top1(model, _changed(batches, change, device), device, amp) for name, change in changes.items()}
+    for name, r in MERGING.items():
+        with merging(model, r):
+            found[name] = _top1(model, batches, device, amp)
+    return found
+
+
+def _top1(model: nn.Module, batches: Batches, device: torch.device, amp: bool) -> float:
+    with torch.random.fork_rng():
+        torch.manual_seed(SEED)  # all models meet the same noise
+        return top1(*predict(model, batches, device, amp))
+
+
+def _changed(
+    batches: Batches, change: Callable[[Tensor], Tensor], device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    for images, labels in batches:
+        yield change(images.to(device)), labels

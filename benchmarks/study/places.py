@@ -1,0 +1,49 @@
+"""Where a task finds what it does not bring along."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from timm_mergemix.errors import MergeMixError, check_int
+
+__all__ = ["HERE", "Places"]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Files of the person who runs a comparison.
+
+    Attributes:
+        weights: File of the weights of a task that fine-tunes; None for timm's.
+        data: Directory of the images of a full-size task; downloads go there too.
+        workers: Processes that read images from disk.
+
+    Raises:
+        MergeMixError: If there is no such file.
+    """
+
+    weights: Path | None = None
+    data: Path | None = None
+    workers: int = 4
+
+    def __post_init__(self) -> None:
+        check_int("workers", self.workers, 0)
+        if self.weights is not None and not self.weights.is_file():
+            raise MergeMixError(f"weights: got {self.weights}, wanted the path of a file")
+
+    @property
+    def digest(self) -> str:
+        """Tells weights and images apart."""
+        weights = "" if self.weights is None else _digest(self.weights, self.weights.stat().st_mtime)
+        return f"{weights} {self.data or ''}"
+
+
+@lru_cache
+def _digest(path: Path, changed: float) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+HERE = Places()

@@ -1,0 +1,160 @@
+"""Records of trials as tables."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from timm_mergemix.cli.report import markdown_table
+
+from .corruptions import CORRUPTIONS
+from .cost import REFERENCE
+from .effects import Effect, option_effects
+from .methods import METHODS, find_method
+from .tasks import find_task
+
+__all__ = ["Group", "Options", "group_records", "shared_options", "spread", "tables", "title_of"]
+
+Record = dict[str, Any]
+Options = tuple[tuple[str, Any], ...]
+Group = tuple[str, str, Options, str]
+
+# Name of a measure, title, and whether it is a share that is shown in per cent.
+PLAIN = (
+    ("top1", "top-1", True),
+    ("ece", "calibration error", True),
+    ("ece_scaled", "scaled by temperature", True),
+    ("brier", "Brier score", False),
+)
+EFFECTS = PLAIN[:2]
+INTACT = (
+    ("unmerged", "intact", True),
+    ("merged to half", "half of the tokens merged", True),
+)
+WORSE = tuple((name, name, True) for name in (*CORRUPTIONS, "random patches hidden", "salient patches hidden"))
+
+
+def group_records(records: Sequence[Record], split: str) -> dict[Group, list[Record]]:
+    """Records that differ in nothing but their seed, by task, method, options and circumstances.
+
+    In order of METHODS; those with epochs of their own, for equal time, come last.
+
+    Args:
+        records: Of a sweep.
+        split: ``"val"``, the trials that did not read the test images, or ``"test"``, those that did.
+    """
+    groups: dict[Group, list[Record]] = {}
+    for record in records:
+        trial = record["trial"]
+        if trial["test"] == (split == "test"):
+            options = tuple((name, value) for name, value in trial["options"])
+            group = (trial["task"], trial["method"], options, record["circumstances"])
+            groups.setdefault(group, []).append(record)
+    order = {name: number for number, name in enumerate(METHODS)}
+    return dict(
+        sorted(groups.items(), key=lambda item: ("epochs" in dict(item[0][2]), order.get(item[0][1], len(order))))
+    )
+
+
+def tables(records: Sequence[Record], split: str) -> str:
+    """Markdown: for each task mean and standard deviation over seeds, a row for each method."""
+    groups = group_records(records, split)
+    parts = []
+    for task in dict.fromkeys(group[0] for group in groups):
+        own = {group: lines for group, lines in groups.items() if group[0] == task}
+        shared = shared_options(own)
+        parts.append(f"### {find_task(task).title}")
+        if shared:
+            parts.append(f"All that mix: {', '.join(f'{name} {value}' for name, value in shared)}.")
+        parts.append(_accuracy(own, split, shared))
+        if any("noise" in record[split] for lines in own.values() for record in lines):
+            parts.append(_robustness(own, split, shared))
+        parts += _effects(own, split)
+    return "\n\n".join(parts)
+
+
+def _accuracy(groups: dict[Group, list[Record]], split: str, shared: Options) -> str:
+    reference = max((lines for group, lines in groups.items() if group[1] == REFERENCE), key=len, default=[])
+    columns = [column for column in PLAIN if any(column[0] in lines[0][split] for lines in groups.values())]
+    (first, *titles), rows = [title for _, title, _ in columns], []
+    for group, records in groups.items():
+        top1, *cells = _cells(records, split, columns)
+        row = [title_of(group, shared), str(len(records)), str(records[0]["epochs"]), top1]
+        rows.append([*row, paired(records, reference, split), *cells])
+    return markdown_table(["method", "seeds", "epochs", first, "over Mixup + CutMix, by seed", *titles], rows)
+
+
+def _robustness(groups: dict[Group, list[Record]], split: str, shared: Options) -> str:
+    header = ["method", "epochs", *(title for _, title, _ in INTACT + WORSE), f"mean of the last {len(WORSE)}"]
+    rows = []
+    for group, records in groups.items():
+        # Robustness on validation images came later than the first records.
+        means = [
+            statistics.mean(record[split][name] for name, *_ in WORSE) for record in records if "noise" in record[split]
+        ]
+        cells = [*_cells(records, split, INTACT + WORSE), spread(means, True) if means else ""]
+        rows.append([title_of(group, shared), str(records[0]["epochs"]), *cells])
+    return markdown_table(header, rows)
+
+
+def _cells(records: Sequence[Record], split: str, columns: Sequence[tuple[str, str, bool]]) -> list[str]:
+    found = [
+        ([record[split][name] for record in records if name in record[split]], share) for name, _, share in columns
+    ]
+    return [spread(values, share) if values else "" for values, share in found]
+
+
+def _effects(groups: dict[Group, list[Record]], split: str) -> list[str]:
+    """What values of options change, from all trials that set the same options, where they can tell."""
+    searches: dict[tuple[str, ...], list[Record]] = {}
+    for group, records in groups.items():
+        searches.setdefault(tuple(name for name, _ in group[2]), []).extend(records)
+    parts = []
+    for names, records in searches.items():
+        effects = list(zip(*(option_effects(records, split, name) for name, *_ in EFFECTS), strict=True))
+        rows = [
+            [f"{each[0].option} {each[0].value}", str(each[0].base), *map(_signed, each)]
+            for each in effects
+            if each[0].option != "seed"
+        ]
+        if any(each[0].option in names for each in effects):
+            title = f"{len(records)} trials that set {', '.join(names)}: what each value changes, all else equal"
+            header = ["value", "over", *(title for _, title, _ in EFFECTS)]
+            parts.append(f"{title}\n\n{markdown_table(header, rows)}")
+    return parts
+
+
+def _signed(effect: Effect) -> str:
+    return f"{100 * effect.gain:+.1f} ± {100 * effect.error:.1f}"
+
+
+def paired(records: Sequence[Record], reference: Sequence[Record], split: str) -> str:
+    """Mean difference in top-1 to the reference over the seeds that both have, and its standard deviation."""
+    base = {record["trial"]["seed"]: record[split]["top1"] for record in reference}
+    seeds = {record["trial"]["seed"]: record[split]["top1"] for record in records}
+    differences = [100 * (top1 - base[seed]) for seed, top1 in seeds.items() if seed in base]
+    if not differences or records is reference:
+        return ""
+    deviation = f" ± {statistics.stdev(differences):.1f}" if len(differences) > 1 else ""
+    return f"{statistics.mean(differences):+.1f}{deviation}"
+
+
+def shared_options(groups: Iterable[Group]) -> Options:
+    """Options that all methods have that mix."""
+    given = [options for _, method, options, _ in groups if find_method(method).mixer is not None]
+    return tuple(each for each in given[0] if all(each in options for options in given)) if given else ()
+
+
+def title_of(group: Group, without: Options = ()) -> str:
+    """Method and options in words, but for some of them."""
+    _, method, options, _ = group
+    said = ", ".join(f"{name} {value}" for name, value in options if name != "epochs" and (name, value) not in without)
+    return find_method(method).title + (f" ({said})" if said else "")
+
+
+def spread(values: Sequence[float], share: bool) -> str:
+    """Mean, and standard deviation where there are several."""
+    scale, digits = (100, 1) if share else (1, 3)
+    deviation = f" ± {scale * statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{scale * statistics.mean(values):.{digits}f}{deviation}"

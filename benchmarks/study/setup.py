@@ -1,0 +1,76 @@
+"""What a task hands to a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from timm_mergemix.merge.schedule import R
+from timm_mergemix.training.images import Statistics
+from timm_mergemix.training.loop import Batches
+from timm_mergemix.training.optim import Recipe
+
+from .places import Places
+
+__all__ = ["SetUp", "Setup", "Task"]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A task with its seed drawn.
+
+    Attributes:
+        model: Before its first step; the same for every method.
+        classes: Number of classes.
+        statistics: With which the batches are normalised.
+        train: Augmented training batches.
+        val: Batches for choosing settings, cut from the training data.
+        test: Batches that are read once, at the end.
+        curve: Some of ``val``, for the learning curve.
+        val_hard: Those of ``val`` that are made worse, to measure robustness.
+        test_hard: Those of ``test``, likewise.
+    """
+
+    model: nn.Module
+    classes: int
+    statistics: Statistics
+    train: Batches
+    val: Iterable[tuple[Tensor, Tensor]]
+    test: Iterable[tuple[Tensor, Tensor]]
+    curve: Iterable[tuple[Tensor, Tensor]]
+    val_hard: Iterable[tuple[Tensor, Tensor]]
+    test_hard: Iterable[tuple[Tensor, Tensor]]
+
+
+class SetUp(Protocol):
+    """Draws images and weights by a seed, on a device."""
+
+    @property
+    def facts(self) -> list[Any]:
+        """What decides the outcome beside seed and places, as plain values."""
+
+    def __call__(self, seed: int, device: torch.device, places: Places) -> Setup:
+        """The task with the seed's images and weights."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every method learns.
+
+    Attributes:
+        title: Shown to people.
+        recipe: Of the optimisation, for all methods.
+        r: Token merging of the methods that train merged.
+        set_up: Draws images and weights.
+        amp: Whether forward passes run in bfloat16, in training and in measuring.
+    """
+
+    title: str
+    recipe: Recipe
+    r: R
+    set_up: SetUp
+    amp: bool = False

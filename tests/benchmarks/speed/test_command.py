@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.command import main
+from benchmarks.speed import command as bench
+from benchmarks.speed.growth import Point
+from benchmarks.speed.rows import Comparison, Row
+
+FAST = ["--rounds", "1", "--seconds", "0", "--threads", "1"]
+ran: list[str] = []
+
+
+def run(argv: list[str]) -> int:
+    return main(bench, argv)
+
+
+def row(name: str) -> Row:
+    def make() -> dict[str, Any]:
+        ran.append(name)
+        return {"merged": lambda: None, "ideal": lambda: None}
+
+    return Row(name, make, (Comparison("merged", "ideal", 1.1),))
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that take no time; the real ones have tests of their own."""
+    ran.clear()
+    monkeypatch.setattr(bench, "all_rows", lambda *_: [row("inference"), row("training")])
+    monkeypatch.setattr(bench, "MEMORY", ("test_vit", 2, 0.9))
+
+    def grow(*_: Any, done: Any, **__: Any) -> Iterator[Point]:
+        for batch in (1, 2):
+            if (224, batch) not in done:
+                yield Point(224, 197, batch, {"merged": 1.0, "ideal": 0.9, "unpatched": 2.0})
+
+    monkeypatch.setattr(bench, "grow", grow)
+
+
+def test_table_json_and_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--out", str(tmp_path), "--r", "3", *FAST]) == 0
+    printed = capsys.readouterr().out
+    assert "inference: merged / ideal" in printed
+    assert "memory of a training step, test_vit" in printed
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert [result["row"] for result in written["results"]][:2] == ["inference", "training"]
+    assert written["machine"]["torch"] == torch.__version__
+    assert written["growth"][0]["tokens"] == 197
+    assert "| inference: merged / ideal |" in (tmp_path / "results.md").read_text()
+    with Image.open(tmp_path / "results.png") as picture:
+        assert picture.width > 500
+
+
+def test_a_killed_run_goes_on(tmp_path: Path) -> None:
+    command = ["--out", str(tmp_path), "--no-growth", "--r", "3", *FAST]
+    assert run(command) == 0
+    kept = (tmp_path / "results.jsonl").read_text().splitlines()
+    (tmp_path / "results.jsonl").write_text(kept[0] + "\n")  # killed after the first row
+    ran.clear()
+    assert run([*command, "--resume"]) == 0
+    assert ran == ["training"]
+    again = (tmp_path / "results.jsonl").read_text().splitlines()
+    assert (again[0], len(again)) == (kept[0], len(kept))
+    assert run(command) == 0
+    assert ran[1:] == ["inference", "training"]
+
+
+def test_what_other_threads_measured_is_no_part_of_the_table(tmp_path: Path) -> None:
+    command = ["--out", str(tmp_path), "--no-growth", "--r", "3", *FAST, "--resume"]
+    assert run([*command, "--threads", "2"]) == 0 and run(command) == 0
+    assert ran == ["inference", "training"] * 2
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert [result["setting"] for result in written["results"]] == ["cpu, 1 threads"] * 3
+
+
+def test_a_run_that_was_killed_while_it_grew_goes_on(tmp_path: Path) -> None:
+    command = ["--out", str(tmp_path), "--r", "3", *FAST]
+    assert run(command) == 0
+    kept = (tmp_path / "growth.jsonl").read_text().splitlines()
+    (tmp_path / "growth.jsonl").write_text(kept[0] + "\n")
+    assert run([*command, "--resume"]) == 0
+    assert (tmp_path / "growth.jsonl").read_text().splitlines() == kept
+    assert len(json.loads((tmp_path / "results.json").read_text())["growth"]) == 2
+
+
+def test_what_was_measured_with_another_r_is_measured_again(tmp_path: Path) -> None:
+    command = ["--out", str(tmp_path), *FAST, "--resume", "--r"]
+    assert run([*command, "3"]) == 0 and run([*command, "2"]) == 0
+    assert len((tmp_path / "growth.jsonl").read_text().splitlines()) == 4
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert len(written["growth"]) == 2
+    assert sum("memory" in result["row"] for result in written["results"]) == 2
+
+
+def test_some_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--out", str(tmp_path), "--filter", "inference", *FAST]) == 0
+    assert ran == ["inference"]
+    assert "memory" not in capsys.readouterr().out
+    before = (tmp_path / "results.jsonl").read_text()
+    assert before and run(["--out", str(tmp_path), "--filter", "nothing", *FAST]) == 2
+    assert (tmp_path / "results.jsonl").read_text() == before
+
+
+def test_a_line_that_was_cut_off_is_measured_again(tmp_path: Path) -> None:
+    command = ["--out", str(tmp_path), "--no-growth", "--filter", "inference", *FAST]
+    assert run(command) == 0
+    path = tmp_path / "results.jsonl"
+    path.write_text(path.read_text()[:-20])
+    ran.clear()
+    assert run([*command, "--resume"]) == 0 and ran == ["inference"]
+    assert len(json.loads((tmp_path / "results.json").read_text())["results"]) == 1
+
+
+def test_an_interrupted_run_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench, "measure", interrupted)
+    assert run(["--out", str(tmp_path), *FAST]) == 130
+    assert f"python -m benchmarks.speed --out {tmp_path} {' '.join(FAST)} --resume" in capsys.readouterr().err

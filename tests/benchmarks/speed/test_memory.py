@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from benchmarks.speed.memory import memory_of
+
+
+def test_it_counts_what_is_saved_once_and_no_parameters() -> None:
+    model, images = nn.Linear(10, 20), torch.rand(5, 10)
+    # The linear layer saves its input, the two tanh each save their output.
+    floats = images.numel() + 2 * 5 * 20
+    assert memory_of(lambda: model(images).tanh().tanh().sum(), model) == 4 * floats
+
+
+def test_more_images_need_more() -> None:
+    model = nn.Sequential(nn.Linear(10, 20), nn.GELU(), nn.Linear(20, 20))
+    one, two = (memory_of(lambda n=n: model(torch.rand(n, 10)).sum(), model) for n in (4, 8))
+    assert two == 2 * one

@@ -1,0 +1,48 @@
+"""Tasks that take no time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.study import tasks
+from benchmarks.study.places import Places
+from benchmarks.study.setup import Setup, Task
+from timm_mergemix.training.images import MemoryBatches, Statistics
+from timm_mergemix.training.model import small_vit
+from timm_mergemix.training.optim import Recipe
+
+from ...training.made import striped
+
+SIZE = 16
+
+
+def set_up(seed: int, device: torch.device, places: Places) -> Setup:
+    images, *others = (striped(24, SIZE, seed=10 * seed + part) for part in range(4))
+    statistics = Statistics.of(images.images)
+    train = MemoryBatches(images, 8, statistics, train=True, device=device)
+    val, test, curve = (MemoryBatches(part, 8, statistics, device=device) for part in others)
+    return Setup(small_model().to(device), 2, statistics, train, val, test, curve, val, test)
+
+
+def small_model() -> nn.Module:
+    return small_vit((1, SIZE, SIZE), 4, 2, width=32, depth=3)
+
+
+class Stripes:
+    def __init__(self, facts: list[int] | None = None) -> None:
+        self.facts = facts or [24]
+
+    def __call__(self, seed: int, device: torch.device, places: Places) -> Setup:
+        return set_up(seed, device, places)
+
+
+TASK = Task("stripes", Recipe(epochs=2, lr=1e-3, warmup_epochs=1), 2, Stripes())
+
+
+@pytest.fixture
+def stripes(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a task of 24 images."""
+    monkeypatch.setitem(tasks.TASKS, "stripes", TASK)
+    return "stripes"

@@ -1,0 +1,77 @@
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from benchmarks.command import main
+from benchmarks.study import command as study
+from benchmarks.study.command import parse_options
+from timm_mergemix.errors import MergeMixError
+from timm_mergemix.tune.timing import Ratio
+
+TRAIN = ["--threads", "1"]
+
+
+def run(argv: list[str]) -> int:
+    return main(study, argv)
+
+
+def test_a_comparison_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path)]
+    few = ["--tasks", "digits", "--methods", "none", "timm", "--set", "epochs=1"]
+    assert run([*TRAIN, *out, *few]) == 0
+    assert "Mixup + CutMix" in capsys.readouterr().out
+    assert len((tmp_path / "trials.jsonl").read_text().splitlines()) == 2
+    assert not (tmp_path / "test.md").exists()
+    assert run([*TRAIN, *out, "--report"]) == 0
+    with Image.open(tmp_path / "val.png") as picture:
+        assert picture.width > 500
+
+
+def test_equal_time_sets_the_epochs_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = iter([Ratio(0.5, 0.4, 0.6)])
+    monkeypatch.setattr(study, "step_cost", lambda *_, **__: next(measured))
+    arguments = [*TRAIN, "--out", str(tmp_path), "--tasks", "digits", "--methods", "cutmix", "--set", "epochs=1"]
+    for _ in range(2):
+        assert run([*arguments, "--equal-time", "--test"]) == 0
+    (record,) = (tmp_path / "trials.jsonl").read_text().splitlines()
+    assert '"epochs": 2' in record and (tmp_path / "test.md").is_file()
+
+
+def test_options_of_a_mixer_do_not_concern_training_without_one(tmp_path: Path) -> None:
+    arguments = [*TRAIN, "--out", str(tmp_path), "--tasks", "digits", "--methods", "none"]
+    assert run([*arguments, "--set", "epochs=1", "prob=0.5", "prob=1"]) == 0
+    (record,) = (tmp_path / "trials.jsonl").read_text().splitlines()
+    assert '"prob"' not in record
+
+
+def test_nothing_to_report_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*TRAIN, "--out", str(tmp_path), "--report"]) != 0
+    assert "holds no trial" in capsys.readouterr().err
+
+
+def test_settings_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [*TRAIN, "--out", str(tmp_path), "--tasks", "digits", "--methods", "mixup", "--seeds", "0", "1"]
+    assert run([*arguments, "--set", "epochs=1", "--set", "lr=1e-3", "lr=1e-1", "--draw", "4"]) == 0
+    records = list(map(json.loads, (tmp_path / "trials.jsonl").read_text().splitlines()))
+    assert 2 <= len(records) <= 4
+    assert {record["trial"]["seed"] for record in records} == {0, 1}
+    assert {dict(record["trial"]["options"])["lr"] for record in records} == {1e-3, 1e-1}
+
+
+def test_options_are_read() -> None:
+    assert parse_options([]) == {}
+    given = ["lr=1e-3", "saliency_r=keep:0.5", "divide=false", "r=1,2", "clip_grad=none"]
+    assert {name: value for name, (value,) in parse_options(given).items()} == {
+        "lr": 1e-3,
+        "saliency_r": "keep:0.5",
+        "divide": False,
+        "r": "1,2",
+        "clip_grad": None,
+    }
+    assert parse_options(["lr=1", "prob=0.5", "lr=2"]) == {"lr": [1, 2], "prob": [0.5]}
+    with pytest.raises(MergeMixError, match="set: got 'lr', wanted NAME=VALUE"):
+        parse_options(["lr"])
+    with pytest.raises(MergeMixError, match="wanted --seeds"):
+        parse_options(["seed=3"])

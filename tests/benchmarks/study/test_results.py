@@ -1,0 +1,117 @@
+from typing import Any
+
+from benchmarks.study.results import group_records, paired, shared_options, spread, tables
+from benchmarks.study.search import drawn_combinations
+
+PLAIN = {"top1": 0.8, "ece": 0.1, "ece_scaled": 0.05, "temperature": 0.7, "brier": 0.3}
+ROBUST = dict.fromkeys(
+    ("noise", "blur", "contrast", "random patches hidden", "salient patches hidden", "unmerged", "merged to half"), 0.5
+)
+
+
+def record(method: str, seed: int, top1: float, test: bool = False, options: Any = ()) -> dict[str, Any]:
+    trial = {"task": "fashion", "method": method, "seed": seed, "options": list(map(list, options)), "test": test}
+    found = {"val": {**PLAIN, "top1": top1}}
+    return {
+        "trial": trial,
+        "circumstances": "c",
+        "epochs": 5,
+        **found,
+        **({"test": {**PLAIN, **ROBUST, "top1": top1}} if test else {}),
+    }
+
+
+RECORDS = [
+    record("none", 0, 0.7),
+    record("none", 1, 0.8),
+    record("mergemix", 0, 0.9, options=[("lr", 0.1)]),
+    record("mergemix", 0, 0.6, test=True),
+]
+
+
+def test_groups_differ_in_more_than_the_seed() -> None:
+    groups = group_records(RECORDS, "val")
+    assert [len(lines) for lines in groups.values()] == [2, 1]
+    assert list(group_records(RECORDS, "test")) == [("fashion", "mergemix", (), "c")]
+
+
+def test_methods_stand_in_one_order_whenever_they_ran() -> None:
+    groups = group_records([record(name, 0, 0.5) for name in ("random-mixup", "mergemix", "none", "timm")], "val")
+    assert [method for _, method, *_ in groups] == ["none", "timm", "mergemix", "random-mixup"]
+
+
+def test_tables_show_mean_and_deviation() -> None:
+    text = tables(RECORDS, "val")
+    assert "| no mixing | 2 | 5 | 75.0 ± 7.1 |" in text
+    assert "All that mix: lr 0.1." in text and "| MergeMix alone | 1 | 5 | 90.0 |" in text
+    assert "salient patches hidden" not in text and "salient patches hidden" in tables(RECORDS, "test")
+
+
+def test_a_column_is_shown_where_it_was_measured() -> None:
+    lines = [record("none", 0, 0.7)]
+    del lines[0]["val"]["ece_scaled"]
+    assert "calibration error" in tables(lines, "val") and "scaled by temperature" not in tables(lines, "val")
+
+
+def test_robustness_on_validation_images_where_it_was_measured() -> None:
+    later = record("timm", 0, 0.7)
+    later["val"] |= ROBUST
+    text = tables([*RECORDS, later], "val")
+    rows = text[text.index("salient patches hidden") :].splitlines()
+    assert rows[2].startswith("| no mixing") and rows[2].count("50.0") == 0
+    assert rows[3].startswith("| Mixup + CutMix") and rows[3].count("50.0") == 8
+
+
+def test_the_mean_of_robustness_is_that_of_images_made_worse() -> None:
+    lines = [record("none", seed, 0.7, test=True) for seed in (0, 1)]
+    for seed, line in enumerate(lines):
+        line["test"] |= dict.fromkeys(("noise", "blur", "contrast"), 0.6 + 0.2 * seed)
+        line["test"] |= {"unmerged": 0.9, "merged to half": 0.1}
+    row = tables(lines, "test").splitlines()[-1]
+    worse = ["60.0", "60.0", "60.0", "50.0", "50.0", "56.0"]
+    assert [cell.split(" ")[0] for cell in row.split(" | ")[2:4]] == ["90.0", "10.0"]
+    first = tables(lines[:1], "test").splitlines()[-1]
+    assert first.strip("| ").split(" | ")[4:] == worse and row.endswith("| 62.0 ± 8.5 |")
+
+
+def test_trials_of_equal_time_come_last() -> None:
+    lines = [record("mixup", 0, 0.5, options=[("epochs", 7)]), record("mergemix", 0, 0.5), record("timm", 0, 0.5)]
+    assert [group[1] for group in group_records(lines, "val")] == ["timm", "mergemix", "mixup"]
+
+
+def test_what_all_that_mix_share() -> None:
+    lines = [record("none", 0, 0.5), record("mixup", 0, 0.5, options=[("prob", 1)])]
+    assert shared_options(group_records(lines, "val")) == (("prob", 1),)
+    assert shared_options(group_records([*lines, record("timm", 0, 0.5)], "val")) == ()
+    assert shared_options(group_records(lines[:1], "val")) == ()
+
+
+def test_differences_are_those_of_the_same_seeds() -> None:
+    reference = [record("timm", seed, top1) for seed, top1 in ((0, 0.5), (1, 0.6), (2, 0.9))]
+    own = [record("mergemix", seed, top1) for seed, top1 in ((0, 0.52), (1, 0.64), (3, 0.1))]
+    assert paired(own, reference, "val") == "+3.0 ± 1.4"
+    assert paired(own[2:], reference, "val") == "" and paired(reference, reference, "val") == ""
+    assert "| +3.0 ± 1.4 |" in tables([*reference, *own], "val")
+
+
+def test_records_of_other_circumstances_are_other_rows() -> None:
+    other = {**record("none", 2, 0.1), "circumstances": "d"}
+    assert [len(lines) for lines in group_records([*RECORDS[:2], other], "val").values()] == [2, 1]
+
+
+def test_spread() -> None:
+    assert spread([0.5], share=True) == "50.0"
+    assert spread([1.0, 2.0], share=False) == "1.500 ± 0.707"
+
+
+def test_a_search_shows_what_values_gain() -> None:
+    drawn = drawn_combinations({"lr": [0.1, 0.2], "prob": [1, 0.5]}, 8)
+    lines = [record("timm", 0, 0.5 + 0.1 * (each["lr"] == 0.2), options=each.items()) for each in drawn]
+    text = tables([*lines, *RECORDS], "val")
+    assert "8 trials that set lr, prob: what each value changes, all else equal" in text
+    assert "| lr 0.2 | 0.1 | +10.0 ± 0.0 |" in text and text.count("all else equal") == 1
+
+
+def test_methods_alone_are_no_search() -> None:
+    lines = [record(name, seed, 0.5, options=[("lr", 0.1)]) for name in ("timm", "mixup") for seed in range(3)]
+    assert "all else equal" not in tables(lines, "val")

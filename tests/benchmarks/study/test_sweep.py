@@ -1,0 +1,124 @@
+import multiprocessing
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.study import sweep as module
+from benchmarks.study import tasks
+from benchmarks.study.setup import Setup
+from benchmarks.study.sweep import read_records, sweep
+from benchmarks.study.trial import Trial
+from timm_mergemix import MergeMixError
+from timm_mergemix.training.progress import Reporter
+
+from . import made
+
+CPU, QUIET = torch.device("cpu"), Reporter(quiet=True)
+
+
+def test_finished_trials_are_not_run_again(stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "runs" / "trials.jsonl"
+    first = [Trial(stripes, "none", seed) for seed in (0, 1)]
+    before = sweep(first, path, CPU, QUIET)
+    ran: list[Trial] = []
+    real = module.run_trial
+    monkeypatch.setattr(module, "run_trial", lambda trial, *rest: ran.append(trial) or real(trial, *rest))
+    after = sweep([*first, Trial(stripes, "mixup", 0)], path, CPU, QUIET)
+    assert [trial.method for trial in ran] == ["mixup"]
+    assert after[:2] == before and len(after) == 3
+    assert not list((tmp_path / "runs" / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_failure_stops_no_other_trial(tmp_path: Path, jobs: int) -> None:
+    path = tmp_path / "trials.jsonl"
+    bad = Trial("digits", "none", 0, (("beta", 1.0),))
+    with pytest.raises(MergeMixError, match=r"1 of 2 trials failed: digits-none-0-.*: options"):
+        sweep([bad, Trial("digits", "none", 0, (("epochs", 1),))], path, CPU, QUIET, jobs=jobs)
+    assert len(read_records(path)) == 1
+
+
+def test_side_by_side_gives_the_same(tmp_path: Path) -> None:
+    trials = [Trial("digits", name, 0, (("epochs", 1),)) for name in ("none", "timm")]
+    one = sweep(trials, tmp_path / "one.jsonl", CPU, QUIET)
+    two = sweep(trials, tmp_path / "two.jsonl", CPU, QUIET, jobs=2)
+
+    def by_method(records: list[dict]) -> dict:
+        return {record["trial"]["method"]: record["val"]["loss"] for record in records}
+
+    assert by_method(one) == pytest.approx(by_method(two), rel=1e-3)
+
+
+def test_a_line_that_was_cut_off_is_run_again(stripes: str, tmp_path: Path) -> None:
+    path = tmp_path / "trials.jsonl"
+    trials = [Trial(stripes, "none", seed) for seed in (0, 1)]
+    before = sweep(trials, path, CPU, QUIET)
+    path.write_text(path.read_text()[:-20])
+    assert read_records(path) == before[:1]
+    assert [record["val"] for record in sweep(trials, path, CPU, QUIET)] == [record["val"] for record in before]
+
+
+def test_foreign_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "trials.jsonl"
+    assert read_records(path) == []
+    for text in ('{"a": 1}\n', "no json\n", "[1]\n"):
+        path.write_text(text)
+        with pytest.raises(MergeMixError, match="line 1: got no record of a trial"):
+            read_records(path)
+    path.unlink()
+    with pytest.raises(MergeMixError, match="jobs: got 0"):
+        sweep([], path, CPU, QUIET, jobs=0)
+
+
+def test_an_interruption_ends_the_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "as_completed", interrupted)
+    long = Trial("digits", "none", 0, (("epochs", 10_000),))
+    with pytest.raises(KeyboardInterrupt):
+        sweep([long], tmp_path / "trials.jsonl", CPU, QUIET, jobs=2)
+    assert not multiprocessing.active_children()
+
+
+def test_images_are_there_before_processes_start(stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Missing(made.Stripes):
+        def __call__(self, *args: object) -> Setup:
+            raise MergeMixError("no images")
+
+    monkeypatch.setitem(tasks.TASKS, stripes, replace(made.TASK, set_up=Missing()))
+    monkeypatch.setattr(module, "ProcessPoolExecutor", None)
+    with pytest.raises(MergeMixError, match="no images"):
+        sweep([Trial(stripes, "none")], tmp_path / "trials.jsonl", CPU, QUIET, jobs=2)
+
+
+PARENT = """
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+from benchmarks.study.setup import Setup
+from benchmarks.study.sweep import begin_worker
+
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), begin_worker)
+    print(pool.submit(os.getpid).result(), flush=True)
+    pool.submit(time.sleep, 3600)
+    time.sleep(3600)
+"""
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(PARENT)
+    root = Path(module.__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE, env=environment)
+    try:
+        assert int(parent.stdout.readline()) > 0
+        parent.kill()
+        parent.communicate(timeout=60)  # until the last process is gone that could still write
+    finally:
+        parent.kill()

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from timm_mergemix import MergeMixError
+from timm_mergemix.checks import check_classes, check_images, check_labels, check_saliency, check_share
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8])
+def test_good_images(dtype: torch.dtype) -> None:
+    check_images(torch.ones(1, 1, 1, 1, dtype=dtype))
+
+
+def test_large_finite_pixels_are_finite() -> None:
+    check_images(torch.full((2, 3, 8, 8), 3e38))
+    check_images(torch.full((1, 1, 2, 2), 1e300, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        None,
+        [[1.0]],
+        torch.rand(3, 4, 4),
+        torch.rand(1, 2, 3, 4, 4),
+        torch.rand(0, 3, 4, 4),
+        torch.rand(2, 3, 0, 4),
+        torch.ones(2, 3, 4, 4, dtype=torch.int64),
+        torch.ones(2, 3, 4, 4, dtype=torch.bool),
+        torch.ones(2, 3, 4, 4, dtype=torch.complex64),
+    ],
+)
+def test_bad_images(images: object) -> None:
+    with pytest.raises(MergeMixError, match=r"^images: got"):
+        check_images(images)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_one_bad_pixel(value: float, dtype: torch.dtype) -> None:
+    images = torch.rand(2, 3, 4, 4).to(dtype)
+    images[1, 2, 3, 0] = value
+    with pytest.raises(MergeMixError, match=r"^images: got pixels that are NaN or infinite"):
+        check_images(images)
+
+
+def test_infinities_that_cancel() -> None:
+    images = torch.zeros(1, 1, 2, 2)
+    images[0, 0, 0] = torch.tensor([float("inf"), -float("inf")])
+    with pytest.raises(MergeMixError, match=r"^images"):
+        check_images(images)
+
+
+def test_values_off_the_cpu_are_read_on_request_only() -> None:
+    # A meta tensor has no values: to read one is an error of its own.
+    meta = torch.empty(2, 3, 4, 4, device="meta")
+    labels = torch.zeros(2, dtype=torch.long, device="meta")
+    check_images(meta)
+    check_labels(labels, 2, 5, False)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        check_images(meta, validate=True)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        check_labels(labels, 2, 5, False, validate=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.int64])
+def test_good_labels(dtype: torch.dtype) -> None:
+    check_labels(torch.tensor([0, 4], dtype=dtype), 2, 5, False)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float16, torch.float64])
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_good_rows(dtype: torch.dtype, multi_label: bool) -> None:
+    check_labels(torch.ones(2, 5, dtype=dtype), 2, 5, multi_label)
+    check_labels(torch.ones(2, 5, dtype=dtype), 2, None, multi_label)
+
+
+@pytest.mark.parametrize(
+    ("labels", "multi_label", "wanted"),
+    [
+        ([0, 1], False, r"shape \(2,\) or \(2, 5\)"),
+        (torch.tensor(0), False, "tensor of shape"),
+        (torch.zeros(2, 5, 1), False, "tensor of shape"),
+        (torch.tensor([0, 1, 2]), False, "each of the 2 images"),
+        (torch.zeros(3, 5), False, "each of the 2 images"),
+        (torch.zeros(2, 4), False, "rows of 5 classes"),
+        (torch.tensor([0, 1]), True, "since multi_label is set"),
+        (torch.tensor([0.0, 1.0]), False, "integer class labels"),
+        (torch.tensor([True, False]), False, "integer class labels"),
+        (torch.zeros(2, 5, dtype=torch.complex64), False, "real rows"),
+        (torch.tensor([0, 5]), False, "from 0 to 4"),
+        (torch.tensor([-1, 2]), False, "from 0 to 4"),
+        (torch.tensor([[0.0] * 4 + [float("nan")]] * 2), False, "finite"),
+        (torch.tensor([[0.0] * 4 + [float("inf")]] * 2), True, "finite"),
+    ],
+)
+def test_bad_labels(labels: object, multi_label: bool, wanted: str) -> None:
+    with pytest.raises(MergeMixError, match=rf"^labels: got.*{wanted}"):
+        check_labels(labels, 2, 5, multi_label)
+
+
+def test_rows_without_classes() -> None:
+    with pytest.raises(MergeMixError, match=r"^labels: got"):
+        check_labels(torch.zeros(2, 0), 2, None, False)
+
+
+def test_integers_need_num_classes() -> None:
+    with pytest.raises(MergeMixError, match=r"^num_classes: got None"):
+        check_labels(torch.tensor([0, 1]), 2, None, False)
+
+
+def test_range_names_its_argument() -> None:
+    check_classes("target", torch.tensor([0, 2]), 3)
+    with pytest.raises(MergeMixError, match=r"^target: got labels from 0 to 3, wanted them from 0 to 2"):
+        check_classes("target", torch.tensor([0, 3]), 3)
+
+
+@pytest.mark.parametrize("value", [-1e-6, float("nan"), float("inf")])
+def test_saliency_is_finite_and_not_negative(value: float) -> None:
+    saliency = torch.rand(2, 3, 3)
+    check_saliency(saliency, 2)
+    check_saliency(saliency.half(), 2)
+    saliency[1, 2, 0] = value
+    with pytest.raises(MergeMixError, match=r"^saliency: got numbers that are negative, NaN or infinite"):
+        check_saliency(saliency, 2)
+    with pytest.raises(MergeMixError, match=r"^saliency: got"):
+        check_saliency(saliency, 3)
+    with pytest.raises(MergeMixError, match=r"^saliency: got"):
+        check_saliency(torch.zeros(2, 0, 3), 2)
+
+
+@pytest.mark.parametrize("value", [-0.01, 1.01, float("nan")])
+def test_shares_are_from_0_to_1(value: float) -> None:
+    check_share("ratio", torch.tensor([0.0, 1.0, 0.5]))
+    check_share("ratio", torch.empty(0))
+    with pytest.raises(MergeMixError, match=r"^ratio: got numbers from .*, wanted them from 0 to 1"):
+        check_share("ratio", torch.tensor([0.5, value]))

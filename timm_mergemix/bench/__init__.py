@@ -1,1 +1,0 @@
-"""Benchmarks: interleaved steps in one process, as ratios. Run them by ``timm-mergemix bench``."""

@@ -1,0 +1,1 @@
+"""What can be patched inside a module, or why nothing can."""

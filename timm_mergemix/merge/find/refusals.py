@@ -1,0 +1,131 @@
+"""Why a module or its blocks cannot be patched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from ..blocks import MergingBlock
+from ..families import BLOCKS, FAMILIES, PLAIN_BLOCKS, Family, is_touched
+from ..families.held import HeldBlocks
+from ..model import MergingModel
+from ..passes import Merging
+
+__all__ = ["is_sharded", "reason_against", "reason_unknown"]
+
+# Why models that people ask for cannot merge, by class.
+REASONS = {
+    "TNT": "each of its patches has a second stream of pixel tokens, which would lose its patch when patches merge",
+    "ConVit": "its gated attention (GPSA) computes positions from the grid of patches",
+    "VisionTransformerSAM": "its blocks work on windows of the grid of patches",
+    "Hiera": "its blocks work on windows of the grid of patches and pool it",
+    "HieraDet": "its blocks work on windows of the grid of patches and pool it",
+    "VOLO": "its stages need the grid of patches",
+    "PoolingVisionTransformer": "its stages pool the grid; blocks='transformers.2.blocks', prefix_tokens=1 works",
+    "CrossVit": "its branches exchange tokens between blocks",
+    "MultiScaleVit": "its blocks pool the grid of patches",
+    "Xcit": "its blocks convolve over the grid of patches",
+    "Levit": "its blocks need the grid of patches",
+    "LevitDistilled": "its blocks need the grid of patches",
+    "SwinTransformer": "its blocks work on windows of the grid of patches",
+    "SwinTransformerV2": "its blocks work on windows of the grid of patches",
+    "SwinTransformerV2Cr": "its blocks work on windows of the grid of patches",
+    "Twins": "its blocks work on windows of the grid of patches",
+    "PyramidVisionTransformerV2": "its blocks pool the grid of patches",
+}
+
+
+def reason_against(model: nn.Module, family: Family, unpatching: bool = False) -> str | None:
+    """Why the blocks of a model of a known family cannot be patched (or unpatched), or None if they can."""
+    blocks = family.find_blocks(model)
+    if not blocks:
+        return "it has no transformer blocks"
+    if len({id(block) for block in blocks}) < len(blocks):
+        return "the same block stands in it more than once"
+    patched = _is_patched(model, family)
+    if patched and not unpatching and len({id(m) for m in _states(model, blocks)}) > 1:
+        return "blocks were copied from a patched model into it; unpatch the model, then patch it again"
+    for i, block in enumerate(blocks):
+        if patched and unpatching and (type(block) in BLOCKS or type(block) in PLAIN_BLOCKS):
+            continue
+        if patched and type(block) in BLOCKS:
+            return f"block {i} was replaced while the model was patched; unpatch the model, then patch it again"
+        reason = _reason_against_block(i, block, patched)
+        if reason is not None:
+            return reason
+    return None if patched else _reason_against_sharing(blocks)
+
+
+def _reason_against_block(i: int, block: nn.Module, patched: bool) -> str | None:
+    if isinstance(block, MergingBlock) and not patched:
+        return f"block {i} is patched already, as part of another module"
+    if type(block) not in (PLAIN_BLOCKS if patched else BLOCKS):
+        hint = "; compile the whole model instead" if hasattr(block, "_orig_mod") else ""
+        return f"block {i} is a {type(block).__name__}, for which there is no adapter{hint}"
+    if "forward" in vars(block):
+        return f"block {i} has a forward of its own in place of its class's, which merging would not change"
+    merging_class = block if isinstance(block, MergingBlock) else BLOCKS[type(block)]
+    reason = merging_class.refusal(block)
+    if reason is None and any("forward" in vars(attention) for attention in merging_class.attentions(block)):
+        return (
+            f"the attention of block {i} has a forward of its own in place of its class's, which knows nothing of "
+            "merged tokens; timm_mergemix.record shows attention"
+        )
+    return reason
+
+
+def _reason_against_sharing(blocks: Sequence[nn.Module]) -> str | None:
+    """Why the modules inside blocks cannot be changed; what one block lends or reads must not reach another one."""
+    touched = [module for block in blocks for module in BLOCKS[type(block)].touched(block)]
+    taken = next((module for module in touched if is_touched(module)), None)
+    if taken is not None:
+        return f"its {type(taken).__name__} is part of another model that is patched"
+    if len({id(module) for module in touched}) < len(touched):
+        return "two of its blocks share a module inside their attention"
+    return None
+
+
+def _states(model: nn.Module, blocks: Sequence[nn.Module]) -> list[Merging]:
+    return [part.merging for part in (model, *blocks) if isinstance(part, MergingModel | MergingBlock)]
+
+
+def _is_patched(model: nn.Module, family: Family) -> bool:
+    if isinstance(family, HeldBlocks):
+        return isinstance(family.find_blocks(model)[0], MergingBlock)
+    return isinstance(model, MergingModel)
+
+
+def reason_unknown(module: nn.Module) -> str | None:
+    """Why a module that is no known model is refused; None for a user's module that holds known blocks."""
+    cls = type(module)
+    if "ScriptModule" in {base.__name__ for base in cls.__mro__}:
+        return "it is scripted; patch the model before torch.jit.trace instead"
+    if is_sharded(module):
+        return "fully_shard has changed its class; patch a model before it is sharded"
+    for part in module.modules():
+        known = {base for family in FAMILIES for base in family.models}
+        parent = next((base for base in type(part).__mro__[1:] if base in known), None)
+        if parent is not None:
+            return f"{_name(part, module)} is a subclass of {parent.__name__} that may compute something else"
+        if type(part).__name__ in REASONS and type(part).__module__.startswith("timm."):
+            return REASONS[type(part).__name__]
+    blocks = getattr(module, "blocks", None)
+    if cls in BLOCKS:
+        return None
+    foreign = cls.__module__.split(".")[0] in ("timm", "torchvision")
+    containers = (nn.Sequential, nn.ModuleList)
+    if foreign and isinstance(blocks, containers) and len(blocks) and not isinstance(blocks[0], containers):
+        return f"there is no adapter for {cls.__name__} with {type(blocks[0]).__name__} blocks"
+    if foreign or not any(type(part) in BLOCKS for part in module.modules()):
+        return f"there is no adapter for {cls.__name__}"
+    return None
+
+
+def is_sharded(module: nn.Module) -> bool:
+    """Whether FSDP2 holds a part of it, which then has a class of its own."""
+    return any(base.__name__ == "FSDPModule" for part in module.modules() for base in type(part).__mro__)
+
+
+def _name(part: nn.Module, module: nn.Module) -> str:
+    return "it" if part is module else type(part).__name__

@@ -1,0 +1,103 @@
+"""What can be patched, and why not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import timm
+from torch import nn
+
+from ...errors import MergeMixError, wrong
+from ..families import PLAIN_BLOCKS
+from .search import find_model
+from .sketch import sketch
+
+__all__ = ["Support", "check_name", "like", "supported"]
+
+
+@dataclass(frozen=True)
+class Support:
+    """Whether a model can be patched. True or False as a whole.
+
+    Attributes:
+        name: The model's name or class.
+        family: The kind of model, None where it is not supported.
+        blocks: Number of blocks that merge.
+        reason: Why it is not supported, None where it is.
+        classes: The classes of these blocks and how many there are of each, in the order in which they run.
+    """
+
+    name: str
+    family: str | None = None
+    blocks: int = 0
+    reason: str | None = None
+    classes: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def merges(self) -> str:
+        """The blocks that merge, in words: ``"12 x EvaBlock"``; empty where the model is not supported."""
+        return " + ".join(f"{count} x {cls}" for cls, count in self.classes)
+
+    def __bool__(self) -> bool:
+        return self.reason is None
+
+    def __str__(self) -> str:
+        if self.reason is not None:
+            return f"{self.name}: not supported: {self.reason}"
+        return f"{self.name}: supported as {self.family}, merges in {self.merges}"
+
+
+def supported(model: nn.Module | str) -> Support:
+    """Tells whether a model can be patched; never changes it.
+
+    Args:
+        model: A module, or the name of a timm model. A model of that name is built without weights to look at it.
+
+    Returns:
+        A `Support`, true where the model can be patched, with the reason where it cannot.
+
+    Raises:
+        MergeMixError: If timm knows no model of that name.
+    """
+    if not isinstance(model, str):
+        return _look(type(model).__name__, model)
+    check_name("model", model)
+    try:
+        module = sketch(lambda: timm.create_model(model, pretrained=False))
+    except Exception as error:  # whatever a model's code, or a package that it misses, may raise
+        message = f"{type(error).__name__}: {error}".splitlines()[0]
+        return Support(model, reason=f"timm cannot build it: {message}")
+    return _look(model, module)
+
+
+def check_name(argument: str, name: str) -> None:
+    """Raises unless timm knows a model of that name.
+
+    Args:
+        argument: Name of the argument, for the error.
+        name: What came.
+
+    Raises:
+        MergeMixError: If it does not; the message names models of similar names.
+    """
+    if not timm.is_model(name):
+        raise wrong(argument, name, f"the name of a timm model{like(name)}")
+
+
+def like(name: str) -> str:
+    """Names of timm models that are similar to one, as the end of an error's message; empty if there are none."""
+    close = ", ".join(get_close_matches(name, timm.list_models()))
+    return close and f", such as {close}"
+
+
+def _look(name: str, module: nn.Module) -> Support:
+    try:
+        vit, family = find_model(module)
+    except MergeMixError as error:
+        return Support(name, reason=str(error).split("is not supported: ")[-1])
+    blocks = family.find_blocks(vit)
+    # A patched model is reported by the blocks that it had before.
+    classes = Counter(PLAIN_BLOCKS.get(type(block), type(block)).__name__ for block in blocks)  # type: ignore[arg-type]
+    return Support(name, family.name, len(blocks), classes=tuple(classes.items()))

@@ -1,0 +1,1 @@
+"""Which tokens merge: keys -> plan -> merged tokens. Tensor functions that know no model."""

@@ -1,0 +1,94 @@
+"""What a matching gives, and what all matchings share: their checks, the similarity, the place of padding."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...errors import check_int, check_number, check_tensor, wrong
+from ..autocast import without_autocast
+
+__all__ = ["MergePlan", "check", "check_range", "cosine", "merge_nothing", "plan_in_order", "prefer_padding"]
+
+
+class MergePlan(NamedTuple):
+    """Which of N tokens stay and which merge into them. All tensors are int64.
+
+    Attributes:
+        keep: (B, N - r), old positions of the tokens that stay, in their new order.
+        source: (B, r), old positions of the tokens that merge.
+        target: (B, r), new positions of the tokens that they merge into.
+    """
+
+    keep: Tensor
+    source: Tensor
+    target: Tensor
+
+
+def check(keys: Tensor, r: int, prefix_tokens: int, padding: Tensor | None) -> None:
+    """Raises unless ``r`` of the tokens can merge.
+
+    Raises:
+        MergeMixError: If the keys are no (B, N, D) floats, the padding no (B, N) booleans, or more shall merge than
+            can: half of the unprotected tokens.
+    """
+    if not isinstance(keys, Tensor) or keys.ndim != 3 or not keys.is_floating_point():
+        raise wrong("keys", keys, "a float tensor of shape (B, N, D)")
+    check_int("prefix_tokens", prefix_tokens, 0)
+    check_int("r", r, 0)
+    most = max(int(keys.shape[1]) - prefix_tokens, 0) // 2
+    if r > most:
+        raise wrong("r", r, f"at most {most}, half of the unprotected tokens")
+    if padding is not None:
+        check_tensor("padding", padding, tuple(keys.shape[:2]), "bool")
+
+
+def check_range(argument: str, value: float, low: float, high: float) -> None:
+    """``check_number`` for a number that ``torch.compile`` may have made a symbol, which ``math.isfinite`` refuses."""
+    if type(value) not in (int, float) or not low <= value <= high:
+        check_number(argument, value, low, high)
+
+
+def cosine(a: Tensor, b: Tensor) -> Tensor:
+    """Cosine similarity of (B, R, D) and (B, C, D) keys: (B, R, C) float32, under autocast too."""
+    with without_autocast(a.device.type):
+        return F.normalize(a.float(), dim=-1) @ F.normalize(b.float(), dim=-1).mT
+
+
+def prefer_padding(scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Puts edges of two padding tokens above all others, and edges of padding and a patch below.
+
+    Args:
+        scores: (B, R, C) cosines.
+        rows: (B, R) bool, True for padding.
+        columns: (B, C) bool, True for padding.
+
+    Returns:
+        (B, R, C): cosines as they were between patches, in [3, 5] between padding, in [-5, -3] between both kinds.
+    """
+    rows, columns = rows[:, :, None], columns[:, None]
+    return scores + torch.where(rows == columns, 4.0 * rows, -4.0)
+
+
+def plan_in_order(length: int, source: Tensor, partner: Tensor) -> MergePlan:
+    """The plan whose kept tokens stand in their old order.
+
+    Args:
+        length: Number of tokens, N.
+        source: (B, r) int64, old positions of the tokens that merge, each once.
+        partner: (B, r) int64, old positions of the tokens that they merge into.
+    """
+    batch, r = source.shape
+    stays = torch.ones(batch, length, dtype=torch.bool, device=source.device).scatter(1, source, False)
+    positions = torch.arange(length, device=source.device)
+    keep = positions.where(stays, length).sort(dim=1).values[:, : length - r]
+    return MergePlan(keep, source, (stays.cumsum(dim=1) - 1).gather(1, partner))
+
+
+def merge_nothing(keys: Tensor) -> MergePlan:
+    """The plan by which all tokens of (B, N, D) keys stay."""
+    none = torch.zeros(keys.shape[0], 0, dtype=torch.int64, device=keys.device)
+    return plan_in_order(keys.shape[1], none, none)

@@ -1,0 +1,1 @@
+"""Ways to mix a batch, as classes and by name: MergeMix, Mixup and CutMix, ResizeMix."""

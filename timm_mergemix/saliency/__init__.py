@@ -1,0 +1,1 @@
+"""Images -> where a model looks: the one bridge from mixing to merging."""

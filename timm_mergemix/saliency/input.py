@@ -1,0 +1,124 @@
+"""Images of a batch -> images as a saliency encoder wants them: normalised its way, at its size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..checks import read_statistics
+from ..errors import MergeMixError, wrong
+from ..merge.families import Family
+
+__all__ = ["EncoderInput"]
+
+Statistics = tuple[Tensor, Tensor]
+
+
+class EncoderInput:
+    """Converts images for an encoder.
+
+    Args:
+        encoder: The model.
+        family: Its family.
+        image_mean: Mean by which float images were normalised, None: as the encoder wants them.
+        image_std: Standard deviation, likewise.
+        encoder_mean: Mean of the images on which the encoder was trained, None: from its timm data config.
+        encoder_std: Standard deviation, likewise.
+        holder: The module whose timm data config it is, where that is a classifier around the encoder.
+
+    Raises:
+        MergeMixError: If the statistics do not fit the encoder, or are needed and missing.
+    """
+
+    def __init__(
+        self,
+        encoder: Any,
+        family: Family,
+        image_mean: Sequence[float] | None,
+        image_std: Sequence[float] | None,
+        encoder_mean: Sequence[float] | None,
+        encoder_std: Sequence[float] | None,
+        holder: nn.Module | None = None,
+    ) -> None:
+        self.encoder = encoder
+        self.family = family
+        self.channels = family.in_channels(encoder)
+        self.image = _statistics("image", image_mean, image_std, self.channels)
+        self.expected = _statistics("encoder", encoder_mean, encoder_std, self.channels)
+        if self.expected is None:
+            self.expected = _configured(encoder if holder is None else holder, self.channels)
+        if self.image is not None:
+            self._expected("image_mean, image_std")
+
+    def __call__(self, images: Tensor, size: tuple[int, int]) -> Tensor:
+        """(B, C, H, W), float or uint8 -> (B, C, *size) in the encoder's dtype."""
+        return resize(self._normalise(images), size)
+
+    def check(self, images: Tensor) -> None:
+        """Raises if the encoder cannot take the images."""
+        wanted = f"images of shape (B, {self.channels}, H, W), float or uint8"
+        if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[1] != self.channels:
+            raise wrong("images", images, wanted)
+        if not images.is_floating_point() and images.dtype != torch.uint8:
+            raise wrong("images", images, wanted)
+        if images.dtype == torch.uint8:
+            self._expected("uint8 images")
+        device = _parameter(self.encoder).device
+        if images.device != device:
+            raise MergeMixError(f"images: got them on {images.device}, wanted them on {device}, where the encoder is")
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        dtype = _parameter(self.encoder).dtype
+        if images.dtype == torch.uint8:
+            mean, std = self._expected("uint8 images")
+            return ((images.float() / 255 - column(mean, images)) / column(std, images)).to(dtype)
+        if self.image is not None:
+            mean, std = self._expected("image_mean, image_std")
+            pixels = images.float() * column(self.image[1], images) + column(self.image[0], images)
+            return ((pixels - column(mean, images)) / column(std, images)).to(dtype)
+        return images.to(dtype)
+
+    def _expected(self, why: str) -> Statistics:
+        if self.expected is None:
+            raise MergeMixError(
+                f"encoder_mean, encoder_std: got None, wanted {self.channels} numbers each (needed for {why}; the "
+                "encoder's data config has none that fit its channels)"
+            )
+        return self.expected
+
+
+def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images (B, C, H, W) at another size, by antialiased bilinear interpolation; the same tensor if they have it."""
+    if tuple(images.shape[-2:]) == tuple(size):
+        return images
+    return F.interpolate(images.float(), size=size, mode="bilinear", antialias=True).to(images.dtype)
+
+
+def column(values: Tensor, images: Tensor) -> Tensor:
+    """One number per channel, shaped and placed for images (B, C, H, W)."""
+    return values.to(images.device).view(-1, 1, 1)
+
+
+def _parameter(encoder: nn.Module) -> Tensor:
+    return next(encoder.parameters())
+
+
+def _statistics(
+    name: str, mean: Sequence[float] | None, std: Sequence[float] | None, channels: int
+) -> Statistics | None:
+    wanted = f"a mean and a positive std for each of the {channels} channels (or one for all), or neither"
+    return read_statistics(f"{name}_mean, {name}_std", mean, std, (channels,), wanted)
+
+
+def _configured(holder: nn.Module, channels: int) -> Statistics | None:
+    """The statistics of a timm data config, where they fit the channels."""
+    configs = (getattr(module, "pretrained_cfg", None) for module in holder.modules())
+    config: dict[str, Any] = next(filter(None, configs), {})
+    try:
+        return _statistics("encoder", config.get("mean"), config.get("std"), channels)
+    except MergeMixError:  # a model made for 1 channel keeps the config of its 3 channels
+        return None

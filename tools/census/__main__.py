@@ -1,0 +1,102 @@
+"""``python -m tools.census``: all plain transformers of timm, checked one by one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+import torch
+
+from timm_mergemix.optional import installed
+
+from .examine import examine
+from .names import NOT_PLAIN, PLAIN, candidates
+from .report import report
+from .row import Row
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the census; returns 1 if any check fails."""
+    options = _parse(arguments)
+    if options.classes:
+        print(_classes())
+        return 0
+    names = candidates(options.filter)
+    known = _read(options.out) if options.resume else {}
+    rows = {name: known[name] for name in names if name in known}
+    start = time.perf_counter()
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with options.out.open("a" if options.resume else "w") as file:
+        for row in _progress(_examine_all([name for name in names if name not in rows], options.jobs), names, rows):
+            rows[row.name] = row
+            _write(file, row)
+    print(report(rows.values()))
+    print(f"\n{time.perf_counter() - start:.0f} s; all results in {options.out}")
+    return int(any(row.status == "failed" for row in rows.values()))
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tools.census", description=__doc__)
+    parser.add_argument("--filter", default="*", metavar="GLOB", help="only these names")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes, with one thread each")
+    parser.add_argument("--out", type=Path, default=Path("runs/census.jsonl"), help="results as JSON lines")
+    parser.add_argument("--resume", action="store_true", help="keep the results that --out holds already")
+    parser.add_argument("--classes", action="store_true", help="say which classes are counted, and why")
+    return parser.parse_args(arguments)
+
+
+def _classes() -> str:
+    counted = [f"  {cls}: {why}" for cls, why in PLAIN.items()]
+    left_out = [f"  {cls}: {why}" for cls, why in NOT_PLAIN.items()]
+    return "\n".join(["counted:", *counted, "not counted:", *left_out])
+
+
+def _examine_all(names: list[str], jobs: int) -> Iterator[Row]:
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(max(1, jobs), mp_context=context, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        for future in as_completed([pool.submit(examine, name) for name in names]):
+            yield future.result()
+    finally:  # an interrupt does not wait for the names that have not begun
+        pool.shutdown(cancel_futures=True)
+
+
+def _progress(rows: Iterable[Row], names: list[str], done: dict[str, Row]) -> Iterator[Row]:
+    if installed("tqdm"):
+        from tqdm import tqdm
+
+        rows = tqdm(rows, total=len(names), initial=len(done), unit="model", dynamic_ncols=True)
+    for row in rows:
+        if row.status == "failed":
+            print(f"\nfailed: {row.name}: {row.failures}", file=sys.stderr, flush=True)
+        yield row
+
+
+def _read(path: Path) -> dict[str, Row]:
+    """Results of an earlier run. Its last line may be cut off."""
+    rows = {}
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            row = Row(**json.loads(line))
+        except (json.JSONDecodeError, TypeError):
+            continue
+        rows[row.name] = row
+    return rows
+
+
+def _write(file: TextIO, row: Row) -> None:
+    file.write(json.dumps(asdict(row)) + "\n")
+    file.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

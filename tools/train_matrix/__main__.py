@@ -1,0 +1,126 @@
+"""``python -m tools.train_matrix``: timm's train.py, bare and through the launcher, in many settings.
+
+The scripts are named by TIMM_TRAIN_PY, with colons between them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict
+from fnmatch import fnmatch
+from pathlib import Path
+
+from .bench import Bench, NotInScript
+from .data import make_assets
+from .report import report
+from .row import Row
+from .setting import Setting
+from .settings import SETTINGS
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the matrix; returns 1 if anything fails."""
+    options = _parse(arguments)
+    # A shell lets background jobs ignore Ctrl-C, which the scripts would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    chosen = [
+        setting for setting in SETTINGS.values() if any(fnmatch(setting.name, glob) for glob in options.filter or ["*"])
+    ]
+    rows = _read(options.out) if options.resume else {}
+    scripts = _scripts()
+    shutil.rmtree(options.work, ignore_errors=True)
+    assets = make_assets(options.work / "assets")
+    benches = {name: Bench(path, options.work / name, assets, options.warm) for name, path in scripts.items()}
+    wanted = [(name, setting) for name in benches for setting in chosen]
+    start = time.perf_counter()
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with options.out.open("a" if options.resume else "w") as file:
+        todo = [(benches[name], name, setting) for name, setting in wanted if (name, setting.name) not in rows]
+        for row in _examine_all(todo, options.jobs):
+            rows[row.script, row.setting] = row
+            file.write(json.dumps(asdict(row)) + "\n")
+            file.flush()
+            print(row, flush=True)
+    found = [rows[name, setting.name] for name, setting in wanted]
+    text = report(found)
+    if options.markdown:
+        options.markdown.write_text(text + "\n")
+    print(f"\n{text}\n\n{time.perf_counter() - start:.0f} s; all results in {options.out}, logs in {options.work}")
+    return int(any(row.status == "fail" for row in found))
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tools.train_matrix", description=__doc__)
+    filter_help = "only these settings; may be repeated; --filter='--amp*' where it begins with a dash"
+    parser.add_argument("--filter", action="append", metavar="GLOB", help=filter_help)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="settings at a time")
+    parser.add_argument("--out", type=Path, default=Path("runs/train_matrix.jsonl"), help="results as JSON lines")
+    parser.add_argument("--work", type=Path, default=Path("runs/train_matrix"), help="folder of the runs, made anew")
+    parser.add_argument("--resume", action="store_true", help="keep the results that --out holds already")
+    parser.add_argument("--warm", action="store_true", help="fork runs from a process that has imported timm: faster")
+    parser.add_argument("--markdown", type=Path, metavar="PATH", help="write the table there too")
+    options = parser.parse_args(arguments)
+    options.work = options.work.resolve()
+    return options
+
+
+def _scripts() -> dict[str, Path]:
+    """The scripts by the release of timm that they came with."""
+    given = os.environ.get("TIMM_TRAIN_PY", "")
+    if not given:
+        sys.exit("TIMM_TRAIN_PY is not set: it names timm's train.py, or several with colons between them")
+    scripts = {}
+    for path in map(Path, given.split(":")):
+        if not path.is_file():
+            sys.exit(f"TIMM_TRAIN_PY: {path} is no file")
+        version = path.resolve().parent / "timm" / "version.py"
+        found = re.search(r"'(.+)'", version.read_text()) if version.exists() else None
+        scripts[found[1] if found else path.resolve().parent.name] = path
+    return scripts
+
+
+def _examine_all(todo: list[tuple[Bench, str, Setting]], jobs: int) -> Iterator[Row]:
+    pool = ThreadPoolExecutor(max(1, jobs))
+    try:
+        for future in as_completed([pool.submit(_examine, *entry) for entry in todo]):
+            yield future.result()
+    finally:  # an interrupt does not wait for the settings that have not begun
+        pool.shutdown(cancel_futures=True)
+
+
+def _examine(bench: Bench, script: str, setting: Setting) -> Row:
+    """One setting with one script. Never raises."""
+    row, start = Row(script, setting.name, setting.compared), time.perf_counter()
+    try:
+        row.note = setting.check(bench) or ""
+    except NotInScript as error:
+        row.status, row.note = "not in this script", str(error)
+    except Exception as error:
+        row.status, row.note = "fail", f"{type(error).__name__}: {error}"
+    row.seconds = round(time.perf_counter() - start, 1)
+    return row
+
+
+def _read(path: Path) -> dict[tuple[str, str], Row]:
+    """Results of an earlier run. Its last line may be cut off."""
+    rows = {}
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            row = Row(**json.loads(line))
+        except (json.JSONDecodeError, TypeError):
+            continue
+        rows[row.script, row.setting] = row
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())
