@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.study.picture import draw
 from benchmarks.study.results import tables
 from benchmarks.study.sweep import read_records
-from timm_mergemix.errors import MergeMixError
+from timm_mergemix.errors import Words, wrong
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "results" / "final.jsonl"
@@ -31,9 +31,7 @@ def fill(page: str, printed: str) -> str:
     """
     new, old = TABLE.findall(f"{printed}\n"), TABLE.findall(page)
     if len(new) != len(old):
-        raise MergeMixError(
-            f"page: got {len(old)} tables that begin with 'method', wanted {len(new)}, as the records have"
-        )
+        raise wrong("page", Words(f"{len(old)} tables that begin with 'method'"), f"{len(new)}, as the records have")
     return TABLE.sub(lambda _: new.pop(0), page)
 
 

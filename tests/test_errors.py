@@ -1,5 +1,9 @@
+"""The error as data, and the checks that raise it."""
+
 from __future__ import annotations
 
+import pickle
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +11,21 @@ import pytest
 import torch
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.errors import check_choice, check_int, check_number, check_tensor, describe, named, wrong
+from timm_mergemix.errors import (
+    MissingPackageError,
+    Words,
+    blamed_on,
+    check_choice,
+    check_int,
+    check_number,
+    check_tensor,
+    describe,
+    named,
+    unusable,
+    wrong,
+)
+from timm_mergemix.merge.find.refusals import unsupported
+from timm_mergemix.optional import need
 
 
 def test_is_a_value_error() -> None:
@@ -36,19 +54,60 @@ def test_describe(value: object, text: str) -> None:
     assert describe(value) == text
 
 
+def test_an_error_is_data_and_its_text_is_made_when_it_is_shown() -> None:
+    error = wrong("r", 9, "at most 4", part="[3]")
+    assert (error.argument, error.part, error.got, error.wanted, error.message) == ("r", "[3]", "9", "at most 4", "")
+    assert str(error) == "r[3]: got 9, wanted at most 4"
+    error = unusable(Path("a/b.png"), KeyError("x"))
+    assert (error.argument, error.message, str(error)) == ("a/b.png", "'x'", "a/b.png: 'x'")
+    assert str(wrong("r", Words("a ratio of 2"), "less")) == "r: got a ratio of 2, wanted less"
+
+
 @pytest.mark.parametrize(
-    ("message", "shown"),
+    "error",
     [
-        ("r: got 1, wanted 2", "saliency_r: got 1, wanted 2"),
-        ("r[3]: got 1, wanted 2", "saliency_r[3]: got 1, wanted 2"),
-        ("ratio: got 1, wanted 2", "ratio: got 1, wanted 2"),
-        ("torch.jit.script: got r: 1", "torch.jit.script: got r: 1"),
+        wrong("r", 9, "at most 4", part="[3]"),
+        unusable("data", "no images"),
+        MergeMixError("something else"),
+        unsupported("model", torch.nn.Linear(1, 1), "no blocks"),
+        MissingPackageError("matplotlib is missing"),
     ],
+    ids=str,
 )
-def test_an_argument_that_is_passed_on_has_the_name_that_the_user_wrote(message: str, shown: str) -> None:
+def test_errors_survive_pickling_and_copying(error: MergeMixError) -> None:
+    for copy in (pickle.loads(pickle.dumps(error)), deepcopy(error)):
+        assert type(copy) is type(error) and str(copy) == str(error) and vars(copy) == vars(error)
+
+
+def test_a_worker_of_a_loader_hands_an_error_on_by_one_string() -> None:
+    assert str(type(unsupported("model", torch.nn.Linear(1, 1), "x"))("Caught it")) == "Caught it"
+
+
+def test_a_missing_package_is_an_import_error_too() -> None:
+    with pytest.raises(ImportError, match=r'pip install "timm-mergemix\[demo\]"') as raised:
+        need("no_such_package", "the test")
+    assert isinstance(raised.value, MergeMixError)
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (wrong("r", 1, "2"), "saliency_r: got 1, wanted 2"),
+        (wrong("r", 1, "2", part="[3]"), "saliency_r[3]: got 1, wanted 2"),
+        (wrong("ratio", 1, "2"), "ratio: got 1, wanted 2"),
+        (MergeMixError("r: one string has no argument"), "r: one string has no argument"),
+    ],
+    ids=str,
+)
+def test_an_argument_that_is_passed_on_has_the_name_that_the_user_wrote(error: MergeMixError, shown: str) -> None:
     with pytest.raises(MergeMixError) as raised, named(r="saliency_r"):
-        raise MergeMixError(message)
+        raise error
     assert str(raised.value) == shown
+
+
+def test_what_is_made_of_one_argument_is_blamed_on_it() -> None:
+    with pytest.raises(MergeMixError, match=r"^--merge-r\[3\]: got 1, wanted 2$"), blamed_on("--merge-r"):
+        raise wrong("r", 1, "2", part="[3]")
 
 
 def test_other_errors_are_left_alone() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .errors import MergeMixError
+from .errors import unusable
 from .merge.schedule import R
 
 __all__ = ["R_FORMS", "parse_layer", "parse_r", "plain_r", "read_r"]
@@ -61,4 +61,4 @@ def read_r(value: Any) -> Any:
     try:
         return parse_r(value) if isinstance(value, str) else value
     except argparse.ArgumentTypeError as error:
-        raise MergeMixError(f"r: {error}") from error
+        raise unusable("r", error) from error

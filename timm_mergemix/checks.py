@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .errors import MergeMixError, check_tensor, wrong
+from .errors import Words, check_tensor, wrong
 
 __all__ = ["check_classes", "check_images", "check_labels", "check_saliency", "check_share", "read_statistics"]
 
@@ -24,7 +24,7 @@ def check_images(images: Tensor, validate: bool | None = None) -> None:
     if not images.is_floating_point():
         raise wrong("images", images, "float or uint8 images")
     if _reads_values(images, validate) and not _is_finite(images):
-        raise MergeMixError("images: got pixels that are NaN or infinite, wanted finite ones")
+        raise wrong("images", Words("pixels that are NaN or infinite"), "finite ones")
 
 
 def check_labels(
@@ -42,7 +42,7 @@ def check_labels(
         if labels.shape[1] == 0 or labels.is_complex():
             raise wrong("labels", labels, "real rows with at least one class")
         if labels.is_floating_point() and _reads_values(labels, validate) and not _is_finite(labels):
-            raise MergeMixError("labels: got rows that are NaN or infinite, wanted finite ones")
+            raise wrong("labels", Words("rows that are NaN or infinite"), "finite ones")
         return
     if multi_label:
         raise wrong("labels", labels, f"rows of shape ({batch}, {columns}), since multi_label is set")
@@ -58,7 +58,7 @@ def check_classes(argument: str, labels: Tensor, num_classes: int, validate: boo
     if _reads_values(labels, validate):
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= num_classes:
-            raise MergeMixError(f"{argument}: got labels from {low} to {high}, wanted them from 0 to {num_classes - 1}")
+            raise wrong(argument, Words(f"labels from {low} to {high}"), f"them from 0 to {num_classes - 1}")
 
 
 def check_saliency(saliency: Tensor, batch: int, validate: bool | None = None) -> None:
@@ -67,7 +67,7 @@ def check_saliency(saliency: Tensor, batch: int, validate: bool | None = None) -
     if saliency.numel() == 0:
         raise wrong("saliency", saliency, "maps of at least one patch")
     if _reads_values(saliency, validate) and not (saliency.min() >= 0 and saliency.max() < math.inf):
-        raise MergeMixError("saliency: got numbers that are negative, NaN or infinite, wanted finite ones >= 0")
+        raise wrong("saliency", Words("numbers that are negative, NaN or infinite"), "finite ones >= 0")
 
 
 def check_share(argument: str, share: Tensor, validate: bool | None = None) -> None:
@@ -75,7 +75,7 @@ def check_share(argument: str, share: Tensor, validate: bool | None = None) -> N
     if share.numel() and _reads_values(share, validate):
         low, high = float(share.min()), float(share.max())
         if not (low >= -ROUNDING and high <= 1 + ROUNDING):
-            raise MergeMixError(f"{argument}: got numbers from {low:g} to {high:g}, wanted them from 0 to 1")
+            raise wrong(argument, Words(f"numbers from {low:g} to {high:g}"), "them from 0 to 1")
 
 
 def read_statistics(

@@ -1,9 +1,8 @@
-"""The one error of this library, and the checks that raise it."""
+"""The one error of this library, as data, and the checks that raise it."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -12,22 +11,65 @@ from typing import Any
 
 import torch
 
-__all__ = ["MergeMixError"]
+__all__ = ["MergeMixError", "MissingPackageError"]
 
 
 class MergeMixError(ValueError):
-    """Something that was passed in cannot be used. The message names it, what came and what is wanted."""
+    """Something that was passed in cannot be used. It names the argument, what came and what is wanted.
+
+    It can also be made from a finished message alone, which is how a data loader hands on an error of its workers.
+
+    Attributes:
+        message: What is wrong, as a sentence; empty where ``got`` and ``wanted`` say it.
+        argument: Name of the argument, as the user wrote it; empty where there is none.
+        part: Which part of the argument, such as ``"[3]"``; empty for the whole.
+        got: What came, in words.
+        wanted: What would have been right, in words.
+    """
+
+    def __init__(
+        self, message: str = "", *, argument: str = "", part: str = "", got: str = "", wanted: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.argument = argument
+        self.part = part
+        self.got = got
+        self.wanted = wanted
+
+    def __str__(self) -> str:
+        said = self.message or f"got {self.got}, wanted {self.wanted}"
+        return f"{self.argument}{self.part}: {said}" if self.argument else said
 
 
-def wrong(argument: str, got: Any, wanted: str) -> MergeMixError:
+class MissingPackageError(MergeMixError, ImportError):
+    """A package of an extra that is not installed; the message says how to install it."""
+
+
+class Words(str):
+    """Words that say what came, in place of the value itself: `describe` leaves them as they are."""
+
+
+def wrong(argument: str | PurePath, got: Any, wanted: str, part: str = "") -> MergeMixError:
     """Returns the error for ``argument``; the caller raises it.
 
     Args:
         argument: Name of the argument as the user wrote it.
-        got: The value that came.
+        got: The value that came, or `Words` about it.
         wanted: What would have been right.
+        part: Which part of the argument it is, such as ``"[3]"``.
     """
-    return MergeMixError(f"{argument}: got {describe(got)}, wanted {wanted}")
+    return MergeMixError(argument=str(argument), part=part, got=describe(got), wanted=wanted)
+
+
+def unusable(argument: str | PurePath, reason: object) -> MergeMixError:
+    """Returns the error for an argument of the right form that cannot be used all the same; the caller raises it.
+
+    Args:
+        argument: Name of the argument as the user wrote it.
+        reason: Why not, as a sentence, or an error that says so.
+    """
+    return MergeMixError(str(reason), argument=str(argument))
 
 
 @contextmanager
@@ -36,10 +78,18 @@ def named(**names: str) -> Iterator[None]:
     try:
         yield
     except MergeMixError as error:
-        argument, rest = re.match(r"(\w*)(.*)", str(error), re.DOTALL).groups()  # type: ignore[union-attr]
-        if argument not in names:
-            raise
-        raise MergeMixError(names[argument] + rest) from error
+        error.argument = names.get(error.argument, error.argument)
+        raise
+
+
+@contextmanager
+def blamed_on(argument: str) -> Iterator[None]:
+    """Errors name the one argument from which all else was made: ``with blamed_on("--merge-r"):``."""
+    try:
+        yield
+    except MergeMixError as error:
+        error.argument = argument
+        raise
 
 
 def describe(value: Any) -> str:
@@ -48,6 +98,8 @@ def describe(value: Any) -> str:
         return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
     if isinstance(value, torch.nn.Module):
         return f"a module of class {type(value).__name__}"
+    if isinstance(value, Words):
+        return str(value)
     value = str(value) if isinstance(value, PurePath) else value
     text, most = repr(value), 300 if isinstance(value, str) else 80  # paths are long, and to be seen whole
     cut = (most - 3) // 2
@@ -87,15 +139,15 @@ def _kind(value: torch.Tensor) -> str:
     return {torch.bool: "bool"}.get(value.dtype, "other" if value.is_complex() else "integer")
 
 
-def check_int(argument: str, value: Any, low: int) -> None:
-    """Raises unless ``value`` is an integer (no bool) of at least ``low``."""
+def check_int(argument: str, value: Any, low: int, part: str = "") -> None:
+    """Raises unless ``value`` is an integer (no bool) of at least ``low``; for ``part`` see `wrong`."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < low:
-        raise wrong(argument, value, f"an integer >= {low}")
+        raise wrong(argument, value, f"an integer >= {low}", part)
 
 
-def check_number(argument: str, value: Any, low: float, high: float = math.inf) -> None:
-    """Raises unless ``value`` is a finite number within [low, high]."""
+def check_number(argument: str, value: Any, low: float, high: float = math.inf, part: str = "") -> None:
+    """Raises unless ``value`` is a finite number within [low, high]; for ``part`` see `wrong`."""
     number = not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
     if not number or not low <= value <= high:
         limits = f"from {low} to {high}" if math.isfinite(high) else f">= {low}"
-        raise wrong(argument, value, f"a finite number {limits}")
+        raise wrong(argument, value, f"a finite number {limits}", part)

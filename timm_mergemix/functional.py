@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .errors import MergeMixError, check_tensor, wrong
+from .errors import Words, check_tensor, unusable, wrong
 from .merge.matching import tokens as _tokens
 from .merge.matching.baselines import kth_matching, random_matching
 from .merge.matching.bipartite import bipartite_matching
@@ -66,7 +66,7 @@ def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None) -> tupl
     check_tensor("x", x, "BNC", "float")
     batch, tokens = _tokens_of(plan)
     if (batch, tokens) != tuple(x.shape[:2]):
-        raise MergeMixError(f"plan: got one for {batch} x {tokens} tokens, wanted {x.shape[0]} x {x.shape[1]}, as in x")
+        raise wrong("plan", Words(f"one for {batch} x {tokens} tokens"), f"{x.shape[0]} x {x.shape[1]}, as in x")
     if size is not None:
         check_tensor("size", size, (batch, tokens), "float")
     return _tokens.merge_tokens(x, plan, size)
@@ -144,4 +144,4 @@ def _check_source(source: Tensor, batch: int, tokens: int, owner: str) -> None:
         low, high = int(source.min()), int(source.max())
         if low < 0 or high >= tokens:
             came = f"got tokens from {low} to {high}"
-            raise MergeMixError(f"source: {came}, wanted them from 0 to {tokens - 1}, those of {owner}")
+            raise unusable("source", f"{came}, wanted them from 0 to {tokens - 1}, those of {owner}")

@@ -8,7 +8,7 @@ from typing import Any
 import timm.data
 import torchvision.transforms.v2 as v2
 
-from .errors import MergeMixError
+from .errors import unusable
 from .mixers.mergemix import MergeMix
 from .transforms import MergeMix as MergeMixTransform
 
@@ -26,7 +26,7 @@ def install() -> None:
     """
     for module, ours in _PLACES:
         if getattr(module, _NAME, ours) is not ours:
-            raise MergeMixError(f"install: {module.__name__}.{_NAME} is there already and is not this library's")
+            raise unusable("install", f"{module.__name__}.{_NAME} is there already and is not this library's")
     for module, ours in _PLACES:
         setattr(module, _NAME, ours)
 

@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
-from .errors import MergeMixError
+from .errors import MissingPackageError
 
 __all__ = ["installed", "need"]
 
@@ -25,7 +25,7 @@ def need(module: str, purpose: str, extra: str = "demo") -> ModuleType:
         extra: The extra that installs it.
 
     Raises:
-        MergeMixError: If it is not installed; the message says how to get it.
+        MissingPackageError: If it is not installed; the message says how to get it.
     """
     try:
         return import_module(module)
@@ -33,4 +33,4 @@ def need(module: str, purpose: str, extra: str = "demo") -> ModuleType:
         package = module.split(".")[0].replace("sklearn", "scikit-learn")
         how = f'pip install "timm-mergemix[{extra}]"'
         message = f"{purpose} needs {package}, which cannot be imported ({error}): {how}"
-        raise MergeMixError(message) from error
+        raise MissingPackageError(message) from error

@@ -12,7 +12,7 @@ from torchvision import tv_tensors
 # The base class of v2.MixUp and v2.CutMix: it finds the labels, and calls make_params once and transform per input.
 from torchvision.transforms.v2._augment import _BaseMixUpCutMix, is_pure_tensor
 
-from .errors import MergeMixError, check_number, describe, wrong
+from .errors import MergeMixError, Words, check_number, describe, unusable, wrong
 from .merge.schedule import R
 from .mixers.mergemix import MergeMix as Mixer
 
@@ -82,7 +82,7 @@ class MergeMix(_BaseMixUpCutMix):
         try:
             super().__init__(alpha=alpha, num_classes=num_classes, labels_getter=labels_getter)
         except ValueError as error:
-            raise MergeMixError(f"labels_getter: {error}") from None
+            raise unusable("labels_getter", error) from None
         self._mixer = Mixer(
             encoder,
             num_classes,
@@ -118,11 +118,9 @@ class MergeMix(_BaseMixUpCutMix):
         except MergeMixError:
             raise
         except ValueError as error:  # torchvision's own checks
-            raise MergeMixError(f"inputs: {error}") from error
+            raise unusable("inputs", error) from error
         except StopIteration:  # from torchvision's search for the labels
-            raise MergeMixError(
-                "labels_getter: got labels that are not in the inputs, wanted one of the inputs"
-            ) from None
+            raise wrong("labels_getter", Words("labels that are not in the inputs"), "one of the inputs") from None
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Finds the batch to mix. It is mixed at the first `transform`, where its labels are known."""

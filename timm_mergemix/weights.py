@@ -12,7 +12,7 @@ from typing import Any
 import timm
 from torch import nn
 
-from .errors import MergeMixError, wrong
+from .errors import unusable, wrong
 
 __all__ = ["create_model", "from_file"]
 
@@ -87,6 +87,6 @@ def _check_loaded(name: str, file: str, model: nn.Module, result: Any) -> None:
     missing = [key for key in result.missing_keys if not key.startswith(heads)]
     if len(missing) > MOST_MISSING * len(known):
         found = f"; it has {result.unexpected_keys[0]}" if result.unexpected_keys else ""
-        raise MergeMixError(
-            f"weights: {file} lacks {len(missing)} of the {len(known)} weights of {name}, such as {missing[0]}{found}"
+        raise unusable(
+            "weights", f"{file} lacks {len(missing)} of the {len(known)} weights of {name}, such as {missing[0]}{found}"
         )

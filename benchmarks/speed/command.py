@@ -14,7 +14,7 @@ from timm_mergemix.arguments import R_FORMS, parse_r
 from timm_mergemix.cli.options import again_with, choose_device, cpu_threads, make_directory
 from timm_mergemix.cli.output import Output, add_output
 from timm_mergemix.cli.report import markdown_table, text_table, write_json
-from timm_mergemix.errors import MergeMixError
+from timm_mergemix.errors import wrong
 from timm_mergemix.training.progress import Reporter
 from timm_mergemix.tune.timing import Ratio
 
@@ -81,7 +81,7 @@ def _bench(args: argparse.Namespace, device: torch.device, kept: bool) -> None:
     measured_model = Setting(model, batch, args.r, device=device)
     memory = f"memory of a training step, {describe(measured_model)}"
     if not rows and args.filter not in memory:
-        raise MergeMixError(f"filter: got {args.filter!r}, wanted part of a row's name")
+        raise wrong("filter", args.filter, "part of a row's name")
     if not args.resume:
         path.unlink(missing_ok=True)
         growth.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from timm_mergemix.errors import MergeMixError, wrong
+from timm_mergemix.errors import unusable, wrong
 from timm_mergemix.merge.schedule import R
 
 __all__ = ["patch_as_published"]
@@ -35,7 +35,7 @@ def patch_as_published(model: nn.Module, r: R, checkout: Path) -> nn.Module:
         published: Any = import_module("tome.patch.timm")
         published.apply_patch(model, prop_attn=True)
     except (ImportError, AttributeError, TypeError) as error:
-        raise MergeMixError(f"reference: {checkout} does not work with this timm: {error}") from error
+        raise unusable("reference", f"{checkout} does not work with this timm: {error}") from error
     finally:
         sys.path.remove(str(checkout))
     patched: Any = model

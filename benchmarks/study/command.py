@@ -14,7 +14,7 @@ import torch
 
 from timm_mergemix.cli.options import again_with, choose_device, cpu_threads, make_directory
 from timm_mergemix.cli.output import Output, add_output
-from timm_mergemix.errors import MergeMixError
+from timm_mergemix.errors import unusable, wrong
 from timm_mergemix.optional import installed
 from timm_mergemix.tune.timing import Ratio
 
@@ -87,7 +87,7 @@ def _run(args: argparse.Namespace, device: torch.device) -> None:
         sweep(_trials(args, device, out, places), path, device, output.reporter, args.jobs, places)
     records = read_records(path)
     if not records:
-        raise MergeMixError(f"out: {path} holds no trial, wanted at least one")
+        raise unusable("out", f"{path} holds no trial, wanted at least one")
     written, shown = [path], []
     for split in ("val", "test"):
         if any(record["trial"]["test"] == (split == "test") for record in records):
@@ -149,9 +149,9 @@ def parse_options(given: list[str]) -> dict[str, list[Any]]:
     for text in given:
         name, equals, value = text.partition("=")
         if not name or not equals or not value:
-            raise MergeMixError(f"set: got {text!r}, wanted NAME=VALUE")
+            raise wrong("set", text, "NAME=VALUE")
         if name == "seed":
-            raise MergeMixError(f"set: got {text!r}, wanted --seeds instead")
+            raise wrong("set", text, "--seeds instead")
         values.setdefault(name, []).append(_literal(value))
     return values
 

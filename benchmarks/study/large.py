@@ -10,7 +10,7 @@ import torch
 from timm.data import create_dataset, create_transform, resolve_model_data_config
 from torch.utils.data import DataLoader, Subset
 
-from timm_mergemix.errors import MergeMixError
+from timm_mergemix.errors import unusable, wrong
 from timm_mergemix.training.folder import PathDataset, find_folder
 from timm_mergemix.training.images import Statistics
 from timm_mergemix.training.model import build_model
@@ -68,7 +68,7 @@ class FromTimm:
 
     def _images(self, train: bool, places: Places, transform: Any) -> Any:
         if places.data is None:
-            raise MergeMixError("data-dir: got None, wanted the directory of the images")
+            raise wrong("data-dir", None, "the directory of the images")
         find = self._named if self.dataset else self._folder
         return find(train, places.data, transform)
 
@@ -78,10 +78,10 @@ class FromTimm:
         try:
             return create_dataset(self.dataset, root=str(root), split=split, **options)
         except (OSError, RuntimeError, ValueError, AssertionError) as error:
-            raise MergeMixError(f"data-dir: {self.dataset} in {root}: {error}") from error
+            raise unusable("data-dir", f"{self.dataset} in {root}: {error}") from error
 
     def _folder(self, train: bool, root: Path, transform: Any) -> PathDataset:
         splits = find_folder(root)
         if len(splits.classes) != self.classes:
-            raise MergeMixError(f"data-dir: {root} has {len(splits.classes)} classes, wanted {self.classes}")
+            raise unusable("data-dir", f"{root} has {len(splits.classes)} classes, wanted {self.classes}")
         return PathDataset(splits.train if train else splits.val, transform)

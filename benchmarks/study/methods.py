@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from timm_mergemix.errors import MergeMixError, check_choice
+from timm_mergemix.errors import Words, check_choice, unusable, wrong
 from timm_mergemix.mixers.registry import create_mixer, list_mixers, takes_encoder
 from timm_mergemix.training.mixers import Mix, timm_mixup
 
@@ -111,7 +111,7 @@ def build_mix(method: Method, model: nn.Module, classes: int, options: Mapping[s
     if method.mixer is None:
         refused = ", ".join(name for name in options if name != "label_smoothing")
         if refused:
-            raise MergeMixError(f"options: got {refused}, wanted none for training without mixing")
+            raise wrong("options", Words(refused), "none for training without mixing")
         return None
     name, given = method.mixer, {"num_classes": classes, **method.options, **options}
     try:
@@ -121,4 +121,4 @@ def build_mix(method: Method, model: nn.Module, classes: int, options: Mapping[s
             return _CONTROLS[name](model, **given)
         return create_mixer(name, **({"encoder": model} if takes_encoder(name) else {}), **given)
     except TypeError as error:
-        raise MergeMixError(f"options: {name} does not take them: {error}") from error
+        raise unusable("options", f"{name} does not take them: {error}") from error

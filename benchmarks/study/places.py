@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from timm_mergemix.errors import MergeMixError, check_int
+from timm_mergemix.errors import Words, check_int, wrong
 
 __all__ = ["HERE", "Places"]
 
@@ -32,7 +32,7 @@ class Places:
     def __post_init__(self) -> None:
         check_int("workers", self.workers, 0)
         if self.weights is not None and not self.weights.is_file():
-            raise MergeMixError(f"weights: got {self.weights}, wanted the path of a file")
+            raise wrong("weights", Words(self.weights), "the path of a file")
 
     @property
     def digest(self) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from timm_mergemix.errors import MergeMixError, check_int
+from timm_mergemix.errors import MergeMixError, Words, check_int, unusable, wrong
 from timm_mergemix.training.progress import Reporter
 
 from .places import HERE, Places
@@ -43,7 +43,7 @@ def _parsed(line: str, path: Path, number: int) -> Record:
             return record
     except (json.JSONDecodeError, TypeError):
         pass
-    raise MergeMixError(f"{path}, line {number}: got no record of a trial, wanted those that a sweep wrote")
+    raise wrong(f"{path}, line {number}", Words("no record of a trial"), "those that a sweep wrote")
 
 
 def sweep(
@@ -92,7 +92,7 @@ def sweep(
                 reporter.say(f"{trial.key}: top-1 {100 * record['test' if trial.test else 'val']['top1']:.2f} %")
     if failed:
         reasons = "; ".join(f"{key}: {error}" for key, error in failed.items())
-        raise MergeMixError(f"{len(failed)} of {len(left)} trials failed: {reasons}")
+        raise unusable(f"{len(failed)} of {len(left)} trials failed", reasons)
     return read_records(path)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from timm_mergemix.arguments import read_r
-from timm_mergemix.errors import MergeMixError, check_int
+from timm_mergemix.errors import Words, check_int, unusable, wrong
 from timm_mergemix.training.loop import Run, fit
 from timm_mergemix.training.model import tokens_kept, train_merged
 from timm_mergemix.training.objective import PreferenceOptions
@@ -98,7 +98,7 @@ def prepare(trial: Trial, out: Path, device: torch.device, places: Places = HERE
     known = RECIPE | PREFERENCE | ({"r"} if method.merges else set())
     mixing = {name: value for name, value in trial.chosen.items() if name not in known}
     if "label_smoothing" in mixing:
-        raise MergeMixError("options: got label_smoothing, wanted smoothing, which all methods take")
+        raise wrong("options", Words("label_smoothing"), "smoothing, which all methods take")
     mix = build_mix(method, setup.model, setup.classes, {"label_smoothing": recipe.smoothing, **mixing})
     run = Run(
         title=f"{trial.task}, {method.title}, seed {trial.seed}",
@@ -154,6 +154,6 @@ def _taken(trial: Trial, names: set[str]) -> dict[str, Any]:
 def _preference(trial: Trial, method: Method) -> PreferenceOptions | None:
     if not method.preference:
         if _taken(trial, PREFERENCE - RECIPE):
-            raise MergeMixError(f"options: {trial.method} has no preference to set")
+            raise unusable("options", f"{trial.method} has no preference to set")
         return None
     return PreferenceOptions(**{"weight": method.preference, **_taken(trial, PREFERENCE)})

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import MergeMixError
+from ..errors import unusable
 
 __all__ = ["is_history", "read_all", "read_histories"]
 
@@ -33,7 +33,7 @@ def read_histories(path: Path) -> dict[str, list[Record]]:
     try:
         return _from_csv(path) if path.suffix == ".csv" else _from_json(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise MergeMixError(f"images: {path} holds no training history: {type(error).__name__}: {error}") from error
+        raise unusable("images", f"{path} holds no training history: {type(error).__name__}: {error}") from error
 
 
 def read_all(paths: Sequence[Path]) -> dict[str, list[Record]]:

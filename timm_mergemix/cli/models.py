@@ -14,7 +14,7 @@ from pathlib import Path
 
 import timm
 
-from ..errors import MergeMixError, wrong
+from ..errors import Words, unusable, wrong
 from ..merge.find.support import Support, like, supported
 from ..training.progress import Reporter
 from .models_page import models_page, torchvision_reports
@@ -47,7 +47,7 @@ def again(argv: Sequence[str]) -> str:
 def run(args: argparse.Namespace) -> None:
     """Looks at the models and prints what was asked for."""
     if args.markdown and (args.refused or args.filter is not None):
-        raise MergeMixError("markdown: got --refused or --filter beside it, wanted neither; the page holds all models")
+        raise wrong("markdown", Words("--refused or --filter beside it"), "neither; the page holds all models")
     names = _names(args.filter)
     reports = _look_at(names, Reporter(progress=args.progress))
     if args.json:
@@ -135,6 +135,6 @@ def _write_page(reports: list[Support], path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise MergeMixError(f"markdown: {path} cannot be written: {error}") from error
+        raise unusable("markdown", f"{path} cannot be written: {error}") from error
     count = sum(map(bool, reports))
     print(f"Wrote {path}: {count:,} of {len(reports):,} models of timm {timm.__version__} are supported.")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from ..errors import MergeMixError, check_int, wrong
+from ..errors import check_int, unusable, wrong
 from .output import add_output
 
 __all__ = [
@@ -52,7 +52,7 @@ def choose_device(name: str, seed: int = 0) -> torch.device:
         device = torch.device(name)
         torch.ones(1, device=device).item()  # a device without memory, meta, has no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise MergeMixError(f"device: {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+        raise unusable("device", f"{name!r} cannot be used: {str(error).splitlines()[0]}") from error
     return device
 
 
@@ -81,7 +81,7 @@ def make_directory(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MergeMixError(f"out: {path} cannot be used as a directory: {error}") from error
+        raise unusable("out", f"{path} cannot be used as a directory: {error}") from error
     return path
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from ..arguments import read_r
-from ..errors import MergeMixError, wrong
+from ..errors import Words, unusable, wrong
 from ..merge.patch import merge_info, merging
 from ..training.folder import read_image
 from ..training.model import build_model
@@ -136,12 +136,12 @@ def _load_encoder(args: argparse.Namespace) -> nn.Module:
 
 def _load_classifier(args: argparse.Namespace, classes: int) -> nn.Module:
     if args.checkpoint is None:
-        raise MergeMixError("checkpoint: got none, wanted a model that was trained on these classes")
+        raise wrong("checkpoint", Words("none"), "a model that was trained on these classes")
     model = build_model(args.model, classes, img_size=args.img_size)
     try:
         load_checkpoint(model, str(args.checkpoint))
     except Exception as error:  # whatever a file format or a model raises
-        raise MergeMixError(f"checkpoint: {args.checkpoint} cannot be loaded: {error}") from error
+        raise unusable("checkpoint", f"{args.checkpoint} cannot be loaded: {error}") from error
     return model
 
 

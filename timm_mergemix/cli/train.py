@@ -10,7 +10,7 @@ from statistics import median
 
 from torch import nn
 
-from ..errors import MergeMixError
+from ..errors import Words, unusable, wrong
 from ..mix.mixer import Mixer
 from ..optional import installed
 from ..training.evaluate import evaluate
@@ -74,10 +74,10 @@ def run(args: argparse.Namespace) -> None:
 
 def _check_earlier_run(out: Path, args: argparse.Namespace) -> None:
     if args.resume and args.fresh:
-        raise MergeMixError("resume: got --resume and --fresh, wanted one of them")
+        raise wrong("resume", Words("--resume and --fresh"), "one of them")
     if (out / CHECKPOINT).exists() and not args.resume and not args.fresh:
         wanted = "--resume to go on with it, --fresh to start over, or another --out"
-        raise MergeMixError(f"out: {out} holds a run already, wanted {wanted}")
+        raise unusable("out", f"{out} holds a run already, wanted {wanted}")
 
 
 def _prepare(args: argparse.Namespace, splits: FolderSplits, out: Path) -> tuple[Run, Loaders]:

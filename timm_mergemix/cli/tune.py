@@ -9,7 +9,7 @@ from typing import Any
 import timm
 import torch
 
-from ..errors import MergeMixError
+from ..errors import MergeMixError, unusable, wrong
 from ..merge.find.support import check_name
 from ..tune.search import tune_r
 from .options import again_with, choose_device, cpu_threads
@@ -60,7 +60,7 @@ def _tune(args: argparse.Namespace, device: torch.device, budget: dict[str, Any]
         raise
     except Exception as error:  # whatever a hub or a model raises, for instance for a size that it does not take
         reason = f"{type(error).__name__}: {error}"
-        raise MergeMixError(f"model: {args.model} cannot be built, or does not run: {reason}") from error
+        raise unusable("model", f"{args.model} cannot be built, or does not run: {reason}") from error
     header = ("r", "throughput", "tokens left", "similarity of features")
     rows = [[str(t.r), f"{t.speedup:.2f}x", str(t.tokens[-1]), f"{t.similarity:.3f}"] for t in tuned]
     note = "" if args.pretrained else "\nThe similarity is that of random weights; --pretrained gives the model's own."
@@ -72,4 +72,4 @@ def _budget(target: str) -> dict[str, Any]:
         return {"speedup": float(target[:-1])} if target.endswith("x") else {"tokens": int(target)}
     except ValueError:
         pass
-    raise MergeMixError(f"budget: got {target!r}, wanted a throughput such as 2.0x, or a number of tokens such as 99")
+    raise wrong("budget", target, "a throughput such as 2.0x, or a number of tokens such as 99")

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from ..arguments import R_FORMS, read_r
-from ..errors import MergeMixError, check_choice, check_number, wrong
+from ..errors import check_choice, check_number, unusable, wrong
 from ..merge.matching.choose import MATCHINGS
 from ..mix.mergemix import RATIO_MODES, SELECTIONS
 from ..mixers.registry import list_mixers, takes_encoder
@@ -70,7 +70,7 @@ def check(args: Namespace, training: bool) -> None:
     _check_types(args, training)
     scripted = getattr(args, "torchscript", False)
     if scripted and (merges(args) or (training and mixes(args))):
-        raise MergeMixError("--torchscript: a scripted model cannot merge, nor be trained on these mixes; leave it out")
+        raise unusable("--torchscript", "a scripted model cannot merge, nor be trained on these mixes; leave it out")
     if not training:
         return
     name, path = args.mergemix_encoder, args.mergemix_encoder_checkpoint
@@ -130,9 +130,9 @@ def _check_mixing(args: Namespace) -> None:
         raise wrong("--preference", args.preference, wanted)
     check_number("--mixup-prob", args.mixup_prob, 0, 1)
     if getattr(args, "naflex_loader", False):
-        raise MergeMixError("--naflex-loader: its batches are sequences of patches, which cannot be mixed by images")
+        raise unusable("--naflex-loader", "its batches are sequences of patches, which cannot be mixed by images")
     if getattr(args, "jsd_loss", False):
-        raise MergeMixError("--jsd-loss: it compares augmentations of an image with hard labels, a mix has soft ones")
+        raise unusable("--jsd-loss", "it compares augmentations of an image with hard labels, a mix has soft ones")
     if getattr(args, "aug_splits", 0) > 0:
         raise wrong("--aug-splits", args.aug_splits, "0, since images of one split may not be mixed with another's")
 

@@ -9,7 +9,7 @@ import torch
 from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from torch import Tensor, nn
 
-from ..errors import MergeMixError
+from ..errors import unusable
 from ..loss import SoftTargetLoss
 from ..mix.batch import MixedBatch
 from ..preference.loss import PreferenceLoss
@@ -45,9 +45,10 @@ def soft_criterion(plain: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tenso
     takes_both = isinstance(plain, (SoftTargetCrossEntropy, BinaryCrossEntropy))
     if takes_both or (isinstance(plain, nn.CrossEntropyLoss) and plain.label_smoothing == 0):
         return plain
-    raise MergeMixError(
-        f"criterion: the script's is {type(plain).__name__}, for which soft targets have no known meaning; "
-        "wanted (binary) cross entropy"
+    raise unusable(
+        "criterion",
+        f"the script's is {type(plain).__name__}, for which soft targets have no known meaning; "
+        "wanted (binary) cross entropy",
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from timm.loss import BinaryCrossEntropy
 from torch import nn
 
-from ..errors import MergeMixError
+from ..errors import unusable
 from .check import is_primary, mixing_flag, prefers
 from .criterion import MixCriterion
 from .loader import MixingLoader
@@ -64,7 +64,7 @@ def _place_criterion(given: dict[str, Any], args: Namespace) -> MixCriterion:
     task = getattr(task, "_orig_mod", task)  # some releases compile the whole task
     if getattr(task, "criterion", None) is None or getattr(task, "multi_label", False):
         wanted = "one with a criterion and a single class for each image"
-        raise MergeMixError(f"{mixing_flag(args)}: the script's task is {type(task).__name__}, wanted {wanted}")
+        raise unusable(mixing_flag(args), f"the script's task is {type(task).__name__}, wanted {wanted}")
     task.criterion = criterion = _wrapped(task.criterion, args)
     return criterion
 

@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from ..arguments import read_r
-from ..errors import MergeMixError, named
+from ..errors import MergeMixError, named, unusable
 from ..merge.patch import merge_info, patch
 from ..mix.mixer import Mixer
 from ..mixers.mergemix import MergeMix
@@ -128,7 +128,7 @@ def _naming(flag: str) -> Iterator[None]:
     try:
         yield
     except MergeMixError as error:
-        raise MergeMixError(f"{flag}: {error}") from error
+        raise unusable(flag, error) from error
 
 
 def image_sizes(loader: dict[str, Any]) -> list[tuple[int, int]]:

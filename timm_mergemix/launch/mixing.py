@@ -11,7 +11,7 @@ from timm.data import resolve_data_config
 from torch import nn
 
 from ..arguments import read_r
-from ..errors import MergeMixError, named, wrong
+from ..errors import MergeMixError, named, unusable, wrong
 from ..merge.find.search import find_model
 from ..mix.mixer import Mixer
 from ..mixers.mergemix import MergeMix
@@ -95,9 +95,9 @@ def _mergemix(
                 **shared,
             )
     except MergeMixError as error:
-        if str(error).startswith("--"):
+        if error.argument.startswith("--"):
             raise
-        raise MergeMixError(f"--mergemix: {error}") from error
+        raise unusable("--mergemix", error) from error
 
 
 def _named(args: Namespace, model: nn.Module, encoder: nn.Module | None, shared: dict[str, Any]) -> Mixer:
@@ -108,7 +108,7 @@ def _named(args: Namespace, model: nn.Module, encoder: nn.Module | None, shared:
     try:
         return create_mixer(args.mixer, prob=args.mixup_prob, **own, **shared)
     except (MergeMixError, TypeError) as error:  # what a function behind a name does not take
-        raise MergeMixError(f"--mixer {args.mixer}: {error}") from error
+        raise unusable(f"--mixer {args.mixer}", error) from error
 
 
 def _statistics(args: Namespace, model: nn.Module, encoder: nn.Module) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _statistics(args: Namespace, model: nn.Module, encoder: nn.Module) -> dict[s
     vit, family = find_model(encoder, "--mergemix-encoder")
     channels, wanted = config["input_size"][0], family.in_channels(vit)
     if channels != wanted:
-        raise MergeMixError(f"--mergemix-encoder: it takes images of {wanted} channels, the script has {channels}")
+        raise unusable("--mergemix-encoder", f"it takes images of {wanted} channels, the script has {channels}")
     return {"image_mean": config["mean"], "image_std": config["std"]}
 
 
@@ -136,7 +136,7 @@ def build_encoder(args: Namespace) -> nn.Module | None:
             encoder = create_model(name, num_classes=0, **weights)
     except Exception as error:  # whatever a hub, a file format or a model raises
         reason = f"{type(error).__name__}: {error}"
-        raise MergeMixError(f"--mergemix-encoder: {name} cannot be loaded: {reason}") from error
+        raise unusable("--mergemix-encoder", f"{name} cannot be loaded: {reason}") from error
     return encoder.requires_grad_(False).eval()
 
 

@@ -15,7 +15,7 @@ from types import ModuleType
 
 from torch.torch_version import TorchVersion
 
-from ..errors import MergeMixError, wrong
+from ..errors import MergeMixError, Words, unusable, wrong
 
 __all__ = ["OLDEST_TIMM", "TRAINING", "check_script", "check_timm", "loaded", "main", "run_script"]
 
@@ -78,11 +78,13 @@ def check_timm() -> None:
     try:
         timm = import_module("timm")
     except ImportError as error:
-        raise MergeMixError(f"timm: cannot be imported: {error}") from error
+        raise unusable("timm", f"cannot be imported: {error}") from error
     if TorchVersion(timm.__version__) < OLDEST_TIMM:
-        raise MergeMixError(
-            f"timm: got {timm.__version__} in {', '.join(timm.__path__)}, wanted {OLDEST_TIMM} or newer, with which "
-            "the scripts of older releases run too (a folder 'timm' in the working directory hides the installed one)"
+        raise wrong(
+            "timm",
+            Words(f"{timm.__version__} in {', '.join(timm.__path__)}"),
+            f"{OLDEST_TIMM} or newer, with which the scripts of older releases run too (a folder 'timm' "
+            "in the working directory hides the installed one)",
         )
 
 
@@ -107,7 +109,7 @@ def loaded(path: Path, arguments: Sequence[str]) -> Iterator[ModuleType]:
         try:
             spec.loader.exec_module(script)
         except ImportError as error:
-            raise MergeMixError(f"script: {path} cannot be imported: {error}{_remedy(error)}") from error
+            raise unusable("script", f"{path} cannot be imported: {error}{_remedy(error)}") from error
         yield script
     finally:
         sys.argv, sys.path[:] = argv, search
@@ -126,15 +128,14 @@ def check_script(script: ModuleType) -> None:
     missing = [name for name in needed if not hasattr(script, name)]
     if missing or not isinstance(script.parser, ArgumentParser):
         lacks = ", ".join(missing) or "an argparse parser named parser"
-        raise MergeMixError(
-            f"script: {script.__file__} has no {lacks}; wanted timm's train.py, validate.py or benchmark.py, or one "
-            "with the same globals"
+        raise unusable(
+            "script",
+            f"{script.__file__} has no {lacks}; wanted timm's train.py, validate.py or benchmark.py, or "
+            "one with the same globals",
         )
     if "train_one_epoch" not in needed:
         return
     parameters = signature(script.train_one_epoch).parameters
     if not {"epoch", "loader", "args"} <= set(parameters) or not {"loss_fn", "task"} & set(parameters):
         wanted = "epoch, loader, args, and loss_fn or task among its parameters"
-        raise MergeMixError(
-            f"script: train_one_epoch of {script.__file__} takes {', '.join(parameters)}; wanted {wanted}"
-        )
+        raise unusable("script", f"train_one_epoch of {script.__file__} takes {', '.join(parameters)}; wanted {wanted}")

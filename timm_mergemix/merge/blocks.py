@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..errors import MergeMixError
+from ..errors import Words, wrong
 from .autocast import uncached_autocast
 from .matching.choose import match
 from .matching.tokens import compose_source, log_size_bias, merge_tokens
@@ -165,9 +165,10 @@ def _merged(
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Attention, merge, MLP. Pure: checkpointing runs it again in the backward pass, when settings may have changed."""
     if not isinstance(block, MergingBlock):
-        raise MergeMixError(
-            "merging: got a backward pass with gradient checkpointing after the model was unpatched, "
-            "wanted it inside `with merging(...)`, or before `unpatch`"
+        raise wrong(
+            "merging",
+            Words("a backward pass with gradient checkpointing after the model was unpatched"),
+            "it inside `with merging(...)`, or before `unpatch`",
         )
     size, source = tokens.size, tokens.source
     bias = call.get("attn_mask") if source is None else _bias(size, x.dtype, config, tokens)
@@ -206,8 +207,9 @@ def refuse_masks(call: dict[str, Any], tokens: Tokens) -> None:
     """
     masked = call.get("attn_mask") is not None and tokens.valid is None
     if masked or call.get("is_causal"):
-        raise MergeMixError(
-            f"{'attn_mask' if masked else 'is_causal'}: got one, wanted none: "
-            "a mask over the original tokens has no meaning over merged ones, and its attention is not recorded; "
-            "unpatch the model first, or set r=0"
+        raise wrong(
+            "attn_mask" if masked else "is_causal",
+            Words("one"),
+            "none: a mask over the original tokens has no meaning over merged ones, and its attention is "
+            "not recorded; unpatch the model first, or set r=0",
         )

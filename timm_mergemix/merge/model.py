@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from ..errors import MergeMixError
+from ..errors import Words, wrong
 from .passes import Merging, refuse_symbols
 
 __all__ = ["MergingModel"]
@@ -30,9 +30,10 @@ class MergingModel(nn.Module):
         cls.forward = _recovering(plain.forward)
 
     def __prepare_scriptable__(self) -> nn.Module:
-        raise MergeMixError(
-            f"torch.jit.script: got a patched {type(self).__name__}, wanted an unpatched model: merging cannot be "
-            "scripted; torch.jit.trace, torch.export and torch.compile work"
+        raise wrong(
+            "torch.jit.script",
+            Words(f"a patched {type(self).__name__}"),
+            "an unpatched model: merging cannot be scripted; torch.jit.trace, torch.export and torch.compile work",
         )
 
     def head_reads_patches(self) -> bool:

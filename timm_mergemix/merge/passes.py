@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.fx import Proxy
 
-from ..errors import MergeMixError, wrong
+from ..errors import Words, wrong
 from .matching.tokens import recover
 from .record import Observer
 from .schedule import Schedule, resolve
@@ -130,9 +130,11 @@ class Merging(nn.Module):
             x, self.aside = self.aside, None
         # Without the blocks before it, a block would silently lose sizes and source map.
         if any(tokens.merges) and (tokens.block, tokens.length) != (index, x.shape[1]):
-            raise MergeMixError(
-                f"block {index}: got {x.shape[1]} tokens, wanted block {tokens.block} with {tokens.length} tokens; "
-                "the blocks of a patched model must run in order, from the first one; patch again if some were removed"
+            raise wrong(
+                f"block {index}",
+                Words(f"{x.shape[1]} tokens"),
+                f"block {tokens.block} with {tokens.length} tokens; the blocks of a patched model must run in "
+                "order, from the first one; patch again if some were removed",
             )
         return x, tokens
 
@@ -159,9 +161,10 @@ class Merging(nn.Module):
 def refuse_symbols(x: Any) -> None:
     """Raises where torch.fx traces: what merging does depends on the number of tokens."""
     if isinstance(x, Proxy):  # torchvision's create_feature_extractor makes them
-        raise MergeMixError(
-            "model: got torch.fx's symbolic trace of a patched model, wanted one of the unpatched model; "
-            "forward_intermediates gives features of a patched one"
+        raise wrong(
+            "model",
+            Words("torch.fx's symbolic trace of a patched model"),
+            "one of the unpatched model; forward_intermediates gives features of a patched one",
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from torch import nn
 
-from ..errors import MergeMixError, check_choice, check_int, wrong
+from ..errors import check_choice, check_int, wrong
 from .blocks import MergingBlock
 from .families import BLOCKS, PLAIN_BLOCKS, Family
 from .find.search import Blocks, find_model
@@ -246,9 +246,7 @@ def merge_info(model: nn.Module, image_size: tuple[int, int] | None = None) -> M
     if image_size is not None and size != tuple(image_size):
         raise wrong("image_size", image_size, f"{size}, or another size that the model takes")
     if size is None:
-        raise MergeMixError(
-            "image_size: got None, wanted (height, width), since the model has no image size of its own"
-        )
+        raise wrong("image_size", None, "(height, width), since the model has no image size of its own")
     rows, columns = family.grid_size(vit, *size)
     # A model that was pruned after the patch has lost its last blocks.
     merges = resolve(state.config.schedule, rows * columns)[: state.depth]
@@ -268,4 +266,4 @@ def _check_image_size(image_size: Any) -> None:
     if not isinstance(image_size, (tuple, list)) or len(image_size) != 2:
         raise wrong("image_size", image_size, "(height, width) in pixels")
     for name, pixels in zip(("height", "width"), image_size, strict=True):
-        check_int(f"image_size ({name})", pixels, 1)
+        check_int("image_size", pixels, 1, part=f" ({name})")

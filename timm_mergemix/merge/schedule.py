@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, TypeAlias
 
-from ..errors import MergeMixError, check_int, check_number, wrong
+from ..errors import Words, check_int, check_number, wrong
 
 __all__ = ["R", "Schedule", "parse", "resolve"]
 
@@ -55,7 +55,7 @@ def parse(r: Any, depth: int) -> Schedule:
     if not isinstance(r, (tuple, list)) or any(isinstance(value, str) for value in r):
         raise wrong("r", r, FORMS)
     for i, value in enumerate(r):
-        check_int(f"r[{i}]", value, 0)
+        check_int("r", value, 0, part=f"[{i}]")
     if len(r) != depth:
         raise wrong("r", r, f"a list of {depth} integers, one for each block")
     return Schedule("list", tuple(map(int, r)), depth)
@@ -64,11 +64,11 @@ def parse(r: Any, depth: int) -> Schedule:
 def _parse_named(r: Sequence[Any], depth: int) -> Schedule:
     form, value = r
     if form in ("decreasing", "total"):
-        check_int(f"r=({form!r}, ...)", value, 0)
+        check_int("r", value, 0, part=f"=({form!r}, ...)")
     elif form == "keep":
-        check_number("r=('keep', ...)", value, 0.0, 1.0)
+        check_number("r", value, 0.0, 1.0, part="=('keep', ...)")
         if value == 0:
-            raise wrong("r=('keep', ...)", value, "a ratio in (0, 1]")
+            raise wrong("r", value, "a ratio in (0, 1]", part="=('keep', ...)")
     else:
         raise wrong("r", tuple(r), FORMS)
     return Schedule(form, float(value) if form == "keep" else int(value), depth)
@@ -104,9 +104,10 @@ def _keep(ratio: float, patches: int, depth: int) -> tuple[int, ...]:
     left = max(1, int(ratio * patches + 0.5))
     least = patches - sum(_clip([patches] * depth, patches))
     if left < least:
-        raise MergeMixError(
-            f"r: got a keep ratio of {ratio}, {left} of {patches} patch tokens, wanted at least {least} of them to be "
-            f"left after {depth} blocks"
+        raise wrong(
+            "r",
+            Words(f"a keep ratio of {ratio}, {left} of {patches} patch tokens"),
+            f"at least {least} of them to be left after {depth} blocks",
         )
     return _spread(patches - left, patches, depth)
 
@@ -124,7 +125,7 @@ def _exact(wanted: tuple[int, ...], patches: int) -> tuple[int, ...]:
     for i, (r, most) in enumerate(zip(wanted, clipped, strict=True)):
         if r > most:
             left = patches - sum(clipped[:i])
-            raise wrong(f"r[{i}]", r, f"at most {most}, half of the {left} patch tokens that reach block {i}")
+            raise wrong("r", r, f"at most {most}, half of the {left} patch tokens that reach block {i}", f"[{i}]")
     return wanted
 
 
@@ -137,8 +138,8 @@ def _spread(total: int, patches: int, depth: int) -> tuple[int, ...]:
             break
     else:
         most = sum(_clip([patches] * depth, patches))
-        raise MergeMixError(
-            f"r: got a total of {total} merges, wanted at most {most} for {patches} patch tokens in {depth} blocks"
+        raise wrong(
+            "r", Words(f"a total of {total} merges"), f"at most {most} for {patches} patch tokens in {depth} blocks"
         )
     for i in reversed(range(depth)):
         if surplus and merges[i] == level:

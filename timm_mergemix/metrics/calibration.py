@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import check_classes
-from ..errors import MergeMixError, check_choice, check_int, check_tensor, wrong
+from ..errors import Words, check_choice, check_int, check_tensor, wrong
 
 __all__ = ["binned_error", "brier_score", "calibration_error", "check_binning", "squared_distances", "top_class"]
 
@@ -127,5 +127,5 @@ def _checked(probs: Tensor, labels: Tensor) -> Tensor:
         low, least, most = (value.item() for value in (probs.min(), sums.min(), sums.max()))
         if low < 0 or least < 1 - slack or most > 1 + slack:
             got = f"numbers from {low:.4g} to {probs.max().item():.4g} in rows that sum to {least:.4g} to {most:.4g}"
-            raise MergeMixError(f"probs: got {got}, wanted probabilities: from 0 to 1 in rows that sum to 1")
+            raise wrong("probs", Words(got), "probabilities: from 0 to 1 in rows that sum to 1")
     return probs

@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 
 from ..checks import check_classes
-from ..errors import MergeMixError, check_tensor
+from ..errors import Words, check_tensor, wrong
 
 __all__ = ["fit_temperature"]
 
@@ -31,7 +31,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     check_tensor("logits", logits, ("B", "C"), "float")
     check_tensor("labels", labels, (len(logits),), "integer")
     if not len(logits):
-        raise MergeMixError("logits: got no sample, wanted at least one")
+        raise wrong("logits", Words("no sample"), "at least one")
     logits, labels = logits.detach().cpu().double(), labels.cpu()
     check_classes("labels", labels, logits.shape[1])
     if not logits.isfinite().all():

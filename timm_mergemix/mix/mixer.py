@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..checks import check_images, check_labels, check_saliency
-from ..errors import MergeMixError, check_choice, check_int, check_number, wrong
+from ..errors import Words, check_choice, check_int, check_number, wrong
 from .batch import MixedBatch
 from .blends import Blend, BlendFunction, Pairs
 from .draw import Draw, Integers, group_rows, numpy_rng
@@ -203,5 +203,5 @@ def drop_unused(blends: Sequence[tuple[BlendFunction, float]]) -> list[tuple[Ble
     """
     kept = [(blend, share) for blend, share in blends if share > 0]
     if not kept:
-        raise MergeMixError("mixup_alpha, cutmix_alpha, ...: got 0 for every way of mixing, wanted one > 0")
+        raise wrong("mixup_alpha, cutmix_alpha, ...", Words("0 for every way of mixing"), "one > 0")
     return kept

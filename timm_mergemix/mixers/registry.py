@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
-from ..errors import MergeMixError, check_choice, wrong
+from ..errors import check_choice, unusable, wrong
 from ..mix.mixer import Mixer
 from .mergemix import MergeMix
 from .mixup import Mixup
@@ -41,7 +41,7 @@ def create_mixer(name: str, **kwargs: Any) -> Mixer:
     try:
         inspect.signature(factory).bind(**kwargs)
     except TypeError as error:
-        raise MergeMixError(f"create_mixer({name!r}, ...): {error}") from None
+        raise unusable(f"create_mixer({name!r}, ...)", error) from None
     return factory(**kwargs)
 
 
@@ -73,7 +73,7 @@ def _find(name: str) -> Callable[..., Mixer]:
         try:
             factory = point.load()
         except Exception as error:  # whatever an import raises
-            raise MergeMixError(f"name: {name!r} of {point.value} cannot be imported: {error}") from error
+            raise unusable("name", f"{name!r} of {point.value} cannot be imported: {error}") from error
         # Its module may have registered it already, by the decorator.
         return _MIXERS.get(name) or register_mixer(name)(factory)
     return _MIXERS[name]

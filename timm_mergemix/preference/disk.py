@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..errors import MergeMixError, check_choice, wrong
+from ..errors import Words, check_choice, unusable, wrong
 from .pairs import PairBatch
 from .pixels import statistics_of, to_pil
 
@@ -89,7 +89,7 @@ def write_pairs(
                 file.flush()
             count += 1
     if count < len(done):
-        raise MergeMixError(f"batches: got {count} pairs, wanted at least the {len(done)} of {directory / LINES}")
+        raise wrong("batches", Words(f"{count} pairs"), f"at least the {len(done)} of {directory / LINES}")
     return count
 
 
@@ -118,9 +118,9 @@ class PairFolder(Dataset[dict[str, Any]]):
         self.lines, rest = _read(self.directory)
         if rest:
             where = f"{self.directory / LINES}, line {len(self.lines) + 1}"
-            raise MergeMixError(f"{where}: got a line that is cut off; write_pairs(resume=True) goes on from there")
+            raise unusable(where, "got a line that is cut off; write_pairs(resume=True) goes on from there")
         if not self.lines:
-            raise MergeMixError(f"directory: got no pairs in {self.directory / LINES}, wanted what write_pairs wrote")
+            raise wrong("directory", Words(f"no pairs in {self.directory / LINES}"), "what write_pairs wrote")
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -138,7 +138,7 @@ class PairFolder(Dataset[dict[str, Any]]):
         except (OSError, SyntaxError, ValueError) as error:
             number = range(len(self.lines))[index] + 1
             where = f"{self.directory / LINES}, line {number}"
-            raise MergeMixError(f"{where}: got {name}, which cannot be read as an image: {error}") from error
+            raise unusable(where, f"got {name}, which cannot be read as an image: {error}") from error
         pixels = pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
         return pixels if self.transform is None else self.transform(pixels)
 
@@ -226,4 +226,4 @@ def _check_same(directory: Path, there: Line, line: Line) -> None:
     if differ:
         where = f"{directory / LINES}, line {line['id'] + 1}"
         wanted = "the same batches from the start (order and seed) and the same arguments, to go on from there"
-        raise MergeMixError(f"batches: got another pair than {where} (by {', '.join(differ)}), wanted {wanted}")
+        raise wrong("batches", Words(f"another pair than {where} (by {', '.join(differ)})"), wanted)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..errors import MergeMixError, check_choice, check_number, check_tensor, wrong
+from ..errors import check_choice, check_number, check_tensor, wrong
 from ..loss import SoftTargetLoss
 from ..metrics.preference import preference_accuracy, reward_margin
 from ..mix.batch import MixedBatch
@@ -169,7 +169,7 @@ class PreferenceLoss(nn.Module):
             function = simpo_loss if self.variant == "simpo" else hinge_loss
             return function(winner, loser, margin, self.beta)
         if reference is None:
-            raise MergeMixError("reference: got None, wanted the reference model's logits of winners and losers")
+            raise wrong("reference", None, "the reference model's logits of winners and losers")
         reference_winner, reference_loser = (self._logp(logits.detach(), labels) for logits in reference)
         return dpo_loss(winner, loser, reference_winner, reference_loser, margin, self.beta)
 

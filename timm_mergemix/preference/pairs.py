@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import default_collate, get_worker_info
 
-from ..errors import MergeMixError, check_tensor, wrong
+from ..errors import Words, check_tensor, wrong
 from ..mix.batch import MixedBatch
 from ..mix.mixer import Mixer
 from ..mixers.mergemix import MergeMix
@@ -137,16 +137,16 @@ class PreferencePairs:
             self._check_in_worker()
         batch = self._collate(samples)
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-            raise MergeMixError(f"samples: got a {type(batch).__name__} of them, wanted (image, label) each")
+            raise wrong("samples", Words(f"a {type(batch).__name__} of them"), "(image, label) each")
         return self(*batch)
 
     def _check_in_worker(self) -> None:
         if isinstance(self.mixer, MergeMix):
             wanted = "one without an encoder inside a worker; with MergeMix take num_workers=0"
-            raise MergeMixError(f"mixer: got MergeMix, wanted {wanted}, or call the pairs on the loader's batches")
+            raise wrong("mixer", Words("MergeMix"), f"{wanted}, or call the pairs on the loader's batches")
         if self.mixer.generator is not None:
-            raise MergeMixError(
-                "mixer: got one with a generator of its own, which is the same in all workers, wanted generator=None"
+            raise wrong(
+                "mixer", Words("one with a generator of its own, which is the same in all workers"), "generator=None"
             )
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..checks import read_statistics
-from ..errors import MergeMixError, wrong
+from ..errors import Words, wrong
 
 __all__ = ["statistics_of", "to_pil"]
 
@@ -38,14 +38,18 @@ def _to_uint8(name: str, image: Tensor, statistics: Statistics | None) -> Tensor
     if statistics is not None:
         mean, std = statistics
         if len(image) < max(len(mean), len(std)):
-            raise MergeMixError(f"mean, std: got 3 numbers, wanted one, since images of the {name} have one channel")
+            raise wrong("mean, std", Words("3 numbers"), f"one, since images of the {name} have one channel")
         image = image * std + mean
     grey = image * 255
     low, high = float(grey.min()), float(grey.max())
     if not (low >= -1 and high <= 256):
         wanted = "those by which the images were normalised" + (" (None: not at all)" if statistics is None else "")
-        raise MergeMixError(
-            f"mean, std: got {'None' if statistics is None else 'such'} that leave pixels of the {name} from "
-            f"{low / 255:.3g} to {high / 255:.3g}, wanted {wanted}, so that pixels are in [0, 1]"
+        raise wrong(
+            "mean, std",
+            Words(
+                f"{'None' if statistics is None else 'such'} that leave pixels of the {name} from "
+                f"{low / 255:.3g} to {high / 255:.3g}"
+            ),
+            f"{wanted}, so that pixels are in [0, 1]",
         )
     return grey.round().clamp(0, 255).to(torch.uint8)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..errors import MergeMixError, check_choice, wrong
+from ..errors import Words, check_choice, wrong
 from ..merge.find.search import bare
 from ..mix.batch import MixedBatch
 from ..mix.mixer import Mixer
@@ -79,7 +79,7 @@ class PreferenceStep:
         if saliency is not None:
             check_choice("saliency", saliency, ("winner", "separate"))
         if saliency == "winner" and reason is not None:
-            raise MergeMixError(f"saliency: got 'winner', wanted 'separate', since {reason}")
+            raise wrong("saliency", Words("'winner'"), f"'separate', since {reason}")
         self.model = model
         self.mixer = mixer
         self.loss = loss

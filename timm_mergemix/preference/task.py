@@ -8,7 +8,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from ..errors import MergeMixError
+from ..errors import Words, wrong
 from ..mix.mixer import Mixer
 from .loss import PreferenceLoss
 from .step import PreferenceStep
@@ -21,9 +21,10 @@ except ImportError:  # older releases of timm
         """In place of timm's: cannot be made."""
 
         def __init__(self, **options: Any) -> None:
-            raise MergeMixError(
-                f"timm: got {timm.__version__}, wanted a release with timm.task for MergeMixTask; PreferenceStep works "
-                "without"
+            raise wrong(
+                "timm",
+                Words(timm.__version__),
+                "a release with timm.task for MergeMixTask; PreferenceStep works without",
             )
 
 
@@ -81,9 +82,10 @@ class MergeMixTask(TrainingTask):
     def prepare_distributed(self, device_ids: list[Any] | None = None, **ddp_kwargs: Any) -> MergeMixTask:
         """Wraps the model in DistributedDataParallel; see `timm.task.TrainingTask`."""
         if self.saliency == "winner":
-            raise MergeMixError(
-                "saliency: got 'winner', wanted 'separate' or None, since DistributedDataParallel wants one forward "
-                "pass a step"
+            raise wrong(
+                "saliency",
+                Words("'winner'"),
+                "'separate' or None, since DistributedDataParallel wants one forward pass a step",
             )
         ddp = nn.parallel.DistributedDataParallel(self.trainable_module, device_ids=device_ids, **ddp_kwargs)
         self.trainable_module = ddp

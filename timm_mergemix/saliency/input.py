@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checks import read_statistics
-from ..errors import MergeMixError, wrong
+from ..errors import MergeMixError, Words, wrong
 from ..merge.families import Family
 
 __all__ = ["EncoderInput"]
@@ -69,7 +69,7 @@ class EncoderInput:
             self._expected("uint8 images")
         device = _parameter(self.encoder).device
         if images.device != device:
-            raise MergeMixError(f"images: got them on {images.device}, wanted them on {device}, where the encoder is")
+            raise wrong("images", Words(f"them on {images.device}"), f"them on {device}, where the encoder is")
 
     def _normalise(self, images: Tensor) -> Tensor:
         dtype = _parameter(self.encoder).dtype
@@ -84,9 +84,11 @@ class EncoderInput:
 
     def _expected(self, why: str) -> Statistics:
         if self.expected is None:
-            raise MergeMixError(
-                f"encoder_mean, encoder_std: got None, wanted {self.channels} numbers each (needed for {why}; the "
-                "encoder's data config has none that fit its channels)"
+            raise wrong(
+                "encoder_mean, encoder_std",
+                None,
+                f"{self.channels} numbers each (needed for {why}; the encoder's data config has none that fit "
+                "its channels)",
             )
         return self.expected
 

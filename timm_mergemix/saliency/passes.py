@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import check_images
-from ..errors import MergeMixError, wrong
+from ..errors import unusable, wrong
 from ..merge.autocast import uncached_autocast
 from ..merge.families import Family
 from ..merge.find.search import bare, find_model
@@ -145,7 +145,7 @@ class SaliencyPass:
         """
         reason = self.reason_against_reading()
         if reason is not None:
-            raise MergeMixError(f"saliency: the attention of a training pass cannot be read: {reason}")
+            raise unusable("saliency", f"the attention of a training pass cannot be read: {reason}")
         with self._reading(stop=False) as read:
             yield lambda: self._on_grid(read(), images)
 
@@ -190,7 +190,7 @@ class SaliencyPass:
         def attention() -> Tensor:
             if reader.row is None and not pooled:
                 read = "the attention pool" if self.layer == "pool" else f"block {self.layer}"
-                raise MergeMixError(f"layer: {read} did not run in the encoder's forward pass")
+                raise unusable("layer", f"{read} did not run in the encoder's forward pass")
             if reader.row is None:
                 return pooled[-1]
             found = reader.row.on_patches(self.divide)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..errors import MergeMixError
+from ..errors import Words, unusable, wrong
 
 __all__ = ["differing", "load_checkpoint", "save_checkpoint"]
 
@@ -42,9 +42,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise MergeMixError(f"{path}: cannot be read as a checkpoint: {error}") from error
+        raise unusable(path, f"cannot be read as a checkpoint: {error}") from error
     if not isinstance(state, dict) or not state.keys() >= _KEYS:
-        raise MergeMixError(f"{path}: got a file of another kind, wanted a checkpoint with {', '.join(sorted(_KEYS))}")
+        raise wrong(path, Words("a file of another kind"), f"a checkpoint with {', '.join(sorted(_KEYS))}")
     return state
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import MergeMixError
+from ..errors import Words, wrong
 from ..metrics import calibration_error
 from ..saliency.modes import evaluating
 
@@ -47,7 +47,7 @@ def predict(
             outputs.append(model(images.to(device)).float().cpu())
             targets.append(labels.cpu())
     if not outputs:
-        raise MergeMixError("data: got no images to evaluate on, wanted at least one")
+        raise wrong("data", Words("no images to evaluate on"), "at least one")
     return torch.cat(outputs), torch.cat(targets)
 
 

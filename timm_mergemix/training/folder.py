@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms import v2
 
-from ..errors import MergeMixError, wrong
+from ..errors import unusable, wrong
 from .images import ImageSet
 
 __all__ = ["FolderSplits", "PathDataset", "PathPool", "Sample", "digest_of", "find_folder", "read_image"]
@@ -54,17 +54,17 @@ def find_folder(directory: Path) -> FolderSplits:
     classes = _classes(train) if train != directory or val is None else ()
     if len(classes) < 2:
         wanted = "train/CLASS/ and val/CLASS/, or CLASS/ for at least two classes, with images inside"
-        raise MergeMixError(f"data: {directory} has no image folder, wanted {wanted}")
+        raise unusable("data", f"{directory} has no image folder, wanted {wanted}")
     samples = _list_images(train, classes)
     if train == directory or val is None:
         kept, held_out = _hold_out(samples)
         return FolderSplits(kept, held_out, classes, f"every fifth image of each class of {train} is held out")
     unknown = sorted(set(_classes(val)) - set(classes))
     if unknown:
-        raise MergeMixError(f"data: {val} has classes that {train} lacks: {', '.join(unknown[:5])}")
+        raise unusable("data", f"{val} has classes that {train} lacks: {', '.join(unknown[:5])}")
     held_out = _list_images(val, tuple(name for name in classes if (val / name).is_dir()), classes)
     if not held_out:
-        raise MergeMixError(f"data: {val} has no folder of a class, wanted {val.name}/CLASS/ with images inside")
+        raise unusable("data", f"{val} has no folder of a class, wanted {val.name}/CLASS/ with images inside")
     return FolderSplits(samples, held_out, classes, f"validation images are those of {val}")
 
 
@@ -85,7 +85,7 @@ def _list_images(directory: Path, names: Sequence[str], classes: Sequence[str] |
     for name in names:
         paths = sorted(path for path in (directory / name).rglob("*") if path.suffix.lower() in IMG_EXTENSIONS)
         if not paths:
-            raise MergeMixError(f"data: {directory / name} has no images ({', '.join(IMG_EXTENSIONS)})")
+            raise unusable("data", f"{directory / name} has no images ({', '.join(IMG_EXTENSIONS)})")
         samples += [(path, classes.index(name)) for path in paths]
     return tuple(samples)
 
@@ -100,7 +100,7 @@ def _hold_out(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[Samp
     for members in by_class.values():
         every = min(5, len(members))
         if every < 2:
-            raise MergeMixError(f"data: {members[0][0].parent} has one image, wanted at least two to hold one out")
+            raise unusable("data", f"{members[0][0].parent} has one image, wanted at least two to hold one out")
         for i, sample in enumerate(members):
             (held_out if i % every == every - 1 else kept).append(sample)
     return tuple(kept), tuple(held_out)
@@ -120,7 +120,7 @@ def read_image(path: Path, argument: str = "data") -> Image.Image:
         with Image.open(path) as image:
             return image.convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:  # a damaged PNG is a SyntaxError
-        raise MergeMixError(f"{argument}: {path} cannot be read as an image: {error}") from error
+        raise unusable(argument, f"{path} cannot be read as an image: {error}") from error
 
 
 class PathDataset(Dataset[tuple[Any, int]]):

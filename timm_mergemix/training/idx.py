@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import MergeMixError
+from ..errors import Words, unusable, wrong
 
 __all__ = ["find_idx", "has_idx", "read_idx", "read_split"]
 
@@ -27,15 +27,15 @@ def read_idx(path: Path) -> Tensor:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             data = file.read()
     except (OSError, EOFError) as error:
-        raise MergeMixError(f"{path}: cannot be read as an idx file: {error}") from error
+        raise unusable(path, f"cannot be read as an idx file: {error}") from error
     # Two zero bytes, a byte for the type (8: unsigned byte), a byte for the number of dimensions, then their sizes.
     dims = data[3] if len(data) >= 4 else 0
     if data[:3] != b"\x00\x00\x08" or len(data) < 4 + 4 * dims:
-        raise MergeMixError(f"{path}: got a file that starts with {data[:4]!r}, wanted an idx file of unsigned bytes")
+        raise wrong(path, Words(f"a file that starts with {data[:4]!r}"), "an idx file of unsigned bytes")
     shape = tuple(int(size) for size in np.frombuffer(data, ">u4", dims, offset=4))
     values = np.frombuffer(data, np.uint8, offset=4 + 4 * dims)
     if values.size != int(np.prod(shape)):
-        raise MergeMixError(f"{path}: got {values.size} values, wanted {int(np.prod(shape))} for the shape {shape}")
+        raise wrong(path, Words(f"{values.size} values"), f"{int(np.prod(shape))} for the shape {shape}")
     return torch.from_numpy(values.reshape(shape).copy())
 
 
@@ -65,9 +65,9 @@ def read_split(directory: Path, split: str) -> tuple[Tensor, Tensor]:
     found = {kind: find_idx(directory, split, kind) for kind in _KINDS}
     paths = [path for path in found.values() if path is not None]
     if len(paths) != len(_KINDS):
-        raise MergeMixError(f"data: {directory} lacks the idx files of the {split} split")
+        raise unusable("data", f"{directory} lacks the idx files of the {split} split")
     images, labels = (read_idx(path) for path in paths)
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         shapes = f"{tuple(images.shape)} and {tuple(labels.shape)}"
-        raise MergeMixError(f"data: images and labels of the {split} split in {directory} have the shapes {shapes}")
+        raise unusable("data", f"images and labels of the {split} split in {directory} have the shapes {shapes}")
     return images.unsqueeze(1), labels.long()

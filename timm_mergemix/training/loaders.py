@@ -8,7 +8,7 @@ from timm.data import create_transform, resolve_model_data_config
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ..errors import MergeMixError, check_int
+from ..errors import Words, check_int, wrong
 from .folder import FolderSplits, PathDataset
 
 __all__ = ["Loaders", "folder_loaders"]
@@ -53,14 +53,14 @@ def folder_loaders(
     check_int("batch_size", batch_size, 1 + even)
     check_int("workers", workers, 0)
     if even and batch_size % 2:
-        raise MergeMixError(f"batch_size: got {batch_size}, wanted an even number, which timm's Mixup asks for")
+        raise wrong("batch_size", Words(batch_size), "an even number, which timm's Mixup asks for")
     batch_size = min(batch_size, len(splits.train) // (1 + even) * (1 + even))
     config = resolve_model_data_config(model, {} if img_size is None else {"img_size": img_size})
     shared = {name: config[name] for name in ("input_size", "interpolation", "mean", "std")}
     try:
         train_transform = create_transform(is_training=True, auto_augment=auto_augment, **shared)
     except (AssertionError, ValueError, KeyError) as error:
-        raise MergeMixError(f"auto_augment: got {auto_augment!r}, wanted a policy that timm knows ({error})") from error
+        raise wrong("auto_augment", auto_augment, f"a policy that timm knows ({error})") from error
     val_transform = create_transform(is_training=False, crop_pct=config["crop_pct"], **shared)
     options: dict[str, Any] = {"batch_size": batch_size, "num_workers": workers}
     train = DataLoader(PathDataset(splits.train, train_transform), shuffle=True, drop_last=True, **options)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..errors import MergeMixError
+from ..errors import Words, unusable, wrong
 from .checkpoint import differing, load_checkpoint, save_checkpoint
 from .evaluate import evaluate
 from .mixers import Mix
@@ -77,7 +77,7 @@ def fit(run: Run, train: Batches, val: Iterable[tuple[Tensor, Tensor]], reporter
         MergeMixError: If the checkpoint belongs to other settings, there is no batch, or the loss is not finite.
     """
     if len(train) == 0:
-        raise MergeMixError("batch_size: got more images per batch than there are training images, wanted fewer")
+        raise wrong("batch_size", Words("more images per batch than there are training images"), "fewer")
     optimizer, scheduler = build_optimizer(run.model, run.recipe, len(train))
     if run.path.exists():
         _restore(run, optimizer, scheduler)
@@ -115,7 +115,7 @@ def _train_epoch(
         bar.step(**shown)
     loss = torch.stack([terms["loss"] for terms in history]).mean().item()
     if not math.isfinite(loss):
-        raise MergeMixError(f"lr: the training loss became {loss} in epoch {epoch}, wanted a smaller learning rate")
+        raise unusable("lr", f"the training loss became {loss} in epoch {epoch}, wanted a smaller learning rate")
     # A batch in which nothing was mixed has no pair, and its metrics are nan.
     means = {name: torch.stack([terms[name] for terms in history]).nanmean().item() for name in history[0]}
     return {**means, "loss": loss}
@@ -151,7 +151,7 @@ def _restore(run: Run, optimizer: Optimizer, scheduler: Any) -> None:
     state = load_checkpoint(run.path)
     different = differing(state["settings"], run.settings)
     if different:
-        raise MergeMixError(f"{run.path}: holds a run with other settings: {different}")
+        raise unusable(run.path, f"holds a run with other settings: {different}")
     run.model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     scheduler.load_state_dict(state["scheduler"])

@@ -10,7 +10,7 @@ from timm.layers import build_sincos2d_pos_embed
 from timm.models import VisionTransformer
 from torch import nn
 
-from ..errors import MergeMixError, check_int, wrong
+from ..errors import MergeMixError, check_int, unusable, wrong
 from ..merge.find.support import check_name
 from ..merge.patch import merge_info, merging, patch
 from ..merge.schedule import R
@@ -88,13 +88,13 @@ def build_model(
         except TypeError as error:
             # Convolutional networks take no img_size; anything else that is not taken is the user's.
             if attempt is attempts[-1] or "img_size" not in str(error):
-                raise MergeMixError(f"model: {name} does not take these arguments: {error}") from error
+                raise unusable("model", f"{name} does not take these arguments: {error}") from error
         except MergeMixError:
             raise
         except Exception as error:  # whatever a hub, a file format or a model raises
             missing = isinstance(error, OSError) and pretrained and "pretrained_cfg_overlay" not in arguments
             hint = " Weights of a file (--weights) need no network." if missing else ""
-            raise MergeMixError(f"model: {name} could not be built: {error}{hint}") from error
+            raise unusable("model", f"{name} could not be built: {error}{hint}") from error
     raise wrong("model", name, "a model that can be built")  # pragma: no cover - the loop returns or raises
 
 

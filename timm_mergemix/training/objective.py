@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from torch import Tensor, nn
 
-from ..errors import MergeMixError, check_choice, check_number
+from ..errors import Words, check_choice, check_number, wrong
 from ..loss import SoftTargetLoss
 from ..mix.mixer import Mixer
 from ..preference.loss import PAIR_LOSSES, PreferenceLoss
@@ -65,9 +65,10 @@ def build_objective(
         step = PreferenceStep(model, mixer, loss, saliency=options.saliency)
         return partial(_terms, step)
     if preference is not None and preference.weight > 0:
-        raise MergeMixError(
-            "preference: got a weight > 0, wanted 0 where images are not mixed by a mixer of this library, since there "
-            "is no loser"
+        raise wrong(
+            "preference",
+            Words("a weight > 0"),
+            "0 where images are not mixed by a mixer of this library, since there is no loser",
         )
     if mixer is None:
         return lambda images, labels: {"loss": criterion(model(images), labels)}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..errors import MergeMixError
+from ..errors import Words, wrong
 from ..metrics import preference_accuracy, rank_correlation, reward_margin
 from ..mix.mixer import Mixer
 from ..preference.logp import label_logp
@@ -65,7 +65,7 @@ def evaluate_pairs(
             parts.append(torch.stack([winner, loser, batch.mass])[:, is_pair].cpu())
     winner, loser, mass = torch.cat(parts, dim=1) if parts else torch.empty(3, 0)
     if not len(mass):
-        raise MergeMixError("batches: got no pair of a clean image and its mix, wanted at least one")
+        raise wrong("batches", Words("no pair of a clean image and its mix"), "at least one")
     faint = mass > FAINT
     return PairEvaluation(
         accuracy=preference_accuracy(winner, loser).item(),

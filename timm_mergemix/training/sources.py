@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.datasets import FashionMNIST
 
-from ..errors import MergeMixError, check_int, wrong
+from ..errors import MergeMixError, Words, check_int, wrong
 from ..optional import need
 from .folder import PathPool, find_folder
 from .idx import has_idx, read_split
@@ -187,6 +187,6 @@ def draw_splits(source: Source, train_size: int, val_size: int, test_size: int, 
     if len(train) < 2:
         if train_size < 2:
             raise wrong("train_size", train_size, "at least 2")
-        raise MergeMixError(f"data: got {available} training images, wanted at least 3")
+        raise wrong("data", Words(f"{available} training images"), "at least 3")
     test = torch.randperm(len(source.test), generator=generator)[:test_size].sort().values
     return DemoData(source, source.train.take(train), source.train.take(val), source.test.take(test))

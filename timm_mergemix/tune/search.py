@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import MergeMixError, check_int, check_number, check_tensor, wrong
+from ..errors import check_int, check_number, check_tensor, unusable, wrong
 from ..merge.families import Family
 from ..merge.find.search import find_model
 from ..merge.patch import merge_info, merging
@@ -97,7 +97,7 @@ def tune_r(
         tuned = [each for each in tuned if each.speedup >= (speedup or 0)]
     if not tuned:
         budget = f"a speed-up of {speedup}" if speedup is not None else f"{tokens} tokens"
-        raise MergeMixError(f"speedup, tokens: no r gives {budget} with images of {size[0]} x {size[1]} pixels")
+        raise unusable("speedup, tokens", f"no r gives {budget} with images of {size[0]} x {size[1]} pixels")
     return sorted(tuned, key=lambda each: each.similarity, reverse=True)
 
 

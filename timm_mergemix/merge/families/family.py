@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from ...errors import MergeMixError
+from ...errors import unusable
 
 __all__ = ["Family"]
 
@@ -77,4 +77,4 @@ class Family(ABC):
 
     def pool_attention(self, model: Any, x: Tensor) -> Tensor:
         """Attention of the pool over the patches, (B, N - prefix tokens) float32, for its input (B, N, C)."""
-        raise MergeMixError(f"layer: {type(model).__name__} has no attention pool")
+        raise unusable("layer", f"{type(model).__name__} has no attention pool")

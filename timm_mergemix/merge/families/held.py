@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from ...errors import MergeMixError
+from ...errors import unusable
 from .family import Family
 
 __all__ = ["HeldBlocks"]
@@ -42,9 +42,10 @@ class HeldBlocks(Family):
 
     def check_grid(self, model: Any) -> None:
         """See `Family`: unknown, like all that lies outside the blocks."""
-        raise MergeMixError(
-            f"model: only the blocks of {type(model).__name__} are known, not its grid of patches; "
-            "timm_mergemix.record tells the tokens per layer of a forward pass"
+        raise unusable(
+            "model",
+            f"only the blocks of {type(model).__name__} are known, not its grid of patches; "
+            "timm_mergemix.record tells the tokens per layer of a forward pass",
         )
 
     def input_size(self, model: Any, height: int, width: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import Any
 from timm.layers import AttentionPoolLatent
 from torch import Tensor, nn
 
-from ...errors import MergeMixError
+from ...errors import Words, wrong
 from ..blocks import MergingBlock
 from ..model import MergingModel
 from ..record import mean_attention, softmax_attention
@@ -58,9 +58,10 @@ class MergingTimmModel(MergingModel):
         held = last if isinstance(last, MergingBlock) else next(_merging_blocks(last), None)
         # Their settings are looked at, since torch.export puts a stand-in in place of each module.
         if held is None or held.merging.config is not self.merging.config:
-            raise MergeMixError(
-                f"blocks: got {'a' if held is None else 'a copied'} {type(last).__name__} as the last of them, wanted "
-                "those that were patched; unpatch the model before its blocks are replaced"
+            raise wrong(
+                "blocks",
+                Words(f"{'a' if held is None else 'a copied'} {type(last).__name__} as the last of them"),
+                "those that were patched; unpatch the model before its blocks are replaced",
             )
         if self.merging.depth != len(self.blocks):
             self.merging.depth = len(self.blocks)

@@ -6,13 +6,32 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from ...errors import MergeMixError
 from ..blocks import MergingBlock
 from ..families import BLOCKS, FAMILIES, PLAIN_BLOCKS, Family, is_touched
 from ..families.held import HeldBlocks
 from ..model import MergingModel
 from ..passes import Merging
 
-__all__ = ["is_sharded", "reason_against", "reason_unknown"]
+__all__ = ["UnsupportedError", "is_sharded", "reason_against", "reason_unknown", "unsupported"]
+
+
+class UnsupportedError(MergeMixError):
+    """A module that cannot be patched.
+
+    Attributes:
+        reason: Why not.
+    """
+
+    def __init__(self, message: str = "", *, reason: str = "", **fields: str) -> None:
+        super().__init__(message, **fields)
+        self.reason = reason
+
+
+def unsupported(argument: str, module: nn.Module, reason: str) -> UnsupportedError:
+    """Returns the error for a module that cannot be patched; the caller raises it."""
+    return UnsupportedError(f"{type(module).__name__} is not supported: {reason}", argument=argument, reason=reason)
+
 
 # Why models that people ask for cannot merge, by class.
 REASONS = {

@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import nn
 
-from ...errors import MergeMixError, check_int, wrong
+from ...errors import Words, check_int, unusable, wrong
 from ..blocks import MergingBlock
 from ..families import BLOCKS, FAMILIES, Family, family_of
 from ..families.held import HeldBlocks
 from ..model import MergingModel
-from .refusals import is_sharded, reason_against, reason_unknown
+from .refusals import is_sharded, reason_against, reason_unknown, unsupported
 
 __all__ = ["Blocks", "Found", "bare", "find_model"]
 
@@ -58,9 +58,9 @@ def find_model(
         found = _held(module, argument, selected, prefix_tokens)
     reason = reason_against(*found, unpatching)
     if reason is not None and selected is not None:
-        raise MergeMixError(f"blocks: got some that cannot be patched: {reason}")
+        raise unusable("blocks", f"got some that cannot be patched: {reason}")
     if reason is not None:
-        raise MergeMixError(f"{argument}: {type(module).__name__} is not supported: {reason}")
+        raise unsupported(argument, module, reason)
     return found
 
 
@@ -69,7 +69,7 @@ def _known(module: nn.Module, argument: str, alone: bool) -> list[nn.Module]:
     models = [m for m in module.modules() if family_of(m)]
     if models and any(type(m).__name__ == "FeatureHookNet" for m in module.modules()):
         reason = "its hooks see merged tokens; feature_cls='getter' gives all of them"
-        raise MergeMixError(f"{argument}: {type(module).__name__} is not supported: {reason}")
+        raise unsupported(argument, module, reason)
     if not alone or not _held_blocks(module):
         return models
     patched = next((m for m in models if isinstance(m, MergingModel)), None)
@@ -119,9 +119,10 @@ def _selects(selected: Sequence[nn.Module], model: nn.Module) -> bool:
     if _same(blocks, selected):
         return True
     if any(block is chosen for block in blocks for chosen in selected):
-        raise MergeMixError(
-            f"blocks: got some of those of {type(model).__name__}, wanted all; a list for r, with 0 for the others, "
-            "merges in some"
+        raise wrong(
+            "blocks",
+            Words(f"some of those of {type(model).__name__}"),
+            "all; a list for r, with 0 for the others, merges in some",
         )
     return False
 
@@ -169,7 +170,7 @@ def _held(
     if selected is None:
         reason = reason_unknown(module)
         if reason is not None:
-            raise MergeMixError(f"{argument}: {type(module).__name__} is not supported: {reason}")
+            raise unsupported(argument, module, reason)
         selected = _only_group(module, argument)
     if prefix_tokens is None:
         prefix_tokens = getattr(module, "num_prefix_tokens", None)

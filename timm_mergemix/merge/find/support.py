@@ -11,6 +11,7 @@ from torch import nn
 
 from ...errors import MergeMixError, wrong
 from ..families import PLAIN_BLOCKS
+from .refusals import UnsupportedError
 from .search import find_model
 from .sketch import sketch
 
@@ -96,7 +97,7 @@ def _look(name: str, module: nn.Module) -> Support:
     try:
         vit, family = find_model(module)
     except MergeMixError as error:
-        return Support(name, reason=str(error).split("is not supported: ")[-1])
+        return Support(name, reason=error.reason if isinstance(error, UnsupportedError) else str(error))
     blocks = family.find_blocks(vit)
     # A patched model is reported by the blocks that it had before.
     classes = Counter(PLAIN_BLOCKS.get(type(block), type(block)).__name__ for block in blocks)  # type: ignore[arg-type]
