@@ -11,7 +11,7 @@ OLDEST = sed -nE '/^(dependencies|demo|metrics) = /{s/^[^[]*\[(.*)\]/\1/;s/[",]/
 
 DIST_VENV := .venv-dist
 
-.PHONY: help install demo test test-timm-oldest oldest-pins census test-train bench models results docs dist-test coverage lint format clean
+.PHONY: help install demo test test-timm-oldest oldest-pins census test-train bench models options results docs dist-test coverage lint format clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,21 +54,28 @@ bench: $(INSTALLED)  ## Measure merging and mixing against their floor; writes b
 models: $(INSTALLED)  ## Look at every model of timm; writes docs/models.md, takes minutes.
 	$(BIN)/timm-mergemix models --markdown docs/models.md
 
-results: $(INSTALLED)  ## Write tables and picture of docs/results.md from the records in benchmarks/results.
-	$(BIN)/python benchmarks/results_page.py
+options: $(INSTALLED)  ## Write docs/reference/options.md from the code.
+	$(BIN)/python -m tools.options_page
+
+results: $(INSTALLED)  ## Write tables and pictures of docs/results.md and docs/performance.md from benchmarks/results.
+	$(BIN)/python -m benchmarks.results_page
+	test ! -f benchmarks/results/speed.jsonl || $(BIN)/python -m benchmarks.performance_page
 
 docs: $(INSTALLED)  ## Build the documentation into site/; warnings are errors.
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-dist-test: $(INSTALLED)  ## Build wheel and sdist, and try each in a clean environment; takes minutes.
-	$(BIN)/python -m pip install --quiet build
-	rm -rf dist && $(BIN)/python -m build --outdir dist . > /dev/null
-	rm -rf $(DIST_VENV) && $(PYTHON) -m venv $(DIST_VENV)
+# Needs nothing of .venv. The environment that builds is thrown away: `build` is no dependency of the package.
+dist-test:  ## Build wheel and sdist, and try each in a clean environment; takes minutes.
+	rm -rf dist && $(PYTHON) -m venv --clear $(DIST_VENV)
+	$(DIST_VENV)/bin/python -m pip install --quiet build
+	$(DIST_VENV)/bin/python -m build --outdir dist . > /dev/null
+	$(DIST_VENV)/bin/python tests/dist/archives.py dist
+	$(PYTHON) -m venv --clear $(DIST_VENV)
 	set -e; for file in dist/*.whl dist/*.tar.gz; do \
 		$(DIST_VENV)/bin/python -m pip install --quiet --force-reinstall --no-deps $$file; \
 		$(DIST_VENV)/bin/python -m pip install --quiet $$file; \
-		cd $(DIST_VENV) && bin/python ../tests/dist/smoke.py && cd ..; \
+		(cd $(DIST_VENV) && bin/python ../tests/dist/smoke.py); \
 	done
 	rm -rf $(DIST_VENV)
 

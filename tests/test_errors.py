@@ -28,7 +28,7 @@ from timm_mergemix.merge.find.refusals import unsupported
 from timm_mergemix.optional import need
 
 
-def test_is_a_value_error() -> None:
+def test_the_error_is_a_value_error() -> None:
     assert issubclass(MergeMixError, ValueError)
 
 
@@ -50,7 +50,7 @@ def test_the_message_names_all_three() -> None:
         (None, "None"),
     ],
 )
-def test_describe(value: object, text: str) -> None:
+def test_describe_is_short_and_tells_shapes_and_classes(value: object, text: str) -> None:
     assert describe(value) == text
 
 
@@ -115,21 +115,21 @@ def test_other_errors_are_left_alone() -> None:
         raise KeyError("r: 1")
 
 
-def test_choice() -> None:
+def test_a_choice_is_checked_against_its_list() -> None:
     check_choice("mode", "a", ("a", "b"))
     for value in ("c", None, 1, ["a"]):
         with pytest.raises(MergeMixError, match=r"^mode: got .*, wanted one of 'a', 'b'"):
             check_choice("mode", value, ("a", "b"))
 
 
-def test_int() -> None:
+def test_an_integer_is_checked_against_its_limit() -> None:
     check_int("n", 2, 2)
     for value in (1, 2.0, True, None, "2", float("nan")):
         with pytest.raises(MergeMixError, match=r"^n: got .*, wanted an integer >= 2"):
             check_int("n", value, 2)
 
 
-def test_number() -> None:
+def test_a_number_is_checked_against_its_limits() -> None:
     for value in (0, 0.5, 1):
         check_number("p", value, 0, 1)
     check_number("p", 1e9, 0)
@@ -141,7 +141,7 @@ def test_number() -> None:
             check_number("p", value, 0)
 
 
-def test_tensor() -> None:
+def test_a_tensor_is_checked_for_shape_and_kind() -> None:
     check_tensor("x", torch.zeros(2, 3), "BC")
     check_tensor("x", torch.zeros(2, 3), ("B", 3), "float")
     check_tensor("x", torch.zeros(2, dtype=torch.uint8), (2,), "integer")

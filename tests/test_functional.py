@@ -1,3 +1,5 @@
+"""The pure functions under one name, and what they refuse."""
+
 from __future__ import annotations
 
 import inspect

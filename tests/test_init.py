@@ -1,3 +1,5 @@
+"""Importing the package is light, changes nothing outside, and offers each public name."""
+
 from __future__ import annotations
 
 import json
@@ -15,7 +17,7 @@ def fresh(code: str) -> object:
     return json.loads(result.stdout)
 
 
-def test_import_is_light() -> None:
+def test_the_import_loads_no_torch_timm_or_numpy() -> None:
     code = "import timm_mergemix, sys, json; print(json.dumps(sorted(m.split('.')[0] for m in sys.modules)))"
     assert not {"torch", "timm", "torchvision", "numpy"} & set(fresh(code))
 
@@ -52,12 +54,12 @@ def test_all_is_sorted_and_complete() -> None:
     assert set(mm.__all__) == {*mm._HOME_OF, *mm._MODULES, "__version__"}
 
 
-def test_star_import() -> None:
+def test_a_star_import_gives_every_name() -> None:
     names: dict[str, object] = {}
     exec("from timm_mergemix import *", names)
     assert set(mm.__all__) <= set(names)
 
 
-def test_unknown_names() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'timm_mergemix' has no attribute 'megamix'"):
         _ = mm.megamix

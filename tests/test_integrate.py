@@ -1,3 +1,5 @@
+"""`install` adds to timm and torchvision what `uninstall` takes away, and nothing happens without it."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ def clean() -> Iterator[None]:
         vars(module).pop("MergeMix", None)
 
 
-def test_install_and_back() -> None:
+def test_uninstall_takes_back_what_install_did() -> None:
     before = dict(vars(timm.data)), dict(vars(v2))
     mm.install()
     mm.install()

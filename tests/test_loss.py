@@ -1,3 +1,5 @@
+"""SoftTargetLoss is the cross entropy of torch and timm, on each kind of target."""
+
 from __future__ import annotations
 
 import pytest
@@ -83,14 +85,14 @@ def test_a_batch_brings_its_own_smoothing() -> None:
     assert torch.equal(SoftTargetLoss(0.5)(logits(), mixed(0.1)), SoftTargetLoss()(logits(), mixed(0.1)))
 
 
-def test_a_batch_with_rows_of_labels() -> None:
+def test_a_batch_with_rows_of_labels_is_taken() -> None:
     mix = mixed(rows=True)
     torch.testing.assert_close(SoftTargetLoss()(logits(), mix), SoftTargetCrossEntropy()(logits(), mix.targets))
 
 
 @pytest.mark.parametrize("threshold", [None, 0.2])
 @pytest.mark.parametrize("sum_classes", [False, True])
-def test_binary_is_timms(threshold: float | None, sum_classes: bool) -> None:
+def test_the_binary_loss_is_that_of_timm(threshold: float | None, sum_classes: bool) -> None:
     options = {"target_threshold": threshold, "sum_classes": sum_classes}
     ours, theirs = SoftTargetLoss(0.1, bce=True, **options), BinaryCrossEntropy(0.1, **options)
     x, mix = logits(), mixed(0.1)
@@ -99,14 +101,14 @@ def test_binary_is_timms(threshold: float | None, sum_classes: bool) -> None:
     torch.testing.assert_close(ours(x, mix), theirs(x, mix.targets))
 
 
-def test_binary_of_multi_label_batches() -> None:
+def test_the_binary_loss_takes_multi_label_batches() -> None:
     mix = mixed(0.1, rows=True, multi_label=True)
     wanted = F.binary_cross_entropy_with_logits(logits(), mix.targets)
     torch.testing.assert_close(SoftTargetLoss(bce=True)(logits(), mix), wanted)
 
 
 @pytest.mark.parametrize("bce", [False, True])
-def test_reduction(bce: bool) -> None:
+def test_reductions_are_mean_sum_and_none(bce: bool) -> None:
     each = SoftTargetLoss(bce=bce, reduction="none")(logits(), soft())
     assert each.shape == (5,)
     torch.testing.assert_close(SoftTargetLoss(bce=bce)(logits(), soft()), each.mean())
@@ -144,7 +146,7 @@ def test_a_masked_class_stays_masked() -> None:
 
 
 @pytest.mark.parametrize("bce", [False, True])
-def test_gradients(bce: bool) -> None:
+def test_gradients_match_finite_differences(bce: bool) -> None:
     x = logits(3, dtype=torch.float64).requires_grad_()
     for target in (labels(3), soft(3).double(), mixed(0.1, 3), mixed(batch=3, rows=True)):
         loss = SoftTargetLoss(0.1, bce=bce)

@@ -1,10 +1,12 @@
+"""A package of an extra is imported when needed, or the error says how to install it."""
+
 import pytest
 
 from timm_mergemix import MergeMixError
 from timm_mergemix.optional import installed, need
 
 
-def test_need_imports() -> None:
+def test_need_imports_the_package() -> None:
     assert need("json", "a test").dumps([1]) == "[1]"
     assert installed("json")
 
@@ -18,6 +20,6 @@ def test_a_missing_package_says_how_to_get_it(module: str, package: str) -> None
     assert not installed("absent_package")
 
 
-def test_the_extra_is_named() -> None:
+def test_a_missing_package_names_its_extra() -> None:
     with pytest.raises(MergeMixError, match=r'absent_package.*pip install "timm-mergemix\[metrics\]"'):
         need("absent_package", "a test", extra="metrics")

@@ -9,7 +9,7 @@ import torch
 README = Path(__file__).parent.parent / "README.md"
 
 
-def test_python_blocks_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_blocks_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
     assert len(blocks) == 3

@@ -22,7 +22,7 @@ def model(request: pytest.FixtureRequest) -> torch.nn.Module:
 
 
 @torch.no_grad()
-def test_identity_and_schedule(model: torch.nn.Module) -> None:
+def test_r_0_is_the_identity_and_every_block_merges_as_scheduled(model: torch.nn.Module) -> None:
     height, width = model.patch_embed.img_size
     x = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
     plain = model(x)

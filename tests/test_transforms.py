@@ -1,7 +1,10 @@
+"""The transform for torchvision v2 does what the mixer does, on samples of any structure."""
+
 from __future__ import annotations
 
 import copy
 import pickle
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -34,7 +37,7 @@ def mixed(seed: int = 0, **options: object) -> tuple[torch.Tensor, torch.Tensor]
 
 @pytest.mark.parametrize("mode", ["batch", "pair", "elem"])
 @pytest.mark.parametrize("ratio_mode", ["area", "attention"])
-def test_is_the_mixer(mode: str, ratio_mode: str) -> None:
+def test_the_transform_mixes_as_the_mixer_does(mode: str, ratio_mode: str) -> None:
     images, targets = transform(mode=mode, ratio_mode=ratio_mode, select="both")(X, Y)
     wanted = mixed(mode=mode, ratio_mode=ratio_mode, select="both")
     assert torch.equal(images, wanted[0])
@@ -42,7 +45,7 @@ def test_is_the_mixer(mode: str, ratio_mode: str) -> None:
     torch.testing.assert_close(targets.sum(1), torch.ones(4))
 
 
-def test_alpha_is_mergemixs() -> None:
+def test_alpha_is_that_of_mergemix() -> None:
     images, _ = transform(alpha=0.2)(X, Y)
     assert torch.equal(images, mixed(mergemix_alpha=0.2)[0])
     assert not torch.equal(images, transform(alpha=5.0)(X, Y)[0])
@@ -55,7 +58,7 @@ def test_the_batch_is_untouched() -> None:
     assert torch.equal(y, Y)
 
 
-def test_beside_mixup_and_cutmix() -> None:
+def test_it_can_be_chosen_from_beside_mixup_and_cutmix() -> None:
     choice = v2.RandomChoice([v2.MixUp(num_classes=5), v2.CutMix(num_classes=5), MergeMix(ENCODER, num_classes=5)])
     torch.manual_seed(0)
     for _ in range(12):
@@ -75,7 +78,7 @@ def test_the_torch_seed_governs() -> None:
     assert not torch.equal(results[0], results[2])
 
 
-def test_structures() -> None:
+def test_samples_keep_their_structure() -> None:
     images, targets = mixed()
     pair = transform()([X, Y])
     assert isinstance(pair, list)
@@ -100,24 +103,37 @@ def test_images_stay_wrapped() -> None:
     assert type(transform(prob=0.0)(tv_tensors.Image(X), Y)[0]) is tv_tensors.Image
 
 
-def test_labels_before_wrapped_images() -> None:
+def test_labels_may_come_before_wrapped_images() -> None:
     sample = {"label": Y, "image": tv_tensors.Image(X)}
     out = transform(labels_getter=lambda inputs: inputs["label"])(sample)
     assert torch.equal(out["image"], mixed()[0])
     assert torch.equal(out["label"], mixed()[1])
 
 
-def test_labels_before_plain_images_are_refused() -> None:
-    """torchvision takes the first plain tensor for the images; v2.MixUp then mixes the labels alone, and is silent."""
-    before = torch.get_rng_state()
-    with pytest.raises(MergeMixError, match=r"^inputs: .*images before labels, or images wrapped by tv_tensors.Image"):
-        MergeMix(ENCODER, num_classes=5, labels_getter=lambda inputs: inputs["label"])({"label": Y, "image": X})
-    assert torch.equal(torch.get_rng_state(), before)
+def test_labels_may_come_before_plain_images() -> None:
+    sample = {"label": Y, "image": X}
+    out = transform()(sample)
+    assert torch.equal(out["image"], mixed()[0])
+    assert torch.equal(out["label"], mixed()[1])
+
+
+def test_labels_are_found_by_their_name() -> None:
+    out = transform()({"image": X, "label_names": Y.clone(), "Labels": Y})
+    assert torch.equal(out["Labels"], mixed()[1]) and torch.equal(out["label_names"], Y)
+
+
+def test_named_tuples_stay_what_they_are() -> None:
+    class Sample(NamedTuple):
+        image: torch.Tensor
+        label: torch.Tensor
+
+    out = transform()(Sample(X, Y))
+    assert type(out) is Sample and torch.equal(out.image, mixed()[0])
 
 
 @pytest.mark.parametrize("num_classes", [None, 6])
 @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.float32])
-def test_rows_of_labels(num_classes: int | None, dtype: torch.dtype) -> None:
+def test_rows_of_labels_are_mixed(num_classes: int | None, dtype: torch.dtype) -> None:
     rows = (noise(4, 6) > 0).to(dtype)
     images, targets = transform(num_classes=num_classes)(X, rows)
     assert targets.dtype == torch.float32
@@ -130,7 +146,7 @@ def test_rows_of_labels(num_classes: int | None, dtype: torch.dtype) -> None:
     torch.testing.assert_close(targets, ratio * rows.float() + (1 - ratio) * rows.flip(0).float())
 
 
-def test_uint8_images() -> None:
+def test_uint8_images_are_mixed() -> None:
     x = noise(4, 3, 64, 64, dtype=torch.uint8)
     images, _ = transform()(tv_tensors.Image(x), Y)
     assert images.dtype == torch.uint8
@@ -147,7 +163,7 @@ def test_the_encoder_is_not_a_part_of_it() -> None:
     ENCODER.eval()
 
 
-def test_copies_and_pickles() -> None:
+def test_copies_and_pickles_mix_alike() -> None:
     own = MergeMix(ENCODER, num_classes=5)
     for twin in (copy.deepcopy(own), pickle.loads(pickle.dumps(own))):
         torch.manual_seed(0)
@@ -156,7 +172,7 @@ def test_copies_and_pickles() -> None:
         assert torch.equal(twin(X, Y)[0], wanted[0])
 
 
-def test_repr() -> None:
+def test_repr_shows_the_settings() -> None:
     assert repr(transform(alpha=0.5, mode="pair")) == "MergeMix(alpha=0.5, num_classes=5, mode='pair')"
 
 
@@ -196,8 +212,6 @@ PICTURE = Image.new("RGB", (64, 64))
         (tv_tensors.Image(X), Y, tv_tensors.Image(X)),
         (tv_tensors.Image(X), Y, tv_tensors.Mask(torch.zeros(4, 64, 64))),
         (X, [0, 1, 2, 3]),
-        (X, Y.view(2, 2, 1)),
-        (X, torch.zeros(4, 6)),
         (X, Y, PICTURE),
     ],
 )
@@ -219,6 +233,8 @@ def test_bad_inputs_are_refused(inputs: tuple) -> None:
         ("labels", X, Y + 2),
         ("labels", X, Y.float()),
         ("labels", X, Y > 0),
+        ("labels", X, Y.view(2, 2, 1)),
+        ("labels", X, torch.zeros(4, 6)),
     ],
 )
 def test_bad_batches_are_named(argument: str, x: torch.Tensor, y: torch.Tensor) -> None:
@@ -229,10 +245,10 @@ def test_bad_batches_are_named(argument: str, x: torch.Tensor, y: torch.Tensor) 
 
 
 def test_integer_labels_need_num_classes() -> None:
-    with pytest.raises(MergeMixError, match=r"^inputs: num_classes must be passed"):
+    with pytest.raises(MergeMixError, match=r"^num_classes: got None, wanted the number of classes"):
         MergeMix(ENCODER)(X, Y)
 
 
-def test_labels_that_are_not_in_the_inputs() -> None:
-    with pytest.raises(MergeMixError, match=r"^labels_getter: got labels that are not in the inputs"):
+def test_labels_that_are_not_in_the_inputs_are_named() -> None:
+    with pytest.raises(MergeMixError, match=r"^labels_getter: got .*, wanted one of the inputs"):
         transform(labels_getter=lambda inputs: inputs[1].clone())(X, Y)

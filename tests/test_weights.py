@@ -1,13 +1,48 @@
+"""Weights come from a file of that model, and a file of another model is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from timm_mergemix.errors import MergeMixError
 from timm_mergemix.weights import create_model, from_file
+
+
+def jax_weights(weights: dict[str, Tensor], heads: int) -> dict[str, np.ndarray]:
+    """The weights of a timm ViT under the names and in the shapes of the original JAX checkpoints."""
+    width = weights["norm.weight"].shape[0]
+    found = {
+        "embedding/kernel": weights["patch_embed.proj.weight"].permute(2, 3, 1, 0),
+        "embedding/bias": weights["patch_embed.proj.bias"],
+        "cls": weights["cls_token"],
+        "Transformer/posembed_input/pos_embedding": weights["pos_embed"],
+    }
+    places = {"Transformer/encoder_norm": "norm"}
+    for i in range(sum(key.endswith("norm1.weight") for key in weights)):
+        there, here = f"Transformer/encoderblock_{i}", f"blocks.{i}"
+        places |= {f"{there}/LayerNorm_0": f"{here}.norm1", f"{there}/LayerNorm_2": f"{here}.norm2"}
+        attention = f"{there}/MultiHeadDotProductAttention_1"
+        for part, kernel in enumerate(weights[f"{here}.attn.qkv.weight"].chunk(3)):
+            name = ("query", "key", "value")[part]
+            found[f"{attention}/{name}/kernel"] = kernel.T.reshape(width, heads, -1)
+            found[f"{attention}/{name}/bias"] = weights[f"{here}.attn.qkv.bias"].chunk(3)[part].reshape(heads, -1)
+        found[f"{attention}/out/kernel"] = weights[f"{here}.attn.proj.weight"].T.reshape(heads, -1, width)
+        found[f"{attention}/out/bias"] = weights[f"{here}.attn.proj.bias"]
+        for layer in (0, 1):
+            found[f"{there}/MlpBlock_3/Dense_{layer}/kernel"] = weights[f"{here}.mlp.fc{layer + 1}.weight"].T
+            found[f"{there}/MlpBlock_3/Dense_{layer}/bias"] = weights[f"{here}.mlp.fc{layer + 1}.bias"]
+    for there, here in places.items():
+        found |= {f"{there}/scale": weights[f"{here}.weight"], f"{there}/bias": weights[f"{here}.bias"]}
+    return {key: value.numpy() for key, value in found.items()}
 
 
 # The second one's own weights are read by a loader of JAX files, and come from a hub.
@@ -29,6 +64,16 @@ def test_files_of_jax_are_told_by_their_name(tmp_path: Path) -> None:
     assert not from_file(tmp_path / "a.pth")["pretrained_cfg_overlay"]["custom_load"]
 
 
+def test_a_file_of_jax_is_loaded_and_its_image_size_adapted(tmp_path: Path) -> None:
+    path, name = tmp_path / "w.npz", "vit_tiny_patch16_224"
+    weights = timm.create_model(name, num_classes=7).state_dict()
+    np.savez(path, **jax_weights(weights, heads=3))
+    model = create_model(name, num_classes=3, img_size=96, **from_file(path))
+    assert model.pos_embed.shape[1] == 37
+    kept = {key: value for key, value in weights.items() if not key.startswith(("head", "pos_embed"))}
+    assert all(torch.equal(model.state_dict()[key], value) for key, value in kept.items())
+
+
 def test_there_must_be_a_file(tmp_path: Path) -> None:
     with pytest.raises(MergeMixError, match=r"checkpoint: got .*wanted the path of a file"):
         from_file(tmp_path, "checkpoint")
@@ -41,7 +86,27 @@ def test_a_file_whose_weights_have_other_names_is_refused(prefix: str, tmp_path:
     message = rf"^weights: .*w.ckpt lacks \d+ of the \d+ weights of test_vit, such as .*; it has {prefix}"
     with pytest.raises(MergeMixError, match=message):
         create_model("test_vit", num_classes=3, **from_file(tmp_path / "w.ckpt"))
-    assert torch.nn.Module.load_state_dict.__qualname__ == "Module.load_state_dict"
+
+
+# ConViT initialises its values by a copy, and the file of a ResNet has running statistics beside its weights.
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "convit_tiny", "test_resnet"])
+def test_initialisation_does_not_count_as_loading(name: str, tmp_path: Path) -> None:
+    torch.save({"other": torch.zeros(1)}, tmp_path / "w.pth")
+    heads = ("head", "fc")
+    weights = [key for key, _ in timm.create_model(name).named_parameters() if not key.startswith(heads)]
+    message = f"lacks {len(weights)} of the {len(weights)} weights of {name}, such as {weights[0]}; it has other"
+    with pytest.raises(MergeMixError, match=message):
+        create_model(name, num_classes=3, **from_file(tmp_path / "w.pth"))
+
+
+def test_a_file_that_lacks_a_block_is_refused_and_the_message_counts_what_is_missing(tmp_path: Path) -> None:
+    weights = timm.create_model("test_vit", num_classes=7).state_dict()
+    kept = {key: value for key, value in weights.items() if not key.startswith("blocks.0.")}
+    torch.save(kept, tmp_path / "w.pth")
+    with pytest.raises(
+        MergeMixError, match=r"lacks 12 of the \d+ weights of test_vit, such as blocks\.0\.norm1\.weight$"
+    ):
+        create_model("test_vit", num_classes=7, **from_file(tmp_path / "w.pth"))
 
 
 def test_a_file_may_lack_the_head_and_a_little_more(tmp_path: Path) -> None:
@@ -53,10 +118,28 @@ def test_a_file_may_lack_the_head_and_a_little_more(tmp_path: Path) -> None:
     assert create_model("test_vit", num_classes=0).num_classes == 0
 
 
-def test_models_may_be_made_in_several_threads(tmp_path: Path) -> None:
+@pytest.fixture
+def swapped_tensors() -> Iterator[None]:
+    """Modules load weights by swapping tensors rather than by copying values."""
+    torch.__future__.set_swap_module_params_on_conversion(True)
+    yield
+    torch.__future__.set_swap_module_params_on_conversion(False)
+
+
+@pytest.mark.usefixtures("swapped_tensors")
+def test_tensors_that_are_swapped_are_loaded_too(tmp_path: Path) -> None:
     weights = timm.create_model("test_vit", num_classes=7).state_dict()
     torch.save(weights, tmp_path / "w.pth")
+    model = create_model("test_vit", num_classes=7, **from_file(tmp_path / "w.pth"))
+    assert torch.equal(model.norm.weight, weights["norm.weight"])
+
+
+def test_threads_do_not_see_what_others_load(tmp_path: Path) -> None:
+    weights = timm.create_model("test_vit", num_classes=7).state_dict()
+    torch.save(weights, tmp_path / "right.pth")
+    torch.save({"other": torch.zeros(1)}, tmp_path / "wrong.pth")
     with ThreadPoolExecutor(4) as pool:
-        made = [pool.submit(create_model, "test_vit", num_classes=7, **from_file(tmp_path / "w.pth")) for _ in range(8)]
-    assert all(torch.equal(each.result().norm.weight, weights["norm.weight"]) for each in made)
-    assert torch.nn.Module.load_state_dict.__qualname__ == "Module.load_state_dict"
+        names = ["right", "wrong"] * 6
+        made = [pool.submit(create_model, "test_vit", num_classes=7, **from_file(tmp_path / f"{n}.pth")) for n in names]
+    assert all(torch.equal(each.result().norm.weight, weights["norm.weight"]) for each in made[::2])
+    assert all("lacks" in str(each.exception()) for each in made[1::2])

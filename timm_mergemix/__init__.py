@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from .integrate import install, uninstall
     from .loss import SoftTargetLoss
     from .merge.find.support import supported
-    from .merge.patch import merge_info, merging, patch, record, unpatch
+    from .merge.info import merge_info
+    from .merge.patch import merging, patch, record, unpatch
     from .mix.batch import MixedBatch
     from .mix.blends import Blend, Pairs
     from .mix.draw import Draw
@@ -37,7 +38,8 @@ _HOMES = {
     "errors": ["MergeMixError"],
     "integrate": ["install", "uninstall"],
     "loss": ["SoftTargetLoss"],
-    "merge.patch": ["merge_info", "merging", "patch", "record", "unpatch"],
+    "merge.info": ["merge_info"],
+    "merge.patch": ["merging", "patch", "record", "unpatch"],
     "merge.find.support": ["supported"],
     "mix.batch": ["MixedBatch"],
     "mix.blends": ["Blend", "Pairs"],

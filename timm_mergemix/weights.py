@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from os import PathLike, fspath
 from os.path import isfile
 from typing import Any
 
 import timm
+from timm.models import load_state_dict
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from .errors import unusable, wrong
 
@@ -18,7 +17,8 @@ __all__ = ["create_model", "from_file"]
 
 # A new pooling or register may be missing from a file; more than this share, and it is that of another model.
 MOST_MISSING = 0.1
-_LOCK = threading.Lock()
+# What writes a loaded value into a parameter; the second one where torch is told to swap tensors.
+_LOADING = ("copy_", "module_load")
 
 
 def from_file(path: str | PathLike[str], argument: str = "weights") -> dict[str, Any]:
@@ -49,44 +49,49 @@ def create_model(name: str, **arguments: Any) -> nn.Module:
         **arguments: Likewise; those of `from_file` among them.
 
     Raises:
-        MergeMixError: If most weights of the model are not in the file. Else whatever timm raises.
+        MergeMixError: If many weights of the model are not in the file. Else whatever timm raises.
     """
     file = (arguments.get("pretrained_cfg_overlay") or {}).get("file")
     if file is None:
         return timm.create_model(name, **arguments)
-    with _LOCK, _watched() as loads:
+    with _Loads() as loads:
         model = timm.create_model(name, **arguments)
-    if loads:  # a loader of JAX's files has its own way
-        _check_loaded(name, file, *loads[-1])
+    _check_loaded(name, file, model, loads)
     return model
 
 
-@contextmanager
-def _watched() -> Iterator[list[tuple[nn.Module, Any]]]:
-    """The modules that load weights inside, in this thread, and what ``load_state_dict`` says, which timm hides."""
-    loads: list[tuple[nn.Module, Any]] = []
-    original, own = nn.Module.load_state_dict, threading.get_ident()
+class _Loads(TorchFunctionMode):
+    """Notes which parameters were last written by a copy, which is how timm loads them, in this thread alone.
 
-    def watched(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        result = original(module, *args, **kwargs)
-        if threading.get_ident() == own:
-            loads.append((module, result))
+    Initialisation does not count: it comes before, and its last function is another one, such as ``normal_``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loaded: dict[int, nn.Parameter] = {}  # by id, since tensors compare by their values
+
+    def __contains__(self, parameter: nn.Parameter) -> bool:
+        return id(parameter) in self._loaded
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        written, name = next(iter(args), None), func.__name__
+        if isinstance(written, nn.Parameter):
+            if name in _LOADING:
+                self._loaded[id(written)] = written
+            elif name.endswith("_") and not name.endswith(("__", "requires_grad_")):  # any other change in place
+                self._loaded.pop(id(written), None)
         return result
 
-    nn.Module.load_state_dict = watched  # type: ignore[method-assign, assignment]
-    try:
-        yield loads
-    finally:
-        nn.Module.load_state_dict = original  # type: ignore[method-assign]
 
-
-def _check_loaded(name: str, file: str, model: nn.Module, result: Any) -> None:
-    heads: Any = (getattr(model, "pretrained_cfg", None) or {}).get("classifier") or ()
-    heads = (heads,) if isinstance(heads, str) else tuple(heads)
-    known = [key for key in model.state_dict() if not key.startswith(heads)]
-    missing = [key for key in result.missing_keys if not key.startswith(heads)]
-    if len(missing) > MOST_MISSING * len(known):
-        found = f"; it has {result.unexpected_keys[0]}" if result.unexpected_keys else ""
-        raise unusable(
-            "weights", f"{file} lacks {len(missing)} of the {len(known)} weights of {name}, such as {missing[0]}{found}"
-        )
+def _check_loaded(name: str, file: str, model: nn.Module, loads: _Loads) -> None:
+    classifier: Any = (getattr(model, "pretrained_cfg", None) or {}).get("classifier") or ()
+    heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    wanted = {key: weight for key, weight in model.named_parameters() if not key.startswith(heads)}
+    missing = [key for key, weight in wanted.items() if weight not in loads]
+    if len(missing) > MOST_MISSING * len(wanted):
+        known = model.state_dict().keys()
+        others = [] if file.endswith(".npz") else [key for key in load_state_dict(file) if key not in known]
+        found = f"; it has {others[0]}" if others else ""
+        counts = f"{len(missing)} of the {len(wanted)} weights of {name}"
+        raise unusable("weights", f"{file} lacks {counts}, such as {missing[0]}{found}")

@@ -3,43 +3,49 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 
-from timm_mergemix.arguments import R_FORMS, parse_r
-from timm_mergemix.cli.options import again_with, choose_device, cpu_threads, make_directory
+from timm_mergemix.cli.options import choose_device, cpu_threads, make_directory
 from timm_mergemix.cli.output import Output, add_output
 from timm_mergemix.cli.report import markdown_table, text_table, write_json
+from timm_mergemix.config import typed
 from timm_mergemix.errors import wrong
+from timm_mergemix.merge.schedule import TEXTS, read_r
 from timm_mergemix.training.progress import Reporter
-from timm_mergemix.tune.timing import Ratio
 
-from .growth import Point, grow
+from ..records import Record
+from .growth import Place, all_places, grow
 from .heap import keep_freed_memory
 from .measure import Result, measure, measure_memory
+from .measured import Measured, load, points_in, results_in
 from .plot import plot
 from .report import HEADER, machine, rows_of
-from .rows import all_rows, describe
+from .row import Comparison, describe, r_in_words
+from .rows import all_rows
 from .steps import Setting
 
-__all__ = ["SUMMARY", "add_arguments", "again", "run"]
+__all__ = ["AGAIN", "GO_ON", "SUMMARY", "add_arguments", "run"]
 
+AGAIN = {"plus": ["--resume"]}
 SUMMARY = "Measure what merging and mixing cost, against their floor and against timm."
+GO_ON = "Finished rows are kept; go on with"
 MEMORY = ("deit_small_patch16_224", 16, 0.65)
+GROWTH = "deit_small_patch16_224"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     add = parser.add_argument
-    add("--out", type=Path, default=Path("bench"), metavar="DIR", help="where table, JSON and plot go")
+    add("--out", type=Path, default=Path("bench"), metavar="DIR", help="where records, table, JSON and plot go")
     add("--filter", default="", metavar="TEXT", help="only rows whose name holds TEXT")
     add("--rounds", type=int, default=15, help="interleaved rounds of each row, at least")
     add("--seconds", type=float, default=20.0, help="time measured for each row, at least")
-    add("--r", type=parse_r, default="13", metavar="R", help=f"token merging: {R_FORMS}")
+    add("--r", type=typed(read_r), default="13", metavar="R", help=f"token merging: {TEXTS}")
     add(
         "--growth",
         action=argparse.BooleanOptionalAction,
@@ -55,13 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="on the CPU, let malloc keep what is freed, as other allocators do; else page faults blur small ratios",
     )
     add("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
-    add("--resume", action="store_true", help="keep the rows that OUT has already")
+    add("--resume", action="store_true", help="keep what OUT has already of this machine")
     add_output(parser)
-
-
-def again(argv: Sequence[str]) -> str:
-    """The command that goes on after an interruption."""
-    return again_with(argv, plus=["--resume"])
 
 
 def run(args: argparse.Namespace) -> None:
@@ -69,78 +70,69 @@ def run(args: argparse.Namespace) -> None:
     device = choose_device(args.device)
     kept = args.keep_memory and keep_freed_memory()
     with cpu_threads(args.threads):
-        _bench(args, device, kept)
+        _measure(args, device, {**machine(device), "freed memory kept": kept})
 
 
-def _bench(args: argparse.Namespace, device: torch.device, kept: bool) -> None:
-    out, output = make_directory(args.out), Output(args)
-    reporter = output.reporter
-    path, growth = out / "results.jsonl", out / "growth.jsonl"
-    rows = [row for row in all_rows(device, args.r, args.reference) if args.filter in row.name]
-    model, batch, wanted = MEMORY
-    measured_model = Setting(model, batch, args.r, device=device)
-    memory = f"memory of a training step, {describe(measured_model)}"
-    if not rows and args.filter not in memory:
+class _Job(NamedTuple):
+    name: str
+    comparisons: tuple[Comparison, ...]
+    measure: Callable[[], list[Result]]
+
+
+def _measure(args: argparse.Namespace, device: torch.device, facts: dict[str, Any]) -> None:
+    out, output, r = make_directory(args.out), Output(args), r_in_words(args.r)
+    results, growth = results_in(out), points_in(out)
+    jobs = [job for job in _jobs(args, device) if args.filter in job.name]
+    if not jobs:
         raise wrong("filter", args.filter, "part of a row's name")
     if not args.resume:
-        path.unlink(missing_ok=True)
-        growth.unlink(missing_ok=True)
-    setting = _machine_part(device)
-    found = (Result(**{**line, "ratio": Ratio(*line["ratio"])}) for line in _load(path))
-    results = [result for result in found if result.setting == setting]
-    done = {result.row for result in results}
-    for row in rows:
-        if row.name not in done:
-            reporter.say(row.name)
-            results += _kept(path, measure(row, args.rounds, device, args.seconds), setting)
-    if args.filter in memory and memory not in done:
-        results += _kept(path, [measure_memory(memory, measured_model, wanted)], setting)
-    points = _grow(args, device, growth, reporter) if args.growth and not args.filter else []
-    _write(out, results, points, {**machine(device), "freed memory kept": kept}, output)
+        results.path.unlink(missing_ok=True)
+        growth.path.unlink(missing_ok=True)
+    wanted = [((job.name, each.above, each.below, facts), job) for job in jobs for each in job.comparisons]
+    results.run_missing(wanted, partial(_run, facts=facts, reporter=output.reporter))
+    if args.growth and not args.filter:
+        places = [((size, batch, r, facts), (size, batch)) for size, batch in all_places()]
+        growth.run_missing(places, partial(_grow, args=args, device=device, facts=facts, reporter=output.reporter))
+    _write(out, load(out, facts, r), output)
 
 
-T = TypeVar("T", Result, Point)
+def _jobs(args: argparse.Namespace, device: torch.device) -> Iterator[_Job]:
+    for row in all_rows(device, args.r, args.reference):
+        yield _Job(row.name, row.comparisons, partial(measure, row, args.rounds, device, args.seconds))
+    model, batch, wanted = MEMORY
+    setting = Setting(model, batch, args.r, device=device)
+    name = f"memory of a training step, {describe(setting)}"
+    comparison = Comparison("merged", "unpatched", wanted)
+    yield _Job(name, (comparison,), lambda: [measure_memory(name, setting, wanted)])
 
 
-def _machine_part(device: torch.device) -> str:
-    return f"{device}, {torch.get_num_threads()} threads"
+def _run(jobs: Sequence[_Job], facts: dict[str, Any], reporter: Reporter) -> Iterator[Record]:
+    for job in jobs:
+        reporter.say(job.name)
+        yield from ({**result._asdict(), "machine": facts} for result in job.measure())
 
 
-def _kept(path: Path, measured: Sequence[T], setting: str) -> list[T]:
-    kept = [one._replace(setting=setting) for one in measured]
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(one._asdict()) + "\n" for one in kept)
-    return kept
-
-
-def _load(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file; one that was cut off is dropped."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        path.write_text(whole, encoding="utf-8")
-    return [json.loads(line) for line in whole.splitlines()]
-
-
-def _grow(args: argparse.Namespace, device: torch.device, path: Path, reporter: Reporter) -> list[Point]:
-    setting = f"r={args.r}, {_machine_part(device)}"
-    points = [point for point in (Point(**line) for line in _load(path)) if point.setting == setting]
-    done = [(point.size, point.batch) for point in points]
-    for point in grow("deit_small_patch16_224", args.r, device, rounds=5, done=done):
-        points += _kept(path, [point], setting)
+def _grow(
+    places: Sequence[Place], args: argparse.Namespace, device: torch.device, facts: dict[str, Any], reporter: Reporter
+) -> Iterator[Record]:
+    for point in grow(GROWTH, args.r, device, rounds=5, places=places):
+        yield {**point._asdict(), "machine": facts}
         reporter.say(f"growth, {point.tokens} tokens, batch {point.batch}")
-    return points
 
 
-def _write(out: Path, results: list[Result], points: list[Point], facts: dict[str, Any], output: Output) -> None:
-    table = rows_of(results)
-    about = ", ".join(f"{name} {value}" for name, value in facts.items())
+def _write(out: Path, measured: Measured, output: Output) -> None:
+    table = rows_of(measured.results)
+    about = ", ".join(f"{name} {value}" for name, value in measured.machine.items())
     (out / "results.md").write_text(f"{about}\n\n{markdown_table(HEADER, table)}\n", encoding="utf-8")
-    measured = {"machine": facts, "results": [r.as_dict() for r in results], "growth": [p._asdict() for p in points]}
+    values = {
+        "machine": measured.machine,
+        "results": [result.as_dict() for result in measured.results],
+        "growth": [point._asdict() for point in measured.points],
+    }
     written = [
         out / "results.md",
-        write_json(out / "results.json", measured),
-        plot(results, points, out / "results.png"),
+        write_json(out / "results.json", values),
+        plot(measured.results, measured.points, out / "results.png"),
     ]
     text = f"{text_table(HEADER, table)}\n\nWrote {', '.join(map(str, written))}."
-    output.result(text, {**measured, "written": written})
+    output.result(text, {**values, "written": written})

@@ -10,8 +10,9 @@ import torch
 
 from timm_mergemix.tune.timing import Ratio, interleave, ratio_of
 
+from ..records import Record
 from .memory import memory_of
-from .rows import Comparison, Row
+from .row import Comparison, Row
 from .steps import Setting, loss_of, make_models
 
 __all__ = ["Result", "measure", "measure_memory"]
@@ -28,7 +29,6 @@ class Result(NamedTuple):
         ratio: What was measured.
         amounts: Median seconds of both steps, or bytes.
         unit: ``"s"`` or ``"bytes"``.
-        setting: Device and threads, in words: results of one table share them.
     """
 
     row: str
@@ -38,7 +38,12 @@ class Result(NamedTuple):
     ratio: Ratio
     amounts: tuple[float, float]
     unit: str = "s"
-    setting: str = ""
+
+    @classmethod
+    def of(cls, record: Record) -> Result:
+        """The result in a record of it."""
+        ratio, amounts = Ratio(*record["ratio"]), tuple(record["amounts"])
+        return cls(**{name: record[name] for name in cls._fields} | {"ratio": ratio, "amounts": amounts})
 
     @property
     def reached(self) -> bool | None:

@@ -1,17 +1,28 @@
-"""Results of a benchmark as a picture."""
+"""What was measured as a picture."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from timm_mergemix.optional import need
 
+from .groups import GROUPS, label_of
 from .growth import BATCHES, Point
 from .measure import Result
 
 __all__ = ["plot"]
+
+# Inches: the picture's width, a row of a panel, what is around its rows, and the growth.
+WIDTH, ROW, FRAME, GROWTH = 12.0, 0.38, 0.9, 4.0
+# The patch of Bolya et al. stands beside ours, in the same rows.
+BESIDE = {"published over ideal": "merged over ideal"}
+COLOURS = {"merged": "tab:blue", "ideal": "tab:green", "unpatched": "tab:grey", "published": "tab:orange"}
+
+# Label of a row -> what stands in it.
+Rows = dict[str, list[Result]]
 
 
 def plot(results: Sequence[Result], points: Sequence[Point], path: Path) -> Path:
@@ -25,42 +36,69 @@ def plot(results: Sequence[Result], points: Sequence[Point], path: Path) -> Path
     Raises:
         MergeMixError: If matplotlib is not there.
     """
-    need("matplotlib", "the plot")
+    need("matplotlib", "the plot", "viz")
     from matplotlib.figure import Figure
 
-    shown = [result for result in results if result.wanted is not None]
-    heights = [1.5 + 0.35 * max(len(shown), 1), *([4.5] if points else [])]
-    figure = Figure(figsize=(12, sum(heights)), layout="constrained")
-    # Figures of their own, so that the long names of the one do not narrow the other.
-    parts: Any = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)
-    _ratios(parts[0][0].subplots(), shown)
+    panels = _panels(results)
+    heights = [FRAME + ROW * len(rows) for rows in panels.values()]
+    shares = [*([sum(heights)] if panels else []), *([GROWTH] if points else [])]
+    figure = Figure(figsize=(WIDTH, sum(shares) or 1.0), layout="constrained")
+    # Figures of their own, so that the long labels of the one do not narrow the other.
+    parts: list[Any] = (
+        list(figure.subfigures(len(shares), 1, squeeze=False, height_ratios=shares).flat) if shares else []
+    )
+    if panels:
+        axes = parts[0].subplots(len(panels), 1, squeeze=False, height_ratios=heights)
+        for (title, rows), (axis,) in zip(panels.items(), axes, strict=True):
+            _ratios(axis, title, rows)
     if points:
-        _growth(parts[1][0].subplots(), points)
-    figure.savefig(path, dpi=120)
+        _growth(parts[-1], points)
+    figure.savefig(path, dpi=110)
     return path
 
 
-def _ratios(axis: Any, results: Sequence[Result]) -> None:
-    for y, result in enumerate(reversed(results)):
-        value, low, high = result.ratio
-        axis.errorbar(value, y, xerr=[[value - low], [high - value]], fmt="o", color="tab:blue", capsize=3)
-        axis.plot(result.wanted, y, "|", color="tab:red", markersize=14)
-    axis.set_yticks(range(len(results)), [f"{r.row}: {r.above} / {r.below}" for r in reversed(results)], fontsize=7)
+def _panels(results: Sequence[Result]) -> dict[str, Rows]:
+    """Times by the title of their group; memory is a count that has no interval, and stands in the table alone."""
+    titles = {group.name: group.title for group in GROUPS}
+    panels: dict[str, Rows] = {}
+    for group in GROUPS:
+        for result in group.of([result for result in results if result.unit == "s"]):
+            rows = panels.setdefault(titles[BESIDE.get(group.name, group.name)], {})
+            rows.setdefault(label_of(result), []).append(result)
+    return panels
+
+
+def _ratios(axis: Any, title: str, rows: Rows) -> None:
+    for y, results in enumerate(rows.values()):
+        for beside, result in enumerate(results):
+            value, low, high = result.ratio
+            colour, height = COLOURS.get(result.above, "tab:blue"), y + 0.25 * beside
+            axis.errorbar(value, height, xerr=[[value - low], [high - value]], fmt="o", color=colour, capsize=3)
+            if result.wanted is not None:
+                axis.plot(result.wanted, height, "|", color="tab:red", markersize=14, markeredgewidth=2)
+    axis.set_yticks(range(len(rows)), [textwrap.fill(label, 60) for label in rows], fontsize=9)
+    axis.set_ylim(len(rows) - 0.4, -0.6)  # from top to bottom
     axis.axvline(1, color="grey", linewidth=0.5)
-    axis.set_xlabel("ratio of medians, with 95 % interval; red: wanted at most")
+    axis.grid(axis="x", linewidth=0.3)
+    notes = ["red: at most so much is wanted"] * any(each.wanted for own in rows.values() for each in own)
+    notes += ["orange: the patch of Bolya et al."] * any(
+        each.above == "published" for own in rows.values() for each in own
+    )
+    axis.set_title("; ".join([f"time, {title}", *notes]), fontsize=10, loc="left")
 
 
-def _growth(axis: Any, points: Sequence[Point]) -> None:
-    colours = {"merged": "tab:blue", "ideal": "tab:green", "unpatched": "tab:grey"}
-    styles = dict(zip(dict.fromkeys(point.tokens for point in points), ("-", "--", ":"), strict=False))
-    for tokens, style in styles.items():
-        of_size = [point for point in points if point.tokens == tokens]
-        for name, colour in colours.items():
+def _growth(figure: Any, points: Sequence[Point]) -> None:
+    sizes = list(dict.fromkeys(point.tokens for point in points))
+    axes = figure.subplots(1, len(sizes), squeeze=False)[0]
+    for tokens, axis in zip(sizes, axes, strict=True):
+        of_size = sorted((point for point in points if point.tokens == tokens), key=lambda point: point.batch)
+        for name in of_size[0].seconds:
             milliseconds = [1000 * point.seconds[name] for point in of_size]
-            batches = [point.batch for point in of_size]
-            axis.plot(batches, milliseconds, style, color=colour, marker=".", label=f"{name}, {tokens} tokens")
-    axis.set(xscale="log", yscale="log", xlabel="images a batch", ylabel="ms an image")
-    axis.set_xticks(BATCHES, [str(batch) for batch in BATCHES], minor=False)
-    for which in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
-        which("{x:g}")
-    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+            axis.plot([point.batch for point in of_size], milliseconds, ".-", color=COLOURS[name], label=name)
+        axis.set(xscale="log", xlabel="images a batch", ylim=(0, None))
+        axis.set_xticks(BATCHES, [str(batch) for batch in BATCHES], minor=False)
+        axis.minorticks_off()
+        axis.set_title(f"inference, {tokens} tokens", fontsize=10, loc="left")
+        axis.grid(linewidth=0.3)
+    axes[0].set_ylabel("ms an image")
+    axes[0].legend(fontsize=9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import timm
@@ -34,7 +35,7 @@ def _row(result: Result) -> list[str]:
 
 def machine(device: torch.device) -> dict[str, Any]:
     """What was measured on, in words and versions."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {
         "device": f"{device.type}, {name}",
         "threads": torch.get_num_threads(),
@@ -44,3 +45,11 @@ def machine(device: torch.device) -> dict[str, Any]:
         "timm": timm.__version__,
         "timm_mergemix": __version__,
     }
+
+
+def _processor() -> str:
+    """The processor's name; where the system does not say it, that of its architecture."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(names), platform.processor() or platform.machine())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -12,28 +10,28 @@ from typing import Any
 
 import torch
 
-from timm_mergemix.cli.options import again_with, choose_device, cpu_threads, make_directory
+from timm_mergemix.cli.options import choose_device, cpu_threads, make_directory
 from timm_mergemix.cli.output import Output, add_output
-from timm_mergemix.errors import unusable, wrong
+from timm_mergemix.errors import unusable
 from timm_mergemix.optional import installed
-from timm_mergemix.tune.timing import Ratio
 
-from .cost import equal_epochs, step_cost
-from .methods import METHODS, find_method
+from .arms import ARMS, find_arm
+from .cost import equal_epochs, recorded_cost
+from .options import parse_options
 from .picture import draw
 from .places import Places
 from .results import tables
 from .search import all_combinations, drawn_combinations
-from .sweep import read_records, sweep
+from .sweep import sweep, trials_in
 from .tasks import TASKS, find_task
-from .trial import RECIPE, Trial
+from .trial import OPTIMISATION, Trial
 
-__all__ = ["SUMMARY", "add_arguments", "again", "run"]
+__all__ = ["GO_ON", "SUMMARY", "add_arguments", "run"]
 
 SUMMARY = "Train small models by several methods, alike in all else, and compare them."
-WORDS = {"true": True, "false": False, "none": None}
-METHODS_HELP = f"{', '.join(METHODS)}; the recipe is mergemix-mixup with --set prob=0.5"
-SET_HELP = "options of the recipe, the mixer or the preference; a name that comes twice is tried with both values"
+GO_ON = "Finished trials are kept, an unfinished one goes on from its last epoch; go on with"
+METHODS_HELP = f"{', '.join(ARMS)}; MergeMix's recipe is mergemix-mixup with --set prob=0.5"
+SET_HELP = "options of optimisation, mixer or preference; a name that comes twice is tried with both values"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,11 +65,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
 
 
-def again(argv: Sequence[str]) -> str:
-    """The command that goes on after an interruption; finished trials are kept."""
-    return again_with(argv)
-
-
 def run(args: argparse.Namespace) -> None:
     """Trains what is not there yet, and writes records, tables and a picture to ``args.out``."""
     device = choose_device(args.device)
@@ -85,7 +78,7 @@ def _run(args: argparse.Namespace, device: torch.device) -> None:
     if not args.report:
         places = Places(args.weights, args.data_dir, args.workers)
         sweep(_trials(args, device, out, places), path, device, output.reporter, args.jobs, places)
-    records = read_records(path)
+    records = trials_in(path).read()
     if not records:
         raise unusable("out", f"{path} holds no trial, wanted at least one")
     written, shown = [path], []
@@ -107,13 +100,13 @@ def _trials(args: argparse.Namespace, device: torch.device, out: Path, places: P
     tried = all_combinations(choices) if args.draw is None else drawn_combinations(choices, args.draw)
     trials = []
     for task, options, method in product(args.tasks, tried, args.methods):
-        if find_method(method).mixer is None:  # there is nothing to be set in a mixer
-            options = {name: value for name, value in options.items() if name in RECIPE | {"seed"}}
+        if find_arm(method).mixer is None:  # there is nothing to be set in a mixer
+            options = {name: value for name, value in options.items() if name in OPTIMISATION | {"seed"}}
         trial = _trial(task, method, options, args.test)
         if args.equal_time:
-            epochs = options.get("epochs", find_task(task).recipe.epochs)
+            epochs = options.get("epochs", find_task(task).optimisation.epochs)
             threads = 1 if args.jobs > 1 else args.threads
-            cost = _cost(replace(trial, seed=0), device, out / "costs.jsonl", threads, places)
+            cost = recorded_cost(replace(trial, seed=0), device, out / "costs.jsonl", threads, places)
             trial = _trial(task, method, {**options, "epochs": equal_epochs(trial, epochs, cost)}, args.test)
         trials.append(trial)
     return trials
@@ -122,46 +115,3 @@ def _trials(args: argparse.Namespace, device: torch.device, out: Path, places: P
 def _trial(task: str, method: str, options: dict[str, Any], test: bool) -> Trial:
     own = {name: value for name, value in options.items() if name != "seed"}
     return Trial(task, method, options["seed"], tuple(sorted(own.items())), test)
-
-
-def _cost(trial: Trial, device: torch.device, path: Path, threads: int, places: Places) -> Ratio:
-    """Measured once for a directory, so that a comparison that goes on has the same epochs."""
-    options = [[name, value] for name, value in trial.options if name != "epochs"]
-    key = [trial.task, trial.method, options, str(device), threads]
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    for line in map(json.loads, lines):
-        if line["key"] == key:
-            return Ratio(*line["cost"])
-    with cpu_threads(threads):
-        cost = step_cost(trial, device, places=places)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"key": key, "cost": cost}) + "\n")
-    return cost
-
-
-def parse_options(given: list[str]) -> dict[str, list[Any]]:
-    """``["lr=1e-3", "prob=0.5", "prob=1"]`` -> values of each name; what is no number or truth value is text.
-
-    Raises:
-        MergeMixError: If one has no name or no value, or would set the seed.
-    """
-    values: dict[str, list[Any]] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not name or not equals or not value:
-            raise wrong("set", text, "NAME=VALUE")
-        if name == "seed":
-            raise wrong("set", text, "--seeds instead")
-        values.setdefault(name, []).append(_literal(value))
-    return values
-
-
-def _literal(text: str) -> Any:
-    if text.lower() in WORDS:
-        return WORDS[text.lower()]
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            pass
-    return text

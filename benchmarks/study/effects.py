@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..records import Record
+
 __all__ = ["Effect", "option_effects"]
 
-Record = dict[str, Any]
 OWN = ("seed", "method")
 
 

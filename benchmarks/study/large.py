@@ -17,11 +17,12 @@ from timm_mergemix.training.model import build_model
 from timm_mergemix.weights import from_file
 
 from .places import Places
-from .setup import Setup
+from .setup import HeldOut, Setup
 
 __all__ = ["FromTimm"]
 
 VALIDATION = 0.05
+# Images at most of the learning curve, and of the pairs.
 CURVE = 2000
 
 
@@ -62,9 +63,17 @@ class FromTimm:
         held = [Subset(held_out, order[:size]) for size in (count, min(count, CURVE))]
         options: dict[str, Any] = {"batch_size": self.batch_size, "num_workers": places.workers}
         train = DataLoader(Subset(images, order[count:]), shuffle=True, drop_last=True, **options)
-        val, curve, test = (DataLoader(part, **options) for part in (*held, self._images(False, places, plain)))
+        val, curve = (DataLoader(part, **options) for part in held)
+        test = self._test(seed, places, plain, options)
         statistics = Statistics(tuple(config["mean"]), tuple(config["std"]))
-        return Setup(model.to(device), self.classes, statistics, train, val, test, curve, val, test)
+        return Setup(model.to(device), self.classes, statistics, train, HeldOut(val, val, curve), test, curve)
+
+    def _test(self, seed: int, places: Places, transform: Any, options: dict[str, Any]) -> HeldOut:
+        images = self._images(False, places, transform)
+        # A folder has its images class by class: those of a batch would have no partner of another class.
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)).tolist()
+        test, pairs = (DataLoader(part, **options) for part in (images, Subset(images, order[:CURVE])))
+        return HeldOut(test, test, pairs)
 
     def _images(self, train: bool, places: Places, transform: Any) -> Any:
         if places.data is None:

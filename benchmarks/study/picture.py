@@ -8,8 +8,8 @@ from typing import Any
 
 from timm_mergemix.optional import need
 
-from .methods import find_method
-from .results import Group, group_records, shared_options, title_of
+from .arms import find_arm
+from .groups import Group, group_records, shared_options, title_of
 from .tasks import find_task
 
 __all__ = ["draw"]
@@ -50,7 +50,7 @@ def draw(records: Sequence[dict[str, Any]], split: str) -> Any:
 
 def _color(group: Group) -> str:
     """One for this library's methods, one for the controls, one for the others."""
-    method = find_method(group[1])
+    method = find_arm(group[1])
     if method.title.startswith("control"):
         return "tab:gray"
     return "tab:orange" if method.title.startswith("MergeMix") else "tab:blue"

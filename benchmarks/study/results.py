@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from timm_mergemix.cli.report import markdown_table
 
+from ..records import Record
 from .corruptions import CORRUPTIONS
 from .cost import REFERENCE
 from .effects import Effect, option_effects
-from .methods import METHODS, find_method
+from .groups import Group, Options, group_records, shared_options, title_of
 from .tasks import find_task
 
-__all__ = ["Group", "Options", "group_records", "shared_options", "spread", "tables", "title_of"]
-
-Record = dict[str, Any]
-Options = tuple[tuple[str, Any], ...]
-Group = tuple[str, str, Options, str]
+__all__ = ["spread", "tables"]
 
 # Name of a measure, title, and whether it is a share that is shown in per cent.
 PLAIN = (
@@ -33,28 +29,16 @@ INTACT = (
     ("merged to half", "half of the tokens merged", True),
 )
 WORSE = tuple((name, name, True) for name in (*CORRUPTIONS, "random patches hidden", "salient patches hidden"))
-
-
-def group_records(records: Sequence[Record], split: str) -> dict[Group, list[Record]]:
-    """Records that differ in nothing but their seed, by task, method, options and circumstances.
-
-    In order of METHODS; those with epochs of their own, for equal time, come last.
-
-    Args:
-        records: Of a sweep.
-        split: ``"val"``, the trials that did not read the test images, or ``"test"``, those that did.
-    """
-    groups: dict[Group, list[Record]] = {}
-    for record in records:
-        trial = record["trial"]
-        if trial["test"] == (split == "test"):
-            options = tuple((name, value) for name, value in trial["options"])
-            group = (trial["task"], trial["method"], options, record["circumstances"])
-            groups.setdefault(group, []).append(record)
-    order = {name: number for number, name in enumerate(METHODS)}
-    return dict(
-        sorted(groups.items(), key=lambda item: ("epochs" in dict(item[0][2]), order.get(item[0][1], len(order))))
-    )
+PAIRS = (
+    ("mergemix_accuracy", "accuracy on MergeMix pairs", True),
+    ("mergemix_margin", "margin on MergeMix pairs", False),
+    ("mergemix_correlation", "rank correlation on MergeMix pairs", False),
+    ("mergemix_faint_accuracy", "accuracy on faint mixes", True),
+    ("mergemix_faint_margin", "margin on faint mixes", False),
+    ("cutmix_accuracy", "accuracy on CutMix pairs", True),
+    ("cutmix_margin", "margin on CutMix pairs", False),
+    ("cutmix_correlation", "rank correlation on CutMix pairs", False),
+)
 
 
 def tables(records: Sequence[Record], split: str) -> str:
@@ -68,8 +52,11 @@ def tables(records: Sequence[Record], split: str) -> str:
         if shared:
             parts.append(f"All that mix: {', '.join(f'{name} {value}' for name, value in shared)}.")
         parts.append(_accuracy(own, split, shared))
-        if any("noise" in record[split] for lines in own.values() for record in lines):
+        # Robustness on validation images came later than the first records, and pairs later than these.
+        if _measured(own, split, "noise"):
             parts.append(_robustness(own, split, shared))
+        if _measured(own, split, "mergemix_accuracy"):
+            parts.append(_pairs(own, split, shared))
         parts += _effects(own, split)
     return "\n\n".join(parts)
 
@@ -89,13 +76,24 @@ def _robustness(groups: dict[Group, list[Record]], split: str, shared: Options) 
     header = ["method", "epochs", *(title for _, title, _ in INTACT + WORSE), f"mean of the last {len(WORSE)}"]
     rows = []
     for group, records in groups.items():
-        # Robustness on validation images came later than the first records.
         means = [
             statistics.mean(record[split][name] for name, *_ in WORSE) for record in records if "noise" in record[split]
         ]
         cells = [*_cells(records, split, INTACT + WORSE), spread(means, True) if means else ""]
         rows.append([title_of(group, shared), str(records[0]["epochs"]), *cells])
     return markdown_table(header, rows)
+
+
+def _pairs(groups: dict[Group, list[Record]], split: str, shared: Options) -> str:
+    rows = [
+        [title_of(group, shared), str(records[0]["epochs"]), *_cells(records, split, PAIRS)]
+        for group, records in groups.items()
+    ]
+    return markdown_table(["method", "epochs", *(title for _, title, _ in PAIRS)], rows)
+
+
+def _measured(groups: dict[Group, list[Record]], split: str, name: str) -> bool:
+    return any(name in record[split] for records in groups.values() for record in records)
 
 
 def _cells(records: Sequence[Record], split: str, columns: Sequence[tuple[str, str, bool]]) -> list[str]:
@@ -138,19 +136,6 @@ def paired(records: Sequence[Record], reference: Sequence[Record], split: str) -
         return ""
     deviation = f" ± {statistics.stdev(differences):.1f}" if len(differences) > 1 else ""
     return f"{statistics.mean(differences):+.1f}{deviation}"
-
-
-def shared_options(groups: Iterable[Group]) -> Options:
-    """Options that all methods have that mix."""
-    given = [options for _, method, options, _ in groups if find_method(method).mixer is not None]
-    return tuple(each for each in given[0] if all(each in options for options in given)) if given else ()
-
-
-def title_of(group: Group, without: Options = ()) -> str:
-    """Method and options in words, but for some of them."""
-    _, method, options, _ = group
-    said = ", ".join(f"{name} {value}" for name, value in options if name != "epochs" and (name, value) not in without)
-    return find_method(method).title + (f" ({said})" if said else "")
 
 
 def spread(values: Sequence[float], share: bool) -> str:

@@ -12,11 +12,28 @@ from torch import Tensor, nn
 from timm_mergemix.merge.schedule import R
 from timm_mergemix.training.images import Statistics
 from timm_mergemix.training.loop import Batches
-from timm_mergemix.training.optim import Recipe
+from timm_mergemix.training.optim import Optimisation
 
 from .places import Places
 
-__all__ = ["SetUp", "Setup", "Task"]
+__all__ = ["HeldOut", "SetUp", "Setup", "Task"]
+
+Images = Iterable[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Batches of images and labels that no training step sees.
+
+    Attributes:
+        all: All of them.
+        hard: Those that are made worse, to measure robustness.
+        pairs: Those that are mixed, in an order in which the images of a batch are of several classes.
+    """
+
+    all: Images
+    hard: Images
+    pairs: Images
 
 
 @dataclass(frozen=True)
@@ -28,22 +45,18 @@ class Setup:
         classes: Number of classes.
         statistics: With which the batches are normalised.
         train: Augmented training batches.
-        val: Batches for choosing settings, cut from the training data.
-        test: Batches that are read once, at the end.
-        curve: Some of ``val``, for the learning curve.
-        val_hard: Those of ``val`` that are made worse, to measure robustness.
-        test_hard: Those of ``test``, likewise.
+        val: For choosing settings, cut from the training data.
+        test: Read once, at the end.
+        curve: Some of the validation images, for the learning curve.
     """
 
     model: nn.Module
     classes: int
     statistics: Statistics
     train: Batches
-    val: Iterable[tuple[Tensor, Tensor]]
-    test: Iterable[tuple[Tensor, Tensor]]
-    curve: Iterable[tuple[Tensor, Tensor]]
-    val_hard: Iterable[tuple[Tensor, Tensor]]
-    test_hard: Iterable[tuple[Tensor, Tensor]]
+    val: HeldOut
+    test: HeldOut
+    curve: Images
 
 
 class SetUp(Protocol):
@@ -63,14 +76,14 @@ class Task:
 
     Attributes:
         title: Shown to people.
-        recipe: Of the optimisation, for all methods.
+        optimisation: Its hyperparameters, for all methods.
         r: Token merging of the methods that train merged.
         set_up: Draws images and weights.
         amp: Whether forward passes run in bfloat16, in training and in measuring.
     """
 
     title: str
-    recipe: Recipe
+    optimisation: Optimisation
     r: R
     set_up: SetUp
     amp: bool = False

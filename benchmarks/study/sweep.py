@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import threading
@@ -10,40 +9,24 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from timm_mergemix.errors import MergeMixError, Words, check_int, unusable, wrong
+from timm_mergemix.errors import MergeMixError, check_int, unusable
 from timm_mergemix.training.progress import Reporter
 
+from ..records import Record, Records
 from .places import HERE, Places
+from .run import run_trial
 from .tasks import find_task
-from .trial import Trial, circumstances, run_trial
+from .trial import Trial, circumstances
 
-__all__ = ["read_records", "sweep"]
-
-Record = dict[str, Any]
+__all__ = ["sweep", "trials_in"]
 
 
-def read_records(path: Path) -> list[Record]:
-    """The finished trials of a file; none if there is no file. A last line that was cut off is left out.
-
-    Raises:
-        MergeMixError: If a line is not one of ours.
-    """
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-    return [_parsed(line, path, number) for number, line in enumerate(lines, 1) if line.endswith("\n")]
-
-
-def _parsed(line: str, path: Path, number: int) -> Record:
-    try:
-        record = json.loads(line)
-        if {"trial", "circumstances", "val"} <= set(record):
-            return record
-    except (json.JSONDecodeError, TypeError):
-        pass
-    raise wrong(f"{path}, line {number}", Words("no record of a trial"), "those that a sweep wrote")
+def trials_in(path: Path) -> Records:
+    """The finished trials of a file."""
+    return Records(path, ("trial", "circumstances"), ("val",))
 
 
 def sweep(
@@ -73,40 +56,27 @@ def sweep(
         MergeMixError: If trials failed; the others are finished first.
     """
     check_int("jobs", jobs, 1)
-    done = {_identity(record["trial"], record["circumstances"]) for record in read_records(path)}
-    left = [
-        trial for trial in dict.fromkeys(trials) if _identity(asdict(trial), circumstances(trial, places)) not in done
-    ]
-    path.parent.mkdir(parents=True, exist_ok=True)
     checkpoints, failed = path.parent / "checkpoints", {}
-    with reporter.bar("trials", len(left), unit="trial") as bar:
-        for trial, record in _run_all(left, checkpoints, device, jobs, places, reporter):
-            bar.step()
-            if isinstance(record, MergeMixError):
-                failed[trial.key] = record
-                reporter.say(f"{trial.key}: {record}")
-                continue
-            _append(path, record)
-            (checkpoints / f"{trial.key}.pt").unlink(missing_ok=True)
-            if not reporter.bars:
-                reporter.say(f"{trial.key}: top-1 {100 * record['test' if trial.test else 'val']['top1']:.2f} %")
-    if failed:
-        reasons = "; ".join(f"{key}: {error}" for key, error in failed.items())
-        raise unusable(f"{len(failed)} of {len(left)} trials failed", reasons)
-    return read_records(path)
 
+    def run(left: list[Trial]) -> Iterator[Record]:
+        with reporter.bar("trials", len(left), unit="trial") as bar:
+            for trial, record in _run_all(left, checkpoints, device, jobs, places, reporter):
+                bar.step()
+                if isinstance(record, MergeMixError):
+                    failed[trial.key] = record
+                    reporter.say(f"{trial.key}: {record}")
+                    continue
+                yield record
+                (checkpoints / f"{trial.key}.pt").unlink(missing_ok=True)
+                if not reporter.bars:
+                    reporter.say(f"{trial.key}: top-1 {100 * record['test' if trial.test else 'val']['top1']:.2f} %")
+        if failed:
+            reasons = "; ".join(f"{key}: {error}" for key, error in failed.items())
+            raise unusable(f"{len(failed)} of {len(left)} trials failed", reasons)
 
-def _identity(trial: dict[str, Any], around: str) -> str:
-    return json.dumps([trial, around], sort_keys=True)
-
-
-def _append(path: Path, record: Record) -> None:
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:  # a line that was cut off
-        path.write_text(whole, encoding="utf-8")
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+    records = trials_in(path)
+    records.run_missing([((asdict(trial), circumstances(trial, places)), trial) for trial in trials], run)
+    return records.read()
 
 
 def _run_all(

@@ -1,3 +1,5 @@
+"""`timm-mergemix demo`: its table, files and pictures, and how it goes on after an interruption."""
+
 import json
 import sys
 from pathlib import Path
@@ -98,12 +100,12 @@ def test_an_image_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--data", "no/such/place"], "data: got 'no/such/place'"),
-        (["--epochs", "0"], "epochs: got 0"),
-        (["--width", "50"], "width: got 50"),
-        (["--train-size", "-5"], "train_size: got -5"),
-        (["--device", "abacus"], "device: 'abacus' cannot be used"),
-        (["--seed", "-1"], "seed: got -1"),
+        (["--data", "no/such/place"], "--data: got 'no/such/place'"),
+        (["--epochs", "0"], "--epochs: got 0"),
+        (["--width", "50"], "--width: got 50"),
+        (["--train-size", "-5"], "--train-size: got -5"),
+        (["--device", "abacus"], "--device: 'abacus' cannot be used"),
+        (["--seed", "-1"], "--seed: got -1"),
     ],
 )
 def test_bad_input(

@@ -1,3 +1,5 @@
+"""Learning curves are read from the files of timm and of this library."""
+
 import json
 from pathlib import Path
 

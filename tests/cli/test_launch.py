@@ -1,3 +1,5 @@
+"""`timm-mergemix launch` runs timm's own scripts with this library's flags."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,6 +1,9 @@
+"""The command line's entry: commands, exit codes, completion."""
+
 import argparse
 import subprocess
 import sys
+from typing import ClassVar
 
 import pytest
 from torch._utils import ExceptionWrapper
@@ -8,6 +11,7 @@ from torch._utils import ExceptionWrapper
 from timm_mergemix import MergeMixError, __version__
 from timm_mergemix.cli import main as module
 from timm_mergemix.cli.main import COMMANDS, main
+from timm_mergemix.errors import wrong
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
@@ -27,6 +31,8 @@ class Command:
     """A command that ends as it is told."""
 
     SUMMARY = "A test."
+    TYPED: ClassVar[dict[str, str]] = {"r": "--merge-r"}
+    AGAIN: ClassVar[dict[str, list[str]]] = {"without": ["--fresh"], "plus": ["--resume"]}
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
@@ -37,9 +43,6 @@ class Command:
     def run(self, args: argparse.Namespace) -> None:
         if self.error is not None:
             raise self.error
-
-    def again(self, argv: list[str]) -> str:
-        return " ".join(argv[:1])
 
 
 def from_a_worker() -> MergeMixError:
@@ -58,8 +61,11 @@ def from_a_worker() -> MergeMixError:
     [
         (None, 0, ""),
         (MergeMixError("r: got -1"), 2, "timm-mergemix test: r: got -1\n"),
+        (wrong("fresh", 1, "2"), 2, "timm-mergemix test: --fresh: got 1, wanted 2\n"),
+        (wrong("r", 1, "2"), 2, "timm-mergemix test: --merge-r: got 1, wanted 2\n"),
+        (wrong("layer", 1, "2"), 2, "timm-mergemix test: layer: got 1, wanted 2\n"),
         (from_a_worker(), 2, "timm-mergemix test: a.png cannot be read: MergeMixError in its name\n"),
-        (KeyboardInterrupt(), 130, "go on with: timm-mergemix test\n"),
+        (KeyboardInterrupt(), 130, "go on with: timm-mergemix test --resume\n"),
     ],
 )
 def test_exit_codes(

@@ -1,3 +1,5 @@
+"""`timm-mergemix models`: which models merge, which do not, and why."""
+
 import json
 import re
 import subprocess
@@ -101,7 +103,7 @@ def test_pages_hold_all_models(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("few")
 def test_a_page_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--markdown", str(tmp_path)]) == 2
-    assert f"markdown: {tmp_path} cannot be written" in capsys.readouterr().err
+    assert f"--markdown: {tmp_path} cannot be written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -113,12 +115,12 @@ def test_a_filter_that_fits_nothing(pattern: str, suggestion: str, capsys: pytes
         pytest.skip("this release of timm has no DINOv3")
     assert main(["models", "--filter", pattern]) == 2
     err = capsys.readouterr().err
-    assert err.startswith(f"timm-mergemix models: filter: got '{pattern}', wanted a pattern") and suggestion in err
+    assert err.startswith(f"timm-mergemix models: --filter: got '{pattern}', wanted a pattern") and suggestion in err
 
 
 def test_an_empty_filter_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--filter", ""]) == 2
-    assert "filter: got ''" in capsys.readouterr().err
+    assert "--filter: got ''" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("few")

@@ -1,3 +1,5 @@
+"""The page of all models in Markdown."""
+
 import timm
 import torchvision
 

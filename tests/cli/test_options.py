@@ -1,3 +1,5 @@
+"""Options that commands share."""
+
 import argparse
 from pathlib import Path
 

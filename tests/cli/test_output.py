@@ -1,3 +1,5 @@
+"""A command prints lines on the way and a result, for people or for programs."""
+
 import argparse
 import json
 import os

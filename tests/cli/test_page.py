@@ -1,3 +1,5 @@
+"""A web page in one file, with nothing to be fetched from elsewhere."""
+
 from html.parser import HTMLParser
 
 from matplotlib.figure import Figure

@@ -1,3 +1,5 @@
+"""Tables as text and Markdown, and JSON for people and programs."""
+
 import json
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The images that `show` draws are found in files, directories and folders of classes."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""`timm-mergemix show`: which pictures it draws of what, and what it refuses."""
+
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +62,9 @@ def test_one_image_has_no_mix(pictures: Path, tmp_path: Path, capsys: pytest.Cap
     ("more", "message"),
     [
         (["--model", "resnet18"], "resnet18|ResNet"),
-        (["--r", "99,99"], "r: got"),
+        (["--r", "99,99"], "--r: got"),
         (["--what", "schedule", "mix", "--img-size", "48", "--r", "4"], "--r: got"),
-        (["--rows", "0"], "rows: got 0"),
+        (["--rows", "0"], "--rows: got 0"),
     ],
 )
 def test_bad_input_draws_nothing(
@@ -93,7 +95,7 @@ def test_a_trained_model_on_a_folder_of_classes(tmp_path: Path, capsys: pytest.C
     write_folder(tmp_path / "val", each=6, size=32)
     torch.save({"model": timm.create_model("test_vit", num_classes=2).state_dict()}, tmp_path / "last.pt")
     command = [*SHOW, str(tmp_path / "val"), "--what", "reliability", "confidence", "--out", str(tmp_path / "out")]
-    assert main(command) == 2 and "checkpoint: got none" in capsys.readouterr().err
+    assert main(command) == 2 and "--checkpoint: got none" in capsys.readouterr().err
     assert main([*command, "--checkpoint", str(tmp_path / "last.pt")]) == 0
     every = [*SHOW, str(tmp_path / "val"), "--checkpoint", str(tmp_path / "last.pt"), "--out", str(tmp_path / "every")]
     assert main(every) == 0
@@ -105,4 +107,4 @@ def test_a_trained_model_on_a_folder_of_classes(tmp_path: Path, capsys: pytest.C
     )
     torch.save({"model": timm.create_model("test_vit", num_classes=3).state_dict()}, tmp_path / "other.pt")
     assert main([*command, "--checkpoint", str(tmp_path / "other.pt")]) == 2
-    assert "checkpoint: " in capsys.readouterr().err
+    assert "--checkpoint: " in capsys.readouterr().err

@@ -1,3 +1,5 @@
+"""`timm-mergemix train`: a run and its files, how it goes on, and what it refuses by the name of the flag."""
+
 import json
 from pathlib import Path
 
@@ -32,7 +34,7 @@ def argv(tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize(
     "more",
     [
-        ["--merge-r", "total:4"],
+        ["--merge-r", "total:4", "--merge-matching", "pitome", "--no-merge-prop-attn"],
         ["--mixer", "cutmix", "--merge-r", "keep:0.5", "--amp"],
         ["--mixer", "timm"],
         ["--preference", "0.5", "--preference-variant", "hinge", "--preference-saliency", "separate"],
@@ -88,8 +90,8 @@ def test_an_earlier_run_is_not_overwritten(argv: list[str], tmp_path: Path, caps
     assert "--resume to go on with it, --fresh to start over" in capsys.readouterr().err
     assert main([*argv, "--epochs", "3", "--resume"]) == 2
     assert "other settings: epochs (1 there, 3 now)" in capsys.readouterr().err
-    assert main([*argv, "--epochs", "1", "--resume", "--mixup-alpha", "0.3"]) == 2
-    assert capsys.readouterr().err.endswith("other settings: mixup_alpha (0.8 there, 0.3 now)\n")
+    assert main([*argv, "--epochs", "1", "--resume", "--mixup", "0.3"]) == 2
+    assert capsys.readouterr().err.endswith("other settings: mixup (0.8 there, 0.3 now)\n")
     assert main([*argv, "--fresh", "--resume"]) == 2
     assert main([*argv, "--epochs", "1", "--resume", "--device", "cpu"]) == 0
     assert torch.load(tmp_path / "out" / "last.pt", weights_only=True)["epochs_done"] == 1
@@ -107,19 +109,23 @@ def test_without_the_extras(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--data", "no/such/place"], "data: got"),
-        (["--model", "vit_tini"], "model: got 'vit_tini'"),
+        (["--data", "no/such/place"], "--data: got"),
+        (["--model", "vit_tini"], "--model: got 'vit_tini'"),
         (["--model", "test_resnet", "--model-kwargs"], "ResNet is not supported"),
         (["--model", "test_resnet", "--model-kwargs", "--mixer", "none", "--merge-r", "2"], "ResNet is not supported"),
         (["--merge-r", "many"], "wanted 13"),
-        (["--merge-r", "some:5"], "r: got"),
+        (["--merge-r", "some:5"], "--merge-r: got"),
         (["--mixer", "mixdown"], "invalid choice"),
-        (["--mixer", "timm", "--preference", "1"], "preference: got a weight > 0"),
+        (["--mixer", "timm", "--preference", "1"], "--preference: got 1.0"),
         (["--mixer", "mixup", "--preference", "1", "--preference-saliency", "winner"], "the mixer reads no saliency"),
-        (["--epochs", "0"], "epochs: got 0"),
-        (["--mergemix-alpha", "-1"], "mergemix_alpha: got -1"),
+        (["--epochs", "0"], "--epochs: got 0"),
+        (["--mergemix", "-1"], "--mergemix: got -1"),
+        (["--saliency-scale", "0.01"], "--saliency-scale: got 0.01"),
+        (["--merge-r", "1,2"], "--merge-r: got"),
+        (["--saliency-r", "1,2"], "--saliency-r: got"),
+        (["--mixer", "cutmix", "--ratio-mode", "area"], "--ratio-mode: got 'area', wanted none, since the mixer is"),
         (["--mixer", "timm", "--batch-size", "7"], "even number"),
-        (["--mixer", "timm", "--mixup-alpha", "0", "--cutmix-alpha", "0"], "got 0 for every way of mixing"),
+        (["--mixer", "timm", "--mixup", "0", "--cutmix", "0"], "got 0 for every way of mixing"),
         (["--model-kwargs", "foo"], "wanted KEY=VALUE each"),
     ],
 )
@@ -152,10 +158,10 @@ def test_the_mixes_that_are_drawn_are_mixes(
 ) -> None:
     drawn = []
     monkeypatch.setattr(train, "mix_grid", lambda batch, *rest: drawn.append(batch) or Figure())
-    assert main([*argv, "--mixer", mixer, "--mix-prob", "1e-9"]) == 0
+    assert main([*argv, "--mixer", mixer, "--mixup-prob", "1e-9"]) == 0
     assert set(drawn[0].kind) == {mixer}
 
 
 def test_weights_that_are_not_there(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*argv, "--weights", "no/such/file"]) == 2
-    assert "weights: got 'no/such/file', wanted the path of a file" in capsys.readouterr().err
+    assert "--weights: got 'no/such/file', wanted the path of a file" in capsys.readouterr().err

@@ -1,82 +1,120 @@
+"""The options of `timm-mergemix train` are those of the configs, with the flags of the launcher."""
+
 import argparse
+from typing import Any
 
 import pytest
 
-from timm_mergemix.cli.train_options import add_arguments, mixing_of, preference_of, recipe_of
+from timm_mergemix.cli.train_options import FLAGS, Chosen, add_arguments, choose
+from timm_mergemix.config import flag_names
 from timm_mergemix.errors import MergeMixError
-from timm_mergemix.training.mixers import MixOptions
-from timm_mergemix.training.objective import PreferenceOptions
-from timm_mergemix.training.optim import Recipe
+from timm_mergemix.merge.config import MergeConfig
+from timm_mergemix.mix.config import MixConfig
+from timm_mergemix.preference.config import PreferenceConfig
+from timm_mergemix.saliency.config import SaliencyConfig
+from timm_mergemix.training.mixers import mix_settings
+from timm_mergemix.training.optim import Optimisation
 
 
-def parse(*argv: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return parser.parse_args(["--data", "d", "--model", "m", *argv])
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser()
+    add_arguments(made)
+    return made
+
+
+def chosen(*argv: str) -> Chosen:
+    return choose(parser().parse_args(["--data", "d", "--model", "m", *argv]))
+
+
+def test_every_option_of_a_config_has_its_flag_and_a_help_text() -> None:
+    text = parser().format_help()
+    for flag in flag_names(MergeConfig, MixConfig, SaliencyConfig, PreferenceConfig).values():
+        assert f"\n  {flag}" in text, flag
+    assert set(FLAGS) > set(flag_names(Optimisation)) > {"epochs", "lr", "clip_grad"}
 
 
 def test_defaults() -> None:
-    args = parse()
-    assert recipe_of(args) == Recipe(epochs=100, warmup_epochs=5)
-    assert mixing_of(args) == MixOptions.of("scratch")
-    args.mixer = "timm"
-    assert mixing_of(args) == MixOptions()
-    assert preference_of(args) == PreferenceOptions()
-    assert args.merge_r is None and args.model_kwargs == {}
+    nothing = chosen()
+    assert nothing == (Optimisation(), MergeConfig(), mix_settings("mergemix", {}), PreferenceConfig(weight=0.0))
+    assert chosen("--mixer", "timm").mixing == mix_settings("timm", {})
+
+
+@pytest.mark.parametrize(
+    ("argv", "recipe"),
+    [
+        ([], "scratch"),
+        (["--pretrained"], "finetune"),
+        (["--weights", "file"], "finetune"),
+        (["--mergemix-recipe", "finetune"], "finetune"),
+        (["--pretrained", "--mergemix-recipe", "scratch"], "scratch"),
+    ],
+)
+def test_the_recipe_follows_from_the_weights_unless_it_is_given(argv: list[str], recipe: str) -> None:
+    assert chosen(*argv).mixing == mix_settings("mergemix", {}, recipe)
 
 
 def test_values() -> None:
-    args = parse(
-        *(
-            "--lr",
-            "0.01",
-            "--clip-grad",
-            "0",
-            "--mix-prob",
-            "0.3",
-            "--mixup-alpha",
-            "0",
-            "--saliency-r",
-            "decreasing:2",
-            *("--ratio-mode", "attention", "--select", "both", "--layer", "-1"),
-        ),
-        *("--model-kwargs", "depth=3", "global_pool=avg"),
+    asked = chosen(
+        *("--lr", "0.01", "--clip-grad", "0", "--warmup", "3", "--smoothing", "0.2"),
+        *("--mixup-prob", "0.3", "--mixup", "0", "--cutmix-minmax", "0.2", "0.8", "--mixup-mode", "elem"),
+        *("--saliency-r", "decreasing:2", "--ratio-mode", "attention", "--layer", "-1", "--no-divide"),
+        *("--merge-r", "keep:0.5", "--merge-matching", "pitome", "--no-merge-prop-attn"),
     )
-    assert (recipe_of(args).lr, recipe_of(args).clip_grad) == (0.01, None)
-    assert (mixing_of(args).prob, mixing_of(args).mixup_alpha) == (0.3, 0.0)
-    assert mixing_of(args).saliency_r == ("decreasing", 2)
-    assert (mixing_of(args).ratio_mode, mixing_of(args).select, mixing_of(args).layer) == ("attention", "both", -1)
+    assert asked.optimisation == Optimisation(lr=0.01, clip_grad=0.0, warmup_epochs=3, smoothing=0.2)
+    assert asked.merging == MergeConfig("keep:0.5", False, "pitome")
+    given: dict[str, Any] = {"prob": 0.3, "mixup_alpha": 0.0, "cutmix_minmax": [0.2, 0.8], "mode": "elem"}
+    given |= {"saliency_r": "decreasing:2", "ratio_mode": "attention", "layer": -1, "divide": False}
+    assert asked.mixing == mix_settings("mergemix", {**given, "label_smoothing": 0.2})
+
+
+def test_what_is_no_setting_of_a_config() -> None:
+    args = parser().parse_args(["--data", "d", "--model", "m", "--model-kwargs", "depth=3", "global_pool=avg"])
     assert args.model_kwargs == {"depth": 3, "global_pool": "avg"}
 
 
 def test_values_of_the_preference() -> None:
-    args = parse(
+    asked = chosen(
         *("--preference", "0.5", "--preference-beta", "2", "--preference-gamma", "0.25"),
         *("--preference-variant", "hinge", "--preference-saliency", "winner"),
     )
-    assert preference_of(args) == PreferenceOptions(0.5, 2.0, 0.25, "hinge", "winner")
+    assert asked.preference == PreferenceConfig(2.0, 0.25, 0.5, "hinge", "winner")
+
+
+def test_what_is_in_force_has_the_names_of_the_flags() -> None:
+    default = chosen().in_force()
+    names = {"epochs", "warmup", "beta2", "merge_r", "mergemix", "mixup", "mixup_prob", "smoothing", "ratio_mode"}
+    assert names | {"saliency_r", "preference", "preference_beta"} <= set(default)
+    assert (default["mixup_prob"], default["saliency_r"], default["preference"]) == (0.5, "keep:0.5", 0.0)
+    given = ("--mixup-prob", "0.5", "--saliency-r", "keep:0.5", "--preference", "0", "--merge-r", "0")
+    assert {**chosen(*given).in_force(), "merge_r": 0} == default
+    assert chosen("--mixer", "none").in_force()["smoothing"] == 0.1
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    ("argv", "message"),
     [
-        (["--mixer", "mixup", "--cutmix-alpha", "1"], "cutmix_alpha: got 1.0, wanted none, since the mixer is mixup"),
-        (["--mixer", "none", "--mix-prob", "0.5"], "mix_prob: got 0.5, wanted none, since the mixer is none"),
+        (["--mixer", "resizemix", "--cutmix", "1"], "cutmix_alpha: got 1.0, wanted none, since the mixer is resizemix"),
+        (["--mixer", "none", "--mixup-prob", "0.5"], "prob: got 0.5, wanted none, since the mixer is none"),
         (["--mixer", "timm", "--layer", "9"], "layer: got 9, wanted none, since the mixer is timm"),
-        (["--mixer", "resizemix", "--mixup-alpha", "1"], "mixup_alpha: got 1.0, wanted none, since the mixer is"),
+        (["--mixer", "timm", "--mergemix-recipe", "scratch"], "mergemix_recipe: got 'scratch', wanted none, since the"),
     ],
 )
-def test_options_without_effect_on_the_mixer_are_refused(flags: list[str], message: str) -> None:
+def test_options_without_effect_on_the_mixer_are_refused(argv: list[str], message: str) -> None:
     with pytest.raises(MergeMixError, match=f"^{message}"):
-        mixing_of(parse(*flags))
+        chosen(*argv)
 
 
-@pytest.mark.parametrize("flag", [("beta", "3"), ("gamma", "0"), ("variant", "hinge"), ("saliency", "winner")])
-def test_options_of_a_preference_that_is_off_are_refused(flag: tuple[str, str]) -> None:
-    with pytest.raises(MergeMixError, match=rf"^preference_{flag[0]}: got .*, wanted none without --preference WEIGHT"):
-        preference_of(parse(f"--preference-{flag[0]}", flag[1]))
-
-
-def test_recipes_are_of_mergemix() -> None:
-    with pytest.raises(MergeMixError, match="recipe: got 'scratch', wanted none, since the mixer is timm"):
-        mixing_of(parse("--recipe", "scratch", "--mixer", "timm"))
+@pytest.mark.parametrize(
+    ("argv", "name"),
+    [
+        (["--preference-beta", "3"], "beta"),
+        (["--preference-gamma", "0"], "gamma"),
+        (["--preference-variant", "hinge", "--preference", "0"], "variant"),
+        (["--preference-saliency", "winner"], "saliency"),
+        (["--merge-matching", "pitome"], "matching"),
+        (["--no-merge-prop-attn", "--merge-r", "0"], "prop_attn"),
+    ],
+)
+def test_options_of_what_is_off_are_refused(argv: list[str], name: str) -> None:
+    with pytest.raises(MergeMixError, match=rf"^{name}: got .*, wanted none without --(preference WEIGHT|merge-r R)$"):
+        chosen(*argv)

@@ -31,9 +31,10 @@ def test_tuning(
     ("flags", "message"),
     [
         (["fast"], "budget: got 'fast', wanted a throughput"),
-        (["2x", "--model", "test_vitt"], "model: got 'test_vitt'"),
-        (["2x", "--model", "test_resnet", "--img-size", "64"], "model: test_resnet cannot be built"),
-        (["2x", "--model", "test_vit", "--img-size", "33"], "model: test_vit cannot be built, or does not"),
+        (["1", "--model", "test_vit"], "timm-mergemix tune: budget: "),
+        (["2x", "--model", "test_vitt"], "--model: got 'test_vitt'"),
+        (["2x", "--model", "test_resnet", "--img-size", "64"], "--model: test_resnet cannot be built"),
+        (["2x", "--model", "test_vit", "--img-size", "33"], "--model: test_vit cannot be built, or does not"),
     ],
 )
 def test_bad_input(flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,11 +9,14 @@ import pytest
 import torch
 
 import timm_mergemix as mm
+from benchmarks.command import build_parser as build_program
+from benchmarks.command import find_command
 from timm_mergemix.cli.main import build_parser
 from timm_mergemix.mixers import registry
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FRONT = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md"]
+PAGES = [*FRONT, *sorted((ROOT / "docs").rglob("*.md"))]
 RUN_ELSEWHERE = {"lightning.md": "lightning", "trainer.md": "transformers"}  # tests/recipes runs them whole
 
 
@@ -64,10 +67,22 @@ def test_commands_exist(page: Path) -> None:
         elif words[:2] == ["pip", "install"]:
             asked = ",".join(re.findall(r"\[(.*)\]", line))
             assert all(extra in extras for extra in asked.split(",") if extra), line
+        elif words[:2] == ["python", "-m"] and words[2].startswith("benchmarks."):
+            build_program(find_command(words[2])).parse_args(words[3:])
         elif words[0] == "python" and words[1].endswith(".py"):
             assert (ROOT / words[1]).is_file(), line
         else:
-            assert words[0] in ("python", "torchrun", "git", "cd", "pre-commit"), line
+            assert words[0] in ("python", "torchrun", "git", "cd", "cp", "pre-commit"), line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_benchmarks_that_are_named_in_a_sentence_exist(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for command in re.findall(r"`python -m (benchmarks\.[^`]+)`", text):
+        program, *arguments = shlex.split(command)
+        parser = build_program(find_command(program))
+        if arguments:
+            parser.parse_args(arguments)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

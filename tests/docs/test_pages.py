@@ -48,6 +48,6 @@ def returned() -> set[type]:
 
 def test_the_reference_has_what_public_functions_return() -> None:
     names = {f"{each.__module__}.{each.__name__}".removeprefix("timm_mergemix.") for each in returned()}
-    assert {"merge.patch.MergeInfo", "merge.find.support.Support", "preference.step.StepOutput"} <= names
+    assert {"merge.info.MergeInfo", "merge.find.support.Support", "preference.step.StepOutput"} <= names
     short = {name.rsplit(".")[-1] for name in referenced()}
     assert {name for name in names if name.rsplit(".")[-1] not in short} == set()

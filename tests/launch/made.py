@@ -1,13 +1,21 @@
-"""Arguments as a training script parses them."""
+"""Arguments as a training script parses them, and the requests that they are read as."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from typing import Any
+
+import timm
+from torch import nn
 
 from timm_mergemix.launch.flags import add_merge_flags, add_mix_flags
-from timm_mergemix.launch.recipe import fill
+from timm_mergemix.launch.parsing import Parsed, watch
+from timm_mergemix.launch.reading import read_request
+from timm_mergemix.launch.request import Request
 
 from .scripts.stand_in import make_parsers
+
+TINY: dict[str, Any] = {"img_size": 32, "patch_size": 8, "depth": 3, "embed_dim": 48, "num_heads": 3}
 
 
 def make_parser() -> ArgumentParser:
@@ -17,14 +25,25 @@ def make_parser() -> ArgumentParser:
     return parser
 
 
-def parse(*flags: str) -> Namespace:
-    args = make_parser().parse_args(list(flags))
-    args.rank = 0
-    return args
+def parse(*flags: str, **yaml: Any) -> Parsed:
+    """What comes of flags, and of a YAML file with these keys; it may hold others than the script's."""
+    found: list[Parsed] = []
+    parser = make_parser()
+    watch(parser, found.append)
+    parser.set_defaults(**yaml)
+    parser.parse_args(list(flags))
+    return found[0]
 
 
-def filled(*flags: str) -> Namespace:
-    """With the settings of the recipe, as the hooks see them."""
-    args = parse(*flags)
-    fill(args)
-    return args
+def ask(*flags: str, **yaml: Any) -> Request:
+    return read_request((parsed := parse(*flags, **yaml)).args, True, parsed.given)
+
+
+def in_force(*flags: str, **yaml: Any) -> Namespace:
+    """The arguments as the script gets them."""
+    read_request((parsed := parse(*flags, **yaml)).args, True, parsed.given)
+    return parsed.args
+
+
+def tiny(**options: Any) -> nn.Module:
+    return timm.create_model("vit_tiny_patch16_224", num_classes=4, **{**TINY, **options})

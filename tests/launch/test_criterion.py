@@ -1,3 +1,5 @@
+"""The criterion of a script: the look of a target says which loss it is, and the loss is that of the library."""
+
 from __future__ import annotations
 
 import math
@@ -12,10 +14,12 @@ from torch import nn
 from timm_mergemix import MergeMixError, Mixup, PreferenceLoss, SoftTargetLoss
 from timm_mergemix.launch.criterion import TERMS, MixCriterion, pack, soft_criterion, unpack
 from timm_mergemix.mix.batch import MixedBatch
+from timm_mergemix.preference.config import PreferenceConfig
 
 from ..merge.reference import randn
 
-SETTINGS = {"weight": 0.7, "beta": 1.5, "gamma": 2.0, "variant": "simpo"}
+SETTINGS = PreferenceConfig(weight=0.7, beta=1.5, gamma=2.0, variant="simpo")
+LOSS = {"weight": 0.7, "beta": 1.5, "gamma": 2.0, "variant": "simpo"}
 
 
 def mixed(batch: int = 6, classes: int = 5, seed: int = 0, prob: float = 1.0) -> MixedBatch:
@@ -45,7 +49,7 @@ def test_it_is_the_preference_loss(bce: bool) -> None:
     made, logits = mixed(), randn(12, 5).requires_grad_()
     criterion = MixCriterion(BinaryCrossEntropy() if bce else nn.CrossEntropyLoss(), SETTINGS)
     losers, winners = logits.chunk(2)
-    wanted = PreferenceLoss(**SETTINGS, soft_target=SoftTargetLoss(bce=bce))(winners, losers, made)
+    wanted = PreferenceLoss(**LOSS, soft_target=SoftTargetLoss(bce=bce))(winners, losers, made)
     loss = criterion(logits, pack(made))
     torch.testing.assert_close(loss, wanted.total)
     grads = [torch.autograd.grad(value, logits, retain_graph=True)[0] for value in (loss, wanted.total)]
@@ -62,7 +66,7 @@ def test_terms_are_means_over_pairs_and_start_anew() -> None:
         criterion(logits, pack(batch))
     losers, winners = logits.repeat(4, 1, 1).unflatten(1, (2, 6)).unbind(1)
     labels, mass = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("labels", "mass"))
-    wanted = PreferenceLoss(**SETTINGS).compare(winners.flatten(0, 1), losers.flatten(0, 1), labels, mass)
+    wanted = PreferenceLoss(**LOSS).compare(winners.flatten(0, 1), losers.flatten(0, 1), labels, mass)
     assert list(criterion.means().values()) == pytest.approx([value.item() for value in wanted], rel=1e-4, abs=1e-5)
     criterion.start_epoch()
     assert all(math.isnan(value) for value in criterion.means().values())

@@ -1,3 +1,5 @@
+"""One epoch of a script, whatever its signature: mixed batches go in, and the criterion knows their targets."""
+
 from __future__ import annotations
 
 import math
@@ -13,20 +15,19 @@ from torch import nn
 from timm_mergemix import MergeMixError
 from timm_mergemix.launch.criterion import MixCriterion
 from timm_mergemix.launch.epoch import run_epoch
-from timm_mergemix.launch.hooks import Run
 from timm_mergemix.launch.loader import MixingLoader
 from timm_mergemix.launch.mixing import build_mixer
+from timm_mergemix.launch.request import Request
+from timm_mergemix.launch.run import Run
 
-from .made import parse
+from .made import ask
 
 IMAGES = torch.rand(4, 3, 32, 32)
 
 
 def make_run(*flags: str) -> Run:
-    run = Run(training=True)
-    run.args = parse(*flags)
-    run.model = nn.Linear(1, 1)
-    run.mixer = build_mixer(run.args, run.model, None)
+    run = Run(ask(*flags), nn.Linear(1, 1))
+    run.mixer = build_mixer(run.request, run.model, None)
     return run
 
 
@@ -50,7 +51,7 @@ def new(
 
 
 def call_new(run: Run, task: Any, epoch: int = 0, **named: Any) -> dict[str, Any]:
-    return run_epoch(run, new, epoch, run.model, [(IMAGES, torch.arange(4))], None, run.args, task=task, **named)
+    return run_epoch(run, new, epoch, run.model, [(IMAGES, torch.arange(4))], None, "args", task=task, **named)
 
 
 def make_task() -> Any:
@@ -58,13 +59,15 @@ def make_task() -> Any:
 
 
 def test_without_a_mixer_the_call_is_the_scripts() -> None:
-    seen = run_epoch(Run(training=True), old, 0, "model", "loader", "optimizer", "loss", "args", mixup_fn="mixup")
+    seen = run_epoch(
+        Run(Request(training=True)), old, 0, "model", "loader", "optimizer", "loss", "args", mixup_fn="mixup"
+    )
     assert seen == {"loader": "loader", "criterion": "loss", "mixup_fn": "mixup"}
 
 
 def test_the_criterion_of_old_releases_is_an_argument() -> None:
     run, loss = make_run("--preference", "1", "--mixup", "1"), nn.CrossEntropyLoss()
-    seen = run_epoch(run, old, 0, run.model, [], None, loss, run.args, mixup_fn="the script's own")
+    seen = run_epoch(run, old, 0, run.model, [], None, loss, "args", mixup_fn="the script's own")
     assert isinstance(seen["criterion"], MixCriterion)
     assert seen["criterion"].plain is loss
     assert seen["mixup_fn"] is None
@@ -86,7 +89,7 @@ def test_the_criterion_of_new_releases_belongs_to_the_task(compiled: bool) -> No
     "task", [None, SimpleNamespace(), SimpleNamespace(criterion=nn.CrossEntropyLoss(), multi_label=True)]
 )
 def test_a_task_without_a_class_for_each_image_is_refused(task: Any) -> None:
-    with pytest.raises(MergeMixError, match="--mergemix: the script's task is"):
+    with pytest.raises(MergeMixError, match="--preference: the script's task is"):
         call_new(make_run("--preference", "1", "--mixup", "1"), task)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import math
 from pathlib import Path
@@ -13,7 +12,6 @@ import torch
 import yaml
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.launch.hooks import LaterModelError, Run, image_sizes
 from timm_mergemix.launch.script import run_script
 from timm_mergemix.mix.mixer import Mixer
 
@@ -102,14 +100,14 @@ def test_checkpoints_go_from_hooked_to_bare_and_back(script: str, tmp_path: Path
 
 
 def test_flags_come_from_yaml_and_go_to_args_yaml(tmp_path: Path) -> None:
-    settings = {"mergemix": 1.0, "merge_r": [2, 1, 0], "mergemix_r": "total:4", "merge_eval": False, "preference": 0.5}
+    settings = {"mergemix": 1.0, "merge_r": "2,1,0", "saliency_r": "total:4", "merge_eval": False, "preference": 0.5}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
     flags = [
         "--mergemix",
         "1",
         "--merge-r",
         "2,1,0",
-        "--mergemix-r",
+        "--saliency-r",
         "total:4",
         "--no-merge-eval",
         "--preference",
@@ -123,6 +121,21 @@ def test_flags_come_from_yaml_and_go_to_args_yaml(tmp_path: Path) -> None:
     assert by_flags == by_yaml == again
 
 
+@everywhere
+def test_the_args_yaml_of_a_run_with_a_recipe_repeats_it(script: str, tmp_path: Path) -> None:
+    first = launch(script, tmp_path / "first", "--mergemix-recipe", "finetune", "--preference", "1")
+    config = str(tmp_path / "first" / "args.yaml")
+    assert launch(script, tmp_path / "again", "--config", config, "--output", str(tmp_path / "again")) == first
+    assert launch(script, tmp_path / "other", "--config", config, "--mixup-prob", "1") != first
+
+
+def test_a_flag_of_the_scripts_own_is_refused(tmp_path: Path) -> None:
+    text = (SCRIPTS / "validate.py").read_text().replace("def main", 'parser.add_argument("--merge-r")\n\n\ndef main')
+    (tmp_path / "script.py").write_text(text)
+    with pytest.raises(MergeMixError, match=r"^--merge-r: the script has a flag of this name"):
+        run_script(tmp_path / "script.py", TINY)
+
+
 def test_all_rows_of_the_summary_have_its_columns(tmp_path: Path) -> None:
     launch("train_new.py", tmp_path, *MERGEMIX, "--preference", "1", "--mixup-off-epoch", "1")
     assert len({len(line.split(",")) for line in (tmp_path / "summary.csv").read_text().splitlines()}) == 1
@@ -134,20 +147,14 @@ ANY_SIZE = ("--model-kwargs", "dynamic_img_size=True", "patch_size=8", "depth=3"
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--merge-r", "total:100"), "--merge-r: r: got a total of 100 merges"),
-        (("--mergemix", "1", "--mergemix-r", "total:100"), "--mergemix-r: got a total of 100 merges"),
+        (("--merge-r", "total:100"), "--merge-r: got a total of 100 merges"),
+        (("--mergemix", "1", "--saliency-r", "total:100"), "--saliency-r: got a total of 100 merges"),
     ],
 )
 def test_r_is_checked_for_the_images_that_come(flags: tuple[str, ...], message: str, tmp_path: Path) -> None:
     with pytest.raises(MergeMixError, match=message):
         launch("train_new.py", tmp_path / "out", *flags, *ANY_SIZE)
     assert not (tmp_path / "out").exists()
-
-
-def test_sizes_of_a_loader() -> None:
-    assert image_sizes({"input_size": (3, 32, 48)}) == [(32, 48)]
-    assert image_sizes({"input_size": (3, 32, 32), "input_size_choices": [32, (48, 64)]}) == [(32, 32), (48, 64)]
-    assert image_sizes({}) == []
 
 
 def test_attention_is_not_asked_for_where_nobody_reads_it(tmp_path: Path) -> None:
@@ -161,18 +168,6 @@ def test_a_mixer_by_name_trains_and_prefers(tmp_path: Path) -> None:
     flags = ["--mixer", "resizemix", "--model", "test_resnet", "--preference", "1", "--mergemix-encoder", "no_model"]
     run_script(SCRIPTS / "train_new.py", ["--output", str(tmp_path), *flags])
     assert all(float(row["train_preference_loss"]) > 0 for row in summary(tmp_path))
-
-
-def test_a_later_model_that_cannot_merge_is_an_error_that_scripts_expect() -> None:
-    run = Run(training=False)
-    run.args = argparse.Namespace(merge_r=2, merge_prop_attn=True, merge_matching="bipartite")
-    with pytest.raises(MergeMixError) as first:
-        run.create_model(timm.create_model, "test_resnet")
-    assert not isinstance(first.value, RuntimeError)
-    run.create_model(timm.create_model, "test_vit")
-    with pytest.raises(LaterModelError):
-        run.create_model(timm.create_model, "test_resnet")
-    assert issubclass(LaterModelError, RuntimeError)
 
 
 def test_another_models_attention(tmp_path: Path) -> None:
@@ -189,7 +184,7 @@ def test_another_models_attention(tmp_path: Path) -> None:
     ("flags", "message"),
     [
         (("--mergemix", "1", "--model", "test_resnet", "--model-kwargs"), "--mergemix: .*ResNet is not supported"),
-        (("--merge-r", "1,2"), "--merge-r: r: got .1, 2., wanted a list of 3"),
+        (("--merge-r", "1,2"), "--merge-r: got '1,2', wanted a list of 3"),
         (("--mergemix", "1", "--jsd-loss"), "--jsd-loss"),
     ],
 )
@@ -205,8 +200,9 @@ def test_the_log_says_what_happens(tmp_path: Path, caplog: pytest.LogCaptureFixt
     with caplog.at_level(logging.INFO):
         launch("train_new.py", tmp_path, *MERGEMIX, "--preference", "1", "--epochs", "1")
     assert "Token merging, r=2: tokens 17, 15, 13, 11" in caplog.text
-    assert "Batches are mixed on the device by MergeMix(mergemix: 1" in caplog.text
+    assert "Batches are mixed on the device by MergeMix(mergemix: 0.5" in caplog.text
     assert "Validation runs merged, r=2" in caplog.text
+    assert "Preference of clean images over their mixes, weight 1; pairs in 50% of the batches" in caplog.text
     assert "Preference: 0 preference_loss" in caplog.text
 
 

@@ -1,3 +1,5 @@
+"""The loader that mixes on the device, and the check of the sizes that a script's loaders give."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -6,9 +8,13 @@ from contextlib import contextmanager, nullcontext
 import pytest
 import torch
 
-from timm_mergemix import Mixup
+from timm_mergemix import MergeMixError, Mixup, patch
 from timm_mergemix.launch.criterion import pack
-from timm_mergemix.launch.loader import MixingLoader
+from timm_mergemix.launch.loader import MixingLoader, create_loader, image_sizes
+from timm_mergemix.launch.mixing import build_mixer
+from timm_mergemix.launch.run import Run
+
+from .made import ask, tiny
 
 
 class Batches:
@@ -74,3 +80,35 @@ def test_mixing_runs_inside_the_scripts_autocast_and_the_step_does_not() -> None
     loader.mixer.mix = lambda images, labels: (inside == [True] and make_mixer().mix(images, labels)) or pytest.fail()
     for _ in loader:
         assert inside == []
+
+
+def test_sizes_of_a_loader() -> None:
+    assert image_sizes({"input_size": (3, 32, 48)}) == [(32, 48)]
+    assert image_sizes({"input_size": (3, 32, 32), "input_size_choices": [32, (48, 64)]}) == [(32, 32), (48, 64)]
+    assert image_sizes({}) == []
+
+
+def test_workers_mix_nothing_where_this_library_mixes() -> None:
+    run = Run(ask("--preference", "1", "--mixup", "1"), tiny())
+    run.mixer = make_mixer()
+    made = {"collate_fn": "timm's", "input_size": (3, 32, 32)}
+    assert create_loader(run, dict, is_training=True, **made)["collate_fn"] is None
+    assert create_loader(run, dict, is_training=False, **made)["collate_fn"] == "timm's"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--merge-r", "total:10"], r"^--merge-r: got a total of 10 merges"),
+        (["--mergemix", "1", "--saliency-r", "total:10"], r"^--saliency-r: got a total of 10 merges"),
+    ],
+)
+def test_a_size_that_leaves_too_few_tokens_is_refused(flags: list[str], message: str) -> None:
+    model = tiny(dynamic_img_size=True)
+    run = Run(ask(*flags), model)
+    run.mixer = build_mixer(run.request, model, None) if run.request.mix is not None else None
+    if run.request.merge is not None:
+        patch(model, run.request.merge.r)
+    create_loader(run, dict, is_training=True, input_size=(3, 32, 32))
+    with pytest.raises(MergeMixError, match=message):
+        create_loader(run, dict, is_training=True, input_size=(3, 16, 16))

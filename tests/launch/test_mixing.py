@@ -1,7 +1,10 @@
+"""The mixer that a request asks for: how often each kind comes, whose attention is read, and where draws come from."""
+
 from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +18,9 @@ from timm_mergemix import MergeMix, MergeMixError, Mixup, register_mixer
 from timm_mergemix.launch.mixing import build_encoder, build_mixer, epoch_generator
 from timm_mergemix.mixers import registry
 
-from .made import filled
+from .made import ask, tiny
 
 KINDS = {"mergemix", "mixup", "cutmix", "none"}
-TINY: dict[str, Any] = {"img_size": 32, "patch_size": 8, "depth": 3, "embed_dim": 48, "num_heads": 3}
-
-
-def tiny(**options: Any) -> torch.nn.Module:
-    return timm.create_model("vit_tiny_patch16_224", num_classes=4, **{**TINY, **options})
 
 
 @pytest.mark.parametrize(
@@ -32,7 +30,10 @@ def tiny(**options: Any) -> torch.nn.Module:
         (["--mergemix", "1", "--mergemix-prob", "1"], {"mergemix": 1.0}),
         (["--mergemix", "1", "--mergemix-prob", "0.25"], {"mergemix": 0.25, "none": 0.75}),
         (["--mergemix", "1", "--mixup", "0.8"], {"mergemix": 0.5, "mixup": 0.5}),
-        (["--mergemix", "1", "--mixup", "0.8", "--mixup-prob", "0.5"], {"mergemix": 0.5, "mixup": 0.25, "none": 0.25}),
+        (["--mergemix", "1", "--mixup", "0.8", "--mixup-prob", "0.5"], {"mergemix": 0.25, "mixup": 0.25, "none": 0.5}),
+        (["--mergemix-recipe", "scratch"], {"mergemix": 0.25, "mixup": 0.25, "none": 0.5}),
+        (["--mergemix-recipe", "scratch", "--mixup", "0"], {"mergemix": 0.25, "none": 0.75}),
+        (["--mergemix", "1", "--mixup-prob", "0.5", "--mergemix-prob", "1"], {"mergemix": 0.5, "none": 0.5}),
         (
             ["--mergemix", "1", "--mixup", "0.8", "--cutmix", "1", "--mergemix-prob", "0.2"],
             {"mergemix": 0.2, "mixup": 0.4, "cutmix": 0.4},
@@ -46,7 +47,7 @@ def tiny(**options: Any) -> torch.nn.Module:
     ],
 )
 def test_how_often_each_kind_comes(flags: list[str], wanted: dict[str, float]) -> None:
-    mixer = build_mixer(filled(*flags, "--mixup-mode", "elem"), tiny(), None)
+    mixer = build_mixer(ask(*flags, "--mixup-mode", "elem"), tiny(), None)
     mixer.generator = torch.Generator().manual_seed(0)
     images, labels = torch.rand(1000, 3, 32, 32), torch.arange(1000) % 4
     counted = Counter(mixer.mix(images, labels).kind)
@@ -55,16 +56,18 @@ def test_how_often_each_kind_comes(flags: list[str], wanted: dict[str, float]) -
 
 
 def test_the_settings_arrive() -> None:
-    flags = ["--mergemix", "0.7", "--mergemix-r", "2", "--mergemix-layer", "0", "--mergemix-ratio-mode", "attention"]
-    flags += ["--mergemix-scale", "0.5", "--mergemix-select", "both"]
-    mixer: Any = build_mixer(filled(*flags, "--smoothing", "0.2", "--mixup-mode", "pair"), tiny(), None)
+    flags = ["--mergemix", "0.7", "--saliency-r", "2", "--layer", "0", "--ratio-mode", "attention"]
+    flags += ["--saliency-scale", "0.5", "--select", "both", "--no-divide"]
+    mixer: Any = build_mixer(ask(*flags, "--smoothing", "0.2", "--mixup-mode", "pair"), tiny(), None)
     assert isinstance(mixer, MergeMix)
-    assert (mixer.saliency.r, mixer.saliency.layer, mixer.mode, mixer.label_smoothing) == (2, 0, "pair", 0.2)
+    config = mixer.saliency.config
+    assert (config.saliency_r, config.divide, mixer.saliency.layer) == ("2", False, 0)
+    assert (mixer.mode, mixer.label_smoothing) == ("pair", 0.2)
     assert mixer.saliency.size.scale == 0.5
-    own = mixer.blends[0][0]
-    assert (own.alpha, own.ratio_mode, own.select) == (0.7, "attention", "both")
+    own = mixer.blends[0][0].config
+    assert (own.mergemix_alpha, own.ratio_mode, own.select) == (0.7, "attention", "both")
     assert mixer.num_classes == 4
-    assert type(build_mixer(filled("--preference", "1", "--mixup", "1"), tiny(), None)) is Mixup
+    assert type(build_mixer(ask("--preference", "1", "--mixup", "1"), tiny(), None)) is Mixup
 
 
 def test_a_registered_mixer_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,75 +80,74 @@ def test_a_registered_mixer_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         return Mixup(**options)
 
     model, other = tiny(), tiny()
-    mixer = build_mixer(filled("--mixer", "mine", "--mixup-mode", "pair", "--smoothing", "0.2"), model, None)
+    mixer = build_mixer(ask("--mixer", "mine", "--mixup-mode", "pair", "--smoothing", "0.2"), model, None)
     assert (mixer.mode, mixer.label_smoothing, mixer.prob, mixer.num_classes) == ("pair", 0.2, 1.0, 4)
-    build_mixer(filled("--mixer", "mine"), model, other)
+    build_mixer(ask("--mixer", "mine"), model, other)
     assert seen == [model, other]
     register_mixer("bare")(lambda num_classes=3: Mixup(num_classes=num_classes))
     with pytest.raises(MergeMixError, match=r"--mixer bare: create_mixer\('bare', ...\): .*argument 'prob'"):
-        build_mixer(filled("--mixer", "bare"), model, None)
+        build_mixer(ask("--mixer", "bare"), model, None)
 
 
 def test_classes_are_the_models_where_none_are_given() -> None:
-    args = filled("--mergemix", "1")
-    args.num_classes = None
-    assert build_mixer(args, tiny(), None).num_classes == 4
+    request = replace(ask("--mergemix", "1"), num_classes=None)
+    assert build_mixer(request, tiny(), None).num_classes == 4
 
 
-@pytest.mark.parametrize("flags", [["--mergemix-layer", "9"], ["--mergemix-r", "1,2"], ["--smoothing", "1.5"]])
+@pytest.mark.parametrize("flags", [["--layer", "9"], ["--saliency-r", "1,2"], ["--saliency-r", "total:99"]])
 def test_what_does_not_fit_the_model_is_refused(flags: list[str]) -> None:
     with pytest.raises(MergeMixError, match=f"^{flags[0]}: got"):
-        build_mixer(filled("--mergemix", "1", *flags), tiny(), None)
+        build_mixer(ask("--mergemix", "1", *flags), tiny(), None)
 
 
 def test_a_mixer_by_name_hears_how_images_are_normalised_for_another_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_MIXERS", dict(registry._MIXERS))
     register_mixer("reader")(MergeMix)
-    args = filled("--mixer", "reader", "--mergemix-encoder", "test_vit")
+    request = ask("--mixer", "reader", "--mergemix-encoder", "test_vit")
     encoder = tiny()
     encoder.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25), "input_size": (3, 64, 64)}
-    named, own = build_mixer(args, tiny(), encoder), build_mixer(filled("--mergemix", "1"), tiny(), encoder)
+    named, own = build_mixer(request, tiny(), encoder), build_mixer(ask("--mergemix", "1"), tiny(), encoder)
     x = torch.randn(2, 3, 64, 64)
     assert torch.equal(named.saliency(x), own.saliency(x))
     assert not torch.equal(named.saliency(x), MergeMix(encoder, 4).saliency(x))
 
 
-@pytest.mark.parametrize(
-    "flags", [["--mergemix", "1", "--mergemix-prob", "0"], ["--preference", "1", "--mixup", "1", "--mixup-prob", "0"]]
-)
-def test_a_run_that_would_mix_nothing_is_refused(flags: list[str]) -> None:
-    with pytest.raises(MergeMixError, match=r"--mergemix-prob, --mixup-prob: got .*nothing would be mixed"):
-        build_mixer(filled(*flags), tiny(), None)
+def test_an_encoder_that_cannot_be_read_is_named_by_its_flag() -> None:
+    resnet = timm.create_model("test_resnet")
+    with pytest.raises(MergeMixError, match=r"^--mergemix: .*ResNet"):
+        build_mixer(ask("--mergemix", "1"), resnet, None)
+    with pytest.raises(MergeMixError, match=r"^--mergemix-encoder: .*ResNet"):
+        build_mixer(ask("--mergemix", "1", "--mergemix-encoder", "x"), tiny(), resnet)
 
 
 def test_an_encoder_with_weights_from_a_file(tmp_path: Path) -> None:
     saved = timm.create_model("test_vit", num_classes=7)
     torch.save({"state_dict": saved.state_dict()}, tmp_path / "encoder.pth.tar")
     flags = ["--mergemix", "1", "--mergemix-prob", "1", "--mergemix-encoder", "test_vit"]
-    args = filled(*flags, "--mergemix-encoder-checkpoint", str(tmp_path / "encoder.pth.tar"))
+    request = ask(*flags, "--mergemix-encoder-checkpoint", str(tmp_path / "encoder.pth.tar"))
     state = torch.get_rng_state()
-    encoder: Any = build_encoder(args)
+    encoder: Any = build_encoder(request)
     assert torch.equal(torch.get_rng_state(), state)
     assert not encoder.training
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
     assert torch.equal(encoder.blocks[0].attn.qkv.weight, saved.blocks[0].attn.qkv.weight)
     model = timm.create_model("test_resnet", num_classes=4)
-    mixer: Any = build_mixer(args, model, encoder)
+    mixer: Any = build_mixer(request, model, encoder)
     batch = mixer.mix(torch.rand(4, 3, 32, 32), torch.arange(4))
     assert batch.saliency.shape[0] == 4
-    assert mixer.saliency.encoder is encoder
+    assert mixer.saliency.backbone.model is encoder
 
 
 def test_images_of_the_run_are_converted_for_the_encoder() -> None:
-    args = filled(
+    request = ask(
         "--mergemix", "1", "--mergemix-encoder", "x", "--mean", "0.1", "0.2", "0.3", "--std", "0.5", "0.5", "0.5"
     )
-    mixer: Any = build_mixer(args, tiny(), tiny())
+    mixer: Any = build_mixer(request, tiny(), tiny())
     assert mixer.saliency.input.image[0].tolist() == pytest.approx([0.1, 0.2, 0.3])
 
 
 def test_no_encoder_is_asked_for() -> None:
-    assert build_encoder(filled("--mergemix", "1")) is None
+    assert build_encoder(ask("--mergemix", "1")) is None
 
 
 def test_a_file_comes_before_the_weights_of_a_hub_or_a_folder(tmp_path: Path) -> None:
@@ -155,7 +157,7 @@ def test_a_file_comes_before_the_weights_of_a_hub_or_a_folder(tmp_path: Path) ->
     torch.save(timm.create_model("test_vit", num_classes=7).state_dict(), tmp_path / "pytorch_model.bin")
     torch.save(saved.state_dict(), tmp_path / "mine.pth")
     flags = ["--mergemix-encoder", f"local-dir:{tmp_path}", "--mergemix-encoder-checkpoint", str(tmp_path / "mine.pth")]
-    encoder: Any = build_encoder(filled("--mergemix", "1", *flags))
+    encoder: Any = build_encoder(ask("--mergemix", "1", *flags))
     assert torch.equal(encoder.blocks[0].attn.qkv.weight, saved.blocks[0].attn.qkv.weight)
 
 
@@ -165,14 +167,14 @@ def test_an_encoder_that_cannot_be_had(junk: str, tmp_path: Path) -> None:
     if junk:
         (tmp_path / junk).write_bytes(b"junk" * 100)
     with pytest.raises(MergeMixError, match=rf"--mergemix-encoder: {name} cannot be loaded: \w+: .*\w"):
-        build_encoder(filled("--mergemix", "1", "--mergemix-encoder", name, *flags))
+        build_encoder(ask("--mergemix", "1", "--mergemix-encoder", name, *flags))
 
 
 def test_an_encoder_of_other_channels_is_refused() -> None:
-    args = filled("--mergemix", "1", "--mergemix-encoder", "x")
-    args.in_chans, args.img_size, args.mean, args.std = 1, 32, [0.5], [0.5]
+    images = {"in_chans": 1, "img_size": 32, "mean": [0.5], "std": [0.5]}
+    request = ask("--mergemix", "1", "--mergemix-encoder", "x", **images)
     with pytest.raises(MergeMixError, match="--mergemix-encoder: it takes images of 3 channels, the script has 1"):
-        build_mixer(args, tiny(in_chans=1), tiny())
+        build_mixer(request, tiny(in_chans=1), tiny())
 
 
 @given(seed=st.integers(-(2**31), 2**31), rank=st.integers(0, 1000), epoch=st.integers(0, 1000))

@@ -1,99 +1,86 @@
+"""What was not given is the recipe's, or the default: which of the two, for each of MergeMix's settings."""
+
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
-from timm_mergemix import MergeMixError
 from timm_mergemix.launch import recipe as module
-from timm_mergemix.launch.recipe import fill
-from timm_mergemix.mixers.recipes import find_recipe
+from timm_mergemix.launch.recipe import OFF, fill
 
-from .made import parse
+from .made import ask
 
-RECIPE = {**find_recipe("scratch"), "prob": 0.8, "mergemix_prob": 0.5, "mixup_alpha": 0.3, "cutmix_alpha": 0.0}
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    "scratch": {"prob": 0.8, "mixup_alpha": 0.3, "cutmix_alpha": 0.0},
+    "finetune": {"prob": 0.6, "cutmix_alpha": 0.0, "ratio_mode": "attention", "layer": 2},
+}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    recipes = {"scratch": RECIPE, "finetune": {**RECIPE, "prob": 0.6, "layer": 2}}
-    monkeypatch.setattr(module, "find_recipe", lambda name: dict(recipes[name]))
+    monkeypatch.setattr(module, "RECIPES", RECIPES)
 
 
-def test_without_mergemix_nothing_is_filled() -> None:
-    args = parse("--mixup", "0.8")
-    fill(args)
-    assert args.mergemix_prob is None and args.mergemix_r is None and args.mixup_prob == 1.0
+@pytest.mark.usefixtures("known")
+def test_without_a_recipe_by_name_only_the_blend_is_its_own() -> None:
+    values = {**OFF, "mergemix_alpha": 0.7}
+    assert fill(values, ["mergemix_alpha"], None, "scratch") == values
+    assert fill(values, ["mergemix_alpha"], None, "finetune") == {**values, "ratio_mode": "attention", "layer": 2}
 
 
-def test_mergemix_alone_takes_the_recipes_settings() -> None:
-    args = parse("--mergemix", "0.7")
-    fill(args)
-    assert (args.mergemix, args.mergemix_prob, args.mixup, args.cutmix) == (0.7, 0.8, 0, 0)
-    assert (args.mergemix_r, args.mergemix_scale, args.mergemix_ratio_mode) == ("keep:0.5", 1.0, "area")
-    args = parse("--mergemix", "0.7", "--mixup", "1")
-    fill(args)
-    assert (args.mergemix_prob, args.mixup, args.mixup_prob) == (0.5, 1.0, 1.0)
+@pytest.mark.usefixtures("known")
+def test_what_is_given_comes_before_the_recipe() -> None:
+    values = {**OFF, "mergemix_alpha": 0.7, "layer": 0, "prob": 1.0}
+    assert fill(values, ["mergemix_alpha"], None, "finetune")["layer"] == 0
+    assert fill(values, ["prob"], "finetune", "scratch")["layer"] == 0
+    assert fill(values, ["prob"], "finetune", "scratch")["prob"] == 1.0
+    assert fill(values, [], "finetune", "scratch")["prob"] == 0.6
 
 
-def test_a_recipe_switches_everything_on() -> None:
-    args = parse("--mergemix-recipe", "scratch")
-    fill(args)
-    assert (args.mergemix, args.mergemix_prob, args.mixup, args.cutmix) == (1.0, 0.4, 0.3, 0.0)
-    # Of 0.6 of the batches that are left two thirds: together 0.8 are mixed.
-    assert args.mergemix_prob + (1 - args.mergemix_prob) * args.mixup_prob == pytest.approx(0.8)
-    before = dict(vars(args))
-    fill(args)
-    assert vars(args) == before  # a run from its args.yaml is the same
+@pytest.mark.usefixtures("known")
+def test_a_recipe_by_name_leaves_nothing_of_what_was_not_given() -> None:
+    assert fill(OFF, [], "scratch", "finetune") == RECIPES["scratch"]
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize(
+    ("given", "value"), [("mixup_alpha", 1.0), ("cutmix_alpha", 0.5), ("cutmix_minmax", [0.2, 0.8])]
+)
+def test_where_one_way_beside_mergemix_is_given_the_others_stay_the_scripts(given: str, value: Any) -> None:
+    filled = fill({**OFF, given: value}, [given], "scratch", "scratch")
+    wanted = {"mixup_alpha": 0.0, "cutmix_alpha": 0.0, "cutmix_minmax": None, given: value}
+    assert {name: filled[name] for name in wanted} == wanted
+    assert filled["prob"] == 0.8
+
+
+def mix_of(*flags: str, **yaml: Any) -> dict[str, Any]:
+    mix = ask(*flags, **yaml).mix
+    assert mix is not None
+    names = ("mergemix_alpha", "mergemix_prob", "mixup_alpha", "cutmix_alpha", "prob", "ratio_mode")
+    return {name: getattr(mix, name) for name in names}
 
 
 @pytest.mark.parametrize(
-    ("flags", "own", "rest"),
+    ("flags", "wanted"),
     [
-        (["--mixup-prob", "0.2"], 0.4, 0.2),
-        (["--mergemix-prob", "0.6"], 0.6, 0.5),  # of 0.4 of the batches half: together 0.8
-        (["--mergemix-prob", "0.9"], 0.9, 0.0),
-        (["--mergemix-prob", "1"], 1.0, 1.0),
+        (["--mergemix", "0.7"], (0.7, 0.5, 0.0, 0.0, 1.0, "area")),
+        (["--mergemix", "1", "--mixup", "0.8", "--cutmix", "1"], (1.0, 0.5, 0.8, 1.0, 1.0, "area")),
+        (["--mergemix-recipe", "scratch"], (1.0, 0.5, 0.8, 0.0, 0.5, "area")),
+        (["--mergemix-recipe", "finetune"], (1.0, 0.5, 0.8, 0.0, 0.5, "attention")),
+        (["--mergemix-recipe", "scratch", "--mixup", "0"], (1.0, 0.5, 0.0, 0.0, 0.5, "area")),
+        (["--mergemix-recipe", "scratch", "--cutmix", "0.4"], (1.0, 0.5, 0.0, 0.4, 0.5, "area")),
+        (["--mergemix-recipe", "scratch", "--mixup-prob", "1"], (1.0, 0.5, 0.8, 0.0, 1.0, "area")),
+        (["--mergemix-recipe", "scratch", "--mergemix-prob", "1"], (1.0, 1.0, 0.8, 0.0, 0.5, "area")),
+        (["--mergemix-recipe", "finetune", "--ratio-mode", "area"], (1.0, 0.5, 0.8, 0.0, 0.5, "area")),
+        (["--mergemix-recipe", "scratch", "--mergemix", "0.7"], (0.7, 0.5, 0.8, 0.0, 0.5, "area")),
     ],
 )
-def test_shares_that_are_given_stay(flags: list[str], own: float, rest: float) -> None:
-    args = parse("--mergemix-recipe", "scratch", *flags)
-    fill(args)
-    assert (args.mergemix_prob, args.mixup_prob) == pytest.approx((own, rest))
-
-
-def test_a_share_that_is_timms_default_stays_where_it_is_given() -> None:
-    args = parse("--mergemix-recipe", "scratch", "--mixup-prob", "1")
-    fill(args, ["mixup_prob"])
-    assert (args.mergemix_prob, args.mixup_prob) == (0.4, 1.0)
-
-
-def test_without_mixup_mergemix_is_alone() -> None:
-    args = parse("--mergemix-recipe", "scratch", "--mixup", "0")
-    fill(args, ["mixup"])
-    assert (args.mergemix, args.mergemix_prob, args.mixup, args.cutmix) == (1.0, 0.8, 0.0, 0.0)
-
-
-def test_mergemix_cannot_be_off_beside_a_recipe() -> None:
-    args = parse("--mergemix-recipe", "scratch", "--mergemix", "0")
-    with pytest.raises(MergeMixError, match=r"--mergemix: got 0\.0, wanted a number > 0, or none, beside"):
-        fill(args, ["mergemix"])
-
-
-def test_what_is_given_comes_first() -> None:
-    args = parse("--mergemix-recipe", "finetune", "--mergemix-r", "2", "--mergemix-prob", "0.9", "--cutmix", "0.5")
-    fill(args)
-    assert (args.mergemix_r, args.mergemix_prob, args.mixup, args.cutmix, args.mixup_prob) == (2, 0.9, 0, 0.5, 1.0)
-    assert args.mergemix_layer == 2
+def test_what_is_in_force_by_the_recipes_that_there_are(flags: list[str], wanted: tuple[Any, ...]) -> None:
+    assert tuple(mix_of(*flags).values()) == wanted
 
 
 def test_pretrained_models_are_fine_tuned() -> None:
-    args = parse("--mergemix", "1")
-    args.pretrained = True
-    fill(args)
-    assert (args.mergemix_prob, args.mergemix_layer) == (0.6, 2)
-
-
-def test_unknown_recipes_of_a_yaml_file() -> None:
-    args = parse("--mergemix", "1")
-    args.mergemix_recipe = "soup"
-    with pytest.raises(MergeMixError, match="--mergemix-recipe: got 'soup', wanted one of 'scratch', 'finetune'"):
-        fill(args)
+    assert mix_of("--mergemix", "1", pretrained=True)["ratio_mode"] == "attention"
+    assert mix_of("--mergemix", "1", pretrained=True)["prob"] == 1.0

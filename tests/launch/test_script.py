@@ -1,3 +1,5 @@
+"""Finding, loading and running a script: as python would, or with a message and exit code 2."""
+
 from __future__ import annotations
 
 import re

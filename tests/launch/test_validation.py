@@ -1,3 +1,5 @@
+"""Validation between epochs merges as it was asked to, averages of weights too, and leaves the model as it was."""
+
 from __future__ import annotations
 
 import logging
@@ -8,18 +10,16 @@ import timm
 from timm.utils import ModelEmaV3
 
 from timm_mergemix import merge_info, patch
-from timm_mergemix.launch.hooks import Run
+from timm_mergemix.launch.run import Run
 from timm_mergemix.launch.validation import run_validation
 
-from .made import parse
-from .test_mixing import tiny
+from .made import ask, tiny
 
 
 def make_run(*flags: str) -> tuple[Run, Any]:
-    run, model = Run(training=True), tiny()
-    run.args = parse(*flags)
-    if run.args.merge_r:
-        patch(model, r=run.args.merge_r)
+    run, model = Run(ask(*flags)), tiny()
+    if run.request.merge is not None:
+        patch(model, r=run.request.merge.r)
     return run, model
 
 
@@ -28,7 +28,9 @@ def make_run(*flags: str) -> tuple[Run, Any]:
     [(["--merge-eval"], 2, "runs merged, r=2"), ([], 2, "runs merged, r=2"), (["--no-merge-eval"], 0, "runs unmerged")],
 )
 @pytest.mark.parametrize("average", [False, True])
-def test_merged_or_not(flags: list[str], r: int, line: str, average: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_validation_is_merged_or_not_as_asked(
+    flags: list[str], r: int, line: str, average: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     run, model = make_run("--merge-r", "2", *flags)
     model = ModelEmaV3(model) if average else model
     suffix = " (EMA)" if average else ""
@@ -47,9 +49,9 @@ def test_without_merging_nothing_is_said(caplog: pytest.LogCaptureFixture) -> No
     assert caplog.text == ""
 
 
-def test_one_process_speaks(caplog: pytest.LogCaptureFixture) -> None:
+def test_one_process_speaks(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     run, model = make_run("--merge-r", "2")
-    run.args.rank = 1
+    monkeypatch.setenv("RANK", "1")
     with caplog.at_level(logging.INFO):
         run_validation(run, lambda model: None, model)
     assert caplog.text == ""

@@ -1,21 +1,15 @@
-"""Slow references, written from METHOD.md in plain Python, and small helpers of the merge tests."""
+"""Slow references, in plain Python, and small helpers of the merge tests."""
 
 from __future__ import annotations
 
 import math
 from itertools import pairwise
 
-import timm
 import torch
 from torch import Tensor, nn
 
 from timm_mergemix.merge.blocks import Context
 from timm_mergemix.merge.matching.plan import MergePlan
-
-from ..models import NAMES
-
-# Releases of timm differ in the models that they know.
-MODELS = [name for name in NAMES if timm.is_model(name)]
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:

@@ -10,7 +10,7 @@ import timm_mergemix as mm
 from timm_mergemix import MergeMixError
 from timm_mergemix.merge.blocks import MergingBlock
 from timm_mergemix.merge.model import MergingModel
-from timm_mergemix.merge.passes import MergeConfig, Merging
+from timm_mergemix.merge.passes import Merging, Settings
 from timm_mergemix.merge.record import Recording
 from timm_mergemix.merge.schedule import parse
 
@@ -63,7 +63,7 @@ class TokenModel(Model):
 
 def build(r, depth=3, prefix=1, cls=Model, prop_attn=True, has_class_token=True):
     model = cls([ToyBlock() for _ in range(depth)])
-    model.merging = Merging(MergeConfig(parse(r, depth), prop_attn), depth, prefix, has_class_token)
+    model.merging = Merging(Settings(parse(r, depth), prop_attn), depth, prefix, has_class_token)
     for index, block in enumerate(model.blocks):
         block.merging, block.merge_index = model.merging, index
     return model
@@ -86,7 +86,7 @@ def slow_forward(x, merges, prefix):
 
 @settings(max_examples=25, deadline=None)
 @given(patches=st.integers(4, 16), prefix=st.integers(0, 3), seed=st.integers(0, 2**31), r=st.integers(1, 5))
-def test_equals_a_slow_forward(patches, prefix, seed, r):
+def test_the_forward_equals_a_slow_one(patches, prefix, seed, r):
     x = randn(2, prefix + patches, 6, seed=seed)
     model = build(r, depth=2, prefix=prefix, cls=TokenModel)
     recording = Recording(attention=False)
@@ -107,7 +107,7 @@ def test_equals_a_slow_forward(patches, prefix, seed, r):
         assert [size for _, size in slow] == recording.layers[1].size[b].tolist()
 
 
-def test_without_merges_the_own_forward_runs():
+def test_without_merges_the_blocks_own_forward_runs():
     model, x = build(0), randn(2, 9, 4)
     assert torch.equal(model(x), x + 100 + 100 + 100)
     assert all(block.seen == [] for block in model.blocks)
@@ -149,15 +149,6 @@ def test_merging_stands_between_attention_and_mlp():
     assert out.tolist() == [[[11.0, 16.0], [12.5, 11.0], [8.0, 12.0]]]
 
 
-@pytest.mark.parametrize(("cls", "length"), [(Model, 9), (TokenModel, 6)])
-def test_the_model_recovers_where_its_head_reads_patches(cls, length):
-    assert build(1, cls=cls)(randn(2, 9, 4)).shape[1] == length
-
-
-def test_the_head_reads_patches_unless_an_adapter_knows_better():
-    assert MergingModel.head_reads_patches(build(0))
-
-
 @pytest.mark.parametrize("arguments", [{"attn_mask": torch.zeros(9, 9)}, {"is_causal": True}])
 def test_masks_are_refused(arguments):
     block = build(1).blocks[0]
@@ -171,7 +162,7 @@ def test_a_patch_dropout_that_leaves_few_tokens_is_met_by_clipping():
 
 
 @pytest.mark.parametrize("has_class_token", [True, False])
-def test_recorded_attention(has_class_token):
+def test_recorded_attention_is_that_of_the_class_token_or_of_all_patches(has_class_token):
     model, recording = build([2, 0, 0], has_class_token=has_class_token), Recording()
     x = randn(2, 9, 4)
     with model.merging.during(observer=recording):

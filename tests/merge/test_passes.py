@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.merge.passes import MergeConfig, Merging, Tokens
+from timm_mergemix.merge.passes import Merging, Settings, Tokens
 from timm_mergemix.merge.record import Recording
 from timm_mergemix.merge.schedule import parse
 
@@ -18,7 +18,7 @@ SOURCE = torch.tensor([[0, 1, 2, 3, 1]])
 
 
 def merging(r=1, depth=3, prefix=1):
-    return Merging(MergeConfig(parse(r, depth)), depth, prefix, has_class_token=prefix > 0)
+    return Merging(Settings(parse(r, depth)), depth, prefix, has_class_token=prefix > 0)
 
 
 def after_one_merge(tokens):
@@ -33,7 +33,7 @@ def test_the_first_block_starts_a_pass():
     assert state.tokens is None
 
 
-def test_entries_of_unmerged_tokens():
+def test_unmerged_tokens_have_size_1_and_their_own_place():
     size, source = Tokens((1,), 5).entries(randn(2, 5, 3).bfloat16())
     assert torch.equal(size, torch.ones(2, 5))
     assert size.dtype == torch.float32
@@ -120,16 +120,16 @@ def test_a_schedule_that_cannot_be_met_is_refused_at_the_first_block():
         merging(r=[3, 0, 0]).enter(0, randn(1, 5, 2))
 
 
-def test_during_sets_and_restores():
-    state, config = merging(), MergeConfig(parse(0, 3), prop_attn=False)
-    before = state.config
+def test_during_sets_and_restores_settings():
+    state, config = merging(), Settings(parse(0, 3), prop_attn=False)
+    before = state.settings
     observer = Recording()
-    with state.during(config=config, observer=observer, exposing=True):
-        assert (state.config, state.observer, state.exposing) == (config, observer, True)
+    with state.during(settings=config, observer=observer, exposing=True):
+        assert (state.settings, state.observer, state.exposing) == (config, observer, True)
         with state.during(exposing=False):
             assert not state.exposing
         assert state.exposing
-    assert (state.config, state.observer, state.exposing) == (before, None, False)
+    assert (state.settings, state.observer, state.exposing) == (before, None, False)
 
 
 def test_during_restores_after_an_error_and_drops_tensors():
@@ -168,7 +168,7 @@ def test_copies_carry_settings_and_no_tensors(duplicate):
         state.leave(0, randn(1, 4, 2).requires_grad_() * 2, after_one_merge(tokens))
         other = duplicate(state)
         assert state.tokens is not None
-    assert (other.config, other.depth, other.prefix_tokens) == (state.config, 3, 1)
+    assert (other.settings, other.depth, other.prefix_tokens) == (state.settings, 3, 1)
     assert other.checkpointing
     assert (other.tokens, other.aside, other.observer) == (None, None, None)
     assert (other.exposing, other.recovering) == (False, True)

@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.merge.schedule import Schedule, parse, resolve
+from timm_mergemix.merge.schedule import Schedule, check_r, parse, read_r, resolve, typed_r
 
 DEPTHS = st.integers(1, 16)
 PATCHES = st.integers(0, 300)
@@ -47,7 +47,7 @@ def feasible(values, patches):
         (("keep", 1), "keep"),
     ],
 )
-def test_forms(r, form):
+def test_every_form_of_r_is_known(r, form):
     schedule = parse(r, 3)
     assert schedule.form == form
     assert schedule.depth == 3
@@ -78,7 +78,7 @@ def test_forms(r, form):
         (("keep", 0.125), 16, 3, (8, 4, 2)),
     ],
 )
-def test_merges_of_each_block(r, patches, depth, wanted):
+def test_every_form_gives_each_block_its_merges(r, patches, depth, wanted):
     assert merges(r, patches, depth) == wanted
 
 
@@ -170,7 +170,12 @@ def test_a_list_that_cannot_be_met_names_the_block_and_what_it_can_do():
         math.nan,
         None,
         "keep",
-        "8",
+        "many",
+        "keep:half",
+        "half:0.5",
+        "1,two",
+        "-1",
+        "",
         b"8",
         {"total": 3},
         {1, 2, 3},
@@ -205,6 +210,28 @@ def test_a_list_that_cannot_be_met_names_the_block_and_what_it_can_do():
 def test_bad_forms_are_refused(r):
     with pytest.raises(MergeMixError, match=r"^r.*: got .*, wanted "):
         parse(r, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "r"),
+    [
+        ("13", 13),
+        ("0", 0),
+        ("1,2,3", [1, 2, 3]),
+        ("decreasing:4", ("decreasing", 4)),
+        ("total:9", ("total", 9)),
+        ("keep:0.5", ("keep", 0.5)),
+    ],
+)
+def test_the_text_of_a_form_is_taken_as_the_form(text, r):
+    assert read_r(text) == r and parse(text, 3) == parse(r, 3)
+    assert typed_r(text) == text
+    check_r("saliency_r", text)
+
+
+def test_a_text_that_cannot_be_read_names_the_argument_and_the_texts():
+    with pytest.raises(MergeMixError, match=r"^saliency_r: got 'keep:half', wanted 13, decreasing:13, total:98"):
+        check_r("saliency_r", "keep:half")
 
 
 def test_a_list_of_another_length_says_the_depth():

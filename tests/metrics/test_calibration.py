@@ -1,3 +1,5 @@
+"""Calibration errors and the Brier score are those of torchmetrics, scikit-learn and of a count by hand."""
+
 from __future__ import annotations
 
 import pytest
@@ -71,7 +73,7 @@ def test_confidences_on_the_edges_are_binned_as_torchmetrics_does(norm: str) -> 
         torch.testing.assert_close(calibration_error(*sample, bins, norm=norm), wanted, atol=1e-6, rtol=0)
 
 
-def test_by_hand() -> None:
+def test_the_error_is_that_computed_by_hand() -> None:
     sample = confident([0.6, 0.7, 0.8, 0.9], [False, True, True, True], torch.float64)
     # Mass, two bins: |0.65 - 0.5| and |0.85 - 1|. Width, two bins: all of them in [0.5, 1).
     for norm in NORMS:
@@ -132,7 +134,7 @@ def test_perfect_calibration_is_no_error(options: dict, repeats: int, classes: i
 
 @quick
 @given(samples, settings)
-def test_range(sample: tuple[Tensor, Tensor], options: dict) -> None:
+def test_errors_are_from_0_to_1_and_scores_from_0_to_2(sample: tuple[Tensor, Tensor], options: dict) -> None:
     error, largest = calibration_error(*sample, **options), calibration_error(*sample, **{**options, "norm": "max"})
     assert 0 <= error <= largest + 1e-6 <= 1 + 2e-6
     score = brier_score(*sample)
@@ -174,7 +176,7 @@ def test_brier_score_is_scikit_learns() -> None:
     assert brier_score(probs, labels).item() == pytest.approx(2 * wanted)
 
 
-def test_brier_score_by_hand() -> None:
+def test_the_brier_score_is_that_computed_by_hand() -> None:
     probs = torch.tensor([[0.5, 0.3, 0.2], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
     for labels, wanted in (([0, 1, 1], 0.38 / 3), ([0, 1, 2], 2.38 / 3), ([2, 0, 0], 4.98 / 3)):
         torch.testing.assert_close(brier_score(probs, torch.tensor(labels)), torch.tensor(wanted))

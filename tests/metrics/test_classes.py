@@ -1,3 +1,5 @@
+"""Metrics that add up over batches give what the functions give on all samples."""
+
 from __future__ import annotations
 
 import copy
@@ -70,7 +72,7 @@ def test_forward_gives_the_batch_and_keeps_all(name: str) -> None:
 
 
 @each_metric
-def test_reset(name: str) -> None:
+def test_a_reset_forgets_what_was_seen(name: str) -> None:
     metric, sample = make(name), draw(name, 20, seed=1)
     metric.update(*draw(name, 30))
     before = metric.compute()
@@ -82,7 +84,7 @@ def test_reset(name: str) -> None:
 
 @quick
 @given(st.sampled_from(sorted(CASES)), st.integers(0, 20), st.integers(0, 20), st.integers(0, 99))
-def test_states_merge(name: str, here: int, there: int, seed: int) -> None:
+def test_states_of_two_metrics_merge(name: str, here: int, there: int, seed: int) -> None:
     sample = draw(name, here + there, seed)
     one, other = make(name), make(name)
     one.update(*part(sample, 0, here))
@@ -119,7 +121,7 @@ def test_processes_add_up(name: str, first: int, second: int, rest: int) -> None
 
 
 @each_metric
-def test_a_process_without_samples(name: str) -> None:
+def test_a_process_without_samples_changes_nothing(name: str) -> None:
     sample, idle, other = draw(name, 20), make(name), make(name)
     other.update(*sample)
     with warnings.catch_warnings():
@@ -151,7 +153,7 @@ def test_all_pairs_count_by_default(name: str) -> None:
 
 
 @each_metric
-def test_precision(name: str) -> None:
+def test_half_precision_is_computed_in_float32_and_float64_is_kept(name: str) -> None:
     for dtype, wanted in ((torch.float64, torch.float64), (torch.bfloat16, torch.float32)):
         metric, sample = make(name), draw(name, 30, dtype=dtype)
         metric.update(*sample)
@@ -170,7 +172,7 @@ def test_no_graph_is_kept(name: str) -> None:
 
 
 @each_metric
-def test_copies_and_pickles(name: str) -> None:
+def test_copies_and_pickles_count_on_by_themselves(name: str) -> None:
     metric, sample = make(name), draw(name, 20)
     metric.update(*part(sample, 0, 9))
     for twin in (copy.deepcopy(metric), pickle.loads(pickle.dumps(metric))):
@@ -180,7 +182,7 @@ def test_copies_and_pickles(name: str) -> None:
 
 
 @each_metric
-def test_checkpoints(name: str) -> None:
+def test_a_checkpoint_holds_what_was_seen(name: str) -> None:
     metric, loaded, sample = make(name), make(name), draw(name, 20)
     metric.persistent(True)
     metric.update(*sample)

@@ -1,3 +1,5 @@
+"""Rank correlation is that of scipy."""
+
 from __future__ import annotations
 
 import math
@@ -21,7 +23,7 @@ FLOATS = torch.tensor([0.1, 0.5, 0.3, 0.9])
 
 @quick
 @given(lists, st.sampled_from([torch.float32, torch.float64]))
-def test_is_scipys(rows: list[tuple[float, float]], dtype: torch.dtype) -> None:
+def test_the_correlation_is_that_of_scipy(rows: list[tuple[float, float]], dtype: torch.dtype) -> None:
     a, b = torch.tensor(rows, dtype=dtype).unbind(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of constant input
@@ -50,12 +52,12 @@ def test_the_order_of_samples_does_not_matter(rows: list[tuple[float, float]], r
         torch.testing.assert_close(rank_correlation(a, b), other, atol=1e-6, rtol=0, equal_nan=True)
 
 
-def test_ties_by_hand() -> None:
+def test_ties_are_counted_as_by_hand() -> None:
     # Ranks 1.5, 1.5, 3 and 1, 2, 3: 1.5 / sqrt(1.5 * 2)
     assert rank_correlation(torch.tensor([0.0, 0, 1]), torch.tensor([1, 2, 3])).item() == pytest.approx(0.75**0.5)
 
 
-def test_nan() -> None:
+def test_constants_nan_and_too_few_values_give_nan() -> None:
     for values in (torch.ones(4), torch.tensor([math.nan, 1, 2, 3])):
         assert rank_correlation(values, FLOATS).isnan() and rank_correlation(FLOATS, values).isnan()
     for count in (0, 1):
@@ -63,7 +65,7 @@ def test_nan() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.uint8, torch.int64, torch.bool])
-def test_other_dtypes(dtype: torch.dtype) -> None:
+def test_integers_and_half_precision_give_float32(dtype: torch.dtype) -> None:
     values = torch.tensor([0, 1, 1, 0], dtype=dtype)
     got = rank_correlation(values, FLOATS)
     assert got.dtype == torch.float32
@@ -71,7 +73,7 @@ def test_other_dtypes(dtype: torch.dtype) -> None:
     assert rank_correlation(values, FLOATS.double()).dtype == torch.float64
 
 
-def test_many_samples() -> None:
+def test_many_samples_do_not_overflow() -> None:
     values = torch.arange(300_000)
     shuffled = values[torch.randperm(len(values), generator=torch.Generator().manual_seed(0))]
     assert rank_correlation(values, values).item() == pytest.approx(1, abs=1e-5)

@@ -1,3 +1,5 @@
+"""Metrics that need no torchmetrics do not load it, and those that do say so."""
+
 from __future__ import annotations
 
 import inspect
@@ -19,7 +21,7 @@ FUNCTIONS = [
 CLASSES = ["BrierScore", "CalibrationError", "PreferenceAccuracy", "RewardMargin"]
 
 
-def test_names() -> None:
+def test_all_names_are_there() -> None:
     assert metrics.__all__ == CLASSES + FUNCTIONS
     for name in metrics.__all__:
         assert inspect.getdoc(getattr(metrics, name)) and name in dir(metrics)
@@ -37,7 +39,7 @@ def test_functions_load_no_torchmetrics() -> None:
     assert shown == "False\n"
 
 
-def test_without_torchmetrics() -> None:
+def test_without_torchmetrics_the_classes_say_what_to_install() -> None:
     code = (
         "import sys; sys.modules['torchmetrics'] = None\n"
         "import torch, timm_mergemix as mm\n"

@@ -1,3 +1,5 @@
+"""Accuracy and margin of a preference are those computed by hand."""
+
 from __future__ import annotations
 
 import pytest
@@ -16,7 +18,7 @@ some = st.builds(pairs, batch=st.integers(1, 30), seed=st.integers(0, 99))
 INF, NAN = float("inf"), float("nan")
 
 
-def test_by_hand() -> None:
+def test_accuracy_and_margin_are_those_computed_by_hand() -> None:
     assert preference_accuracy(WINNER, LOSER) == 2.5 / 4  # won, tied, lost, won
     assert reward_margin(WINNER, LOSER) == 2.5 / 4  # 0.5, 0, -2, 4
     assert reward_margin(WINNER, LOSER, beta=2.0) == 5 / 4
@@ -28,7 +30,7 @@ def test_by_hand() -> None:
 
 @quick
 @given(some, st.randoms(use_true_random=False))
-def test_properties(made: tuple[torch.Tensor, ...], random: object) -> None:
+def test_order_does_not_count_and_winner_and_loser_change_sides(made: tuple[torch.Tensor, ...], random: object) -> None:
     winner, loser, valid = made
     order = list(range(len(winner)))
     random.shuffle(order)
@@ -67,14 +69,14 @@ def test_nan_is_no_loss(nan_in: int) -> None:
     assert preference_accuracy(*pair).isnan() and reward_margin(*pair).isnan()
 
 
-def test_infinite_log_probabilities() -> None:
+def test_infinite_log_probabilities_are_compared() -> None:
     winner, loser = torch.tensor([-1.0, -INF, -INF]), torch.tensor([-INF, -1.0, -INF])
     assert preference_accuracy(winner, loser) == 0.5
     assert reward_margin(winner[:1], loser[:1]) == INF and reward_margin(winner[2:], loser[2:]).isnan()
 
 
 @pytest.mark.parametrize("low", [torch.float16, torch.bfloat16])
-def test_precision(low: torch.dtype) -> None:
+def test_half_precision_is_computed_in_float32_and_float64_is_kept(low: torch.dtype) -> None:
     winner, loser = WINNER + 1 / 3, LOSER
     for measure in (preference_accuracy, reward_margin):
         got = measure(winner.to(low), loser.to(low))

@@ -1,3 +1,5 @@
+"""The temperature that is fitted is the one by which the labels were drawn."""
+
 import math
 
 import pytest

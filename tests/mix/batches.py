@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from timm.data.mixup import mixup_target
 from torch import Tensor
 
+from timm_mergemix.mix.config import MixConfig
 from timm_mergemix.mix.mergemix import MergeMixBlend
 from timm_mergemix.mix.mixer import Mixer
 
@@ -56,7 +57,8 @@ def mergemix(
     **options: object,
 ) -> Mixer:
     """A mixer of MergeMix alone, on a `FixedSaliency`."""
-    blend = MergeMixBlend(FixedSaliency(rows, columns), alpha, ratio_mode, select)
+    config = MixConfig(mergemix_alpha=alpha, ratio_mode=ratio_mode, select=select)
+    blend = MergeMixBlend(FixedSaliency(rows, columns), config)
     return Mixer([(blend, 1.0)], **options)
 
 

@@ -1,3 +1,5 @@
+"""A MixedBatch is a record of one mix, from which targets and masses follow."""
+
 from __future__ import annotations
 
 import copy
@@ -26,20 +28,20 @@ def test_targets_are_made_when_asked_for() -> None:
     assert torch.equal(targets, functional.mix_targets(batch.labels, batch.index, batch.ratio, 7, 0.1))
 
 
-def test_multi_label_targets() -> None:
+def test_multi_label_targets_mix_rows_of_labels() -> None:
     rows = (noise(5, 7) > 0).long()
     batch = mergemix(num_classes=7, multi_label=True, label_smoothing=0.2).mix(noise(5, 3, 16, 16), rows)
     wanted = functional.mix_targets(rows, batch.index, batch.ratio, 7, 0.2, multi_label=True)
     assert torch.equal(batch.targets, wanted)
 
 
-def test_length_and_repr() -> None:
+def test_a_batch_tells_its_length_and_kinds() -> None:
     batch = mixed()
     assert len(batch) == 5
     assert repr(batch) == (f"MixedBatch(images=(5, 3, 16, 16), 5 mergemix, mean ratio={batch.ratio.mean().item():.3f})")
 
 
-def test_is_a_record() -> None:
+def test_a_batch_is_a_record_that_can_be_copied() -> None:
     batch = mixed()
     with pytest.raises(FrozenInstanceError):
         batch.ratio = torch.ones(5)

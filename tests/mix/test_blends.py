@@ -1,3 +1,5 @@
+"""Mixup and CutMix mix as timm does for the same numbers, and ResizeMix pastes the whole partner."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -43,7 +45,7 @@ def alike(ours: np.ndarray, timms: np.ndarray) -> None:
     assert stats.ks_2samp(ours, timms).pvalue > 1e-4
 
 
-def test_pairs_of_some_rows() -> None:
+def test_pairs_of_some_rows_are_mixed_with_their_partners() -> None:
     images, index = noise(4, 1, 2, 2), torch.tensor([3, 2, 1, 0])
     some = Pairs(images, index, torch.tensor([0, 2]))
     assert torch.equal(some.own, images[[0, 2]])
@@ -151,7 +153,7 @@ def test_boxes_of_cutmix_minmax_are_as_timms() -> None:
     alike(boxes[:, 3] - boxes[:, 2], theirs[:, 3] - theirs[:, 2])
 
 
-def test_cutmix_minmax_with_equal_limits() -> None:
+def test_cutmix_minmax_takes_equal_limits() -> None:
     half = CutMixBlend(minmax=(0.5, 0.5))(pairs(height=8, width=8), draws(count=6))
     assert half.ratio.tolist() == [0.75] * 6
     whole = CutMixBlend(minmax=(1.0, 1.0))(pairs(), draws(count=6))
@@ -192,7 +194,7 @@ def test_resizemix_shows_the_partner_in_the_box_and_the_image_around_it() -> Non
     torch.testing.assert_close(mixed.images, torch.where(mixed.mask, batch.own, batch.partner))
 
 
-def test_the_smallest_image() -> None:
+def test_images_of_one_pixel_are_mixed() -> None:
     batch = Pairs(noise(3, 1, 1, 1), torch.tensor([2, 1, 0]))
     for blend in (MixupBlend(), CutMixBlend(), CutMixBlend(minmax=(0.2, 0.8)), ResizeMixBlend((0.0, 0.1))):
         mixed = blend(batch, draws(count=3))
@@ -201,7 +203,7 @@ def test_the_smallest_image() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.uint8])
 @pytest.mark.parametrize("blend", [MixupBlend(), CutMixBlend(), ResizeMixBlend()])
-def test_dtype_is_kept(blend: Callable[..., Blend], dtype: torch.dtype) -> None:
+def test_images_keep_their_dtype(blend: Callable[..., Blend], dtype: torch.dtype) -> None:
     assert blend(pairs(dtype=dtype), draws(count=6)).images.dtype == dtype
 
 

@@ -1,3 +1,5 @@
+"""All random numbers of a mix come from one seed, and groups of rows share theirs."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -16,7 +18,7 @@ def draw(groups: list[int] | np.ndarray, seed: int = 0) -> Draw:
     return Draw(np.random.default_rng(seed), np.asarray(groups, dtype=np.int64))
 
 
-def test_torch_seed_governs() -> None:
+def test_the_torch_seed_governs() -> None:
     torch.manual_seed(3)
     first = numpy_rng().random(4)
     torch.manual_seed(3)
@@ -24,7 +26,7 @@ def test_torch_seed_governs() -> None:
     assert (numpy_rng().random(4) != first).all()
 
 
-def test_generator_governs_and_global_state_stays() -> None:
+def test_a_generator_governs_and_the_global_state_stays() -> None:
     before = torch.get_rng_state()
     first = numpy_rng(torch.Generator().manual_seed(3)).random(4)
     assert (numpy_rng(torch.Generator().manual_seed(3)).random(4) == first).all()
@@ -48,7 +50,7 @@ def test_numpy_rng_takes_one_number() -> None:
         ("elem", 3, [0, 1, 2]),
     ],
 )
-def test_groups(mode: str, batch: int, groups: list[int]) -> None:
+def test_a_mode_groups_the_rows(mode: str, batch: int, groups: list[int]) -> None:
     assert group_rows(mode, batch).tolist() == groups
 
 
@@ -74,7 +76,7 @@ def test_integers_stay_in_range(seed: int, low: int, span: int) -> None:
     assert values.max() < low + span
 
 
-def test_integers_with_limits_of_their_own() -> None:
+def test_integers_may_have_limits_of_their_own_in_each_row() -> None:
     high = np.array([1, 2, 300])
     values = np.stack([draw([0, 1, 2], seed).integers(0, high) for seed in range(300)])
     assert (values < high).all()
@@ -82,13 +84,13 @@ def test_integers_with_limits_of_their_own() -> None:
     assert values[:, 2].max() > 250
 
 
-def test_integers_are_uniform() -> None:
+def test_integers_are_drawn_uniformly() -> None:
     counts = np.bincount(draw(range(7000)).integers(0, 7), minlength=7)
     assert stats.chisquare(counts).pvalue > 1e-4
 
 
 @pytest.mark.parametrize("alpha", [0.1, 0.8, 1.0, 4.0])
-def test_beta_is_beta(alpha: float) -> None:
+def test_beta_numbers_have_the_beta_distribution(alpha: float) -> None:
     assert stats.kstest(draw(range(4000)).beta(alpha), stats.beta(alpha, alpha).cdf).pvalue > 1e-4
 
 
@@ -108,5 +110,5 @@ def test_normal_and_noise_have_numbers_of_their_own_in_each_row() -> None:
     assert stats.kstest(noise.flatten().numpy(), "uniform").pvalue > 1e-4
 
 
-def test_no_rows() -> None:
+def test_no_rows_take_no_numbers() -> None:
     assert draw([]).uniform().shape == (0,)

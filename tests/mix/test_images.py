@@ -1,3 +1,5 @@
+"""Mixed pixels are taken from one image or the other, or are their weighted sum."""
+
 from __future__ import annotations
 
 import pytest
@@ -73,7 +75,7 @@ def test_the_default_device_has_no_say() -> None:
         assert torch.equal(mix_patches(images, own, partner, patches), wanted)
 
 
-def test_patches_that_do_not_fit() -> None:
+def test_patches_that_do_not_fit_are_refused() -> None:
     images, rows = noise(2, 1, 4, 4), torch.tensor([0, 1])
     patches = torch.ones(2, 2, 2, dtype=torch.bool)
     with pytest.raises(MergeMixError, match="partner"):

@@ -1,3 +1,5 @@
+"""A mask keeps the top patches, in the exact number, without leaning to a corner."""
+
 from __future__ import annotations
 
 from fractions import Fraction
@@ -92,7 +94,7 @@ def test_expand_gives_each_pixel_its_patch(grid: tuple[int, int, int], height: i
             assert torch.equal(pixels[:, 0, y, x], patches[:, y * rows // height, x * columns // width])
 
 
-def test_expand_where_the_grid_divides() -> None:
+def test_expand_repeats_patches_where_the_grid_divides() -> None:
     patches = torch.tensor([[[True, False, True], [False, False, True]]])
     blocks = patches.repeat_interleave(4, 1).repeat_interleave(3, 2)
     assert torch.equal(expand_mask(patches, 8, 9)[:, 0], blocks)

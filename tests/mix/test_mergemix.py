@@ -1,3 +1,5 @@
+"""The MergeMix blend on a given saliency shows the patches that the mask keeps."""
+
 from __future__ import annotations
 
 from itertools import product
@@ -11,11 +13,15 @@ from scipy import stats
 
 from timm_mergemix import MergeMixError, functional
 from timm_mergemix.mix.blends import Pairs
+from timm_mergemix.mix.config import MixConfig
 from timm_mergemix.mix.draw import Draw
 from timm_mergemix.mix.mask import expand_mask
-from timm_mergemix.mix.mergemix import RATIO_MODES, SELECTIONS, MergeMixBlend
+from timm_mergemix.mix.mergemix import MergeMixBlend
 
 from .batches import ChosenDraw, FixedSaliency, distinct, mergemix, noise, quick
+
+RATIO_MODES = MixConfig.options()["ratio_mode"].choices
+SELECTIONS = MixConfig.options()["select"].choices
 
 batches = {
     "batch": st.integers(1, 7),
@@ -33,7 +39,7 @@ batches = {
 
 @quick
 @given(**batches)
-def test_a_mix(
+def test_a_mix_is_what_its_mask_and_ratio_say(
     batch: int,
     channels: int,
     height: int,
@@ -86,19 +92,19 @@ def test_the_mask_keeps_the_top_patches(batch: int, grid: tuple[int, int], seed:
 def test_lambda_0_and_1_give_whole_images(ratio_mode: str, lam: float) -> None:
     images = noise(5, 3, 18, 13)
     batch = Pairs(images, torch.arange(5).flip(0))
-    mixed = MergeMixBlend(FixedSaliency(4, 3), 1.0, ratio_mode)(batch, ChosenDraw(np.full(5, lam)))
+    mixed = MergeMixBlend(FixedSaliency(4, 3), MixConfig(ratio_mode=ratio_mode))(batch, ChosenDraw(np.full(5, lam)))
     assert torch.equal(mixed.images, images if lam else images.flip(0))
     assert mixed.ratio.tolist() == [lam] * 5
 
 
 @quick
 @given(st.integers(1, 6), st.sampled_from(["area", "attention"]), st.integers(0, 10**6))
-def test_permutes_with_the_batch(batch: int, ratio_mode: str, seed: int) -> None:
+def test_a_mix_permutes_with_the_batch(batch: int, ratio_mode: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     images, lam = noise(batch, 2, 12, 12, seed=seed), rng.random(batch)
     tie_noise, index = torch.rand(batch, 9), torch.from_numpy(rng.integers(0, batch, batch))
     order = torch.from_numpy(rng.permutation(batch))
-    blend = MergeMixBlend(FixedSaliency(3, 3), 1.0, ratio_mode)
+    blend = MergeMixBlend(FixedSaliency(3, 3), MixConfig(ratio_mode=ratio_mode))
     plain = blend(Pairs(images, index), ChosenDraw(lam, noise=tie_noise))
     moved_index = order.argsort()[index[order]]
     moved = blend(Pairs(images[order], moved_index), ChosenDraw(lam[order.numpy()], noise=tie_noise[order]))
@@ -112,7 +118,7 @@ def test_permutes_with_the_batch(batch: int, ratio_mode: str, seed: int) -> None
 def test_both_shows_the_most_of_both(grid: tuple[int, int], seed: int, lam: float) -> None:
     images, index = noise(3, 3, 12, 12, seed=seed), torch.tensor([1, 2, 0])
     saliency = FixedSaliency(*grid)
-    mixed = MergeMixBlend(saliency, select="both")(Pairs(images, index), ChosenDraw(np.full(3, lam)))
+    mixed = MergeMixBlend(saliency, MixConfig(select="both"))(Pairs(images, index), ChosenDraw(np.full(3, lam)))
     maps = saliency(images).flatten(1)
     patches = mixed.mask[:, 0, :: 12 // grid[0], :: 12 // grid[1]].flatten(1)
     for own, partner, kept in zip(maps, maps[index], patches, strict=True):
@@ -123,10 +129,10 @@ def test_both_shows_the_most_of_both(grid: tuple[int, int], seed: int, lam: floa
 
 @pytest.mark.parametrize("select", SELECTIONS)
 @pytest.mark.parametrize("ratio_mode", RATIO_MODES)
-def test_is_the_pure_functions_put_together(ratio_mode: str, select: str) -> None:
+def test_a_mix_is_the_pure_functions_put_together(ratio_mode: str, select: str) -> None:
     batch, lam = Pairs(noise(4, 3, 15, 11), torch.tensor([2, 0, 3, 1])), np.array([0.2, 0.5, 0.8, 0.4])
     saliency, ties = FixedSaliency(3, 3), torch.rand(4, 9)
-    mixed = MergeMixBlend(saliency, 1.0, ratio_mode, select)(batch, ChosenDraw(lam, noise=ties))
+    mixed = MergeMixBlend(saliency, MixConfig(ratio_mode=ratio_mode, select=select))(batch, ChosenDraw(lam, noise=ties))
     maps = saliency(batch.images)
     count = functional.count_patches(torch.from_numpy(lam), 9)
     patches = functional.top_mask(maps - maps[batch.index] if select == "both" else maps, count, ties)
@@ -152,7 +158,9 @@ def test_only_the_rows_to_mix_are_looked_at() -> None:
 def test_attention_ratio_of_some_rows_weighs_their_partners() -> None:
     saliency, images = FixedSaliency(3, 3), noise(6, 3, 12, 12)
     rows, lam = torch.tensor([0, 4]), np.array([0.3, 0.6])
-    mixed = MergeMixBlend(saliency, 1.0, "attention")(Pairs(images, torch.arange(6).flip(0), rows), ChosenDraw(lam))
+    mixed = MergeMixBlend(saliency, MixConfig(ratio_mode="attention"))(
+        Pairs(images, torch.arange(6).flip(0), rows), ChosenDraw(lam)
+    )
     maps, patches = saliency(images), mixed.mask[:, 0, ::4, ::4]
     assert torch.equal(mixed.ratio, functional.attention_ratio(maps[[0, 4]], maps[[5, 1]], patches))
 
@@ -166,8 +174,8 @@ def test_constant_saliency_leans_to_no_corner() -> None:
 
 
 @pytest.mark.parametrize("alpha", [0.4, 2.0])
-def test_lambda_is_beta(alpha: float) -> None:
-    blend = MergeMixBlend(lambda images: torch.rand(len(images), 32, 32), alpha)
+def test_lambda_has_the_beta_distribution(alpha: float) -> None:
+    blend = MergeMixBlend(lambda images: torch.rand(len(images), 32, 32), MixConfig(mergemix_alpha=alpha))
     many = Pairs(torch.zeros(1, 1, 32, 32).expand(1500, -1, -1, -1), torch.arange(1500))
     ratio = blend(many, Draw(np.random.default_rng(0), np.arange(1500))).ratio
     # A ratio is a multiple of 1 / 1024; spread over its cell it is continuous again.
@@ -195,10 +203,10 @@ def test_gaussian_is_noise_over_a_batch_that_shares_lambda() -> None:
 def test_bad_arguments_are_named() -> None:
     for alpha in (-1, float("nan"), "1"):
         with pytest.raises(MergeMixError, match=r"^mergemix_alpha: got"):
-            MergeMixBlend(FixedSaliency(2, 2), alpha)
+            MixConfig(mergemix_alpha=alpha)
     for mode in ("Area", "mean", None):
         with pytest.raises(MergeMixError, match=r"^ratio_mode: got.*'area', 'attention', 'gaussian'"):
-            MergeMixBlend(FixedSaliency(2, 2), 1.0, mode)
+            MixConfig(ratio_mode=mode)
 
 
 @pytest.mark.parametrize("ratio_mode", RATIO_MODES)

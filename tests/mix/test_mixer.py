@@ -1,3 +1,5 @@
+"""What all mixers share: modes, probabilities, targets, checks and one number drawn."""
+
 from __future__ import annotations
 
 import copy
@@ -13,10 +15,13 @@ from hypothesis import strategies as st
 
 from timm_mergemix import Blend, Draw, MergeMixError, Mixer, Mixup, Pairs, ResizeMix
 from timm_mergemix.mix.blends import CutMixBlend, MixupBlend
+from timm_mergemix.mix.config import MixConfig
 from timm_mergemix.mix.mergemix import MergeMixBlend
-from timm_mergemix.mix.mixer import MODES, drop_unused
+from timm_mergemix.mix.mixer import drop_unused
 
 from .batches import FixedSaliency, distinct, mergemix, noise, quick
+
+MODES = MixConfig.options()["mode"].choices
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.uint8]
 
@@ -201,7 +206,7 @@ def test_probabilities_below_1_leave_images_unmixed() -> None:
 
 
 @pytest.mark.parametrize("name", MIXERS)
-def test_mixup_enabled(name: str) -> None:
+def test_mixup_enabled_false_leaves_the_images_alone(name: str) -> None:
     mixer = MIXERS[name](num_classes=10, label_smoothing=0.1)
     mixer.mixup_enabled = False
     images, labels = noise(4, 3, 8, 8), torch.arange(4)
@@ -229,7 +234,7 @@ def test_the_call_is_timms() -> None:
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
-def test_rows_of_labels(multi_label: bool) -> None:
+def test_rows_of_labels_are_mixed_by_the_ratio(multi_label: bool) -> None:
     rows = (noise(4, 6) > 0).long()
     mixer = all_kinds("elem", num_classes=None, multi_label=multi_label, label_smoothing=0.0)
     mixed = mixer.mix(noise(4, 3, 8, 8), rows)
@@ -245,7 +250,7 @@ class Doubling:
         return Blend(2 * pairs.own, torch.full((len(pairs.own),), 0.5))
 
 
-def test_a_blend_of_ones_own() -> None:
+def test_a_blend_of_ones_own_is_mixed_with() -> None:
     images = noise(3, 1, 4, 4)
     mixed = Mixer([(Doubling(), 1.0)], num_classes=3).mix(images, torch.arange(3))
     assert mixed.kind == ("doubling",) * 3
@@ -269,7 +274,7 @@ class Own:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("prob", [0.5, 1.0])
 @pytest.mark.parametrize("fields", [{}, {"measured": torch.ones(8).double()}])
-def test_a_ratio_of_any_precision(fields: dict[str, torch.Tensor], mode: str, prob: float) -> None:
+def test_a_blend_may_give_a_ratio_of_any_precision(fields: dict[str, torch.Tensor], mode: str, prob: float) -> None:
     torch.manual_seed(0)
     own = Own(**fields)
     mixed = Mixer([(own, 1.0)], num_classes=4, mode=mode, prob=prob).mix(noise(8, 3, 8, 8), torch.arange(8) % 4)
@@ -301,7 +306,7 @@ def test_what_a_blend_of_ones_own_gives_is_checked(fields: dict[str, torch.Tenso
         Mixer([(Own(**fields), 1.0)], num_classes=4, mode="elem", prob=prob).mix(noise(8, 3, 8, 8), torch.arange(8) % 4)
 
 
-def test_copies_and_pickles() -> None:
+def test_copies_and_pickles_mix_alike() -> None:
     mixer = all_kinds(num_classes=10)
     images, labels = noise(5, 3, 8, 8), torch.arange(5)
     for twin in (copy.deepcopy(mixer), pickle.loads(pickle.dumps(mixer))):
@@ -311,11 +316,11 @@ def test_copies_and_pickles() -> None:
         assert same(twin.mix(images, labels), ours)
 
 
-def test_repr() -> None:
+def test_repr_shows_shares_and_settings() -> None:
     assert repr(Mixup(0.8, 1.0)) == "Mixup(cutmix: 0.5, mixup: 0.5, prob=1.0, mode='batch', num_classes=1000)"
 
 
-def test_drop_unused() -> None:
+def test_blends_without_a_share_are_dropped() -> None:
     mixup, cutmix = MixupBlend(), CutMixBlend()
     assert drop_unused([(mixup, 0.4), (cutmix, 0.0)]) == [(mixup, 0.4)]
     with pytest.raises(MergeMixError, match=r"^mixup_alpha, cutmix_alpha, .*: got 0"):

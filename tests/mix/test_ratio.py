@@ -1,3 +1,5 @@
+"""Each ratio weighs the original image by what is seen of it."""
+
 from __future__ import annotations
 
 import pytest

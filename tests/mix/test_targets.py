@@ -1,3 +1,5 @@
+"""Mixed targets are those of timm."""
+
 from __future__ import annotations
 
 import pytest
@@ -31,7 +33,7 @@ def test_single_label_targets_are_distributions(batch: int, classes: int, smooth
 @newer_timm
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("lam", [0.0, 0.3, 1.0])
-def test_equal_to_timm(smoothing: float, lam: float) -> None:
+def test_mixed_targets_are_those_of_timm(smoothing: float, lam: float) -> None:
     labels, index = torch.tensor([0, 3, 2, 6, 3]), torch.arange(4, -1, -1)
     ours = mix_targets(labels, index, torch.full((5,), lam), 7, smoothing)
     torch.testing.assert_close(ours, mixup_target(labels, 7, lam, smoothing))
@@ -40,14 +42,14 @@ def test_equal_to_timm(smoothing: float, lam: float) -> None:
     torch.testing.assert_close(ours, mixup_target(rows, 7, lam, smoothing, multi_label=True))
 
 
-def test_equal_to_timm_with_a_lambda_for_each_row() -> None:
+def test_mixed_targets_are_those_of_timm_with_a_lambda_for_each_row() -> None:
     labels, index = torch.tensor([0, 3, 2, 6]), torch.arange(3, -1, -1)
     lam = torch.tensor([0.1, 0.4, 0.9, 1.0])
     ours = mix_targets(labels, index, lam, 7, 0.1)
     torch.testing.assert_close(ours, mixup_target(labels, 7, lam.unsqueeze(1), 0.1))
 
 
-def test_permutes_with_the_batch() -> None:
+def test_targets_permute_with_the_batch() -> None:
     generator = torch.Generator().manual_seed(0)
     labels, index = torch.randint(5, (6,), generator=generator), torch.randint(6, (6,), generator=generator)
     ratio = torch.rand(6, generator=generator)
@@ -63,7 +65,7 @@ def test_dense_labels_are_float32_at_least() -> None:
     assert dense_labels(torch.ones(2, 3, dtype=torch.float64), None).dtype == torch.float64
 
 
-def test_smoothing() -> None:
+def test_smoothing_is_spread_over_classes() -> None:
     rows = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
     torch.testing.assert_close(smooth_targets(rows, 0.2), torch.tensor([[0.85, 0.05, 0.05, 0.05]]))
     torch.testing.assert_close(smooth_targets(rows, 0.2, True), torch.tensor([[0.9, 0.1, 0.1, 0.1]]))

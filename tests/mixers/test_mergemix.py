@@ -36,7 +36,9 @@ def mixer(encoder: nn.Module = ENCODER, seed: int | None = 0, **options: object)
     st.sampled_from([0, 3, ("keep", 0.5), None]),
     st.integers(0, 10**6),
 )
-def test_a_mix(batch: int, size: tuple[int, int], mode: str, ratio_mode: str, r: object, seed: int) -> None:
+def test_a_mix_follows_the_mask_of_the_encoders_saliency(
+    batch: int, size: tuple[int, int], mode: str, ratio_mode: str, r: object, seed: int
+) -> None:
     x, y = noise(batch, 3, *size, seed=seed), torch.arange(batch)
     mixed = mixer(seed=seed, mode=mode, ratio_mode=ratio_mode, saliency_r=r).mix(x, y)
     assert torch.equal(mixed.images, torch.where(mixed.mask, x, x.flip(0)))
@@ -53,7 +55,7 @@ def test_a_mix(batch: int, size: tuple[int, int], mode: str, ratio_mode: str, r:
 
 @pytest.mark.parametrize("name", ["deit_tiny_distilled_patch16_224", "vit_base_patch16_siglip_224", "torchvision"])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_other_encoders_and_layouts(name: str, layout: torch.memory_format) -> None:
+def test_other_encoders_and_layouts_mix_alike(name: str, layout: torch.memory_format) -> None:
     encoder = tiny_torchvision() if name == "torchvision" else tiny(name)
     x = images(encoder, 3).to(memory_format=layout)
     before = x.clone()
@@ -64,7 +66,7 @@ def test_other_encoders_and_layouts(name: str, layout: torch.memory_format) -> N
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.uint8])
-def test_dtypes(dtype: torch.dtype) -> None:
+def test_images_keep_their_dtype_and_the_rest_is_float32(dtype: torch.dtype) -> None:
     x = noise(3, 3, 64, 64, dtype=dtype)
     mixed = mixer().mix(x, torch.arange(3))
     assert mixed.images.dtype == dtype
@@ -130,7 +132,7 @@ def test_one_number_is_drawn() -> None:
     assert torch.equal(torch.get_rng_state(), wanted)
 
 
-def test_shares_of_the_ways_to_mix() -> None:
+def test_probabilities_give_each_way_to_mix_its_share() -> None:
     def shares(**options: object) -> dict[str, float]:
         return {blend.name: round(share, 9) for blend, share in MergeMix(ENCODER, 10, **options).blends}
 
@@ -157,7 +159,7 @@ def test_mergemix_prob_is_the_share_of_mergemix() -> None:
 X100, Y100 = noise(100, 3, 16, 16), torch.zeros(100, dtype=torch.long)
 
 
-def test_mixup_enabled() -> None:
+def test_mixup_enabled_false_leaves_images_and_encoder_alone() -> None:
     mix, x = mixer(), noise(3, 3, 64, 64)
     mix.mixup_enabled = False
     batch = mix.mix(x, torch.arange(3))
@@ -167,7 +169,7 @@ def test_mixup_enabled() -> None:
     assert mix.mix(noise(3, 5, 64, 64), torch.arange(3)).kind == ("none",) * 3
 
 
-def test_copies_and_pickles() -> None:
+def test_copies_and_pickles_mix_alike() -> None:
     x, y = noise(3, 3, 64, 64), torch.arange(3)
     mix = mixer(seed=None)
     for twin in (copy.deepcopy(mix), pickle.loads(pickle.dumps(mix))):

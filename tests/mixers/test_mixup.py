@@ -8,7 +8,7 @@ import timm.data
 import torch
 from scipy import stats
 
-from timm_mergemix import MergeMixError, Mixup, ResizeMix
+from timm_mergemix import MergeMixError, Mixup
 
 from ..mix.batches import newer_timm, noise
 
@@ -70,7 +70,7 @@ def test_switch_prob_is_the_share_of_cutmix() -> None:
         ({"cutmix_alpha": 1.0, "switch_prob": 0.0}, {"mixup": 1.0}),
     ],
 )
-def test_who_mixes(options: dict[str, object], shares: dict[str, float]) -> None:
+def test_alphas_and_switch_prob_give_each_blend_its_share(options: dict[str, object], shares: dict[str, float]) -> None:
     assert {blend.name: share for blend, share in Mixup(**options).blends} == shares
 
 
@@ -85,7 +85,7 @@ def test_smoothed_targets_are_as_timms(labels: torch.Tensor) -> None:
     torch.testing.assert_close(ours(images, labels)[1], theirs(images.clone(), labels)[1])
 
 
-def test_odd_batches_work() -> None:
+def test_batches_of_odd_size_are_mixed_in_every_mode() -> None:
     for mode in ("batch", "pair", "elem"):
         for count in (1, 3):
             images, targets = Mixup(0.8, 1.0, mode=mode)(noise(count, 3, 8, 8), torch.arange(count))
@@ -109,9 +109,3 @@ def test_odd_batches_work() -> None:
 def test_bad_settings_are_named(argument: str, options: dict[str, object]) -> None:
     with pytest.raises(MergeMixError, match=rf"^{argument}: got"):
         Mixup(**options)
-
-
-def test_resizemix_settings() -> None:
-    assert [blend.scale for blend, _ in ResizeMix((0.2, 0.4)).blends] == [(0.2, 0.4)]
-    with pytest.raises(MergeMixError, match=r"^scale\[1\]: got"):
-        ResizeMix((0.4, 0.2))

@@ -1,3 +1,5 @@
+"""Mixers are made by their names, those of the user and of installed packages too."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -33,7 +35,7 @@ def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def test_names() -> None:
+def test_the_names_are_sorted() -> None:
     assert list_mixers() == NAMES
 
 
@@ -62,12 +64,12 @@ def test_settings_are_passed_on() -> None:
 
 
 @pytest.mark.parametrize("name", ["mixmerge", "", None, 3, ["mixup"]])
-def test_unknown_names(name: object) -> None:
+def test_an_unknown_name_is_refused_with_those_that_are_known(name: object) -> None:
     with pytest.raises(MergeMixError, match=r"^name: got .*'cutmix', 'mergemix', 'mixup', 'resizemix'"):
         create_mixer(name)
 
 
-def test_unknown_and_missing_arguments() -> None:
+def test_unknown_and_missing_arguments_are_named() -> None:
     with pytest.raises(MergeMixError, match=r"^create_mixer\('mixup', ...\): .*'colour'"):
         create_mixer("mixup", colour=1)
     with pytest.raises(MergeMixError, match=r"^create_mixer\('mergemix', ...\): .*'encoder'"):
@@ -76,7 +78,7 @@ def test_unknown_and_missing_arguments() -> None:
         create_mixer("mixup", mixup_alpha=-1)
 
 
-def test_a_mixer_of_ones_own_in_ten_lines() -> None:
+def test_a_mixer_of_ones_own_takes_ten_lines() -> None:
     class Halves:
         name = "halves"
 
@@ -103,7 +105,7 @@ def test_a_mixer_of_ones_own_in_ten_lines() -> None:
     assert batch.targets[0].tolist() == [0.5, 0, 0, 0.5]
 
 
-def test_a_class_of_ones_own() -> None:
+def test_a_class_of_ones_own_can_be_registered() -> None:
     @register_mixer("gentle")
     class Gentle(Mixup):
         pass
@@ -120,18 +122,18 @@ def test_a_taken_name_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["", None, 3])
-def test_no_name(name: object) -> None:
+def test_what_is_no_name_is_refused(name: object) -> None:
     with pytest.raises(MergeMixError, match=r"^name: got"):
         register_mixer(name)
 
 
-def test_not_a_factory() -> None:
+def test_what_is_no_factory_is_refused() -> None:
     with pytest.raises(MergeMixError, match=r"^factory: got 3"):
         register_mixer("three")(3)
     assert list_mixers() == NAMES
 
 
-def test_whether_a_mixer_reads_a_model() -> None:
+def test_only_mergemix_takes_an_encoder() -> None:
     assert takes_encoder("mergemix") and not takes_encoder("cutmix") and not takes_encoder("resizemix")
     with pytest.raises(MergeMixError, match="name: got 'mixdown'"):
         takes_encoder("mixdown")
@@ -158,7 +160,7 @@ def test_mixers_of_installed_packages_are_known(monkeypatch: pytest.MonkeyPatch)
     assert isinstance(create_mixer("advertised", num_classes=3), Mixup)
 
 
-def test_a_package_that_registers_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_may_register_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     class Registers(Advertised):
         def load(self) -> object:
             register_mixer("advertised")(Mixup)
@@ -168,7 +170,7 @@ def test_a_package_that_registers_by_itself(monkeypatch: pytest.MonkeyPatch) -> 
     assert isinstance(create_mixer("advertised"), Mixup)
 
 
-def test_a_package_that_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_advertised", lambda: {"advertised": Advertised(ImportError("no such module"))})
     with pytest.raises(MergeMixError, match="package:mixer cannot be imported: no such module"):
         create_mixer("advertised")

@@ -11,7 +11,7 @@ from timm_mergemix.preference.logp import label_logp, mean_logp, sequence_logp
 from ..merge.reference import randn
 
 
-def test_of_a_class():
+def test_the_log_probability_of_a_class_is_that_of_its_softmax_or_sigmoid():
     logits, labels = randn(4, 5), torch.tensor([0, 4, 2, 2])
     wanted = torch.stack([row.softmax(0)[label].log() for row, label in zip(logits, labels, strict=True)])
     torch.testing.assert_close(label_logp(logits, labels), wanted)
@@ -20,7 +20,7 @@ def test_of_a_class():
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_of_a_class_in_half_precision(dtype):
+def test_the_log_probability_of_a_class_in_half_precision_is_float32(dtype):
     logits = torch.tensor([[60000.0, -60000.0], [1.0, 2.0]]).to(dtype)
     got = label_logp(logits, torch.tensor([1, 0]))
     assert got.dtype == torch.float32
@@ -28,7 +28,7 @@ def test_of_a_class_in_half_precision(dtype):
     assert label_logp(logits.double(), torch.tensor([1, 0])).dtype == torch.float64
 
 
-def test_of_tokens_whose_padding_is_ignored():
+def test_padding_of_tokens_is_ignored():
     logits, tokens = randn(2, 3, 7), torch.tensor([[1, 6, -100], [3, -100, -100]])
     got = sequence_logp(logits, tokens)
     assert got.shape == (2, 3)

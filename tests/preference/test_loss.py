@@ -9,7 +9,7 @@ import torch
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError, MixedBatch, PreferenceLoss, SoftTargetLoss
-from timm_mergemix.preference.loss import VARIANTS
+from timm_mergemix.preference.config import VARIANTS
 
 from ..merge.reference import randn
 
@@ -118,7 +118,7 @@ def test_gradients_match_finite_differences(variant):
 @pytest.mark.parametrize(
     ("detached", "learns"), [("winner", (False, True)), ("loser", (True, False)), (None, (True, True))]
 )
-def test_who_learns(detached, learns):
+def test_a_detached_side_gets_no_gradient(detached, learns):
     winner, loser = logits()
     options = {} if detached is None else {f"detach_{detached}": True}
     preference = PreferenceLoss(**options)(winner, loser, batch()).preference
@@ -165,7 +165,7 @@ def test_a_sigmoid_model_is_asked_for_its_sigmoid():
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision(dtype):
+def test_half_precision_is_computed_in_float32(dtype):
     winner, loser = (x.detach().to(dtype) * 1000 for x in logits())
     winner.requires_grad_()
     terms = PreferenceLoss()(winner, loser, batch())

@@ -1,3 +1,5 @@
+"""A batch of winners and losers is the mix that the mixer makes, without what is no pair."""
+
 from __future__ import annotations
 
 import pickle
@@ -122,7 +124,7 @@ def test_what_is_not_mixed_is_left_out() -> None:
     assert chosen.label.tolist() == mixed and set(chosen.kind) == {"cutmix"}
 
 
-def test_selecting_nothing() -> None:
+def test_a_selection_of_nothing_is_an_empty_batch() -> None:
     pairs = PreferencePairs(mixer("cutmix"))(noise(3, 3, 8, 8), torch.zeros(3, dtype=torch.long)).select()
     assert len(pairs) == 0 and pairs.winner.shape == pairs.loser.shape == (0, 3, 8, 8) and pairs.kind == ()
 
@@ -144,7 +146,7 @@ def test_collate_makes_the_batch() -> None:
     assert torch.equal(ours.loser, pairs(images, labels).loser)
 
 
-def test_a_collate_of_ones_own() -> None:
+def test_a_collate_of_ones_own_comes_first() -> None:
     def turned(samples: list[tuple[Tensor, int]]) -> list[Tensor]:
         return [torch.stack([x.flip(-1) for x, _ in samples]), torch.tensor([y for _, y in samples])]
 
@@ -163,7 +165,7 @@ def load(mixing: Mixer, workers: int, seed: int = 0) -> list[PairBatch]:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_in_a_loader(workers: int) -> None:
+def test_every_worker_of_a_loader_draws_its_own_numbers(workers: int) -> None:
     loaded = load(mixer("mixup", mode="elem"), workers)
     assert len(loaded) == 4
     for i, pairs in enumerate(loaded):
@@ -231,7 +233,7 @@ def test_what_print_shows() -> None:
     assert repr(made) == f"PairBatch(winner=(4, 3, 8, 8), {count} pairs, 4 mergemix)"
 
 
-def test_pickles_and_nothing_of_the_caller_is_changed() -> None:
+def test_it_pickles_and_changes_nothing_of_the_caller() -> None:
     images, labels = noise(4, 3, 8, 8), torch.arange(4)
     before = images.clone()
     pairs = pickle.loads(pickle.dumps(PreferencePairs(mixer("mixup"))))(images, labels)

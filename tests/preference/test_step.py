@@ -125,7 +125,7 @@ def test_weight_0_is_the_training_without_preference_bit_by_bit():
         assert torch.equal(ours.grad, theirs.grad)
 
 
-def test_with_any_mixer():
+def test_every_mixer_makes_losers():
     model = tiny()
     for other in (mm.Mixup(num_classes=10), mm.ResizeMix(num_classes=10)):
         step = PreferenceStep(model, other, PreferenceLoss())
@@ -153,7 +153,7 @@ def test_dpo_asks_a_frozen_model_in_eval_mode():
         (lambda m: (mm.patch(m, 2, prop_attn=False), mixer(m)), "merges without proportional attention"),
     ],
 )
-def test_the_winner_cannot_always_be_read(make, reason):
+def test_a_winner_that_cannot_be_read_is_refused_with_the_reason(make, reason):
     model, mix = make(tiny())
     assert PreferenceStep(model, mix, PreferenceLoss()).saliency == "separate"
     with pytest.raises(MergeMixError, match=f"saliency: got 'winner', wanted 'separate', since .*{reason}"):
@@ -171,7 +171,7 @@ def test_dropped_patches_have_no_attention():
 
 
 @pytest.mark.parametrize("saliency", ["winner", "separate"])
-def test_compiled_checkpointed_and_under_autocast(saliency):
+def test_the_step_runs_compiled_checkpointed_and_under_autocast(saliency):
     torch._dynamo.reset()
     model = build().train()
     mix = mixer(model)

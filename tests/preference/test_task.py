@@ -57,7 +57,7 @@ def test_a_reference_is_no_part_of_the_task():
     task(images(model, 4), LABELS)["loss"].backward()
 
 
-def test_it_compiles():
+def test_the_task_compiles():
     torch._dynamo.reset()
     model = mm.patch(tiny(), 2)
     torch.manual_seed(0)
@@ -68,7 +68,7 @@ def test_it_compiles():
     torch.testing.assert_close(task(images(model, 4), LABELS)["loss"], wanted)
 
 
-def test_distributed(tmp_path):
+def test_a_distributed_task_trains_as_the_plain_one(tmp_path):
     torch.distributed.init_process_group("gloo", f"file://{tmp_path / 'store'}", rank=0, world_size=1)
     try:
         model = mm.patch(tiny(), 2)

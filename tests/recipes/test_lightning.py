@@ -91,7 +91,7 @@ def build(page, model=None, name="MergeMixClassifier", **options):
         ("PreferenceClassifier", {"weight": 0.0}),
     ],
 )
-def test_it_trains(page, tmp_path, name, options):
+def test_the_recipe_trains(page, tmp_path, name, options):
     module = build(page, name=name, **options)
     trainer = fit(module, tmp_path)
     assert len(trainer.spy.mixes) == 4
@@ -102,7 +102,7 @@ def test_it_trains(page, tmp_path, name, options):
         assert {"train_total", "train_preference", "train_reward_margin"} <= trainer.callback_metrics.keys()
 
 
-def test_it_trains_in_bfloat16(page, tmp_path):
+def test_the_recipe_trains_in_bfloat16(page, tmp_path):
     assert torch.tensor(fit(build(page), tmp_path, precision="bf16-mixed").spy.losses).isfinite().all()
 
 

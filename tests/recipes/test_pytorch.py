@@ -21,7 +21,7 @@ def train(page, model, **options):
     return model
 
 
-def test_it_trains(page, capsys):
+def test_the_recipe_trains(page, capsys):
     model = train(page, tiny(), epochs=2)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2

@@ -17,7 +17,7 @@ def page(tmp_path):
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="other workers start slowly")
-def test_workers_mix(page):
+def test_batches_are_mixed_in_the_workers(page):
     def epochs(count):
         torch.manual_seed(0)
         loader = page.mixing_loader(Samples(32), tiny(seed=1), NUM_CLASSES, batch_size=8, workers=2)

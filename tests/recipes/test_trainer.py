@@ -56,7 +56,7 @@ def plain():
     return transformers.TimmWrapperForImageClassification(config)
 
 
-def test_it_trains(page, tmp_path):
+def test_the_recipe_trains(page, tmp_path):
     trainer = build(page, tmp_path)
     before = {key: value.clone() for key, value in trainer.model.state_dict().items()}
     trainer.train()

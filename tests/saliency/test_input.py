@@ -1,17 +1,19 @@
+"""Images reach the encoder in its size, dtype and statistics."""
+
 import pytest
 import torch
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.merge.find.search import find_model
+from timm_mergemix.merge.find.search import find_backbone
+from timm_mergemix.saliency.config import SaliencyConfig
 from timm_mergemix.saliency.input import EncoderInput
 
 from ..models import images, tiny
 
-NONE = (None, None, None, None)
-
 
 def encoder_input(model: torch.nn.Module, *statistics: object) -> EncoderInput:
-    return EncoderInput(*find_model(model), *(statistics or NONE))
+    names = ("image_mean", "image_std", "encoder_mean", "encoder_std")
+    return EncoderInput(find_backbone(model), SaliencyConfig(**dict(zip(names, statistics, strict=False))))
 
 
 def test_float_images_are_passed_on() -> None:

@@ -1,3 +1,5 @@
+"""A pass at a smaller size gives a map on the full grid."""
+
 import pytest
 import torch
 from hypothesis import given
@@ -5,28 +7,24 @@ from hypothesis import strategies as st
 from torch import nn
 
 from timm_mergemix import MergeMix, MergeMixError, merge_info, patch, saliency_map
-from timm_mergemix.merge.find.search import find_model
+from timm_mergemix.merge.find.search import find_backbone
 from timm_mergemix.saliency.size import PassSize
 
+from ..merge.families.cases import BUILDERS, build
 from ..mix.batches import quick
 from ..models import images, tiny, tiny_torchvision
-from .test_passes import assert_as_before, states
+from .states import assert_as_before, states
 
-RESAMPLED = [
-    "vit_tiny_patch16_224",
-    "deit_tiny_distilled_patch16_224",
-    "deit3_small_patch16_224",
-    "vit_small_patch14_dinov2",
-]
+RESAMPLED = ["vit", "distilled", "LayerScale", "dinov2"]
 
 
 def pass_size(model: nn.Module, scale: float) -> PassSize:
-    return PassSize(*find_model(model), scale)
+    return PassSize(find_backbone(model), scale)
 
 
 @pytest.mark.parametrize("name", RESAMPLED)
 def test_a_small_pass_gives_a_map_on_the_full_grid(name: str) -> None:
-    model = tiny(name)
+    model = build(name)
     before = states(model)
     maps = saliency_map(model, images(model), scale=0.5, r=1)
     assert maps.shape == saliency_map(model, images(model)).shape
@@ -36,7 +34,7 @@ def test_a_small_pass_gives_a_map_on_the_full_grid(name: str) -> None:
     assert not model.dynamic_img_size and model.patch_embed.flatten
 
 
-def test_it_is_the_map_of_the_shrunk_image_interpolated() -> None:
+def test_the_map_is_that_of_the_shrunk_image_interpolated() -> None:
     fixed, x = tiny(), images(tiny())
     small = nn.functional.interpolate(x, size=(32, 32), mode="bilinear", antialias=True)
     dynamic = tiny(dynamic_img_size=True)
@@ -63,7 +61,7 @@ def test_sizes_are_rounded_up() -> None:
 
 
 @pytest.mark.parametrize("side", [20, 128])
-def test_it_is_a_share_of_what_the_encoder_else_sees(side: int) -> None:
+def test_the_size_is_a_share_of_what_the_encoder_else_sees(side: int) -> None:
     fixed, dynamic = pass_size(tiny(), 0.5), pass_size(tiny(dynamic_img_size=True), 0.5)
     assert fixed.of(side, side) == (32, 32)
     if side == 128:
@@ -94,7 +92,7 @@ def test_the_model_is_as_before_after_an_error() -> None:
     assert model.patch_embed.strict_img_size and model.patch_embed.flatten
 
 
-@pytest.mark.parametrize("make", [tiny_torchvision, lambda: tiny("beit_base_patch16_224")])
+@pytest.mark.parametrize("make", [tiny_torchvision, BUILDERS["beit"]])
 def test_models_of_one_size_are_refused(make: object) -> None:
     with pytest.raises(MergeMixError, match=r"scale: got 0.5, wanted 1, since this .* takes images of 64 x 64 pixels"):
         MergeMix(make(), 10, saliency_scale=0.5)  # type: ignore[operator]

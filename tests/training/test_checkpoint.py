@@ -1,3 +1,5 @@
+"""Checkpoints are whole at any moment, and tell runs of other settings apart."""
+
 from pathlib import Path
 
 import pytest

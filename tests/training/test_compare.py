@@ -1,3 +1,5 @@
+"""The demo treats its methods alike, and trains none of them twice."""
+
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,7 +60,7 @@ def test_finished_methods_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_methods_begin_alike(tmp_path: Path) -> None:
-    runs = [compare.prepare(method, made_data(), SETTINGS, tmp_path, torch.device("cpu")) for method in METHODS]
-    first, second = (run.model.state_dict() for run in runs)
+    jobs = [compare.prepare(method, made_data(), SETTINGS, tmp_path, torch.device("cpu")) for method in METHODS]
+    first, second = (job.model.state_dict() for job in jobs)
     assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-    assert runs[0].path != runs[1].path and not runs[0].path.exists()
+    assert jobs[0].path != jobs[1].path and not jobs[0].path.exists()

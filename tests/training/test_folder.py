@@ -1,3 +1,5 @@
+"""Image folders: which images train, which validate, and what is said of a folder or an image that is none."""
+
 from pathlib import Path
 
 import pytest
@@ -5,7 +7,7 @@ import torch
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.training.folder import PathDataset, PathPool, find_folder
+from timm_mergemix.training.folder import PathDataset, find_folder
 
 from .made import striped, write_folder
 
@@ -16,8 +18,8 @@ def test_train_and_val(tmp_path: Path, val: str) -> None:
     write_folder(tmp_path / val, each=2)
     splits = find_folder(tmp_path)
     assert (len(splits.train), len(splits.val), splits.classes) == (8, 4, ("cat", "dog"))
-    assert all(path.parent.name == splits.classes[label] for path, label in (*splits.train, *splits.val))
-    assert all(path.is_relative_to(tmp_path / val) for path, _ in splits.val)
+    assert all(Path(path).parent.name == splits.classes[label] for path, label in (*splits.train, *splits.val))
+    assert all(Path(path).is_relative_to(tmp_path / val) for path, _ in splits.val)
 
 
 def test_val_may_lack_a_class(tmp_path: Path) -> None:
@@ -33,6 +35,22 @@ def test_every_fifth_image_is_held_out(tmp_path: Path, parent: str) -> None:
     assert [label for _, label in splits.val] == [0, 0, 1, 1] and len(splits.train) == 18
     assert not {path for path, _ in splits.train} & {path for path, _ in splits.val}
     assert splits == find_folder(tmp_path) and "every fifth" in splits.how
+
+
+def test_what_other_programs_leave_in_a_folder_is_no_class(tmp_path: Path) -> None:
+    write_folder(tmp_path / "train", ("a", "b", ".cache", "__MACOSX"), each=2)
+    write_folder(tmp_path / "val", ("a", "b", "__MACOSX"), each=2)
+    (tmp_path / "train" / "a" / "notes.txt").write_text("no image")
+    splits = find_folder(tmp_path)
+    assert splits.classes == ("a", "b") and (len(splits.train), len(splits.val)) == (4, 4)
+
+
+def test_images_may_lie_deeper_in_the_folder_of_their_class(tmp_path: Path) -> None:
+    write_folder(tmp_path / "cat", ("1", "2"), each=3)
+    write_folder(tmp_path, ("dog",), each=3)
+    splits = find_folder(tmp_path)
+    assert splits.classes == ("cat", "dog")
+    assert [label for _, label in (*splits.train, *splits.val)].count(0) == 6
 
 
 def test_small_classes_give_their_last_image(tmp_path: Path) -> None:
@@ -55,7 +73,7 @@ def test_what_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(MergeMixError, match="has one image"):
         find_folder(tmp_path / "few")
     (write_folder(tmp_path / "empty", each=2) / "bird").mkdir()
-    with pytest.raises(MergeMixError, match="bird has no images"):
+    with pytest.raises(MergeMixError, match="empty: Found no valid file for the classes bird"):
         find_folder(tmp_path / "empty")
     write_folder(tmp_path / "train", each=2)
     write_folder(tmp_path / "val", ("cow", "dog"), each=2)
@@ -73,15 +91,14 @@ def test_datasets_read_what_was_written(tmp_path: Path) -> None:
     images = striped(10, 16, channels=3).images
     dataset = PathDataset(splits.train, pil_to_tensor)
     assert len(dataset) == 8 and dataset[0][1] == 0 and torch.equal(dataset[0][0], images[0])
-    pool = PathPool(splits.train, 8)
-    taken = pool.take(torch.tensor([7, 0]))
-    assert taken.images.shape == (2, 3, 8, 8) and taken.images.dtype == torch.uint8
-    assert taken.labels.tolist() == [1, 0] and len(pool) == 8
+    taken = dataset.take(torch.tensor([7, 0]))
+    assert torch.equal(taken.images[1], images[0]) and taken.images.dtype == torch.uint8
+    assert taken.labels.tolist() == [1, 0]
 
 
 def test_broken_image(tmp_path: Path) -> None:
     splits = find_folder(write_folder(tmp_path, each=5))
-    path = splits.train[3][0]
+    path = Path(splits.train[3][0])
     whole = path.read_bytes()
     for damaged in (b"no image", whole[:40] + b"\1\2\3\4" * 3 + whole[52:]):  # the second one is a SyntaxError
         path.write_bytes(damaged)

@@ -1,3 +1,5 @@
+"""Images in memory: their statistics, random crops and flips, and batches."""
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""Loaders of image folders: sizes, seeds, and what is refused."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""A job trains, stops, goes on to the same end, and refuses what is not its own."""
+
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -5,12 +7,12 @@ import pytest
 import torch
 
 import timm_mergemix as mm
+from timm_mergemix.preference.config import PreferenceConfig
 from timm_mergemix.training.images import MemoryBatches, Statistics
-from timm_mergemix.training.loop import Run, fit
-from timm_mergemix.training.mixers import MixOptions, build_mixer
+from timm_mergemix.training.loop import Job, fit
+from timm_mergemix.training.mixers import build_mixer
 from timm_mergemix.training.model import small_vit, train_merged
-from timm_mergemix.training.objective import PreferenceOptions
-from timm_mergemix.training.optim import Recipe
+from timm_mergemix.training.optim import Optimisation
 from timm_mergemix.training.progress import Reporter
 from timm_mergemix.training.seeds import seed_all
 
@@ -25,16 +27,16 @@ def batches(size: int = 8, train: bool = True) -> MemoryBatches:
     return MemoryBatches(TRAIN if train else striped(16, seed=1), size, STATISTICS, train=train, pad=1, flip=True)
 
 
-def make(path: Path, mixer: str = "mergemix", r: int = 1, epochs: int = 3, **options: object) -> Run:
+def make(path: Path, mixer: str = "mergemix", r: int = 1, epochs: int = 3, **options: object) -> Job:
     seed_all(0, 0)
     model = small_vit((1, 8, 8), 2, 2, width=32, depth=3)
     # Stochastic depth draws random numbers in the forward pass, which resuming must reproduce too.
     for block in model.blocks:
         block.drop_path1 = block.drop_path2 = torch.nn.Dropout(0.1)
     train_merged(model, r)
-    mix = build_mixer(mixer, model, 2, MixOptions())
-    recipe = Recipe(epochs=epochs, lr=3e-3, warmup_epochs=1)
-    return Run("a run", model, mix, recipe, {"epochs": epochs}, path, **options)
+    mix = build_mixer(mixer, model, 2, {})
+    optimisation = Optimisation(epochs=epochs, lr=3e-3, warmup_epochs=1)
+    return Job("a run", model, mix, optimisation, {"epochs": epochs}, path, **options)
 
 
 class Interrupted(MemoryBatches):
@@ -66,7 +68,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, mixer: str, r
 
 
 def test_a_resumed_run_with_the_preference_equals_an_uninterrupted_one(tmp_path: Path) -> None:
-    options = {"preference": PreferenceOptions(weight=0.5)}
+    options = {"preference": PreferenceConfig(weight=0.5)}
     whole, half, rest = (make(tmp_path / name / "last.pt", **options) for name in ("whole", "parts", "parts"))
     fit(whole, batches(), batches(train=False), QUIET)
     with pytest.raises(KeyboardInterrupt):
@@ -78,7 +80,7 @@ def test_a_resumed_run_with_the_preference_equals_an_uninterrupted_one(tmp_path:
 
 
 def test_means_of_the_preference_are_over_batches_with_pairs(tmp_path: Path) -> None:
-    run = make(tmp_path / "last.pt", epochs=1, preference=PreferenceOptions(weight=0.5))
+    run = make(tmp_path / "last.pt", epochs=1, preference=PreferenceConfig(weight=0.5))
 
     class HalfMixed(MemoryBatches):
         def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -94,7 +96,7 @@ def test_means_of_the_preference_are_over_batches_with_pairs(tmp_path: Path) -> 
 
 def test_a_run_with_weight_0_is_the_run_without_the_preference(tmp_path: Path) -> None:
     plain = make(tmp_path / "plain.pt")
-    weightless = make(tmp_path / "weightless.pt", preference=PreferenceOptions(weight=0.0))
+    weightless = make(tmp_path / "weightless.pt", preference=PreferenceConfig(weight=0.0))
     for run in (plain, weightless):
         fit(run, batches(), batches(train=False), QUIET)
     for name, weight in plain.model.state_dict().items():

@@ -1,3 +1,5 @@
+"""What the demo compares, and which settings it refuses."""
+
 import pytest
 
 from timm_mergemix import MergeMixError

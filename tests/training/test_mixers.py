@@ -1,3 +1,5 @@
+"""Mixers by name: which settings each takes, which are in force, and how they arrive."""
+
 import numpy as np
 import pytest
 import timm.data
@@ -5,12 +7,14 @@ import torch
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError
+from timm_mergemix.mix.config import RECIPES, MixConfig
 from timm_mergemix.mixers import registry
-from timm_mergemix.training.mixers import MixOptions, build_mixer, mixer_names
+from timm_mergemix.saliency.config import SaliencyConfig
+from timm_mergemix.training.mixers import build_mixer, mix_settings, mixer_names
 from timm_mergemix.training.model import build_model, small_vit
 
 KINDS = {
-    "mergemix": {"mergemix", "mixup", "cutmix"},
+    "mergemix": {"mergemix", "mixup"},
     "mixup": {"mixup"},
     "cutmix": {"cutmix"},
     "resizemix": {"resizemix"},
@@ -21,53 +25,90 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0])
 
 
+def build(name: str, **given: object):
+    return build_mixer(name, small_vit((1, 8, 8), 2, 3, 32, 2), 3, mix_settings(name, given))
+
+
 @pytest.mark.parametrize("name", [*KINDS, "timm"])
 def test_targets_are_soft_and_smoothed(name: str) -> None:
     torch.manual_seed(0)
     np.random.seed(0)
-    mixer = build_mixer(name, small_vit((1, 8, 8), 2, 3, 32, 2), 3, MixOptions(smoothing=0.3))
-    images, targets = mixer(*batch())
+    images, targets = build(name, label_smoothing=0.3, prob=1.0)(*batch())
     assert images.shape == (4, 1, 8, 8) and targets.shape == (4, 3)
     assert torch.allclose(targets.sum(dim=1), torch.ones(4)) and targets.min() >= 0.1 - 1e-6
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_kinds(name: str) -> None:
-    mixer = build_mixer(name, small_vit((1, 8, 8), 2, 3, 32, 2), 3, MixOptions())
+    mixer = build(name, prob=1.0)
     torch.manual_seed(0)
     assert {kind for _ in range(20) for kind in mixer.mix(*batch()).kind} == KINDS[name]
 
 
-def test_options_reach_the_mixers() -> None:
-    model = small_vit((1, 8, 8), 2, 3, 32, 2)
-    only = build_mixer("mergemix", model, 3, MixOptions(mergemix_prob=1.0, prob=0.5))
+def test_a_second_way_of_mixing_stands_beside_mixup_and_cutmix_on_request() -> None:
+    assert mix_settings("mixup", {})["cutmix_alpha"] == 0 and mix_settings("cutmix", {})["mixup_alpha"] == 0
+    for name, given in (("mixup", {"cutmix_alpha": 1.0}), ("cutmix", {"mixup_alpha": 0.8})):
+        mixer = build(name, **given)
+        torch.manual_seed(0)
+        assert {kind for _ in range(20) for kind in mixer.mix(*batch()).kind} == {"mixup", "cutmix"}
+
+
+def test_settings_arrive() -> None:
+    only = build("mergemix", mergemix_prob=1.0, prob=0.5, saliency_scale=0.5)
     assert {kind for _ in range(20) for kind in only.mix(*batch()).kind} == {"mergemix", "none"}
-    own = build_mixer("timm", model, 3, MixOptions(mixup_alpha=0.3, cutmix_alpha=0.4, switch_prob=0.1, prob=0.2))
+    assert only.saliency.config.saliency_scale == 0.5
+    own = build("timm", mixup_alpha=0.3, cutmix_alpha=0.4, switch_prob=0.1, prob=0.2)
     assert isinstance(own, timm.data.Mixup)
     assert (own.mixup_alpha, own.cutmix_alpha, own.switch_prob, own.mix_prob) == (0.3, 0.4, 0.1, 0.2)
-    assert build_mixer("none", model, 3, MixOptions()) is None
+    assert build("none") is None
+
+
+def test_a_mixer_takes_what_its_signature_has() -> None:
+    everything = {*MixConfig.options(), *SaliencyConfig.options()}
+    assert set(mix_settings("mergemix", {})) == everything
+    assert set(mix_settings("none", {})) == {"label_smoothing"}
+    timms = {"mixup_alpha", "cutmix_alpha", "cutmix_minmax", "prob", "switch_prob", "mode", "correct_lam"}
+    assert set(mix_settings("timm", {})) - {"multi_label"} == {*timms, "label_smoothing"}  # which newer ones have
+    assert set(mix_settings("cutmix", {})) == {*timms, "label_smoothing", "multi_label"}
+    assert set(mix_settings("resizemix", {})) == {"prob", "mode", "label_smoothing", "multi_label"}
+
+
+@pytest.mark.parametrize(
+    ("mixer", "name"), [("resizemix", "mixup_alpha"), ("none", "prob"), ("timm", "layer"), ("mixup", "mergemix_prob")]
+)
+def test_what_a_mixer_does_not_take_is_refused(mixer: str, name: str) -> None:
+    with pytest.raises(MergeMixError, match=f"^{name}: got 1, wanted none, since the mixer is {mixer}, which does"):
+        mix_settings(mixer, {name: 1})
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_what_is_given_comes_before_the_recipe_and_the_recipe_before_the_defaults(recipe: str) -> None:
+    settings = mix_settings("mergemix", {"prob": 0.25, "select": "both"}, recipe)
+    defaults = {**vars(MixConfig()), **vars(SaliencyConfig())}
+    assert settings == {**defaults, **RECIPES[recipe], "prob": 0.25, "select": "both"}
+    assert mix_settings("timm", {}, recipe)["prob"] == 1.0  # recipes are MergeMix's
 
 
 def test_a_registered_mixer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_MIXERS", dict(registry._MIXERS))
     mm.register_mixer("mine")(lambda **options: mm.ResizeMix((0.5, 0.5), **options))
     assert "mine" in mixer_names()
-    assert isinstance(build_mixer("mine", torch.nn.Identity(), 3, MixOptions()), mm.ResizeMix)
+    mixer = build("mine", prob=0.5)
+    assert isinstance(mixer, mm.ResizeMix) and mixer.prob == 0.5
 
 
 def test_bad_names_and_models() -> None:
-    with pytest.raises(mm.MergeMixError, match="mixer: got 'mixdown'"):
-        build_mixer("mixdown", torch.nn.Identity(), 3, MixOptions())
-    with pytest.raises(
-        mm.MergeMixError, match=r"^mixer: mergemix reads the model's attention, .*; model: ResNet is not"
-    ):
-        build_mixer("mergemix", build_model("test_resnet", 3), 3, MixOptions())
+    for use in (lambda name: build_mixer(name, torch.nn.Identity(), 3, {}), lambda name: mix_settings(name, {})):
+        with pytest.raises(MergeMixError, match="mixer: got 'mixdown'"):
+            use("mixdown")
+    with pytest.raises(MergeMixError, match=r"^mixer: mergemix reads the model's attention, .*; model: ResNet is not"):
+        build_mixer("mergemix", build_model("test_resnet", 3), 3, {})
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("given", "message"),
     [({"mixup_alpha": 0.0, "cutmix_alpha": 0.0}, "got 0 for every way"), ({"prob": -3.0}, "^prob: got -3.0")],
 )
-def test_timms_own_mixup_is_checked_too(options: dict[str, float], message: str) -> None:
+def test_timms_own_mixup_is_checked_too(given: dict[str, float], message: str) -> None:
     with pytest.raises(MergeMixError, match=message):
-        build_mixer("timm", torch.nn.Identity(), 4, MixOptions(**options))
+        build("timm", **given)

@@ -1,3 +1,5 @@
+"""Models by size and by name, with token merging or without."""
+
 import pytest
 import torch
 

@@ -1,20 +1,23 @@
+"""The loss of a training step, plain or mixed, with the preference's terms or without."""
+
 from __future__ import annotations
 
 import pytest
 import torch
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.training.mixers import MixOptions, build_mixer
-from timm_mergemix.training.objective import PreferenceOptions, build_objective
+from timm_mergemix.preference.config import PreferenceConfig
+from timm_mergemix.training.mixers import build_mixer
+from timm_mergemix.training.objective import NO_PREFERENCE, build_objective
 
 from ..models import images, tiny
 
 LABELS = torch.tensor([0, 1, 2, 3])
 
 
-def objective(mixer: str, preference: PreferenceOptions | None = None):
+def objective(mixer: str, preference: PreferenceConfig = NO_PREFERENCE):
     model = tiny()
-    mix = build_mixer(mixer, model, 10, MixOptions())
+    mix = build_mixer(mixer, model, 10, {})
     return model, build_objective(model, mix, 0.1, preference)
 
 
@@ -33,14 +36,14 @@ def test_mixed_images(name: str) -> None:
 
 
 def test_a_preference_adds_named_terms() -> None:
-    model, compute = objective("mergemix", PreferenceOptions(weight=0.5))
+    model, compute = objective("mergemix", PreferenceConfig(weight=0.5))
     terms = compute(images(model, 4), LABELS)
     assert set(terms) == {"loss", "soft_target", "preference", "reward_margin", "preference_accuracy"}
     torch.testing.assert_close(terms["loss"], terms["soft_target"] + 0.5 * terms["preference"])
 
 
 def test_a_batch_without_a_pair_counts_in_no_mean() -> None:
-    _, compute = objective("mergemix", PreferenceOptions(weight=0.5))
+    _, compute = objective("mergemix", PreferenceConfig(weight=0.5))
     compute.args[0].mixer.mixup_enabled = False
     terms = compute(torch.randn(4, 3, 64, 64), torch.tensor([0, 1, 2, 3]))
     assert all(terms[name].isnan() for name in ("preference", "reward_margin", "preference_accuracy"))
@@ -49,7 +52,7 @@ def test_a_batch_without_a_pair_counts_in_no_mean() -> None:
 
 def test_weight_0_is_no_preference() -> None:
     losses = []
-    for preference in (None, PreferenceOptions()):
+    for preference in (NO_PREFERENCE, PreferenceConfig(weight=0.0, beta=2.0, variant="hinge")):
         model, compute = objective("mergemix", preference)
         torch.manual_seed(0)
         losses.append(compute(images(model, 4), LABELS))
@@ -59,18 +62,19 @@ def test_weight_0_is_no_preference() -> None:
 
 @pytest.mark.parametrize("name", ["none", "timm"])
 def test_without_a_loser_there_is_no_preference(name: str) -> None:
-    objective(name, PreferenceOptions())
-    with pytest.raises(MergeMixError, match=r"^preference: got a weight > 0"):
-        objective(name, PreferenceOptions(weight=1.0))
+    objective(name)
+    with pytest.raises(MergeMixError, match=r"^weight: got 1.0, wanted 0 where images are not mixed by a mixer of"):
+        objective(name, PreferenceConfig(weight=1.0))
 
 
-@pytest.mark.parametrize("options", [{"weight": -1.0}, {"weight": 1.0, "variant": "dpo"}])
-def test_bad_options(options: dict[str, object]) -> None:
-    with pytest.raises(MergeMixError, match=r"^preference"):
-        PreferenceOptions(**options)
+def test_every_setting_of_the_preference_arrives() -> None:
+    settings = PreferenceConfig(2.0, 0.5, 0.25, "hinge", "separate", detach_winner=True, detach_loser=True)
+    step = objective("mergemix", settings)[1].args[0]
+    loss = {name: getattr(step.loss, name) for name in vars(settings) if name != "saliency"}
+    assert {**loss, "saliency": step.saliency} == vars(settings)
 
 
 def test_the_model_that_is_trained_is_the_one_that_was_given() -> None:
-    model, compute = objective("mergemix", PreferenceOptions(weight=0.5))
+    model, compute = objective("mergemix", PreferenceConfig(weight=0.5))
     compute(images(model, 4), LABELS)["loss"].backward()
     assert all(parameter.grad is not None for parameter in model.parameters())

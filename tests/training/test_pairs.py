@@ -1,3 +1,5 @@
+"""How well a model tells images from their mixes is measured on the same mixes for every model."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""Lines and progress bars appear where somebody reads them."""
+
 import subprocess
 import sys
 

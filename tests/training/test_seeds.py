@@ -1,3 +1,5 @@
+"""One seed governs the generators of torch, NumPy and Python."""
+
 import random
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Where the demo's images come from, in which order, and how they are drawn."""
+
 from pathlib import Path
 from urllib.error import URLError
 

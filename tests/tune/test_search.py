@@ -1,3 +1,5 @@
+"""The r that is found meets the budget, and the model is left as it was."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -9,6 +11,7 @@ from torch import nn
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError
+from timm_mergemix.merge.find.search import find_backbone
 from timm_mergemix.tune import search as tune
 from timm_mergemix.tune.search import tune_r
 
@@ -24,19 +27,19 @@ def tiny() -> Any:
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which time is in proportion to the tokens that the blocks see."""
 
-    def speedup(model: Any, r: Any, images: torch.Tensor, rounds: int) -> float:
+    def speedup(model: Any, backbone: Any, r: Any, images: torch.Tensor, rounds: int) -> float:
         cost = [sum(mm.merge_info(mm.patch(tiny(), each)).tokens) for each in (0, r)]
         return cost[0] / cost[1]
 
     monkeypatch.setattr(tune, "_speedup", speedup)
 
 
-def test_the_least_r_that_is_fast_enough() -> None:
+def test_the_least_r_that_is_fast_enough_is_found() -> None:
     for found in tune_r(tiny(), 1.3):
         assert found.speedup >= 1.3
         form, r = found.r if isinstance(found.r, tuple) else ("constant", found.r)
         less: Any = r - 1 if form == "constant" else (form, r - 1)
-        assert tune._speedup(None, less, torch.empty(0), 1) < 1.3
+        assert tune._speedup(None, None, less, torch.empty(0), 1) < 1.3
         assert found.tokens == mm.merge_info(mm.patch(tiny(), found.r)).tokens
         assert 0 < found.similarity < 1
 
@@ -48,7 +51,7 @@ def test_forms_are_sorted_by_the_features_that_they_keep() -> None:
 
 
 @pytest.mark.parametrize("tokens", [17, 14, 11, 9])
-def test_a_budget_of_tokens(tokens: int) -> None:
+def test_a_budget_of_tokens_is_met(tokens: int) -> None:
     for found in tune_r(tiny(), tokens=tokens):
         assert found.tokens[-1] <= tokens
         if tokens == 17:
@@ -78,7 +81,7 @@ def test_the_model_is_left_as_it_is() -> None:
         ({"speedup": 1.1, "batch_size": 0}, "batch_size: got 0"),
     ],
 )
-def test_bad_input(budget: dict[str, Any], message: str) -> None:
+def test_bad_input_is_named(budget: dict[str, Any], message: str) -> None:
     with pytest.raises(MergeMixError, match=message):
         tune_r(tiny(), **budget)
 
@@ -87,10 +90,10 @@ def test_what_is_reported_was_measured_again_and_is_enough(monkeypatch: pytest.M
     """On a machine whose clock flatters: the first look at an r shows more than the later ones."""
     exact, seen = tune._speedup, set()
 
-    def flattering(model: Any, r: Any, *more: Any) -> float:
+    def flattering(model: Any, backbone: Any, r: Any, *more: Any) -> float:
         first = r not in seen
         seen.add(r)
-        return exact(model, r, *more) * (1.15 if first else 1.0)
+        return exact(model, backbone, r, *more) * (1.15 if first else 1.0)
 
     monkeypatch.setattr(tune, "_speedup", flattering)
     for found in tune_r(tiny(), 1.3):
@@ -124,7 +127,7 @@ def test_similarity_is_that_of_the_tokens_whatever_holds_them() -> None:
 @pytest.mark.parametrize(
     "bad", [torch.zeros(3, 64, 64), torch.zeros(1, 1, 64, 64), torch.zeros(1, 3, 64, 64).byte(), [0]]
 )
-def test_images_that_the_model_does_not_take(bad: Any) -> None:
+def test_images_that_the_model_does_not_take_are_refused(bad: Any) -> None:
     with pytest.raises(MergeMixError, match=r"^images: got .*, wanted a float tensor of shape \(B, 3, H, W\)"):
         tune_r(tiny(), tokens=9, images=bad)
 
@@ -135,7 +138,9 @@ def test_a_compiled_model_is_compiled_for_each_r(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.compiler, "reset", lambda: resets.append(1))
     monkeypatch.setattr(tune, "interleave", lambda *_: {"merged": [1.0], "unmerged": [2.0]})
     model = tiny()
-    assert tune._speedup(model, 2, torch.zeros(1, 3, 64, 64), 1) == 2 and not resets
-    assert tune._speedup(torch.compile(model), 2, torch.zeros(1, 3, 64, 64), 1) == 2 and resets == [1]
+    assert tune._speedup(model, find_backbone(model), 2, torch.zeros(1, 3, 64, 64), 1) == 2 and not resets
+    assert tune._speedup(
+        torch.compile(model), find_backbone(model), 2, torch.zeros(1, 3, 64, 64), 1
+    ) == 2 and resets == [1]
     model.blocks[0].compile()
-    assert tune._speedup(model, 2, torch.zeros(1, 3, 64, 64), 1) == 2 and resets == [1, 1]
+    assert tune._speedup(model, find_backbone(model), 2, torch.zeros(1, 3, 64, 64), 1) == 2 and resets == [1, 1]

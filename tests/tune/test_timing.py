@@ -1,3 +1,5 @@
+"""Steps are timed in turn, and their ratio has an interval that holds it."""
+
 from __future__ import annotations
 
 import pytest
@@ -26,7 +28,7 @@ def test_it_goes_on_for_as_long_as_asked(monkeypatch: pytest.MonkeyPatch) -> Non
     assert times == {"a": [1.0] * 5, "b": [1.0] * 5}  # a second each: five rounds are ten
 
 
-def test_no_rounds() -> None:
+def test_a_timing_of_no_rounds_is_refused() -> None:
     with pytest.raises(MergeMixError, match="rounds: got 0"):
         interleave({}, 0, CPU)
 

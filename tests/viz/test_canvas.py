@@ -1,3 +1,5 @@
+"""Figures are drawn without pyplot, from images as they were before normalisation."""
+
 import sys
 
 import pytest
@@ -16,7 +18,7 @@ def test_images_are_shown_as_they_were_before_normalisation() -> None:
     assert displayable(torch.rand(1, 5, 4, 4), None, None).shape == (1, 4, 4, 1)
 
 
-def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_matplotlib_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     monkeypatch.delitem(sys.modules, "timm_mergemix.viz.notebook", raising=False)
     with pytest.raises(mm.MergeMixError, match=r'drawing needs matplotlib.*pip install "timm-mergemix\[viz\]"'):

@@ -1,3 +1,5 @@
+"""Pictures of merging show which patches became one token."""
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from ..models import images, tiny
 from .made import draw
 
 
-def test_merge_grid() -> None:
+def test_a_merge_grid_shows_the_tokens_after_each_block() -> None:
     model = tiny()
     x = images(model, batch=2)
     model.train()
@@ -56,7 +58,7 @@ def test_a_patched_model_is_drawn_as_it_merges() -> None:
     ]
 
 
-def test_schedule_plot() -> None:
+def test_a_schedule_plot_shows_the_tokens_of_each_block() -> None:
     model = mm.patch(tiny(), r=2)
     tokens = {"unmerged": (17, 17, 17, 17), "r = 2": mm.merge_info(model).tokens}
     figure = schedule_plot(tokens, {"unmerged": 0.010, "r = 2": 0.007})
@@ -68,7 +70,7 @@ def test_schedule_plot() -> None:
     assert draw(figure).std() > 10
 
 
-def test_bad_input() -> None:
+def test_bad_input_is_named() -> None:
     model = tiny()
     x = images(model, batch=1)
     for call, message in (

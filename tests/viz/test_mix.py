@@ -1,3 +1,5 @@
+"""A grid of mixes shows the images, the map, the mask and the target of each row."""
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ def made_batch(mode: str = "elem", **options: object) -> mm.MixedBatch:
     return mixer.mix(torch.rand(6, 3, 64, 64), torch.arange(6))
 
 
-def test_mix_grid() -> None:
+def test_a_row_of_the_grid_shows_how_it_was_mixed() -> None:
     batch = made_batch(mergemix_prob=1.0)
     names = [f"class {i}" for i in range(10)]
     figure = mix_grid(batch, names, rows=4)
@@ -32,7 +34,7 @@ def test_mix_grid() -> None:
     assert min(pixels.shape[:2]) > 400 and pixels.std() > 20
 
 
-def test_rows_that_were_mixed_otherwise() -> None:
+def test_rows_that_were_mixed_otherwise_say_how() -> None:
     for options, kind in (({"mergemix_prob": 0.0, "cutmix_alpha": 0.0}, "mixup"), ({"prob": 0.0}, "none")):
         _, _, attention, mask, _ = mix_grid(made_batch(**options), rows=1).axes
         assert attention.texts[0].get_text() == "not used" and mask.texts[0].get_text() == kind
@@ -40,7 +42,7 @@ def test_rows_that_were_mixed_otherwise() -> None:
     assert attention.texts and mask.images
 
 
-def test_normalised_grey_and_uint8_images() -> None:
+def test_normalised_grey_and_uint8_images_are_shown_as_they_were() -> None:
     grey = torch.rand(2, 1, 8, 8)
     mixer = mm.Mixup(num_classes=3, prob=0.0)
     batch = mixer.mix((grey - 0.3) / 0.2, torch.tensor([0, 2]))
@@ -50,14 +52,14 @@ def test_normalised_grey_and_uint8_images() -> None:
     assert mix_grid(whole).axes[0].images[0].get_array().max() <= 1
 
 
-def test_many_labels_and_channels() -> None:
+def test_many_labels_and_channels_are_shown() -> None:
     rows = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
     batch = mm.Mixup(num_classes=3, multi_label=True).mix(torch.rand(2, 5, 8, 8), rows)
     figure = mix_grid(batch, ["a", "b"])
     assert figure.axes[0].get_xlabel() == "a, 2" and figure.axes[0].images[0].get_array().shape == (8, 8)
 
 
-def test_bad_input() -> None:
+def test_bad_input_is_named() -> None:
     batch = made_batch()
     for call, message in (
         (lambda: mix_grid(batch, rows=0), "rows: got 0"),

@@ -1,3 +1,5 @@
+"""A notebook shows a figure that is its last value."""
+
 from io import BytesIO
 
 from PIL import Image

@@ -1,3 +1,5 @@
+"""Curves and diagrams of a training show the numbers that they were given."""
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from .made import draw
 HISTORY = [{"epoch": epoch, "train_loss": 2 / epoch, "val_top1": 0.1 * epoch} for epoch in (1, 2, 3)]
 
 
-def test_learning_curves() -> None:
+def test_learning_curves_show_the_history_of_each_run() -> None:
     figure = learning_curves({"MergeMix": HISTORY, "other": HISTORY[:2]})
     loss, top1 = figure.axes
     assert [line.get_label() for line in loss.lines] == ["MergeMix", "other"]
@@ -25,7 +27,7 @@ def test_curves_of_a_run_with_a_preference_leave_it_out() -> None:
     assert np.allclose(loss.lines[1].get_ydata(), loss.lines[0].get_ydata())
 
 
-def test_reliability_diagram() -> None:
+def test_a_reliability_diagram_shows_accuracies_and_the_error() -> None:
     # Three sure predictions of which two are right, one unsure one that is.
     probs = torch.tensor([[0.95, 0.05], [0.95, 0.05], [0.05, 0.95], [0.55, 0.45]])
     labels = torch.tensor([0, 1, 1, 0])
@@ -44,7 +46,7 @@ def test_confidence_one_has_a_bar() -> None:
     assert figure.axes[0].patches[-1].get_height() == 1.0
 
 
-def test_confidence_by_ratio() -> None:
+def test_the_confidence_in_both_classes_is_drawn_over_the_ratio() -> None:
     torch.manual_seed(0)
     labels = torch.arange(40) % 4
     batch = mm.create_mixer("cutmix", num_classes=4, mode="elem").mix(torch.rand(40, 3, 8, 8), labels)
@@ -61,7 +63,7 @@ def test_confidence_by_ratio() -> None:
     assert draw(figure).std() > 10
 
 
-def test_bad_input() -> None:
+def test_bad_input_is_named() -> None:
     rows = mm.Mixup(num_classes=3, multi_label=True).mix(torch.rand(2, 3, 8, 8), torch.eye(3)[:2])
     batch = mm.Mixup(num_classes=3).mix(torch.rand(2, 3, 8, 8), torch.tensor([0, 1]))
     for call, message in (

@@ -28,22 +28,12 @@ TEXTS = {
     "merging": ("Token merging", "Patches that are one token share a colour; white lines part them."),
     "curves": ("Learning curves", "The loss is measured on mixed images, the accuracy on plain ones."),
     "reliability": ("Calibration", "Test images. Bars above the line: the model is right more often than it thinks."),
-    "confidence": (
-        "Confidence and mixing ratio",
-        "Mixes of test images. Who sees both sides follows the line.",
-    ),
+    "confidence": ("Confidence and mixing ratio", "Mixes of test images. Who sees both sides follows the line."),
 }
 
 
 class Picture(NamedTuple):
-    """A figure with what is said about it.
-
-    Attributes:
-        name: Of its file, without a suffix.
-        figure: As matplotlib has it.
-        heading: A few words.
-        caption: A sentence.
-    """
+    """A figure, the name of its file, and what is said about it."""
 
     name: str
     figure: Figure
@@ -52,14 +42,7 @@ class Picture(NamedTuple):
 
 
 def draw_demo(outcomes: Sequence[Outcome], data: DemoData, seed: int, device: torch.device) -> list[Picture]:
-    """What the trained models do, and how they came there.
-
-    Args:
-        outcomes: Of all methods; the first that merges shows its mixes and its merging.
-        data: Images.
-        seed: Draws the mixes.
-        device: Where the models are.
-    """
+    """What the trained models do, and how they came there; the first that merges shows its mixes and its merging."""
     own = next(outcome for outcome in outcomes if outcome.method.merges)
     runs = {outcome.method.title: _probabilities(outcome, data.test, device) for outcome in outcomes}
     figures = {

@@ -24,11 +24,8 @@ def is_history(path: Path) -> bool:
 def read_histories(path: Path) -> dict[str, list[Record]]:
     """For each run of a file its records with ``epoch``, ``train_loss`` and ``val_top1`` (0 to 1).
 
-    Args:
-        path: ``results.json`` of ``timm-mergemix demo`` or ``train``, or ``summary.csv`` of timm's train.py.
-
     Raises:
-        MergeMixError: If it is neither.
+        MergeMixError: If it is neither ``results.json`` of this library nor ``summary.csv`` of timm's train.py.
     """
     try:
         return _from_csv(path) if path.suffix == ".csv" else _from_json(path)
@@ -37,14 +34,7 @@ def read_histories(path: Path) -> dict[str, list[Record]]:
 
 
 def read_all(paths: Sequence[Path]) -> dict[str, list[Record]]:
-    """The runs of several files; where two have one name, the paths tell them apart.
-
-    Args:
-        paths: See `read_histories`.
-
-    Raises:
-        MergeMixError: If one is no history.
-    """
+    """The runs of several files, see `read_histories`; where two have one name, the paths tell them apart."""
     found = [(path, name, lines) for path in paths for name, lines in read_histories(path).items()]
     count = Counter(name for _, name, _ in found)
     return {name if count[name] == 1 else f"{path}: {name}": lines for path, name, lines in found}

@@ -12,13 +12,13 @@ from ..errors import MergeMixError
 from ..optional import need
 from ..version import __version__
 from . import demo, launch, models, show, train, tune
-from .options import HelpFormatter
+from .options import HelpFormatter, again_with
 from .run import BAD_INPUT, run_command
 
 __all__ = ["COMMANDS", "main"]
 
-# A command is a module with SUMMARY, add_arguments(parser), run(args), and again(argv): what to type after Ctrl-C.
-# Where that does not go on with what was done, GO_ON says so.
+# A command is a module with SUMMARY, add_arguments(parser) and run(args). AGAIN says by which flags the command that is
+# to be typed after Ctrl-C differs; where that does not go on with what was done, GO_ON says so.
 COMMANDS: dict[str, ModuleType] = {
     "demo": demo,
     "train": train,
@@ -31,14 +31,7 @@ SHELLS = ("bash", "zsh", "tcsh")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command.
-
-    Args:
-        argv: Arguments without the program's name; those of the process if None.
-
-    Returns:
-        0 for success, 2 for bad input, 130 after Ctrl-C.
-    """
+    """Runs a command, by default with the arguments of the process, and returns its exit code, see `run_command`."""
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         args = build_parser().parse_args(argv)
@@ -48,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse has printed help or the error
         return BAD_INPUT if stop.code else 0
     command = COMMANDS[args.command]
-    return run_command(f"timm-mergemix {args.command}", command, args, f"timm-mergemix {command.again(argv)}")
+    again = again_with(argv, **getattr(command, "AGAIN", {}))
+    return run_command(f"timm-mergemix {args.command}", command, args, f"timm-mergemix {again}")
 
 
 class _Completion(argparse.Action):

@@ -18,11 +18,10 @@ from ..errors import Words, unusable, wrong
 from ..merge.find.support import Support, like, supported
 from ..training.progress import Reporter
 from .models_page import models_page, torchvision_reports
-from .options import again_with
 from .output import add_progress
 from .report import text_table
 
-__all__ = ["GO_ON", "SUMMARY", "add_arguments", "again", "run"]
+__all__ = ["GO_ON", "SUMMARY", "add_arguments", "run"]
 
 SUMMARY = "List the timm models that can merge tokens, or those that cannot and why."
 GO_ON = "Models were only looked at; start again with"
@@ -37,11 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     page_help = "write a page of all in Markdown to FILE, to standard output without FILE"
     form.add_argument("--markdown", nargs="?", type=Path, const=Path("-"), metavar="FILE", help=page_help)
     add_progress(parser)
-
-
-def again(argv: Sequence[str]) -> str:
-    """The command that starts again after an interruption."""
-    return again_with(argv)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -99,30 +93,19 @@ def _print_table(reports: list[Support], refused: bool) -> None:
     chosen = [report for report in reports if bool(report) != refused]
     kind = "reason" if refused else "family"
     groups = Counter(getattr(report, kind) for report in chosen)
-    rows: list[tuple[str, ...]]
-    header: tuple[str, ...]
     if refused:
-        rows = [(report.name, str(report.reason)) for report in chosen]
-        header = ("model", "reason")
+        header: tuple[str, ...] = ("model", "reason")
+        rows: list[tuple[str, ...]] = [(report.name, str(report.reason)) for report in chosen]
     else:
         ordered = sorted(chosen, key=lambda report: -groups[report.family])  # stable: names stay in timm's order
-        rows = [(report.name, report.merges, str(report.family)) for report in ordered]
         header = ("model", "merges in", "family")
+        rows = [(report.name, report.merges, str(report.family)) for report in ordered]
     if chosen:
-        print(_columns([header, *rows]), end="\n\n")
+        print(text_table(header, rows, numbers=False), end="\n\n")
         print(text_table((kind, "models"), [(name, str(count)) for name, count in groups.most_common()]), end="\n\n")
     verb = "are not supported" if refused else "are supported"
     more = "" if refused or len(chosen) == len(reports) else "; --refused lists the others"
     print(f"{len(chosen):,} of {len(reports):,} models of timm {timm.__version__} {verb}{more}.")
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> str:
-    """Columns to the left, so that each line can be read and searched on its own."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows = [rows[0], ["-" * width for width in widths], *rows[1:]]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
 
 
 def _write_page(reports: list[Support], path: Path) -> None:

@@ -26,18 +26,11 @@ def add_progress(parser: argparse.ArgumentParser) -> None:
 
 
 class Output:
-    """Printing as the options say.
-
-    Args:
-        args: With ``quiet``, ``json`` and, where there is one, ``progress``.
-
-    Attributes:
-        reporter: For lines and bars on the way.
-    """
+    """Printing as the options of `add_output` say; its ``reporter`` takes lines and bars on the way."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._json = args.json
-        self.reporter = Reporter(args.quiet or args.json, getattr(args, "progress", None))
+        self.reporter = Reporter(args.quiet or args.json, args.progress)
 
     def result(self, text: str, data: Any) -> None:
         """The result: text for people, or plain values for programs."""

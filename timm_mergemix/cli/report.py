@@ -11,17 +11,13 @@ from typing import Any
 __all__ = ["markdown_table", "text_table", "to_json", "write_json"]
 
 
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns of equal width; the first one to the left, the others to the right."""
-    lines = [list(header), *map(list, rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-
-    def join(line: Sequence[str]) -> str:
-        rest = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        return "  ".join([line[0].ljust(widths[0]), *rest])
-
-    rule = "  ".join("-" * width for width in widths)
-    return "\n".join([join(lines[0]), rule, *map(join, lines[1:])])
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = True) -> str:
+    """Columns of equal width; the first one to the left, the others to the right if they hold numbers."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    align = ["<", *(">" if numbers else "<" for _ in widths[1:])]
+    lines = [header, ["-" * width for width in widths], *rows]
+    cells = [[f"{cell:{side}{width}}" for cell, side, width in zip(line, align, widths, strict=True)] for line in lines]
+    return "\n".join("  ".join(line).rstrip() for line in cells)
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from types import ModuleType
 
-from ..errors import MergeMixError
+from ..errors import MergeMixError, named
 from ..training.progress import discard_output
 
 __all__ = ["BAD_INPUT", "INTERRUPTED", "run_command"]
@@ -21,15 +21,18 @@ def run_command(name: str, command: ModuleType, args: argparse.Namespace, again:
 
     Args:
         name: What the user called, for errors.
-        command: Has ``run(args)``, and maybe ``GO_ON``, what is kept after Ctrl-C.
+        command: Has ``run(args)``; maybe ``GO_ON``, what is kept after Ctrl-C; and maybe ``TYPED``, how arguments that
+            an error names were typed, where that is not by the flag of their name.
         args: Its arguments.
         again: The command to type after Ctrl-C.
 
     Returns:
         0 for success, 2 for bad input, 130 after Ctrl-C.
     """
+    typed = {name: "--" + name.replace("_", "-") for name in vars(args)} | getattr(command, "TYPED", {})
     try:
-        command.run(args)
+        with named(**typed):
+            command.run(args)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of the result has seen enough; work before it goes on without one
         discard_output()

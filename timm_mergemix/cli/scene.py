@@ -15,9 +15,9 @@ from timm.models import load_checkpoint
 from torch import Tensor, nn
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from ..arguments import read_r
 from ..errors import Words, unusable, wrong
-from ..merge.patch import merge_info, merging
+from ..merge.info import merge_info
+from ..merge.patch import merging
 from ..training.folder import read_image
 from ..training.model import build_model
 from ..training.seeds import seed_all
@@ -79,14 +79,7 @@ def class_folders(given: Sequence[Path]) -> list[Path]:
 
 
 def find_classes(given: Sequence[Path], count: int) -> tuple[list[Path], list[int], list[str]]:
-    """Images of a folder with a directory for each class, about equally many of each.
-
-    Args:
-        given: That folder alone.
-        count: Most images.
-
-    Returns:
-        Paths, class of each, names of the classes.
+    """Paths of at most ``count`` images of a folder with a directory for each class, their classes, and the names.
 
     Raises:
         MergeMixError: If it is no such folder.
@@ -103,27 +96,19 @@ def find_classes(given: Sequence[Path], count: int) -> tuple[list[Path], list[in
 def load_scene(
     args: argparse.Namespace, paths: Sequence[Path], labels: Sequence[int], names: list[str], *, head: bool
 ) -> Scene:
-    """Builds the model and reads the images.
-
-    Args:
-        args: Of the command.
-        paths: Images.
-        labels: Of the images.
-        names: Of the labels.
-        head: Whether the model must know the classes: its head is that of the checkpoint.
+    """Builds the model and reads the images; with ``head`` the model must know the classes, by a checkpoint.
 
     Raises:
         MergeMixError: If the model, its weights, the images or r do not fit.
     """
     device = choose_device(args.device, args.seed)
     seed_all(args.seed, 0)  # random weights follow it too
-    model = _load_classifier(args, len(names)) if head else _load_encoder(args)
+    model = (_load_classifier(args, len(names)) if head else _load_encoder(args)).to(device).eval()
     config = resolve_model_data_config(model, args={"img_size": args.img_size})
     shared = {name: config[name] for name in ("input_size", "interpolation", "mean", "std")}
     prepare = create_transform(is_training=False, crop_pct=1.0, **shared)
     images = torch.stack([prepare(read_image(path, "images")) for path in paths]).to(device)
-    model = model.to(device).eval()
-    with merging(model, read_r(args.r)):  # an r that does not fit is said now, before anything is drawn
+    with merging(model, args.r):  # an r that does not fit is said now, before anything is drawn
         merge_info(model, config["input_size"][1:])
     return Scene(model, images, torch.tensor(labels, device=device), names, config, args.r, args.seed)
 

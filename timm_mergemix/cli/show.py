@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..arguments import R_FORMS, plain_r, read_r
 from ..errors import check_int, named, wrong
-from ..merge.patch import merge_info, merging
-from ..merge.schedule import R
+from ..merge.info import merge_info
+from ..merge.patch import merging
+from ..merge.schedule import TEXTS, R
 from ..mix.batch import MixedBatch
 from ..mixers.mergemix import MergeMix
 from ..optional import need
@@ -25,16 +25,17 @@ from ..training.seeds import seed_all
 from ..tune.timing import interleave
 from ..viz import confidence_by_ratio, learning_curves, merge_grid, mix_grid, reliability_diagram, schedule_plot
 from .histories import is_history, read_all
-from .options import again_with, make_directory
+from .options import make_directory
 from .output import Output, add_output
 from .scene import Scene, class_folders, find_classes, find_images, load_scene
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["SUMMARY", "add_arguments", "again", "run"]
+__all__ = ["SUMMARY", "TYPED", "add_arguments", "run"]
 
 SUMMARY = "Draw what a model makes of images: mixes, token merging by block, what it saves; or how training went."
+TYPED = {"images": "images"}
 GO_ON = "Pictures that were finished are kept; draw again with"
 ROUNDS = 5
 BATCH = 32
@@ -51,20 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", default="deit_small_patch16_224", metavar="NAME", help="name of a timm model")
     add("--weights", type=Path, metavar="FILE", help="its pretrained weights; timm's if not given")
     add("--checkpoint", type=Path, metavar="FILE", help="a model that was trained on these classes, its head included")
-    add(
-        "--pretrained",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="with weights, rather than random ones",
-    )
+    pretrained_help = "with weights, rather than random ones"
+    add("--pretrained", action=argparse.BooleanOptionalAction, default=True, help=pretrained_help)
     add("--img-size", type=int, metavar="PIXELS", help="side of the images; the model's own if not given")
-    add("--r", type=plain_r, default="keep:0.25", metavar="R", help=f"token merging: {R_FORMS}")
-    add(
-        "--what",
-        nargs="+",
-        choices=(*DRAW, "curves"),
-        help="which pictures; without the option, those that fit the input",
-    )
+    add("--r", default="keep:0.25", metavar="R", help=f"token merging: {TEXTS}")
+    what_help = "which pictures; without the option, those that fit the input"
+    add("--what", nargs="+", choices=(*DRAW, "curves"), help=what_help)
     add("--rows", type=int, default=6, help="maximum number of images in a grid")
     add("--count", type=int, default=500, help="most images of reliability and confidence")
     add("--format", nargs="+", choices=("png", "svg"), default=["png"], help="file formats of the pictures")
@@ -72,11 +65,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="all randomness follows it")
     add("--device", default="auto", help="cpu, cuda, ...; auto is a GPU where there is one")
     add_output(parser)
-
-
-def again(argv: Sequence[str]) -> str:
-    """The command that draws again."""
-    return again_with(argv)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -145,19 +133,19 @@ def _mix(scene: Scene) -> Figure:
 
 def _mixed(scene: Scene) -> MixedBatch:
     seed_all(scene.seed, 0)
-    options = {"mergemix_prob": 1.0, "mode": "elem", "saliency_r": read_r(scene.r)}
+    options = {"mergemix_prob": 1.0, "mode": "elem", "saliency_r": scene.r}
     with named(saliency_r="--r"):
         return MergeMix(scene.model, len(scene.names), **options).mix(scene.images, scene.labels)
 
 
 def _merge(scene: Scene) -> Figure:
     statistics = {"mean": scene.config["mean"], "std": scene.config["std"]}
-    return merge_grid(scene.model, scene.images, read_r(scene.r), rows=len(scene.images), **statistics)
+    return merge_grid(scene.model, scene.images, scene.r, rows=len(scene.images), **statistics)
 
 
 def _schedule(scene: Scene) -> Figure:
     size, tokens, steps = (scene.images.shape[-2], scene.images.shape[-1]), {}, {}
-    for name, r in (("unmerged", 0), (f"r = {scene.r}", read_r(scene.r))):
+    for name, r in (("unmerged", 0), (f"r = {scene.r}", scene.r)):
         with merging(scene.model, r):
             tokens[name] = merge_info(scene.model, size).tokens
         steps[name] = partial(_forward, scene, r)
@@ -171,7 +159,7 @@ def _forward(scene: Scene, r: R) -> None:
 
 
 def _reliability(scene: Scene) -> Figure:
-    settings = {"unmerged": 0, f"r = {scene.r}": read_r(scene.r)}
+    settings = {"unmerged": 0, f"r = {scene.r}": scene.r}
     return reliability_diagram({name: (_probs(scene, scene.images, r), scene.labels) for name, r in settings.items()})
 
 

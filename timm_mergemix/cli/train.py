@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
@@ -16,31 +15,28 @@ from ..optional import installed
 from ..training.evaluate import evaluate
 from ..training.folder import FolderSplits, digest_of, find_folder
 from ..training.loaders import Loaders, folder_loaders
-from ..training.loop import Run, fit
+from ..training.loop import Job, fit
 from ..training.mixers import Mix, build_mixer
 from ..training.model import build_model, train_merged
 from ..training.objective import build_objective
 from ..training.seeds import seed_all
 from ..viz import learning_curves, mix_grid
 from ..weights import from_file
-from .options import again_with, choose_device, make_directory
+from .options import choose_device, make_directory
 from .output import Output
 from .report import text_table, write_json
-from .train_options import add_arguments, mixing_of, preference_of, recipe_of
+from .train_options import FLAGS, Chosen, add_arguments, choose
 
-__all__ = ["SUMMARY", "add_arguments", "again", "run"]
+__all__ = ["AGAIN", "SUMMARY", "TYPED", "add_arguments", "run"]
 
 SUMMARY = "Train a timm model on an image folder, with MergeMix or another way of mixing."
+AGAIN = {"without": ["--fresh"], "plus": ["--resume"]}
+TYPED = FLAGS
 HEADER = ("model, mixer", "top-1", "calibration error", "seconds per epoch")
 CHECKPOINT = "last.pt"
 # Options that do not decide what is learnt: a run may go on with others.
 # Not the name of a recipe either, but what it gives: another release may give something else.
-INDECISIVE = {"command", "data", "out", "device", "resume", "fresh", "quiet", "json", "progress", "recipe"}
-
-
-def again(argv: Sequence[str]) -> str:
-    """The command that goes on after an interruption."""
-    return again_with(argv, without=["--fresh"], plus=["--resume"])
+INDECISIVE = {"command", "data", "out", "device", "resume", "fresh", "quiet", "json", "progress", "mergemix_recipe"}
 
 
 def run(args: argparse.Namespace) -> None:
@@ -50,7 +46,8 @@ def run(args: argparse.Namespace) -> None:
     splits = find_folder(args.data)
     out = args.out or Path("runs") / f"{args.model.replace('/', '_')}-{args.mixer}"
     _check_earlier_run(out, args)
-    job, loaders = _prepare(args, splits, out)
+    chosen = choose(args)
+    job, loaders = _prepare(args, chosen, splits, out)
     make_directory(out)
     if args.resume and not job.path.exists():
         reporter.say(f"{out} holds no run to go on with; starting one.")
@@ -63,7 +60,10 @@ def run(args: argparse.Namespace) -> None:
     details = {"settings": job.settings, "result": asdict(result), "history": job.history}
     written = [job.path, write_json(out / "results.json", details)]
     if installed("matplotlib"):
-        written += _draw(job, _shown_mixer(args, job, splits), loaders, splits, out)
+        # What is drawn is mixed for sure, and by MergeMix if the mixer may.
+        shown = {name: 1.0 if name in ("prob", "mergemix_prob") else value for name, value in chosen.mixing.items()}
+        mixer = build_mixer(args.mixer, job.model, len(splits.classes), shown)
+        written += _draw(job, mixer, loaders, splits, out)
     else:
         reporter.say('No pictures: they need matplotlib, pip install "timm-mergemix[viz]".')
     seconds = median(record["seconds"] for record in job.history)
@@ -80,18 +80,16 @@ def _check_earlier_run(out: Path, args: argparse.Namespace) -> None:
         raise unusable("out", f"{out} holds a run already, wanted {wanted}")
 
 
-def _prepare(args: argparse.Namespace, splits: FolderSplits, out: Path) -> tuple[Run, Loaders]:
+def _prepare(args: argparse.Namespace, chosen: Chosen, splits: FolderSplits, out: Path) -> tuple[Job, Loaders]:
     """Everything before the first epoch; whatever cannot work fails here."""
     device = choose_device(args.device, args.seed)
-    recipe, mixing, preference = recipe_of(args), mixing_of(args), preference_of(args)
+    optimisation, merging, mixing, preference = chosen
     classes = len(splits.classes)
     seed_all(args.seed, 0)
     model = _begin(args, classes, out).to(device)
-    train_merged(model, args.merge_r)
+    train_merged(model, **vars(merging))
     mixer = build_mixer(args.mixer, model, classes, mixing)
-    build_objective(
-        model, mixer, recipe.smoothing, preference
-    )  # what does not fit is an error before any image is read
+    build_objective(model, mixer, optimisation.smoothing, preference)  # what does not fit fails before images are read
     loaders = folder_loaders(
         splits,
         model,
@@ -101,11 +99,10 @@ def _prepare(args: argparse.Namespace, splits: FolderSplits, out: Path) -> tuple
         auto_augment=args.auto_augment,
         even=args.mixer == "timm",
     )
-    settings = {name: value for name, value in vars(args).items() if name not in INDECISIVE}
-    settings |= {"mix_prob" if name == "prob" else name: value for name, value in asdict(mixing).items()}
-    settings |= {"beta2": recipe.beta2, "classes": list(splits.classes), "images": digest_of(splits.train, args.data)}
+    settings = {name: value for name, value in vars(args).items() if name not in INDECISIVE} | chosen.in_force()
+    settings |= {"classes": list(splits.classes), "images": digest_of(splits.train, args.data)}
     title = f"{args.model}, {args.mixer}"
-    job = Run(title, model, mixer, recipe, settings, out / CHECKPOINT, args.seed, device, args.amp, preference)
+    job = Job(title, model, mixer, optimisation, settings, out / CHECKPOINT, args.seed, device, args.amp, preference)
     return job, loaders
 
 
@@ -119,14 +116,7 @@ def _begin(args: argparse.Namespace, classes: int, out: Path) -> nn.Module:
     )
 
 
-def _shown_mixer(args: argparse.Namespace, job: Run, splits: FolderSplits) -> Mix | None:
-    """The run's mixer, but that it mixes every batch, and by MergeMix if it may."""
-    return build_mixer(
-        args.mixer, job.model, len(splits.classes), replace(mixing_of(args), prob=1.0, mergemix_prob=1.0)
-    )
-
-
-def _draw(job: Run, mixer: Mix | None, loaders: Loaders, splits: FolderSplits, out: Path) -> list[Path]:
+def _draw(job: Job, mixer: Mix | None, loaders: Loaders, splits: FolderSplits, out: Path) -> list[Path]:
     """The curves, and a few mixes if the mixer tells how they came about."""
     figures = {"curves.png": learning_curves({job.title: job.history})}
     if isinstance(mixer, Mixer):

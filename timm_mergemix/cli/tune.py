@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from typing import Any
 
 import timm
@@ -12,13 +11,14 @@ import torch
 from ..errors import MergeMixError, unusable, wrong
 from ..merge.find.support import check_name
 from ..tune.search import tune_r
-from .options import again_with, choose_device, cpu_threads
+from .options import choose_device, cpu_threads
 from .output import Output, add_output
 from .report import text_table
 
-__all__ = ["GO_ON", "SUMMARY", "add_arguments", "again", "run"]
+__all__ = ["GO_ON", "SUMMARY", "TYPED", "add_arguments", "run"]
 
 SUMMARY = "Find the token merging that meets a throughput or a number of tokens."
+TYPED = dict.fromkeys(("speedup", "tokens", "speedup, tokens"), "budget")
 GO_ON = "Nothing is kept of a search; start again with"
 
 
@@ -36,11 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", help="cpu, cuda, ...; auto is a GPU where there is one")
     add("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
     add_output(parser)
-
-
-def again(argv: Sequence[str]) -> str:
-    """The command, to be typed again."""
-    return again_with(argv)
 
 
 def run(args: argparse.Namespace) -> None:

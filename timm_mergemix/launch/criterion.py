@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from ..errors import unusable
 from ..loss import SoftTargetLoss
 from ..mix.batch import MixedBatch
+from ..preference.config import PreferenceConfig
 from ..preference.loss import PreferenceLoss
 
 __all__ = ["MixCriterion", "pack", "soft_criterion", "unpack"]
@@ -66,12 +66,12 @@ class MixCriterion(nn.Module):
 
     totals: Tensor
 
-    def __init__(self, plain: Callable[[Tensor, Tensor], Tensor], preference: dict[str, Any] | None) -> None:
+    def __init__(self, plain: Callable[[Tensor, Tensor], Tensor], preference: PreferenceConfig | None) -> None:
         super().__init__()
         self.plain = plain
         self.soft = soft_criterion(plain)
         target = SoftTargetLoss(bce=isinstance(plain, BinaryCrossEntropy))
-        self.preference = None if preference is None else PreferenceLoss(**preference, soft_target=target)
+        self.preference = None if preference is None else _loss(preference, target)
         # Sums on the device, so that no step waits for them: pairs, and each of TERMS over them.
         self.register_buffer("totals", torch.zeros(1 + len(TERMS)), persistent=False)
 
@@ -104,3 +104,7 @@ class MixCriterion(nn.Module):
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.all_reduce(totals)
         return dict(zip(TERMS, (totals[1:] / totals[0]).tolist(), strict=True))
+
+
+def _loss(config: PreferenceConfig, soft_target: SoftTargetLoss) -> PreferenceLoss:
+    return PreferenceLoss(config.beta, config.gamma, config.weight, config.variant, soft_target)

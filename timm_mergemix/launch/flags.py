@@ -1,16 +1,97 @@
-"""The flags that a script gets, in groups of its own ``--help``."""
+"""The flags that a script gets, in groups of its own ``--help``. They derive from the configs."""
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, BooleanOptionalAction
+import os
+from argparse import ArgumentError, ArgumentParser
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
-from ..arguments import R_FORMS, parse_layer, plain_r
-from ..merge.matching.choose import MATCHINGS
-from ..mix.mergemix import RATIO_MODES, SELECTIONS
-from ..mixers.recipes import RECIPES
-from ..preference.loss import PAIR_LOSSES
+from ..config import Config, add_flags, flag_names, option
+from ..errors import check_choice, unusable, wrong
+from ..merge.config import MergeConfig
+from ..mix.config import RECIPES, MixConfig
+from ..mixers.registry import list_mixers
+from ..preference.config import PreferenceConfig
+from ..saliency.config import SaliencyConfig
 
-__all__ = ["add_merge_flags", "add_mix_flags"]
+__all__ = ["CONFIGS", "FLAGS", "SCRIPT_FIELDS", "LaunchConfig", "add_merge_flags", "add_mix_flags", "dest"]
+
+# Fields of `MixConfig` whose flags are those of timm's script.
+SCRIPT_FIELDS = (
+    "mixup_alpha",
+    "cutmix_alpha",
+    "cutmix_minmax",
+    "prob",
+    "switch_prob",
+    "mode",
+    "label_smoothing",
+)
+
+
+def _check_recipe(argument: str, value: Any) -> None:
+    if value is not None:
+        check_choice(argument, value, tuple(RECIPES))
+
+
+def _check_mixer(argument: str, value: Any) -> None:
+    if value is not None:
+        check_choice(argument, value, [name for name in list_mixers() if name != "mergemix"])
+
+
+def _check_encoder(argument: str, value: Any) -> None:
+    if value is not None and not isinstance(value, str):
+        raise wrong(argument, value, "the name of a timm model")
+
+
+def _check_checkpoint(argument: str, value: Any) -> None:
+    if value is not None and not (isinstance(value, str) and os.path.isfile(value)):
+        raise wrong(argument, value, "the path of a file")
+
+
+@dataclass(frozen=True)
+class LaunchConfig(Config):
+    """What only the launcher has flags for."""
+
+    merge_eval: bool = option(True, "validate merged, as the model trains, or unmerged", read=bool)
+    recipe: str | None = option(
+        None,
+        "MergeMix with Mixup beside it, by kind of training; other flags come before what it sets",
+        _check_recipe,
+        typed=tuple(RECIPES),
+        flag="--mergemix-recipe",
+    )
+    mixer: str | None = option(
+        None,
+        "a mixer by name in place of MergeMix, Mixup and CutMix: resizemix, or one that a package registered",
+        _check_mixer,
+        metavar="NAME",
+    )
+    encoder: str | None = option(
+        None,
+        "pretrained timm model, also hf-hub:..., whose attention is read; none reads the model in training",
+        _check_encoder,
+        flag="--mergemix-encoder",
+        metavar="NAME",
+    )
+    encoder_checkpoint: str | None = option(
+        None,
+        "weights of that model, in place of timm's",
+        _check_checkpoint,
+        flag="--mergemix-encoder-checkpoint",
+        metavar="PATH",
+    )
+
+
+CONFIGS: tuple[type[Config], ...] = (MergeConfig, MixConfig, SaliencyConfig, PreferenceConfig, LaunchConfig)
+FLAGS = flag_names(*CONFIGS)
+
+
+def dest(field: str) -> str:
+    """The attribute of the parsed arguments that holds a field."""
+    return FLAGS[field][2:].replace("-", "_")
 
 
 def add_merge_flags(parser: ArgumentParser, training: bool) -> None:
@@ -19,60 +100,48 @@ def add_merge_flags(parser: ArgumentParser, training: bool) -> None:
     Args:
         parser: The script's.
         training: Whether the script trains, and validates between epochs.
+
+    Raises:
+        MergeMixError: If the script has a flag of the same name.
     """
-    add = parser.add_argument_group("Token merging parameters (timm_mergemix)").add_argument
-    add("--merge-r", type=plain_r, metavar="R", help=f"Tokens that merge in each block: {R_FORMS} (default: none)")
-    if training:
-        eval_help = "Validate merged, as the model trains, or unmerged (default: merged)"
-        add("--merge-eval", action=BooleanOptionalAction, default=True, help=eval_help)
-    attn_help = "A merged token attracts as much attention as its patches (default: yes)"
-    add("--merge-prop-attn", action=BooleanOptionalAction, default=True, help=attn_help)
-    matching_help = "How tokens find each other (default: bipartite)"
-    add("--merge-matching", choices=MATCHINGS, default="bipartite", help=matching_help)
+    with _group(parser, "Token merging parameters (timm_mergemix)") as group:
+        add_flags(group, MergeConfig)
+        if training:
+            _add(group, LaunchConfig, ["merge_eval"])
 
 
 def add_mix_flags(parser: ArgumentParser) -> None:
-    """The flags of MergeMix and of the preference, for a script that trains."""
-    add = parser.add_argument_group("MergeMix parameters (timm_mergemix)").add_argument
-    add(
-        "--mergemix",
-        type=float,
-        default=0.0,
-        metavar="ALPHA",
-        help="MergeMix with lambda ~ Beta(ALPHA, ALPHA), enabled if > 0 (default: 0)",
-    )
-    recipe_help = "MergeMix with Mixup beside it, by kind of training; what else is given comes first (default: none)"
-    add("--mergemix-recipe", choices=tuple(RECIPES), help=recipe_help)
-    prob_help = (
-        "Share of all batches that are MergeMix; the rest is as --mixup and --cutmix say (default: the recipe's)"
-    )
-    add("--mergemix-prob", type=float, metavar="P", help=prob_help)
-    ratio_help = "Mixing ratio: the share of pixels, of attention, or the published random one (default: the recipe's)"
-    add("--mergemix-ratio-mode", choices=RATIO_MODES, help=ratio_help)
-    select_help = (
-        "Whose saliency decides which patches are kept: the original's, or both images' (default: the recipe's)"
-    )
-    add("--mergemix-select", choices=SELECTIONS, help=select_help)
-    layer_help = "Block whose attention is read, from 0 or negative, or 'pool' (default: the last but one)"
-    add("--mergemix-layer", type=parse_layer, metavar="N", help=layer_help)
-    r_help = "Token merging in the saliency pass, written as for --merge-r (default: the recipe's)"
-    add("--mergemix-r", type=plain_r, metavar="R", help=r_help)
-    scale_help = "Size of the images in the saliency pass, as a share of theirs (default: the recipe's)"
-    add("--mergemix-scale", type=float, metavar="SHARE", help=scale_help)
-    mixer_help = "A mixer by name in place of MergeMix, Mixup and CutMix: resizemix, or one that a package registered"
-    add("--mixer", metavar="NAME", help=f"{mixer_help}; it mixes a share of --mixup-prob (default: none)")
-    encoder_help = "Pretrained timm model, also hf-hub:..., whose attention is read (default: the model in training)"
-    add("--mergemix-encoder", metavar="NAME", help=encoder_help)
-    add("--mergemix-encoder-checkpoint", metavar="PATH", help="Weights of that model, in place of timm's")
-    _add_preference(parser)
+    """The flags of MergeMix and of the preference, for a script that trains; both are off by default.
+
+    Raises:
+        MergeMixError: If the script has a flag of the same name.
+    """
+    by_recipe = {name for recipe in RECIPES.values() for name in recipe}.difference(SCRIPT_FIELDS)
+    with _group(parser, "MergeMix parameters (timm_mergemix)") as group:
+        _add(group, MixConfig, ["mergemix_alpha"], unset="0")
+        _add(group, LaunchConfig, ["recipe"])
+        add_flags(group, MixConfig, without={*SCRIPT_FIELDS, "mergemix_alpha", *by_recipe})
+        for config in (MixConfig, SaliencyConfig):
+            kind = "that of the finetune recipe with --pretrained, else of scratch"
+            _add(group, config, by_recipe & config.options().keys(), unset=kind)
+        add_flags(group, SaliencyConfig, without=by_recipe)
+        _add(group, LaunchConfig, ["mixer", "encoder", "encoder_checkpoint"])
+    about = "Clean images and mixes run in one batch, so that logged speeds count each image twice."
+    with _group(parser, "Preference parameters (timm_mergemix)", about) as group:
+        _add(group, PreferenceConfig, ["weight"], unset="0")
+        add_flags(group, PreferenceConfig, without=["weight", "saliency"])
+    parser.set_defaults(**{dest("mergemix_alpha"): 0.0, dest("weight"): 0.0})
 
 
-def _add_preference(parser: ArgumentParser) -> None:
-    add = parser.add_argument_group(
-        "Preference parameters (timm_mergemix)",
-        "The clean image is preferred to its mix. Both run in one batch, so that logged speeds count each image twice.",
-    ).add_argument
-    add("--preference", type=float, default=0.0, metavar="WEIGHT", help="Weight, enabled if > 0 (default: 0)")
-    add("--preference-beta", type=float, default=1.0, metavar="BETA", help="Scale of the reward (default: 1)")
-    add("--preference-gamma", type=float, default=1.0, metavar="GAMMA", help="Largest margin (default: 1)")
-    add("--preference-variant", choices=PAIR_LOSSES, default="simpo", help="Loss of a pair (default: simpo)")
+def _add(group: Any, config: type[Config], names: Collection[str], unset: str = "") -> None:
+    add_flags(group, config, without=config.options().keys() - set(names), unset=unset)
+
+
+@contextmanager
+def _group(parser: ArgumentParser, title: str, about: str | None = None) -> Iterator[Any]:
+    """A group of flags, none of which may be one of the script's own."""
+    try:
+        yield parser.add_argument_group(title, about, conflict_handler="error")
+    except ArgumentError as error:
+        reason = "the script has a flag of this name, which is needed for this library's; rename it there"
+        raise unusable(error.argument_name or "script", reason) from error

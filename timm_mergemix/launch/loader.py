@@ -1,4 +1,4 @@
-"""A loader whose batches are mixed on the device, in place of timm's mixing in the workers."""
+"""The loaders that a script makes, and the one that mixes their batches on the device, not in timm's workers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,42 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..merge.info import merge_info
 from ..mix.mixer import Mixer
+from ..mixers.mergemix import MergeMix
 from .criterion import pack
+from .flags import FLAGS
+from .log import say_merging
+from .run import Run, naming
 
-__all__ = ["MixingLoader"]
+__all__ = ["MixingLoader", "create_loader", "image_sizes"]
+
+
+def create_loader(run: Run, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Calls a script's ``create_loader``, whose images must leave enough tokens to merge."""
+    training = kwargs.get("is_training", False)
+    for size in image_sizes(kwargs):
+        _check_size(run, size, training)
+    if run.mixer is not None and training:
+        kwargs["collate_fn"] = None  # mixing in the workers would come before ours
+    return original(*args, **kwargs)
+
+
+def image_sizes(loader: dict[str, Any]) -> list[tuple[int, int]]:
+    """Heights and widths of the images of a loader, from the arguments that make it."""
+    sizes = loader.get("input_size_choices") or [loader["input_size"]] if "input_size" in loader else []
+    return [(size, size) if isinstance(size, int) else (size[-2], size[-1]) for size in sizes]
+
+
+def _check_size(run: Run, size: tuple[int, int], training: bool) -> None:
+    if run.request.merge is not None and (training or run.request.merge_eval):
+        with naming("--merge-r", r="--merge-r"):
+            merge_info(run.model, size)
+        if training:
+            say_merging(run, run.model, size)
+    if training and isinstance(run.mixer, MergeMix):
+        with naming("--mergemix", **FLAGS):
+            run.mixer.saliency.check_size(*size)
 
 
 class MixingLoader:

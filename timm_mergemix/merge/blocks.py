@@ -15,7 +15,7 @@ from ..errors import Words, wrong
 from .autocast import uncached_autocast
 from .matching.choose import match
 from .matching.tokens import compose_source, log_size_bias, merge_tokens
-from .passes import MergeConfig, Merging, Tokens
+from .passes import Merging, Settings, Tokens
 from .record import AttentionRow, mean_attention, softmax_attention
 
 __all__ = ["Context", "MergingBlock"]
@@ -137,7 +137,7 @@ class MergingBlock(nn.Module, ABC):
         if r == 0 and tokens.source is None:
             x = self._run(partial(super().forward, **call), x)
         else:
-            x, size, source = self._run(_merged, self, x, tokens, r, merging.config, call)
+            x, size, source = self._run(_merged, self, x, tokens, r, merging.settings, call)
             tokens = Tokens(tokens.merges, x.shape[1], index, size, source, tokens.valid)
         return merging.leave(index, x, tokens)
 
@@ -153,7 +153,7 @@ class MergingBlock(nn.Module, ABC):
         queries = slice(0, 1) if self.merging.has_class_token else slice(prefix, None)
         size = tokens.weights()
         weights = None if size is None else size[:, queries]
-        bias = _bias(size, torch.float32, self.merging.config, tokens)
+        bias = _bias(size, torch.float32, self.merging.settings, tokens)
         with uncached_autocast(x.device.type):
             context = Context(tokens.size, tokens.source, bias, call, tokens.valid)
             attention = self.attention(x, queries, context)
@@ -161,7 +161,7 @@ class MergingBlock(nn.Module, ABC):
 
 
 def _merged(
-    block: MergingBlock, x: Tensor, tokens: Tokens, r: int, config: MergeConfig, call: dict[str, Any]
+    block: MergingBlock, x: Tensor, tokens: Tokens, r: int, settings: Settings, call: dict[str, Any]
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Attention, merge, MLP. Pure: checkpointing runs it again in the backward pass, when settings may have changed."""
     if not isinstance(block, MergingBlock):
@@ -171,7 +171,7 @@ def _merged(
             "it inside `with merging(...)`, or before `unpatch`",
         )
     size, source = tokens.size, tokens.source
-    bias = call.get("attn_mask") if source is None else _bias(size, x.dtype, config, tokens)
+    bias = call.get("attn_mask") if source is None else _bias(size, x.dtype, settings, tokens)
     context = Context(size, source, bias, call, tokens.valid)
     x, keys = _attend(block, x, context)
     if r > 0:
@@ -180,7 +180,7 @@ def _merged(
         if padding is not None:  # what it holds has no weight in a mean, and must not be rounded off from one
             x = x.masked_fill(padding.unsqueeze(-1), 0.0)
         progress = block.merge_index / len(tokens.merges)
-        plan = match(config.matching, keys, r, block.merging.prefix_tokens, padding, progress)
+        plan = match(settings.matching, keys, r, block.merging.prefix_tokens, padding, progress)
         x, size = merge_tokens(x, plan, weights)
         source = compose_source(plan, source)
     mlp = block.mlp_branch(x)
@@ -193,10 +193,10 @@ def _attend(block: MergingBlock, x: Tensor, context: Context) -> tuple[Tensor, T
     return x + branch, block.project_keys(x, context) if keys is None else keys
 
 
-def _bias(size: Tensor | None, dtype: torch.dtype, config: MergeConfig, tokens: Tokens) -> Tensor | None:
-    if not config.prop_attn and tokens.valid is None:
+def _bias(size: Tensor | None, dtype: torch.dtype, settings: Settings, tokens: Tokens) -> Tensor | None:
+    if not settings.prop_attn and tokens.valid is None:
         return None
-    return log_size_bias(size, dtype, config.prop_attn)
+    return log_size_bias(size, dtype, settings.prop_attn)
 
 
 def refuse_masks(call: dict[str, Any], tokens: Tokens) -> None:

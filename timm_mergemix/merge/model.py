@@ -48,7 +48,7 @@ def _recovering(forward: Callable[..., Any]) -> Callable[..., Any]:
             return forward(self, *args, **kwargs)
         refuse_symbols(args[0] if args else None)
         # What a user has put in place of the class's own may read any token.
-        replaced = any(name in vars(self) for name in HEAD)
+        replaced = any(name in self.__dict__ for name in HEAD)
         with self.merging.during(recovering=replaced or self.head_reads_patches()):
             return forward(self, *args, **kwargs)
 

@@ -15,12 +15,12 @@ from .matching.tokens import recover
 from .record import Observer
 from .schedule import Schedule, resolve
 
-__all__ = ["MergeConfig", "Merging", "Tokens", "refuse_symbols"]
+__all__ = ["Merging", "Settings", "Tokens", "refuse_symbols"]
 
 
 @dataclass(frozen=True)
-class MergeConfig:
-    """How a patched model merges.
+class Settings:
+    """How a patched model merges: a `MergeConfig` for a model of that depth.
 
     Attributes:
         schedule: How many tokens merge in each block.
@@ -71,7 +71,7 @@ class Merging(nn.Module):
     Outside a forward pass it holds settings only, so copies and pickles never carry tensors of a pass.
 
     Args:
-        config: How to merge.
+        settings: How to merge.
         depth: Number of blocks.
         prefix_tokens: Leading tokens that never merge.
         has_class_token: Whether the first token is a class token.
@@ -79,10 +79,10 @@ class Merging(nn.Module):
     """
 
     def __init__(
-        self, config: MergeConfig, depth: int, prefix_tokens: int, has_class_token: bool, in_model: bool = True
+        self, settings: Settings, depth: int, prefix_tokens: int, has_class_token: bool, in_model: bool = True
     ) -> None:
         super().__init__()
-        self.config = config
+        self.settings = settings
         self.depth = depth
         self.prefix_tokens = prefix_tokens
         self.has_class_token = has_class_token
@@ -107,7 +107,7 @@ class Merging(nn.Module):
 
     def extra_repr(self) -> str:
         """What ``print(model)`` shows."""
-        return f"r={self.config.schedule.r}, prop_attn={self.config.prop_attn}, matching={self.config.matching!r}"
+        return f"r={self.settings.schedule.r}, prop_attn={self.settings.prop_attn}, matching={self.settings.matching!r}"
 
     def take_padding(self, patch_valid: Tensor | None) -> None:
         """Says, before the first block runs, which patches are none: (B, N) bool, False for padding."""
@@ -123,7 +123,7 @@ class Merging(nn.Module):
             length = int(x.shape[1])  # an int also under torch.jit.trace
             if length < self.prefix_tokens:
                 raise wrong("prefix_tokens", self.prefix_tokens, f"at most {length}, the tokens that enter block 0")
-            merges = resolve(self.config.schedule, length - self.prefix_tokens)
+            merges = resolve(self.settings.schedule, length - self.prefix_tokens)
             tokens = Tokens(merges, length, valid=self.valid)
             self.aside = self.valid = None
         elif self.aside is not None:
@@ -154,7 +154,7 @@ class Merging(nn.Module):
         return recover(x, tokens.source) if last and self.recovering else x
 
     def during(self, **flags: Any) -> During:
-        """Sets attributes (``exposing``, ``recovering``, ``observer``, ``config``) for a while."""
+        """Sets attributes (``exposing``, ``recovering``, ``observer``, ``settings``) for a while."""
         return During(self, flags)
 
 

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, TypeAlias
 
-from ..errors import Words, check_int, check_number, wrong
+from ..errors import Words, check_int, check_number, named, wrong
 
-__all__ = ["R", "Schedule", "parse", "resolve"]
+__all__ = ["TEXTS", "R", "Schedule", "check_r", "parse", "read_r", "resolve", "typed_r"]
 
-R: TypeAlias = int | Sequence[int] | tuple[str, float]
+R: TypeAlias = int | Sequence[int] | tuple[str, float] | str
 
+TEXTS = "13, decreasing:13, total:98, keep:0.5 or 1,2,3 (an integer for each block)"
 FORMS = (
     "an int per block, ('decreasing', int), a list with an int for each block, "
-    "('total', int) or ('keep', ratio in (0, 1])"
+    "('total', int), ('keep', ratio in (0, 1]), or the text of one, such as 'keep:0.5'"
 )
 
 
@@ -41,27 +42,62 @@ class Schedule:
         return list(self.value) if isinstance(self.value, tuple) else (self.form, self.value)
 
 
+def read_r(text: str) -> R:
+    """``r`` as it is written on command lines and in YAML files, as Python has it.
+
+    Raises:
+        MergeMixError: If it has none of the known forms.
+    """
+    form, colon, value = text.partition(":")
+    try:
+        if colon:
+            return (form, float(value) if form == "keep" else int(value))
+        return [int(part) for part in text.split(",")] if "," in text else int(text)
+    except ValueError:
+        raise wrong("r", text, TEXTS) from None
+
+
+def typed_r(text: str) -> str:
+    """The text itself, which YAML and JSON know, once it is clear that `read_r` can read it."""
+    check_r("r", text)
+    return text
+
+
+def check_r(argument: str, r: Any) -> None:
+    """Raises unless ``r`` has one of the known forms; whether a model can meet it is another question."""
+    with named(r=argument):
+        _read(r)
+
+
 def parse(r: Any, depth: int) -> Schedule:
     """Checks the form of ``r`` for a model of ``depth`` blocks.
 
     Raises:
         MergeMixError: If ``r`` has none of the known forms.
     """
+    form, value = _read(r)
+    if isinstance(value, tuple) and len(value) != depth:
+        raise wrong("r", r, f"a list of {depth} integers, one for each block")
+    return Schedule(form, value, depth)
+
+
+def _read(r: Any) -> tuple[str, float | tuple[int, ...]]:
+    """The form of ``r``, and the number or numbers that belong to it."""
+    if isinstance(r, str):
+        r = read_r(r)
     if isinstance(r, Integral):
         check_int("r", r, 0)
-        return Schedule("constant", int(r), depth)
+        return "constant", int(r)
     if isinstance(r, (tuple, list)) and len(r) == 2 and isinstance(r[0], str):
-        return _parse_named(r, depth)
+        return _read_named(r)
     if not isinstance(r, (tuple, list)) or any(isinstance(value, str) for value in r):
         raise wrong("r", r, FORMS)
     for i, value in enumerate(r):
         check_int("r", value, 0, part=f"[{i}]")
-    if len(r) != depth:
-        raise wrong("r", r, f"a list of {depth} integers, one for each block")
-    return Schedule("list", tuple(map(int, r)), depth)
+    return "list", tuple(map(int, r))
 
 
-def _parse_named(r: Sequence[Any], depth: int) -> Schedule:
+def _read_named(r: Sequence[Any]) -> tuple[str, float]:
     form, value = r
     if form in ("decreasing", "total"):
         check_int("r", value, 0, part=f"=({form!r}, ...)")
@@ -71,7 +107,7 @@ def _parse_named(r: Sequence[Any], depth: int) -> Schedule:
             raise wrong("r", value, "a ratio in (0, 1]", part="=('keep', ...)")
     else:
         raise wrong("r", tuple(r), FORMS)
-    return Schedule(form, float(value) if form == "keep" else int(value), depth)
+    return form, float(value) if form == "keep" else int(value)
 
 
 def resolve(schedule: Schedule, patches: int) -> tuple[int, ...]:

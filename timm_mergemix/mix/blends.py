@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import check_number, wrong
+from ..errors import wrong
+from .config import MixConfig, check_limits
 from .draw import Draw, Floats, Integers
 from .images import blend_images, mix_images, paste_resized
 from .mask import box_mask
@@ -92,7 +93,7 @@ class MixupBlend:
     name: str = "mixup"
 
     def __post_init__(self) -> None:
-        check_number("mixup_alpha", self.alpha, 0)
+        MixConfig.check({"mixup_alpha": self.alpha})
 
     def __call__(self, pairs: Pairs, draw: Draw) -> Blend:
         """See `BlendFunction`."""
@@ -120,9 +121,7 @@ class CutMixBlend:
     name: str = "cutmix"
 
     def __post_init__(self) -> None:
-        check_number("cutmix_alpha", self.alpha, 0)
-        if self.minmax is not None:
-            _check_limits("cutmix_minmax", self.minmax)
+        MixConfig.check({"cutmix_alpha": self.alpha, "cutmix_minmax": self.minmax})
 
     def __call__(self, pairs: Pairs, draw: Draw) -> Blend:
         """See `BlendFunction`."""
@@ -174,7 +173,9 @@ class ResizeMixBlend:
     name: str = "resizemix"
 
     def __post_init__(self) -> None:
-        _check_limits("scale", self.scale)
+        if self.scale is None:
+            raise wrong("scale", None, "two shares, (low, high)")
+        check_limits("scale", self.scale)
 
     def __call__(self, pairs: Pairs, draw: Draw) -> Blend:
         """See `BlendFunction`."""
@@ -192,10 +193,3 @@ class ResizeMixBlend:
 
 def _on(values: Floats, images: Tensor) -> Tensor:
     return torch.from_numpy(values).float().to(images.device)
-
-
-def _check_limits(argument: str, value: tuple[float, float]) -> None:
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise wrong(argument, value, "two shares, (low, high)")
-    check_number(f"{argument}[0]", value[0], 0, 1)
-    check_number(f"{argument}[1]", value[1], value[0], 1)

@@ -7,17 +7,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..errors import check_choice, check_number
 from .blends import Blend, Pairs
+from .config import MixConfig
 from .draw import Draw
 from .images import mix_patches
 from .mask import count_patches, expand_mask, top_mask
 from .ratio import attention_ratio, gaussian_ratio, patch_ratio
 
-__all__ = ["RATIO_MODES", "SELECTIONS", "MergeMixBlend"]
-
-RATIO_MODES = ("area", "attention", "gaussian")
-SELECTIONS = ("own", "both")
+__all__ = ["MergeMixBlend"]
 
 
 class MergeMixBlend:
@@ -28,41 +25,28 @@ class MergeMixBlend:
 
     Args:
         saliency: Images (n, C, H, W) -> (n, h, w).
-        alpha: lambda ~ Beta(alpha, alpha) of the patches are kept.
-        ratio_mode: See `MergeMix`.
-        select: See `MergeMix`.
+        config: How many patches are kept, which ones, and how the ratio is measured; None for the defaults.
     """
 
     name = "mergemix"
 
-    def __init__(
-        self,
-        saliency: Callable[[Tensor], Tensor],
-        alpha: float = 1.0,
-        ratio_mode: str = "area",
-        select: str = "own",
-    ) -> None:
-        check_number("mergemix_alpha", alpha, 0)
-        check_choice("ratio_mode", ratio_mode, RATIO_MODES)
-        check_choice("select", select, SELECTIONS)
+    def __init__(self, saliency: Callable[[Tensor], Tensor], config: MixConfig | None = None) -> None:
         self.saliency = saliency
-        self.alpha = alpha
-        self.ratio_mode = ratio_mode
-        self.select = select
+        self.config = MixConfig() if config is None else config
 
     def __call__(self, pairs: Pairs, draw: Draw) -> Blend:
         """See `BlendFunction`."""
         own, partner = self._saliency(pairs)
         device, length = own.device, own[0].numel()
-        count = count_patches(torch.from_numpy(draw.beta(self.alpha)), length).to(device)
+        count = count_patches(torch.from_numpy(draw.beta(self.config.mergemix_alpha)), length).to(device)
         # By what a patch shows more than the partner's in its place, the most of both is seen.
-        value = own - partner if self.select == "both" else own
+        value = own - partner if self.config.select == "both" else own
         patches = top_mask(value, count, draw.noise(length).to(device))
         height, width = pairs.images.shape[-2:]
         measured = None
-        if self.ratio_mode == "attention":
+        if self.config.ratio_mode == "attention":
             ratio = attention_ratio(own, partner, patches)
-        elif self.ratio_mode == "gaussian":
+        elif self.config.ratio_mode == "gaussian":
             normal = torch.from_numpy(draw.normal()).float().to(device)
             ratio, measured = gaussian_ratio(count / length, normal), patch_ratio(patches, height, width)
         else:
@@ -72,7 +56,7 @@ class MergeMixBlend:
 
     def _saliency(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """Of the original images, and of their partners; the second is empty where nothing asks for it."""
-        both = self.ratio_mode == "attention" or self.select == "both"
+        both = self.config.ratio_mode == "attention" or self.config.select == "both"
         if not both and pairs.saliency is None:
             own = self.saliency(pairs.own)
             return own, own[:0]

@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 
 from ..checks import check_images, check_labels, check_saliency
-from ..errors import Words, check_choice, check_int, check_number, wrong
+from ..errors import Words, check_int, check_number, wrong
 from .batch import MixedBatch
 from .blends import Blend, BlendFunction, Pairs
+from .config import MixConfig
 from .draw import Draw, Integers, group_rows, numpy_rng
 
-__all__ = ["MODES", "Mixer"]
-
-MODES = ("batch", "pair", "elem")
+__all__ = ["Mixer", "drop_unused"]
 
 
 class Mixer:
@@ -55,9 +54,7 @@ class Mixer:
     ) -> None:
         if num_classes is not None:
             check_int("num_classes", num_classes, 1)
-        check_number("prob", prob, 0, 1)
-        check_choice("mode", mode, MODES)
-        check_number("label_smoothing", label_smoothing, 0, 1)
+        MixConfig.check(locals())
         if generator is not None and not isinstance(generator, torch.Generator):
             raise wrong("generator", generator, "a torch.Generator or None")
         for _, share in blends:

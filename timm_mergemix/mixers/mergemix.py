@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import check_number, named
 from ..merge.schedule import R
+from ..mix.config import MixConfig, find_recipe
 from ..mix.mergemix import MergeMixBlend
 from ..mix.mixer import Mixer, drop_unused
+from ..saliency.config import SaliencyConfig
 from ..saliency.passes import SaliencyPass
 from .mixup import timm_blends
-from .recipes import find_recipe
 
 __all__ = ["MergeMix"]
 
@@ -90,30 +90,15 @@ class MergeMix(Mixer):
         generator: torch.Generator | None = None,
         validate: bool | None = None,
     ) -> None:
-        check_number("mergemix_prob", mergemix_prob, 0, 1)
-        with named(r="saliency_r", scale="saliency_scale"):
-            self.saliency = SaliencyPass(
-                encoder,
-                layer=layer,
-                r=saliency_r,
-                divide=divide,
-                scale=saliency_scale,
-                image_mean=image_mean,
-                image_std=image_std,
-                encoder_mean=encoder_mean,
-                encoder_std=encoder_std,
-            )
-        own = MergeMixBlend(self.saliency, mergemix_alpha, ratio_mode, select)
+        options = locals()
+        config = MixConfig.of(options)
+        self.saliency = SaliencyPass(encoder, SaliencyConfig.of(options))
         share = mergemix_prob if mergemix_alpha > 0 else 0.0
-        others = timm_blends(mixup_alpha, cutmix_alpha, cutmix_minmax, switch_prob, correct_lam)
-        blends = drop_unused([(own, share), *((blend, (1 - share) * weight) for blend, weight in others)])
+        others = ((blend, (1 - share) * weight) for blend, weight in timm_blends(config))
         super().__init__(
-            blends,
+            drop_unused([(MergeMixBlend(self.saliency, config), share), *others]),
+            **config.shared(),
             num_classes=num_classes,
-            prob=prob,
-            mode=mode,
-            label_smoothing=label_smoothing,
-            multi_label=multi_label,
             generator=generator,
             validate=validate,
         )
@@ -131,7 +116,7 @@ class MergeMix(Mixer):
             name: ``"scratch"``: few images, many epochs, random weights. ``"finetune"``: pretrained weights.
 
         Returns:
-            A new dictionary, to be changed as you like.
+            What the recipe sets otherwise than the defaults: a new dictionary, to be changed as you like.
 
         Raises:
             MergeMixError: If there is no such recipe.
@@ -145,5 +130,4 @@ class MergeMix(Mixer):
             self.saliency.check(images)
             # What fits one size need not fit another; an encoder of one size was asked when the mixer was made.
             if self.saliency.takes_any_size:
-                with named(r="saliency_r", scale="saliency_scale"):
-                    self.saliency.check_size(*images.shape[-2:])
+                self.saliency.check_size(*images.shape[-2:])

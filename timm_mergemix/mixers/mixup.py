@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import torch
 
-from ..errors import check_number
 from ..mix.blends import BlendFunction, CutMixBlend, MixupBlend
+from ..mix.config import MixConfig
 from ..mix.mixer import Mixer, drop_unused
 
 __all__ = ["Mixup", "timm_blends"]
 
 
-def timm_blends(
-    mixup_alpha: float,
-    cutmix_alpha: float,
-    cutmix_minmax: tuple[float, float] | None,
-    switch_prob: float,
-    correct_lam: bool,
-) -> list[tuple[BlendFunction, float]]:
+def timm_blends(config: MixConfig) -> list[tuple[BlendFunction, float]]:
     """Mixup and CutMix with the probabilities that timm's Mixup gives them; empty where both are off."""
-    check_number("switch_prob", switch_prob, 0, 1)
-    check_number("cutmix_alpha", cutmix_alpha, 0)
-    if cutmix_minmax is not None:
-        cutmix_alpha = 1.0  # as timm does: the limits replace the distribution
-    mixup, cutmix = MixupBlend(mixup_alpha), CutMixBlend(cutmix_alpha, cutmix_minmax, correct_lam)
-    if mixup_alpha > 0 and cutmix_alpha > 0:
-        return [(cutmix, switch_prob), (mixup, 1 - switch_prob)]
+    # As timm does: the limits replace the distribution.
+    cutmix_alpha = config.cutmix_alpha if config.cutmix_minmax is None else 1.0
+    mixup = MixupBlend(config.mixup_alpha)
+    cutmix = CutMixBlend(cutmix_alpha, config.cutmix_minmax, config.correct_lam)
+    if mixup.alpha > 0 and cutmix.alpha > 0:
+        return [(cutmix, config.switch_prob), (mixup, 1 - config.switch_prob)]
     return [(blend, 1.0) for blend in (mixup, cutmix) if blend.alpha > 0]
 
 
@@ -67,14 +60,11 @@ class Mixup(Mixer):
         generator: torch.Generator | None = None,
         validate: bool | None = None,
     ) -> None:
-        blends = drop_unused(timm_blends(mixup_alpha, cutmix_alpha, cutmix_minmax, switch_prob, correct_lam))
+        config = MixConfig.of(locals())
         super().__init__(
-            blends,
+            drop_unused(timm_blends(config)),
+            **config.shared(),
             num_classes=num_classes,
-            prob=prob,
-            mode=mode,
-            label_smoothing=label_smoothing,
-            multi_label=multi_label,
             generator=generator,
             validate=validate,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..mix.blends import ResizeMixBlend
+from ..mix.config import MixConfig
 from ..mix.mixer import Mixer
 
 __all__ = ["ResizeMix"]
@@ -40,13 +41,11 @@ class ResizeMix(Mixer):
         generator: torch.Generator | None = None,
         validate: bool | None = None,
     ) -> None:
+        config = MixConfig.of(locals())
         super().__init__(
             [(ResizeMixBlend(scale), 1.0)],
+            **config.shared(),
             num_classes=num_classes,
-            prob=prob,
-            mode=mode,
-            label_smoothing=label_smoothing,
-            multi_label=multi_label,
             generator=generator,
             validate=validate,
         )

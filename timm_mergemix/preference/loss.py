@@ -7,17 +7,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..errors import check_choice, check_number, check_tensor, wrong
+from ..errors import check_tensor, wrong
 from ..loss import SoftTargetLoss
 from ..metrics.preference import preference_accuracy, reward_margin
 from ..mix.batch import MixedBatch
+from .config import PreferenceConfig
 from .logp import label_logp
 from .pairwise import dpo_loss, hinge_loss, simpo_loss
 
-__all__ = ["PAIR_LOSSES", "VARIANTS", "PreferenceLoss", "PreferenceTerms"]
-
-PAIR_LOSSES = ("simpo", "hinge")
-VARIANTS = (*PAIR_LOSSES, "dpo")  # which needs a second, frozen model
+__all__ = ["PreferenceLoss", "PreferenceTerms"]
 
 
 class PreferenceTerms(NamedTuple):
@@ -71,12 +69,7 @@ class PreferenceLoss(nn.Module):
         detach_loser: bool = False,
     ) -> None:
         super().__init__()
-        check_number("beta", beta, 0)
-        if beta == 0:
-            raise wrong("beta", beta, "a number > 0")
-        check_number("gamma", gamma, 0)
-        check_number("weight", weight, 0)
-        check_choice("variant", variant, VARIANTS)
+        PreferenceConfig.check(locals())
         soft_target = SoftTargetLoss() if soft_target is None else soft_target
         if not isinstance(soft_target, SoftTargetLoss) or soft_target.reduction != "mean":
             raise wrong("soft_target", soft_target, 'a SoftTargetLoss with reduction="mean"')

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..errors import Words, check_choice, wrong
+from ..errors import Words, wrong
 from ..merge.find.search import bare
 from ..mix.batch import MixedBatch
 from ..mix.mixer import Mixer
 from ..mixers.mergemix import MergeMix
 from ..saliency.modes import evaluating
+from .config import PreferenceConfig
 from .loss import PreferenceLoss, PreferenceTerms
 
 __all__ = ["PreferenceStep", "StepOutput"]
@@ -76,8 +77,7 @@ class PreferenceStep:
             wanted = "a frozen model" if loss.variant == "dpo" else f"None, since the variant is {loss.variant!r}"
             raise wrong("reference", reference, wanted)
         reason = _reason_against_winner(model, mixer)
-        if saliency is not None:
-            check_choice("saliency", saliency, ("winner", "separate"))
+        PreferenceConfig.check({"saliency": saliency})
         if saliency == "winner" and reason is not None:
             raise wrong("saliency", Words("'winner'"), f"'separate', since {reason}")
         self.model = model
@@ -143,7 +143,7 @@ def _reason_against_winner(model: nn.Module, mixer: Mixer) -> str | None:
     """Why the winner's pass cannot be the saliency pass, or None if it can."""
     if not isinstance(mixer, MergeMix):
         return "the mixer reads no saliency"
-    if bare(model) is not mixer.saliency.encoder:
+    if bare(model) is not mixer.saliency.backbone.model:
         return "the mixer's encoder is another model"
     parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
     wrapper = next((m for m in model.modules() if isinstance(m, parallel)), None)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ..checks import read_statistics
 from ..errors import MergeMixError, Words, wrong
-from ..merge.families import Family
+from ..merge.families import Backbone
+from .config import SaliencyConfig
 
 __all__ = ["EncoderInput"]
 
@@ -22,35 +23,21 @@ class EncoderInput:
     """Converts images for an encoder.
 
     Args:
-        encoder: The model.
-        family: Its family.
-        image_mean: Mean by which float images were normalised, None: as the encoder wants them.
-        image_std: Standard deviation, likewise.
-        encoder_mean: Mean of the images on which the encoder was trained, None: from its timm data config.
-        encoder_std: Standard deviation, likewise.
+        backbone: The encoder.
+        config: By which statistics images are normalised, and how the encoder wants them.
         holder: The module whose timm data config it is, where that is a classifier around the encoder.
 
     Raises:
         MergeMixError: If the statistics do not fit the encoder, or are needed and missing.
     """
 
-    def __init__(
-        self,
-        encoder: Any,
-        family: Family,
-        image_mean: Sequence[float] | None,
-        image_std: Sequence[float] | None,
-        encoder_mean: Sequence[float] | None,
-        encoder_std: Sequence[float] | None,
-        holder: nn.Module | None = None,
-    ) -> None:
-        self.encoder = encoder
-        self.family = family
-        self.channels = family.in_channels(encoder)
-        self.image = _statistics("image", image_mean, image_std, self.channels)
-        self.expected = _statistics("encoder", encoder_mean, encoder_std, self.channels)
+    def __init__(self, backbone: Backbone, config: SaliencyConfig, holder: nn.Module | None = None) -> None:
+        self.backbone = backbone
+        self.channels = backbone.in_channels
+        self.image = _statistics("image", config.image_mean, config.image_std, self.channels)
+        self.expected = _statistics("encoder", config.encoder_mean, config.encoder_std, self.channels)
         if self.expected is None:
-            self.expected = _configured(encoder if holder is None else holder, self.channels)
+            self.expected = _configured(backbone.model if holder is None else holder, self.channels)
         if self.image is not None:
             self._expected("image_mean, image_std")
 
@@ -67,12 +54,12 @@ class EncoderInput:
             raise wrong("images", images, wanted)
         if images.dtype == torch.uint8:
             self._expected("uint8 images")
-        device = _parameter(self.encoder).device
+        device = self.backbone.parameter.device
         if images.device != device:
             raise wrong("images", Words(f"them on {images.device}"), f"them on {device}, where the encoder is")
 
     def _normalise(self, images: Tensor) -> Tensor:
-        dtype = _parameter(self.encoder).dtype
+        dtype = self.backbone.parameter.dtype
         if images.dtype == torch.uint8:
             mean, std = self._expected("uint8 images")
             return ((images.float() / 255 - column(mean, images)) / column(std, images)).to(dtype)
@@ -103,10 +90,6 @@ def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
 def column(values: Tensor, images: Tensor) -> Tensor:
     """One number per channel, shaped and placed for images (B, C, H, W)."""
     return values.to(images.device).view(-1, 1, 1)
-
-
-def _parameter(encoder: nn.Module) -> Tensor:
-    return next(encoder.parameters())
 
 
 def _statistics(

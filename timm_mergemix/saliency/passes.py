@@ -1,26 +1,28 @@
-"""Class-token attention on the patch grid: the one bridge from mixing to merging."""
+"""A short pass of an encoder over images, which yields attention on the patch grid."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from numbers import Integral
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..checks import check_images
-from ..errors import unusable, wrong
+from ..errors import named, unusable, wrong
+from ..merge.attach import merging_in, planned
 from ..merge.autocast import uncached_autocast
-from ..merge.families import Family
-from ..merge.find.search import bare, find_model
-from ..merge.model import MergingModel
-from ..merge.patch import merge_info, merging, merging_state
-from ..merge.record import AttentionReader, StopForward
+from ..merge.families import Backbone
+from ..merge.find.search import bare, find_backbone
+from ..merge.info import planned_tokens
+from ..merge.passes import Merging, Settings
+from ..merge.record import StopForward
 from ..merge.schedule import R
+from .config import SaliencyConfig
 from .input import EncoderInput
 from .modes import evaluating
+from .reading import Layer, check_left, reading_attention
 from .size import PassSize
 
 __all__ = ["SaliencyPass", "saliency_map"]
@@ -58,74 +60,72 @@ def saliency_map(
     Raises:
         MergeMixError: If the encoder is not supported, the images do not fit it, or there is no such layer.
     """
-    saliency = SaliencyPass(encoder, layer=layer, r=r, divide=divide, scale=scale)
-    check_images(x)
-    return saliency(x)
+    with named(saliency_r="r", saliency_scale="scale"):
+        saliency = SaliencyPass(encoder, SaliencyConfig(r, scale, layer, divide))
+        check_images(x)
+        return saliency(x)
 
 
 class SaliencyPass:
     """A saliency pass with its settings; call it on images.
 
+    The encoder is searched once. Where its blocks have been replaced since, it is searched again.
+
     Args:
         encoder: See `saliency_map`.
-        layer: See `saliency_map`.
-        r: See `saliency_map`.
-        divide: See `saliency_map`.
-        scale: See `saliency_map`.
-        image_mean: Mean by which float images were normalised, one number per channel. None: as the encoder wants them.
-        image_std: Standard deviation, likewise.
-        encoder_mean: Mean of the images on which the encoder was trained. None: from its timm data config.
-        encoder_std: Standard deviation, likewise.
+        config: Settings; None for the defaults.
 
     Raises:
         MergeMixError: If the encoder is not supported or a setting does not fit it.
     """
 
-    def __init__(
-        self,
-        encoder: nn.Module,
-        *,
-        layer: int | str | None = None,
-        r: R | None = None,
-        divide: bool = True,
-        scale: float = 1.0,
-        image_mean: Sequence[float] | None = None,
-        image_std: Sequence[float] | None = None,
-        encoder_mean: Sequence[float] | None = None,
-        encoder_std: Sequence[float] | None = None,
-    ) -> None:
-        found: tuple[Any, Family] = find_model(encoder, "encoder")
-        self.encoder, self.family = found
-        if bare(encoder) is not self.encoder:
-            held = f"{type(self.encoder).__name__} inside it; what it does beside would be left out of the pass"
+    def __init__(self, encoder: nn.Module, config: SaliencyConfig | None = None) -> None:
+        self.config = SaliencyConfig() if config is None else config
+        self._given = encoder
+        self._find()
+
+    def _find(self) -> None:
+        config, encoder = self.config, self._given
+        self._backbone = backbone = find_backbone(encoder, "encoder")
+        if bare(encoder) is not backbone.model:
+            held = f"{type(backbone.model).__name__} inside it; what it does beside would be left out of the pass"
             raise wrong("encoder", encoder, f"the {held}")
-        self.layer = _check_layer(layer, len(self.family.find_blocks(self.encoder)))
-        if self.layer == "pool" and self.family.pool(self.encoder) is None:
-            raise wrong("layer", layer, "the index of a block, since the encoder has no attention pool")
-        self.r = r
-        self.divide = divide
-        self.size = PassSize(self.encoder, self.family, scale)
-        size = self.family.only_size(self.encoder)
+        self.layer = _index_of(config.layer, len(backbone.blocks))
+        if self.layer == "pool" and backbone.pool is None:
+            raise wrong("layer", config.layer, "the index of a block, since the encoder has no attention pool")
+        self.size = PassSize(backbone, config.saliency_scale)
+        size = backbone.only_size
         self.takes_any_size = size is None
-        with self._merging():  # an r that does not fit is an error now, not in the middle of a training
-            if size is not None:
-                self.check_size(*size)
-        self.input = EncoderInput(
-            self.encoder, self.family, image_mean, image_std, encoder_mean, encoder_std, holder=encoder
-        )
+        # An r that does not fit is an error now, not in the middle of a training.
+        self._settings()
+        if size is not None:
+            self._check_size(*size)
+        self.input = EncoderInput(backbone, config, holder=encoder)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The model whose attention is read."""
+        self._refresh()
+        return self._backbone
+
+    def _refresh(self) -> None:
+        if bare(self._given) is not self._backbone.model or not self._backbone.holds():
+            self._find()
 
     def __call__(self, images: Tensor) -> Tensor:
         """Returns the saliency (B, h, w) of images (B, C, H, W)."""
         self.check(images)
-        with torch.no_grad(), evaluating(self.encoder), self._keeping_rng(), uncached_autocast(images.device.type):
+        model, device = self.backbone.model, images.device.type
+        with torch.no_grad(), evaluating(model), self._keeping_rng(), uncached_autocast(device):
             return self.size.to_full_grid(self._pass(images), *images.shape[-2:])
 
     def _pass(self, images: Tensor) -> Tensor:
         """The saliency on the grid of the pass."""
         x = self.input(images, self.size.of(*images.shape[-2:]))
         with self.size.allowed():
-            with self._reading(stop=True) as read:
-                _run_until_stopped(self.encoder, x)
+            with self._merging() as state, self._reading(state, stop=True) as read, suppress(StopForward):
+                # forward, not __call__: a compiled call of the whole model and hooks on it have no part in this pass.
+                self._backbone.model.forward(x)
             return self._on_grid(read(), x)
 
     @contextmanager
@@ -146,98 +146,67 @@ class SaliencyPass:
         reason = self.reason_against_reading()
         if reason is not None:
             raise unusable("saliency", f"the attention of a training pass cannot be read: {reason}")
-        with self._reading(stop=False) as read:
+        with merging_in(self.backbone) as state, self._reading(state, stop=False) as read:
             yield lambda: self._on_grid(read(), images)
 
     def reason_against_reading(self) -> str | None:
         """Why the attention of a training pass cannot stand in for a pass of its own, or None if it can."""
-        if getattr(getattr(self.encoder, "patch_drop", None), "prob", 0.0) > 0:
+        backbone = self.backbone
+        if getattr(getattr(backbone.model, "patch_drop", None), "prob", 0.0) > 0:
             return "the model drops patches in training"
-        if isinstance(self.encoder, MergingModel) and not self.encoder.merging.config.prop_attn:
+        if backbone.state is not None and not backbone.state.settings.prop_attn:
             return "the model merges without proportional attention"
         return None
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raises if images of that size have too few patches for the merging in the pass."""
+        self._refresh()
+        self._check_size(height, width)
+
+    def check(self, images: Tensor) -> None:
+        """Raises if the encoder cannot take the images."""
+        self._refresh()
+        self.input.check(images)
+
+    def _check_size(self, height: int, width: int) -> None:
+        size, settings = self.size.of(height, width), self._settings()
+        with named(r="saliency_r"), self.size.allowed():
+            tokens = planned_tokens(self._backbone, settings, size)
+        before, prefix = tokens[-1 if self.layer == "pool" else int(self.layer)], self._backbone.prefix_tokens
+        check_left(before - prefix, tokens[0] - prefix, settings.schedule.r, self.layer)
+
+    def _settings(self) -> Settings:
+        # A merged token's attention is the sum over its members only if attention is proportional.
+        with named(r="saliency_r"):
+            return planned(self._backbone, r=self.config.saliency_r, prop_attn=True)
+
+    def _merging(self) -> AbstractContextManager[Merging]:
+        return merging_in(self._backbone, self.config.saliency_r, prop_attn=True)
+
+    def _reading(self, state: Merging, stop: bool) -> AbstractContextManager[Callable[[], Tensor]]:
+        return reading_attention(self._backbone, state, self.layer, self.config.divide, stop)
 
     def _on_grid(self, attention: Tensor, x: Tensor) -> Tensor:
         # Where prefix tokens get all of it, no patch is preferred.
         attention = attention.where(attention.sum(dim=1, keepdim=True) > 0, 1.0)
         saliency = attention / attention.sum(dim=1, keepdim=True)
-        return saliency.unflatten(1, self.family.grid_size(self.encoder, *x.shape[-2:]))
-
-    def _merging(self) -> AbstractContextManager[nn.Module]:
-        # A merged token's attention is the sum over its members only if attention is proportional.
-        return merging(self.encoder, self.r, prop_attn=True)
+        return saliency.unflatten(1, self._backbone.grid_size(*x.shape[-2:]))
 
     def _keeping_rng(self) -> AbstractContextManager[None]:
         # Merging at random is the only thing in the pass that draws.
-        if not isinstance(self.encoder, MergingModel) or self.encoder.merging.config.matching != "random":
+        state = self._backbone.state
+        if state is None or state.settings.matching != "random":
             return nullcontext()
-        device = next(self.encoder.parameters()).device
+        device = self._backbone.parameter.device
         return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
-    @contextmanager
-    def _reading(self, stop: bool) -> Iterator[Callable[[], Tensor]]:
-        """Reads the attention of the pass that runs inside, and ends it there if asked."""
-        reader = AttentionReader(None if self.layer == "pool" else int(self.layer), stop)
-        pooled: list[Tensor] = []
 
-        def read_pool(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            # The casts of a pass that trains must have gradients, not those of this one.
-            with torch.no_grad(), uncached_autocast(args[0].device.type):
-                pooled.append(self.family.pool_attention(self.encoder, args[0]))
-            if stop:
-                raise StopForward
-
-        def attention() -> Tensor:
-            if reader.row is None and not pooled:
-                read = "the attention pool" if self.layer == "pool" else f"block {self.layer}"
-                raise unusable("layer", f"{read} did not run in the encoder's forward pass")
-            if reader.row is None:
-                return pooled[-1]
-            found = reader.row.on_patches(self.divide)
-            self._check_left(reader.row.values.shape[1] - reader.row.prefix_tokens, found.shape[1], r)
-            return found
-
-        with ExitStack() as stack:
-            # A pass that stops is one of its own, with its own merging; then also sums of attention must be such.
-            stack.enter_context(self._merging() if stop else merging(self.encoder))
-            state = merging_state(self.encoder)
-            r = state.config.schedule.r
-            stack.enter_context(state.during(observer=reader))
-            if self.layer == "pool":
-                pool: Any = self.family.pool(self.encoder)
-                stack.callback(pool.register_forward_pre_hook(read_pool).remove)
-            yield attention
-
-    def check_size(self, height: int, width: int) -> None:
-        """Raises if images of that size have too few patches for the merging in the pass."""
-        size = self.size.of(height, width)
-        with self._merging(), self.size.allowed():
-            info = merge_info(self.encoder, size)
-        before = info.tokens[-1 if self.layer == "pool" else int(self.layer)]
-        self._check_left(before - info.prefix_tokens, info.tokens[0] - info.prefix_tokens, info.r)
-
-    def _check_left(self, left: int, patches: int, r: Any) -> None:
-        """Raises if merging leaves nothing to tell one patch from another by."""
-        if left < 2 <= patches:
-            read = "the attention pool" if self.layer == "pool" else f"block {self.layer}"
-            raise wrong("r", r, f"one that leaves more than one of {patches} patches before {read}")
-
-    def check(self, images: Tensor) -> None:
-        """Raises if the encoder cannot take the images."""
-        self.input.check(images)
-
-
-def _check_layer(layer: Any, depth: int) -> int | str:
+def _index_of(layer: Any, depth: int) -> Layer:
+    """The index of the block, from 0; ``"pool"`` stays."""
     if layer is None:
         return max(depth - 2, 0)
     if layer == "pool":
-        return layer
-    if isinstance(layer, bool) or not isinstance(layer, Integral) or not -depth <= int(layer) < depth:
+        return "pool"
+    if not -depth <= int(layer) < depth:
         raise wrong("layer", layer, f"an index from {-depth} to {depth - 1}, 'pool' or None")
     return int(layer) % depth
-
-
-def _run_until_stopped(encoder: nn.Module, x: Tensor) -> None:
-    # forward, not __call__: a compiled call of the whole model and hooks on it have no part in this pass.
-    with suppress(StopForward):
-        encoder.forward(x)

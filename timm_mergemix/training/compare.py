@@ -5,22 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import torch
 from torch import Tensor, nn
 
+from ..mix.config import find_recipe
 from ..mixers.registry import create_mixer
+from ..preference.config import PreferenceConfig
 from .evaluate import Evaluation, evaluate
 from .images import MemoryBatches, Statistics
-from .loop import Run, fit
+from .loop import Job, fit
 from .methods import DemoSettings, Method
-from .mixers import MixOptions, build_mixer
+from .mixers import build_mixer, mix_settings
 from .model import small_vit, tokens_kept, train_merged
-from .objective import PreferenceOptions
-from .optim import Recipe
+from .objective import NO_PREFERENCE
+from .optim import Optimisation
 from .pairs import PairEvaluation, evaluate_pairs
 from .progress import Reporter
 from .seeds import seed_all
@@ -70,44 +72,38 @@ def train_method(
 ) -> Outcome:
     """Trains a method, or goes on where it was interrupted, and tests it with the merging that it trained with.
 
-    Args:
-        method: Which one.
-        data: Images.
-        settings: What the user set.
-        out: Checkpoints go to a directory in it, one for each method and settings.
-        device: Where to train.
-        reporter: For bars and lines.
-        fresh: Whether an earlier checkpoint of the same settings is dropped.
+    Checkpoints go to a directory in ``out``, one for each method and settings; an earlier one is dropped if ``fresh``.
     """
     statistics = Statistics.of(data.train.images)
-    preference = PreferenceOptions(weight=settings.preference) if method.preference else None
-    run = prepare(method, data, settings, out, device, preference)
+    preference = PreferenceConfig(weight=settings.preference) if method.preference else NO_PREFERENCE
+    job = prepare(method, data, settings, out, device, preference)
     if fresh:
-        shutil.rmtree(run.path.parent, ignore_errors=True)
-    train = training_batches(data, settings, statistics, device)
-    val, test = (MemoryBatches(part, EVALUATION_BATCH, statistics, device=device) for part in (data.val, data.test))
-    fit(run, train, val, reporter)
-    result = evaluate(run.model, test, device)
+        shutil.rmtree(job.path.parent, ignore_errors=True)
+    shuffled = data.test.shuffled(settings.seed)
+    val, test, mixed = (
+        MemoryBatches(part, EVALUATION_BATCH, statistics, device=device) for part in (data.val, data.test, shuffled)
+    )
+    fit(job, training_batches(data, settings, statistics, device), val, reporter)
     generator = torch.Generator().manual_seed(settings.seed)
     cutmix = create_mixer("cutmix", num_classes=len(data.source.classes), mode="elem", generator=generator)
-    mixed = MemoryBatches(data.test.shuffled(settings.seed), EVALUATION_BATCH, statistics, device=device)
-    pairs = evaluate_pairs(run.model, cutmix, mixed, device)
-    return Outcome(method, run.model, statistics, result, run.history, tokens_kept(run.model), pairs)
+    return Outcome(
+        method=method,
+        model=job.model,
+        statistics=statistics,
+        test=evaluate(job.model, test, device),
+        history=job.history,
+        tokens=tokens_kept(job.model),
+        pairs=evaluate_pairs(job.model, cutmix, mixed, device),
+    )
 
 
 def training_batches(
     data: DemoData, settings: DemoSettings, statistics: Statistics, device: torch.device
 ) -> MemoryBatches:
     """The augmented training images."""
-    return MemoryBatches(
-        data.train,
-        min(settings.batch_size, len(data.train)) // 2 * 2,
-        statistics,
-        train=True,
-        pad=data.source.pad,
-        flip=data.source.flip,
-        device=device,
-    )
+    size = min(settings.batch_size, len(data.train)) // 2 * 2
+    source = data.source
+    return MemoryBatches(data.train, size, statistics, train=True, pad=source.pad, flip=source.flip, device=device)
 
 
 def prepare(
@@ -116,43 +112,42 @@ def prepare(
     settings: DemoSettings,
     out: Path,
     device: torch.device,
-    preference: PreferenceOptions | None = None,
-    options: MixOptions | None = None,
-) -> Run:
-    """The run of a method before its first epoch. All methods begin with the same weights.
+    preference: PreferenceConfig = NO_PREFERENCE,
+) -> Job:
+    """The job of a method before its first epoch. All methods begin with the same weights.
 
     Args:
-        method: What is run.
+        method: What is trained.
         data: The images.
         settings: Of training.
         out: Directory of the runs.
         device: Where it trains.
-        preference: Of preference training; None is without.
-        options: Of the mixer; None takes the recipe's.
+        preference: Of the clean image over its mix.
     """
     classes, shape = len(data.source.classes), data.train.images.shape[1:]
     seed_all(settings.seed, 0)
     model = small_vit(shape, data.source.patch, classes, settings.width, settings.depth).to(device)
     if method.merges:
         train_merged(model, settings.r)
-    recipe = Recipe(epochs=settings.epochs, lr=settings.lr, beta2=0.95)
-    options = options or MixOptions.of("scratch", method.mixer)
+    optimisation = Optimisation(epochs=settings.epochs, lr=settings.lr, warmup_epochs=2, beta2=0.95)
+    # As many batches as MergeMix's recipe mixes, whatever the mixer.
+    mixing = mix_settings(method.mixer, {"prob": find_recipe("scratch")["prob"]})
     decisive = {
-        "method": asdict(method),
-        "settings": {name: value for name, value in asdict(settings).items() if name != "preference"},
-        "preference": asdict(preference or PreferenceOptions()),
-        "recipe": asdict(recipe),
-        "mixing": asdict(options),
+        "method": vars(method),
+        "settings": {name: value for name, value in vars(settings).items() if name != "preference"},
+        "preference": vars(preference),
+        "optimisation": vars(optimisation),
+        "mixing": mixing,
         "data": data.source.name,
         "images": _digest(data.train.images, data.train.labels, data.val.images, data.val.labels),
     }
     # Runs of other settings keep their directories, so that trying something else costs nobody a finished run.
     key = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:8]
-    return Run(
+    return Job(
         title=method.title,
         model=model,
-        mixer=build_mixer(method.mixer, model, classes, options),
-        recipe=recipe,
+        mixer=build_mixer(method.mixer, model, classes, mixing),
+        optimisation=optimisation,
         settings=decisive,
         path=out / "runs" / f"{method.name}-{key}" / "last.pt",
         seed=settings.seed,

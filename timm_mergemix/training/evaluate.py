@@ -57,20 +57,9 @@ def top1(logits: Tensor, labels: Tensor) -> float:
 
 
 def evaluate(
-    model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    device: torch.device,
-    *,
-    amp: bool = False,
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device, *, amp: bool = False
 ) -> Evaluation:
-    """Evaluates a model as it is, with the merging that is in force.
-
-    Args:
-        model: A classifier.
-        batches: Images and labels.
-        device: Where the model is.
-        amp: Whether it runs in bfloat16.
-    """
+    """Evaluates a classifier as it is, with the merging that is in force; in bfloat16 if ``amp``."""
     logits, labels = predict(model, batches, device, amp)
     error = calibration_error(logits.softmax(dim=1), labels).item()
     return Evaluation(top1(logits, labels), F.cross_entropy(logits, labels).item(), error, len(labels))

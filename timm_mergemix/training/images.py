@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.transforms.v2.functional import normalize
 
 __all__ = ["ImageSet", "MemoryBatches", "Statistics", "crop_and_flip"]
 
@@ -52,12 +53,13 @@ class Statistics:
 
     def normalize(self, images: Tensor) -> Tensor:
         """Images of values from 0 to 1 -> mean 0 and deviation 1."""
-        mean, std = (images.new_tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
-        return (images - mean) / std
+        return normalize(images, list(self.mean), list(self.std))
 
 
 def crop_and_flip(images: Tensor, pad: int, flip: bool) -> Tensor:
     """A random crop after zero padding and a random horizontal flip, drawn for each image from torch's generator.
+
+    torchvision's transforms draw once a call, so that they would have to be called for one tiny image after the other.
 
     Args:
         images: (B, C, H, W).
@@ -79,10 +81,11 @@ def crop_and_flip(images: Tensor, pad: int, flip: bool) -> Tensor:
     return cropped.movedim(-1, 1).contiguous()
 
 
+@dataclass
 class MemoryBatches:
     """Normalised batches of an `ImageSet`.
 
-    Args:
+    Attributes:
         images: Where the batches come from.
         batch_size: Images per batch. Training drops a last batch that is smaller.
         statistics: For the normalisation.
@@ -92,24 +95,13 @@ class MemoryBatches:
         device: Where the batches go.
     """
 
-    def __init__(
-        self,
-        images: ImageSet,
-        batch_size: int,
-        statistics: Statistics,
-        *,
-        train: bool = False,
-        pad: int = 0,
-        flip: bool = False,
-        device: str | torch.device = "cpu",
-    ) -> None:
-        self.images = images
-        self.batch_size = batch_size
-        self.statistics = statistics
-        self.train = train
-        self.pad = pad
-        self.flip = flip
-        self.device = torch.device(device)
+    images: ImageSet
+    batch_size: int
+    statistics: Statistics
+    train: bool = False
+    pad: int = 0
+    flip: bool = False
+    device: str | torch.device = "cpu"
 
     def __len__(self) -> int:
         count = len(self.images)

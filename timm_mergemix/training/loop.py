@@ -14,15 +14,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import Words, unusable, wrong
+from ..preference.config import PreferenceConfig
 from .checkpoint import differing, load_checkpoint, save_checkpoint
 from .evaluate import evaluate
 from .mixers import Mix
-from .objective import Objective, PreferenceOptions, build_objective
-from .optim import Recipe, build_optimizer
+from .objective import NO_PREFERENCE, Objective, build_objective
+from .optim import Optimisation, build_optimizer
 from .progress import Bar, Reporter
 from .seeds import seed_all
 
-__all__ = ["Batches", "Run", "fit", "train_step"]
+__all__ = ["Batches", "Job", "fit", "train_step"]
 
 
 class Batches(Protocol):
@@ -34,41 +35,41 @@ class Batches(Protocol):
 
 
 @dataclass
-class Run:
-    """One training run and how far it is.
+class Job:
+    """What is trained, how, and how far it is.
 
     Attributes:
         title: Shown to people.
         model: The model, patched if it trains with token merging; on ``device``.
         mixer: Mixes a batch; None trains on plain images.
-        recipe: Hyperparameters.
+        optimisation: Settings of optimiser and schedule.
         settings: Everything that decides the outcome, as plain values; a checkpoint of other settings is refused.
         path: Where the checkpoint goes.
         seed: Epoch ``e`` draws from generators seeded with ``(seed, e)``.
         device: Where to train.
         amp: Whether the forward passes run in bfloat16.
-        preference: Preference of the clean image over its mix; None trains without it.
+        preference: Preference of the clean image over its mix.
         history: A record for each finished epoch.
     """
 
     title: str
     model: nn.Module
     mixer: Mix | None
-    recipe: Recipe
+    optimisation: Optimisation
     settings: dict[str, Any]
     path: Path
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     amp: bool = False
-    preference: PreferenceOptions | None = None
+    preference: PreferenceConfig = NO_PREFERENCE
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def fit(run: Run, train: Batches, val: Iterable[tuple[Tensor, Tensor]], reporter: Reporter) -> None:
-    """Trains until all epochs are finished, from the checkpoint at ``run.path`` if there is one.
+def fit(job: Job, train: Batches, val: Iterable[tuple[Tensor, Tensor]], reporter: Reporter) -> None:
+    """Trains until all epochs are finished, from the checkpoint at ``job.path`` if there is one.
 
     Args:
-        run: What to train; its model and history are brought to the end of the run.
+        job: What to train; its model and history are brought to the end.
         train: Training batches.
         val: Plain validation batches.
         reporter: For the bar and the lines.
@@ -78,38 +79,38 @@ def fit(run: Run, train: Batches, val: Iterable[tuple[Tensor, Tensor]], reporter
     """
     if len(train) == 0:
         raise wrong("batch_size", Words("more images per batch than there are training images"), "fewer")
-    optimizer, scheduler = build_optimizer(run.model, run.recipe, len(train))
-    if run.path.exists():
-        _restore(run, optimizer, scheduler)
-    epochs, done = run.recipe.epochs, len(run.history)
-    with reporter.bar(run.title, epochs * len(train), done * len(train)) as bar:
+    optimizer, scheduler = build_optimizer(job.model, job.optimisation, len(train))
+    if job.path.exists():
+        _restore(job, optimizer, scheduler)
+    epochs, done = job.optimisation.epochs, len(job.history)
+    with reporter.bar(job.title, epochs * len(train), done * len(train)) as bar:
         for epoch in range(done + 1, epochs + 1):
-            seed_all(run.seed, epoch)
+            seed_all(job.seed, epoch)
             start = time.perf_counter()
-            terms = _train_epoch(run, optimizer, scheduler, train, bar, epoch)
+            terms = _train_epoch(job, optimizer, scheduler, train, bar, epoch)
             seconds = time.perf_counter() - start
-            result = evaluate(run.model, val, run.device, amp=run.amp)
+            result = evaluate(job.model, val, job.device, amp=job.amp)
             loss = terms.pop("loss")
             record = {"epoch": epoch, "train_loss": loss, "val_loss": result.loss, "val_top1": result.top1}
-            run.history.append({**record, **terms, "seconds": seconds})
-            save_checkpoint(run.path, _state(run, optimizer, scheduler))
+            job.history.append({**record, **terms, "seconds": seconds})
+            save_checkpoint(job.path, _state(job, optimizer, scheduler))
             if not reporter.bars and (epoch == epochs or epoch % -(-epochs // 10) == 0):
                 top1 = f"validation top-1 {100 * result.top1:.1f} %"
-                reporter.say(f"{run.title}: epoch {epoch} of {epochs}, training loss {loss:.3f}, {top1}")
+                reporter.say(f"{job.title}: epoch {epoch} of {epochs}, training loss {loss:.3f}, {top1}")
 
 
 def _train_epoch(
-    run: Run, optimizer: Optimizer, scheduler: Any, train: Batches, bar: Bar, epoch: int
+    job: Job, optimizer: Optimizer, scheduler: Any, train: Batches, bar: Bar, epoch: int
 ) -> dict[str, float]:
     """Trains on all batches and returns the mean loss, and the means of its terms."""
-    objective = build_objective(run.model, run.mixer, run.recipe.smoothing, run.preference)
-    shown = {"epoch": f"{epoch}/{run.recipe.epochs}"}
-    if run.history:
-        shown["top-1"] = f"{100 * run.history[-1]['val_top1']:.1f} %"
-    run.model.train()
+    objective = build_objective(job.model, job.mixer, job.optimisation.smoothing, job.preference)
+    shown = {"epoch": f"{epoch}/{job.optimisation.epochs}"}
+    if job.history:
+        shown["top-1"] = f"{100 * job.history[-1]['val_top1']:.1f} %"
+    job.model.train()
     history: list[dict[str, Tensor]] = []
     for i, (images, labels) in enumerate(train):
-        terms = train_step(run, objective, optimizer, images, labels)
+        terms = train_step(job, objective, optimizer, images, labels)
         scheduler.step_update((epoch - 1) * len(train) + i + 1)
         history.append({name: value.detach() for name, value in terms.items()})
         bar.step(**shown)
@@ -122,37 +123,37 @@ def _train_epoch(
 
 
 def train_step(
-    run: Run, objective: Objective, optimizer: Optimizer, images: Tensor, labels: Tensor
+    job: Job, objective: Objective, optimizer: Optimizer, images: Tensor, labels: Tensor
 ) -> dict[str, Tensor]:
-    """One step of a run in training mode, but for its schedule; returns the terms of the loss."""
-    images, labels = images.to(run.device), labels.to(run.device)
-    with torch.autocast(run.device.type, torch.bfloat16, enabled=run.amp):
+    """One step of a job in training mode, but for its schedule; returns the terms of the loss."""
+    images, labels = images.to(job.device), labels.to(job.device)
+    with torch.autocast(job.device.type, torch.bfloat16, enabled=job.amp):
         terms = objective(images, labels)
     optimizer.zero_grad()
     terms["loss"].backward()
-    if run.recipe.clip_grad is not None:
-        nn.utils.clip_grad_norm_(run.model.parameters(), run.recipe.clip_grad)
+    if job.optimisation.clip_grad:
+        nn.utils.clip_grad_norm_(job.model.parameters(), job.optimisation.clip_grad)
     optimizer.step()
     return terms
 
 
-def _state(run: Run, optimizer: Optimizer, scheduler: Any) -> dict[str, Any]:
+def _state(job: Job, optimizer: Optimizer, scheduler: Any) -> dict[str, Any]:
     return {
-        "settings": run.settings,
-        "epochs_done": len(run.history),
-        "model": run.model.state_dict(),
+        "settings": job.settings,
+        "epochs_done": len(job.history),
+        "model": job.model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "scheduler": scheduler.state_dict(),
-        "history": run.history,
+        "history": job.history,
     }
 
 
-def _restore(run: Run, optimizer: Optimizer, scheduler: Any) -> None:
-    state = load_checkpoint(run.path)
-    different = differing(state["settings"], run.settings)
+def _restore(job: Job, optimizer: Optimizer, scheduler: Any) -> None:
+    state = load_checkpoint(job.path)
+    different = differing(state["settings"], job.settings)
     if different:
-        raise unusable(run.path, f"holds a run with other settings: {different}")
-    run.model.load_state_dict(state["model"])
+        raise unusable(job.path, f"holds a run with other settings: {different}")
+    job.model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     scheduler.load_state_dict(state["scheduler"])
-    run.history[:] = state["history"]
+    job.history[:] = state["history"]

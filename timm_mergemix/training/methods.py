@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import check_int, check_number
+from ..config import Config, integer, number, option
 
 __all__ = ["METHODS", "PREFERENCE", "DemoSettings", "Method"]
 
@@ -36,33 +36,15 @@ PREFERENCE = Method("preference", "MergeMix + preference", "mergemix", True, pre
 
 
 @dataclass(frozen=True)
-class DemoSettings:
-    """What a user can set.
+class DemoSettings(Config):
+    """What a user can set of the training."""
 
-    Attributes:
-        epochs: Epochs of each method.
-        batch_size: Images per step; made even, which timm's Mixup asks for.
-        lr: Peak learning rate.
-        width: Channels of the ViT.
-        depth: Blocks of the ViT.
-        r: Tokens merged in each block, for MergeMix.
-        preference: Weight of the preference term, for the method that has one.
-        seed: All randomness follows it.
-    """
-
-    epochs: int = 24
-    batch_size: int = 24
-    lr: float = 2e-3
-    width: int = 64
-    depth: int = 4
-    r: int = 6
-    preference: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_int("epochs", self.epochs, 1)
-        check_int("batch_size", self.batch_size, 2)
-        check_number("lr", self.lr, 0.0)
-        check_int("r", self.r, 0)
-        check_number("preference", self.preference, 0)
-        check_int("seed", self.seed, 0)
+    epochs: int = option(24, "epochs of each method", integer(1), read=int)
+    # Made even, which timm's Mixup asks for.
+    batch_size: int = option(24, "images per step", integer(2), read=int)
+    lr: float = option(2e-3, "peak learning rate", number(0), read=float)
+    width: int = option(64, "channels of the ViT, a multiple of 32", read=int)
+    depth: int = option(4, "blocks of the ViT", read=int)
+    r: int = option(6, "tokens merged in each block, for MergeMix", integer(0), read=int)
+    preference: float = option(1.0, "weight of the preference, for the method that has one", number(0), flag="")
+    seed: int = option(0, "all randomness follows it", integer(0), flag="")

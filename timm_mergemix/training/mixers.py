@@ -1,85 +1,26 @@
-"""How a batch is mixed in training, by name."""
+"""How a batch is mixed in training: a mixer by name, and the settings that are in force."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import timm.data
 from torch import Tensor, nn
 
-from ..errors import check_choice, named
-from ..merge.schedule import R
+from ..errors import MergeMixError, check_choice, unusable, wrong
+from ..mix.config import MixConfig, find_recipe
 from ..mixers.mixup import Mixup
-from ..mixers.recipes import find_recipe
-from ..mixers.registry import create_mixer, list_mixers, takes_encoder
+from ..mixers.registry import create_mixer, list_mixers, takes, takes_encoder
+from ..saliency.config import SaliencyConfig
 
-__all__ = ["Mix", "MixOptions", "build_mixer", "mixer_names", "options_used", "timm_mixup"]
+__all__ = ["Mix", "build_mixer", "mix_settings", "mixer_names", "timm_mixup"]
 
 Mix: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
-
-@dataclass(frozen=True)
-class MixOptions:
-    """Settings of the mixers; each uses those that concern it.
-
-    Attributes:
-        mergemix_alpha: lambda of MergeMix ~ Beta(alpha, alpha).
-        mixup_alpha: Likewise for Mixup; 0 switches it off.
-        cutmix_alpha: Likewise for CutMix.
-        prob: Probability that a batch is mixed at all.
-        mergemix_prob: Share of MergeMix; the rest is Mixup and CutMix.
-        switch_prob: Share of CutMix where Mixup and CutMix are both on.
-        smoothing: Label smoothing.
-        ratio_mode: What MergeMix's ratio is.
-        select: Whose saliency decides which patches MergeMix keeps.
-        saliency_r: Token merging in the saliency pass.
-        saliency_scale: Size of the images in it, as a share of theirs.
-        layer: Block whose attention is read; None for the last but one.
-        divide: Whether a merged token's attention is divided among its patches.
-    """
-
-    mergemix_alpha: float = 1.0
-    mixup_alpha: float = 0.8
-    cutmix_alpha: float = 1.0
-    prob: float = 1.0
-    mergemix_prob: float = 0.5
-    switch_prob: float = 0.5
-    smoothing: float = 0.1
-    ratio_mode: str = "area"
-    select: str = "own"
-    saliency_r: R | None = ("keep", 0.5)
-    saliency_scale: float = 1.0
-    layer: int | str | None = None
-    divide: bool = True
-
-    @classmethod
-    def of(cls, recipe: str, mixer: str = "mergemix", **given: Any) -> MixOptions:
-        """Those of a recipe of MergeMix, but for what is given and not None; other mixers mix as many batches.
-
-        Raises:
-            MergeMixError: If there is no such recipe.
-        """
-        known = {name: value for name, value in given.items() if value is not None}
-        settings = find_recipe(recipe)
-        if mixer != "mergemix":
-            settings = {"prob": settings["prob"]}
-        return cls(**{**settings, **known})
-
-
-_SHARED = ("prob", "smoothing")
-_OWN: dict[str, tuple[str, ...]] = {
-    "mergemix": tuple(each.name for each in fields(MixOptions) if each.name not in _SHARED),
-    "mixup": ("mixup_alpha",),
-    "cutmix": ("cutmix_alpha",),
-    "timm": ("mixup_alpha", "cutmix_alpha", "switch_prob"),
-}
-
-
-def options_used(name: str) -> tuple[str, ...]:
-    """The settings in `MixOptions` that concern a mixer; label smoothing concerns training without one too."""
-    return ("smoothing",) if name == "none" else (*_OWN.get(name, ()), *_SHARED)
+# Whoever asks for one of these by name gets the other one beside it only on request.
+ALONE: Mapping[str, Mapping[str, Any]] = {"mixup": {"cutmix_alpha": 0.0}, "cutmix": {"mixup_alpha": 0.0}}
 
 
 def mixer_names() -> tuple[str, ...]:
@@ -87,17 +28,46 @@ def mixer_names() -> tuple[str, ...]:
     return ("none", *list_mixers(), "timm")
 
 
-def timm_mixup(**options: Any) -> Mix:
+def mix_settings(mixer: str, given: Mapping[str, Any], recipe: str = "scratch") -> dict[str, Any]:
+    """The settings of a mixer: what is given, else the recipe's for MergeMix, else the defaults.
+
+    Args:
+        mixer: A name that `build_mixer` takes.
+        given: Fields of `MixConfig` and `SaliencyConfig`.
+        recipe: A recipe of MergeMix.
+
+    Raises:
+        MergeMixError: If the mixer does not take what is given, or a name is not known.
+    """
+    check_choice("mixer", mixer, mixer_names())
+    defaults = {**vars(MixConfig()), **vars(SaliencyConfig())}
+    own = {name for name in defaults if _takes(mixer, name)}
+    # A function that is registered may hand on what its signature does not show.
+    known = own if mixer in ("none", "timm") else {*own, *MixConfig().shared()}
+    unused = next((name for name in given if name not in known), None)
+    if unused is not None:
+        raise wrong(unused, given[unused], f"none, since the mixer is {mixer}, which does not take it")
+    start = {**defaults, **(find_recipe(recipe) if mixer == "mergemix" else ALONE.get(mixer, {}))}
+    return {name: value for name, value in start.items() if name in own} | dict(given)
+
+
+def _takes(mixer: str, name: str) -> bool:
+    if mixer == "none":
+        return name == "label_smoothing"  # which training without mixing has too
+    return name in inspect.signature(timm.data.Mixup).parameters if mixer == "timm" else takes(mixer, name)
+
+
+def timm_mixup(**settings: Any) -> Mix:
     """timm's own Mixup with CutMix; its arguments, which it takes unseen, are checked as those of ours.
 
     Raises:
         MergeMixError: If one is out of its range.
     """
-    Mixup(**options)
-    return timm.data.Mixup(**options)
+    Mixup(**settings)
+    return timm.data.Mixup(**settings)
 
 
-def build_mixer(name: str, model: nn.Module, num_classes: int, options: MixOptions) -> Mix | None:
+def build_mixer(name: str, model: nn.Module, num_classes: int, settings: Mapping[str, Any]) -> Mix | None:
     """A mixer by name.
 
     Args:
@@ -105,7 +75,7 @@ def build_mixer(name: str, model: nn.Module, num_classes: int, options: MixOptio
             timm's own Mixup with CutMix; or a registered name.
         model: The model in training, whose attention MergeMix reads.
         num_classes: Number of classes.
-        options: Settings.
+        settings: As `mix_settings` gives them.
 
     Returns:
         A function of images and labels, None for ``"none"``.
@@ -116,10 +86,14 @@ def build_mixer(name: str, model: nn.Module, num_classes: int, options: MixOptio
     check_choice("mixer", name, mixer_names())
     if name == "none":
         return None
-    shared = {"num_classes": num_classes, "prob": options.prob, "label_smoothing": options.smoothing}
-    own = {each: getattr(options, each) for each in _OWN.get(name, ())}
     if name == "timm":
-        return timm_mixup(**own, **shared)
+        return timm_mixup(num_classes=num_classes, **settings)
     encoder = {"encoder": model} if takes_encoder(name) else {}
-    with named(encoder=f"mixer: {name} reads the model's attention, mixup or none trains any; model"):
-        return create_mixer(name, **encoder, **own, **shared)
+    try:
+        return create_mixer(name, **encoder, num_classes=num_classes, **settings)
+    except MergeMixError as error:
+        if error.argument != "encoder":
+            raise
+        error.argument = "model"
+        reason = f"{name} reads the model's attention, mixup or none trains any; {error}"
+        raise unusable("mixer", reason) from error

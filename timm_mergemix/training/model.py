@@ -12,7 +12,8 @@ from torch import nn
 
 from ..errors import MergeMixError, check_int, unusable, wrong
 from ..merge.find.support import check_name
-from ..merge.patch import merge_info, merging, patch
+from ..merge.info import merge_info
+from ..merge.patch import merging, patch
 from ..merge.schedule import R
 from ..weights import create_model
 
@@ -81,38 +82,30 @@ def build_model(
     if ":" not in name:  # else a place, such as hf-hub:user/model
         check_name("model", name)
     arguments = {"num_classes": num_classes, "pretrained": pretrained, **(kwargs or {})}
-    attempts = [arguments] if img_size is None else [{"img_size": img_size, **arguments}, arguments]
-    for attempt in attempts:
-        try:
-            return create_model(name, **attempt)
-        except TypeError as error:
-            # Convolutional networks take no img_size; anything else that is not taken is the user's.
-            if attempt is attempts[-1] or "img_size" not in str(error):
-                raise unusable("model", f"{name} does not take these arguments: {error}") from error
-        except MergeMixError:
-            raise
-        except Exception as error:  # whatever a hub, a file format or a model raises
-            missing = isinstance(error, OSError) and pretrained and "pretrained_cfg_overlay" not in arguments
-            hint = " Weights of a file (--weights) need no network." if missing else ""
-            raise unusable("model", f"{name} could not be built: {error}{hint}") from error
-    raise wrong("model", name, "a model that can be built")  # pragma: no cover - the loop returns or raises
+    if img_size is not None:
+        arguments = {"img_size": img_size, **arguments}
+    try:
+        return create_model(name, **arguments)
+    except TypeError as error:
+        # Convolutional networks take no img_size; anything else that is not taken is the user's.
+        if img_size is not None and "img_size" in str(error):
+            return build_model(name, num_classes, pretrained=pretrained, kwargs=kwargs)
+        raise unusable("model", f"{name} does not take these arguments: {error}") from error
+    except MergeMixError:
+        raise
+    except Exception as error:  # whatever a hub, a file format or a model raises
+        missing = isinstance(error, OSError) and pretrained and "pretrained_cfg_overlay" not in arguments
+        hint = " Weights of a file (--weights) need no network." if missing else ""
+        raise unusable("model", f"{name} could not be built: {error}{hint}") from error
 
 
-def train_merged(model: nn.Module, r: R | None) -> nn.Module:
-    """Patches a model for training with token merging; ``None`` and 0 leave it as it is.
-
-    Raises:
-        MergeMixError: If the model does not support it, or ``r`` does not fit it.
-    """
-    return model if r is None or r == 0 else patch(model, r=r)
+def train_merged(model: nn.Module, r: R | None, **settings: Any) -> nn.Module:
+    """Patches a model for training, as `patch` does; an ``r`` of None or 0 leaves it as it is."""
+    return model if r in (None, 0, "0") else patch(model, r, **settings)
 
 
 def tokens_kept(model: nn.Module) -> str:
-    """Patch tokens that leave the last block, of those that enter the first one, as ``"25 of 49"``.
-
-    Args:
-        model: A supported model, patched or not.
-    """
+    """Patch tokens of a supported model that leave its last block, of those that enter the first: ``"25 of 49"``."""
     with merging(model):
         info = merge_info(model)
     return f"{info.tokens[-1] - info.prefix_tokens} of {info.tokens[0] - info.prefix_tokens}"

@@ -3,49 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
 from torch import Tensor, nn
 
-from ..errors import Words, check_choice, check_number, wrong
+from ..errors import wrong
 from ..loss import SoftTargetLoss
 from ..mix.mixer import Mixer
-from ..preference.loss import PAIR_LOSSES, PreferenceLoss
+from ..preference.config import PreferenceConfig
+from ..preference.loss import PreferenceLoss
 from ..preference.step import PreferenceStep
 from .mixers import Mix
 
-__all__ = ["Objective", "PreferenceOptions", "build_objective"]
+__all__ = ["NO_PREFERENCE", "Objective", "build_objective"]
 
 Objective: TypeAlias = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
-
-@dataclass(frozen=True)
-class PreferenceOptions:
-    """Settings of preference training, see `PreferenceLoss` and `PreferenceStep`.
-
-    Attributes:
-        weight: Of the preference term; 0 trains without it.
-        beta: Scale of the reward.
-        gamma: Margin of an image that is mixed away.
-        variant: ``"simpo"`` or ``"hinge"``.
-        saliency: ``"winner"``, ``"separate"``, or None for what is possible.
-    """
-
-    weight: float = 0.0
-    beta: float = 1.0
-    gamma: float = 1.0
-    variant: str = "simpo"
-    saliency: str | None = None
-
-    def __post_init__(self) -> None:
-        check_number("preference", self.weight, 0)
-        check_choice("preference_variant", self.variant, PAIR_LOSSES)
+NO_PREFERENCE = PreferenceConfig(weight=0.0)
 
 
 def build_objective(
-    model: nn.Module, mixer: Mix | None, smoothing: float, preference: PreferenceOptions | None = None
+    model: nn.Module, mixer: Mix | None, smoothing: float, preference: PreferenceConfig = NO_PREFERENCE
 ) -> Objective:
     """A function of images and labels that returns ``"loss"``, and the terms of the preference where there is one.
 
@@ -53,26 +32,20 @@ def build_objective(
         model: The model in training.
         mixer: Mixes a batch; None trains on plain images.
         smoothing: Label smoothing where nothing is mixed; mixers smooth their own targets.
-        preference: Settings; None trains without it.
+        preference: Preference of the clean image over its mix.
 
     Raises:
         MergeMixError: If there is a preference and no mixer of this library.
     """
     criterion = SoftTargetLoss(smoothing=smoothing)
     if isinstance(mixer, Mixer):
-        options = preference or PreferenceOptions()
-        loss = PreferenceLoss(options.beta, options.gamma, options.weight, options.variant, criterion)
-        step = PreferenceStep(model, mixer, loss, saliency=options.saliency)
-        return partial(_terms, step)
-    if preference is not None and preference.weight > 0:
-        raise wrong(
-            "preference",
-            Words("a weight > 0"),
-            "0 where images are not mixed by a mixer of this library, since there is no loser",
-        )
-    if mixer is None:
-        return lambda images, labels: {"loss": criterion(model(images), labels)}
-    return partial(_dense, model, mixer, criterion)
+        terms = {name: value for name, value in vars(preference).items() if name != "saliency"}
+        loss = PreferenceLoss(soft_target=criterion, **terms)
+        return partial(_terms, PreferenceStep(model, mixer, loss, saliency=preference.saliency))
+    if preference.weight > 0:
+        wanted = "0 where images are not mixed by a mixer of this library, since there is no loser"
+        raise wrong("weight", preference.weight, wanted)
+    return partial(_plain, model, mixer, criterion)
 
 
 def _terms(step: PreferenceStep, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -85,8 +58,8 @@ def _terms(step: PreferenceStep, images: Tensor, labels: Tensor) -> dict[str, Te
     return {"loss": terms.total, **named}
 
 
-def _dense(
-    model: nn.Module, mixer: Mix, criterion: SoftTargetLoss, images: Tensor, labels: Tensor
+def _plain(
+    model: nn.Module, mixer: Mix | None, criterion: SoftTargetLoss, images: Tensor, labels: Tensor
 ) -> dict[str, Tensor]:
-    images, targets = mixer(images, labels)
+    images, targets = (images, labels) if mixer is None else mixer(images, labels)
     return {"loss": criterion(model(images), targets)}

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, Protocol
+from typing import Any
 
 from ..optional import installed, need
 
 __all__ = ["Bar", "Reporter", "discard_output"]
 
 
-class Bar(Protocol):
-    """What `Reporter.bar` returns; a context manager."""
+class Bar:
+    """What `Reporter.bar` returns: a context manager. This one shows nothing."""
 
     def step(self, **values: Any) -> None:
         """One unit is done; ``values`` are shown beside the bar."""
-        ...
 
-    def __enter__(self) -> Bar: ...
+    def __enter__(self) -> Bar:
+        return self
 
     def __exit__(self, *error: object) -> None: ...
+
+
+class _TqdmBar(Bar):
+    def __init__(self, title: str, total: int, done: int, unit: str) -> None:
+        tqdm = need("tqdm", "the progress bar").tqdm
+        self.bar = tqdm(desc=title, total=total, initial=done, unit=unit, dynamic_ncols=True)
+
+    def step(self, **values: Any) -> None:
+        if values:
+            self.bar.set_postfix(values, refresh=False)
+        self.bar.update()
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()
 
 
 class Reporter:
@@ -47,37 +61,9 @@ class Reporter:
 
     def bar(self, title: str, total: int, done: int = 0, unit: str = "batch") -> Bar:
         """A bar of ``total`` units of which ``done`` are done."""
-        return _TqdmBar(title, total, done, unit) if self.bars else _NoBar()
+        return _TqdmBar(title, total, done, unit) if self.bars else Bar()
 
 
 def discard_output() -> None:
     """Sends standard output nowhere, what Python still holds back too, after its reader (`head`, for one) has left."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-class _NoBar:
-    def step(self, **values: Any) -> None:
-        pass
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-
-class _TqdmBar:
-    def __init__(self, title: str, total: int, done: int, unit: str) -> None:
-        tqdm = need("tqdm", "the progress bar").tqdm
-        self.bar = tqdm(desc=title, total=total, initial=done, unit=unit, dynamic_ncols=True)
-
-    def step(self, **values: Any) -> None:
-        if values:
-            self.bar.set_postfix(values, refresh=False)
-        self.bar.update()
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.close()

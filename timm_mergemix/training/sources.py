@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.datasets import FashionMNIST
+from torchvision.transforms import v2
 
 from ..errors import MergeMixError, Words, check_int, wrong
 from ..optional import need
-from .folder import PathPool, find_folder
+from .folder import PathDataset, find_folder
 from .idx import has_idx, read_split
 from .images import ImageSet
 
@@ -72,6 +73,10 @@ class DemoData:
     test: ImageSet
 
 
+class MissingError(MergeMixError):
+    """Images that are not there and cannot be downloaded."""
+
+
 def find_source(data: str | Path | None, say: Callable[[str], None]) -> Source:
     """The first that is there: ``data``, Debian's Fashion-MNIST, torchvision's download of it, scikit-learn's digits.
 
@@ -83,16 +88,12 @@ def find_source(data: str | Path | None, say: Callable[[str], None]) -> Source:
         MergeMixError: If ``data`` holds nothing usable, or nothing at all was found.
     """
     if data is not None:
-        return from_directory(Path(data))
+        return from_idx(Path(data)) if has_idx(Path(data)) else from_folder(Path(data))
     try:
         return fashion_mnist()
     except MissingError as error:
         say(f"{error}; using scikit-learn's digits instead.")
     return from_digits()
-
-
-class MissingError(MergeMixError):
-    """Images that are not there and cannot be downloaded."""
 
 
 def fashion_mnist() -> Source:
@@ -103,21 +104,25 @@ def fashion_mnist() -> Source:
     """
     if has_idx(DEBIAN):
         return from_idx(DEBIAN)
-    try:
-        return from_download(cache_directory())
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "timm-mergemix"
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+    try:  # torchvision downloads it unless it did so before
+        sets = [FashionMNIST(str(root), train=train, download=True) for train in (True, False)]
     except (OSError, RuntimeError) as error:
         # torchvision reports an unreachable mirror as URLError (an OSError) or as RuntimeError.
         raise MissingError(f"Fashion-MNIST could not be downloaded ({error})") from error
+    finally:
+        socket.setdefaulttimeout(before)
+    train, test = (ImageSet(each.data.unsqueeze(1), each.targets.long()) for each in sets)
+    return _fashion(train, test, f"downloaded by torchvision to {root}")
 
 
-def from_directory(directory: Path) -> Source:
-    """A directory that the user named: idx files or an image folder."""
-    if not directory.is_dir():
-        raise wrong("data", str(directory), "an existing directory")
-    if has_idx(directory):
-        return from_idx(directory)
+def from_folder(directory: Path) -> Source:
+    """An image folder, as small squares."""
     splits = find_folder(directory)
-    train, test = (PathPool(samples, FOLDER_SIZE) for samples in (splits.train, splits.val))
+    small = v2.Compose([v2.PILToTensor(), v2.Resize(FOLDER_SIZE, antialias=True), v2.CenterCrop(FOLDER_SIZE)])
+    train, test = (PathDataset(samples, small) for samples in (splits.train, splits.val))
     origin = f"{directory}; {splits.how}"
     return Source("image folder", origin, train, test, splits.classes, FOLDER_SIZE // 8, FOLDER_SIZE // 8, True)
 
@@ -133,23 +138,6 @@ def _fashion(train: ImageSet, test: ImageSet, origin: str) -> Source:
     known = tuple(FashionMNIST.classes)
     classes = known if count <= len(known) else tuple(map(str, range(count)))
     return Source("Fashion-MNIST", origin, train, test, classes, 4, 2, True)
-
-
-def cache_directory() -> Path:
-    """Where downloads are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "timm-mergemix"
-
-
-def from_download(root: Path) -> Source:
-    """Fashion-MNIST by torchvision, which downloads it unless it did so before."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
-    try:
-        sets = [FashionMNIST(str(root), train=train, download=True) for train in (True, False)]
-    finally:
-        socket.setdefaulttimeout(before)
-    train, test = (ImageSet(each.data.unsqueeze(1), each.targets.long()) for each in sets)
-    return _fashion(train, test, f"downloaded by torchvision to {root}")
 
 
 def from_digits() -> Source:

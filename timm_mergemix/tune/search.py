@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import check_int, check_number, check_tensor, unusable, wrong
-from ..merge.families import Family
-from ..merge.find.search import find_model
-from ..merge.patch import merge_info, merging
+from ..merge.attach import merging_in, planned
+from ..merge.families import Backbone
+from ..merge.find.search import find_backbone
+from ..merge.info import planned_tokens
 from ..merge.schedule import R
 from ..saliency.modes import evaluating
 from .timing import interleave, ratio_of
@@ -67,12 +68,12 @@ def tune_r(
     if (speedup is None) == (tokens is None):
         raise wrong("speedup, tokens", (speedup, tokens), "one of them")
     check_int("rounds", rounds, 1)
-    vit, family = find_model(model)
-    family.check_grid(vit)
+    backbone = find_backbone(model)
+    backbone.check_grid()
     if images is None:
-        images = _noise(vit, family, batch_size)
+        images = _noise(backbone, batch_size)
     else:
-        check_tensor("images", images, ("B", family.in_channels(vit), "H", "W"), "float")
+        check_tensor("images", images, ("B", backbone.in_channels, "H", "W"), "float")
     size = (int(images.shape[-2]), int(images.shape[-1]))
     if speedup is not None:
         check_number("speedup", speedup, 1)
@@ -80,18 +81,17 @@ def tune_r(
         check_int("tokens", tokens, 1)
 
     def try_out(r: R) -> Tuned:
-        return Tuned(
-            r, _speedup(model, r, images, rounds), _tokens(model, r, size), _similarity(vit, family, r, images)
-        )
+        speed = _speedup(model, backbone, r, images, rounds)
+        return Tuned(r, speed, _tokens(backbone, r, size), _similarity(backbone, r, images))
 
     def fits(r: R) -> bool:
         if tokens is not None:
-            return _tokens(model, r, size)[-1] <= tokens
-        return _speedup(model, r, images, rounds) >= float(speedup or 1)
+            return _tokens(backbone, r, size)[-1] <= tokens
+        return _speedup(model, backbone, r, images, rounds) >= float(speedup or 1)
 
-    most = family.grid_size(vit, *size)[0] * family.grid_size(vit, *size)[1] // 2
+    most = backbone.count_patches(*size) // 2
     # Patched once, so that the times are those of passes alone.
-    with merging(model, 0), evaluating(model), torch.inference_mode():
+    with merging_in(backbone, 0), evaluating(model), torch.inference_mode():
         least = {name: _least(form, fits, most) for name, form in FORMS.items()}
         tuned = [_confirmed(FORMS[name], r, most, speedup or 0, try_out) for name, r in least.items() if r is not None]
         tuned = [each for each in tuned if each.speedup >= (speedup or 0)]
@@ -121,20 +121,19 @@ def _confirmed(form: Callable[[int], R], r: int, most: int, speedup: float, try_
     return tuned
 
 
-def _noise(vit: Any, family: Any, batch_size: int) -> Tensor:
+def _noise(backbone: Backbone, batch_size: int) -> Tensor:
     check_int("batch_size", batch_size, 1)
-    size = family.default_size(vit)
+    size = backbone.default_size
     if size is None:
         raise wrong("images", None, "images, since the model has no image size of its own")
-    like = next(vit.parameters())
-    noise = torch.randn(batch_size, family.in_channels(vit), *size, generator=torch.Generator().manual_seed(0))
-    return noise.to(like.device, like.dtype)
+    noise = torch.randn(batch_size, backbone.in_channels, *size, generator=torch.Generator().manual_seed(0))
+    return noise.to(backbone.parameter.device, backbone.parameter.dtype)
 
 
-def _speedup(model: nn.Module, r: R, images: Tensor, rounds: int) -> float:
+def _speedup(model: nn.Module, backbone: Backbone, r: R, images: Tensor, rounds: int) -> float:
     def run(value: R) -> Callable[[], object]:
         def step() -> object:
-            with merging(model, value):
+            with merging_in(backbone, value):
                 return model(images)
 
         return step
@@ -145,16 +144,15 @@ def _speedup(model: nn.Module, r: R, images: Tensor, rounds: int) -> float:
     return ratio_of(times["unmerged"], times["merged"]).value
 
 
-def _tokens(model: nn.Module, r: R, size: tuple[int, int]) -> tuple[int, ...]:
-    with merging(model, r):
-        return merge_info(model, size).tokens
+def _tokens(backbone: Backbone, r: R, size: tuple[int, int]) -> tuple[int, ...]:
+    return planned_tokens(backbone, planned(backbone, r=r), size)
 
 
-def _similarity(vit: nn.Module, family: Family, r: R, images: Tensor) -> float:
-    whole = _features(vit, family, 0, images)
-    return F.cosine_similarity(whole, _features(vit, family, r, images), dim=-1).mean().item()
+def _similarity(backbone: Backbone, r: R, images: Tensor) -> float:
+    whole = _features(backbone, 0, images)
+    return F.cosine_similarity(whole, _features(backbone, r, images), dim=-1).mean().item()
 
 
-def _features(vit: nn.Module, family: Family, r: R, images: Tensor) -> Tensor:
-    with merging(vit, r):
-        return family.features(vit, images).float()
+def _features(backbone: Backbone, r: R, images: Tensor) -> Tensor:
+    with merging_in(backbone, r):
+        return backbone.features(images).float()

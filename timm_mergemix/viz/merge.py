@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..checks import check_images
 from ..errors import check_int, wrong
-from ..merge.find.search import find_model
+from ..merge.find.search import find_backbone
 from ..merge.patch import merging, record
 from ..merge.schedule import R
 from ..saliency.modes import evaluating
@@ -99,13 +99,12 @@ def schedule_plot(tokens: Mapping[str, Sequence[int]], seconds: Mapping[str, flo
 
 def _clusters(model: nn.Module, images: Tensor, r: R | None) -> tuple[tuple[int, int], list[Tensor], list[list[int]]]:
     """Rows and columns of patches; for each block (B, patches) the token of each patch, and (B) how many there are."""
-    found: Any = find_model(model)
-    vit, family = found
-    if family.input_size(vit, *images.shape[-2:]) != tuple(images.shape[-2:]):
+    backbone = find_backbone(model)
+    if backbone.input_size(*images.shape[-2:]) != tuple(images.shape[-2:]):
         raise wrong("images", tuple(images.shape), "images of the model's size")
-    with torch.no_grad(), evaluating(vit), merging(vit, r), record(vit, attention=False) as kept:
-        vit(images)
-    grid = family.grid_size(vit, *images.shape[-2:])
+    with torch.no_grad(), evaluating(backbone.model), merging(model, r), record(model, attention=False) as kept:
+        backbone.model(images)
+    grid = backbone.grid_size(*images.shape[-2:])
     clusters = [layer.source[:, -grid[0] * grid[1] :].cpu() for layer in kept.layers]
     return grid, clusters, [[len(row.unique()) for row in source] for source in clusters]
 

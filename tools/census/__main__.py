@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
 from pathlib import Path
-from typing import TextIO
 
 import torch
 
 from timm_mergemix.optional import installed
 
+from ..rows import read_rows, write_row
 from .examine import examine
 from .names import NOT_PLAIN, PLAIN, candidates
 from .report import report
@@ -31,14 +29,16 @@ def main(arguments: list[str] | None = None) -> int:
         print(_classes())
         return 0
     names = candidates(options.filter)
-    known = _read(options.out) if options.resume else {}
-    rows = {name: known[name] for name in names if name in known}
+    if not names:
+        sys.exit(f"--filter: no plain transformer of timm is called {options.filter}")
+    known = read_rows(options.out, Row) if options.resume else []
+    rows = {row.name: row for row in known if row.name in names}
     start = time.perf_counter()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with options.out.open("a" if options.resume else "w") as file:
         for row in _progress(_examine_all([name for name in names if name not in rows], options.jobs), names, rows):
             rows[row.name] = row
-            _write(file, row)
+            write_row(file, row)
     print(report(rows.values()))
     print(f"\n{time.perf_counter() - start:.0f} s; all results in {options.out}")
     return int(any(row.status == "failed" for row in rows.values()))
@@ -79,23 +79,6 @@ def _progress(rows: Iterable[Row], names: list[str], done: dict[str, Row]) -> It
         if row.status == "failed":
             print(f"\nfailed: {row.name}: {row.failures}", file=sys.stderr, flush=True)
         yield row
-
-
-def _read(path: Path) -> dict[str, Row]:
-    """Results of an earlier run. Its last line may be cut off."""
-    rows = {}
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            row = Row(**json.loads(line))
-        except (json.JSONDecodeError, TypeError):
-            continue
-        rows[row.name] = row
-    return rows
-
-
-def _write(file: TextIO, row: Row) -> None:
-    file.write(json.dumps(asdict(row)) + "\n")
-    file.flush()
 
 
 if __name__ == "__main__":

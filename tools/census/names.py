@@ -46,6 +46,7 @@ def candidates(pattern: str = "*") -> list[str]:
 
 
 def is_plain(model: nn.Module) -> bool:
+    """Whether a model is counted."""
     return type(model).__name__ in PLAIN
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..require import require
 from .inputs import Input, tensor
 from .shrink import trunk
 
@@ -22,7 +23,7 @@ class Plain:
         hook.remove()
         self.mixed = run_mixed(model, x)
         self.gradients = gradients(model, x)
-        assert self.out.isfinite().all(), "not finite"
+        require(self.out.isfinite().all(), "not finite")
 
     def _count(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         self.tokens = args[0].shape[1]
@@ -30,6 +31,7 @@ class Plain:
 
 @torch.no_grad()
 def run(model: nn.Module, x: Input) -> Tensor:
+    """The output of a forward pass without gradients."""
     return tensor(model(x))
 
 

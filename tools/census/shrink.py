@@ -45,12 +45,13 @@ def trunk(model: Any) -> Any:
 def patch_pixels(model: Any) -> int:
     """Pixels between two tokens."""
     for embed in ("patch_embed", "embeds", "pixel_embed"):
-        module = getattr(trunk(model), embed, None)
+        module: Any = getattr(trunk(model), embed, None)
+        if module is None:
+            continue
         if hasattr(module, "feat_ratio"):
             return int(module.feat_ratio())
-        if module is not None:
-            size = module.patch_size
-            return int(size if isinstance(size, int) else size[0])
+        size = module.patch_size
+        return int(size if isinstance(size, int) else size[0])
     raise ValueError(f"{type(model).__name__}: no patch embedding found")
 
 
@@ -103,7 +104,7 @@ def _width(full: Any, heads: int) -> dict[str, Any]:
     return {"num_heads": heads, "embed_dim": heads * size}
 
 
-def _heads(block: nn.Module) -> int:
+def _heads(block: Any) -> int:
     return next(m.num_heads for m in block.modules() if hasattr(m, "num_heads"))
 
 
@@ -119,7 +120,7 @@ def _trained_size(full: Any) -> Any:
 def _signature(model: nn.Module) -> tuple[set[Any], set[Any]]:
     """The kinds of blocks, and the modules around them; without sizes and without counting."""
     blocks: dict[str, set[Any]] = {}
-    rest = set()
+    rest: set[Any] = set()
     for path, module in model.named_modules():
         match = re.match(r"(?:encoder\.)?blocks\.(\d+)(.*)", path)
         if match:

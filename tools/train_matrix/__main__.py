@@ -6,7 +6,6 @@ The scripts are named by TIMM_TRAIN_PY, with colons between them.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import shutil
@@ -15,10 +14,10 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict
 from fnmatch import fnmatch
 from pathlib import Path
 
+from ..rows import read_rows, write_row
 from .bench import Bench, NotInScript
 from .data import make_assets
 from .report import report
@@ -32,10 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     # A shell lets background jobs ignore Ctrl-C, which the scripts would inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    chosen = [
-        setting for setting in SETTINGS.values() if any(fnmatch(setting.name, glob) for glob in options.filter or ["*"])
-    ]
-    rows = _read(options.out) if options.resume else {}
+    chosen = _chosen(options.filter or ["*"])
+    known = read_rows(options.out, Row) if options.resume else []
+    rows = {(row.script, row.setting): row for row in known}
     scripts = _scripts()
     shutil.rmtree(options.work, ignore_errors=True)
     assets = make_assets(options.work / "assets")
@@ -47,8 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         todo = [(benches[name], name, setting) for name, setting in wanted if (name, setting.name) not in rows]
         for row in _examine_all(todo, options.jobs):
             rows[row.script, row.setting] = row
-            file.write(json.dumps(asdict(row)) + "\n")
-            file.flush()
+            write_row(file, row)
             print(row, flush=True)
     found = [rows[name, setting.name] for name, setting in wanted]
     text = report(found)
@@ -71,6 +68,14 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     options.work = options.work.resolve()
     return options
+
+
+def _chosen(globs: list[str]) -> list[Setting]:
+    """The settings that one of the patterns fits; each pattern must fit one."""
+    for glob in globs:
+        if not any(fnmatch(name, glob) for name in SETTINGS):
+            sys.exit(f"--filter: no setting is called {glob}")
+    return [setting for name, setting in SETTINGS.items() if any(fnmatch(name, glob) for glob in globs)]
 
 
 def _scripts() -> dict[str, Path]:
@@ -108,18 +113,6 @@ def _examine(bench: Bench, script: str, setting: Setting) -> Row:
         row.status, row.note = "fail", f"{type(error).__name__}: {error}"
     row.seconds = round(time.perf_counter() - start, 1)
     return row
-
-
-def _read(path: Path) -> dict[tuple[str, str], Row]:
-    """Results of an earlier run. Its last line may be cut off."""
-    rows = {}
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            row = Row(**json.loads(line))
-        except (json.JSONDecodeError, TypeError):
-            continue
-        rows[row.script, row.setting] = row
-    return rows
 
 
 if __name__ == "__main__":

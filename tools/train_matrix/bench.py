@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from ..require import require
 from . import cpu_ddp
 from .data import Assets
 from .run import Run, execute
@@ -60,7 +61,7 @@ class Bench:
     def hooked(self, flags: str = "", base: str = TRAIN, **way: Any) -> Run:
         """The script through the launcher. It must succeed, unless it is to be killed."""
         run = self._train("hooked", f"{base} {flags}", Way(**way))
-        assert "kill_at" in way or run.rc == 0, f"exit code {run.rc}: {run.error} [{run.place.name}]"
+        require("kill_at" in way or run.rc == 0, f"exit code {run.rc}: {run.error} [{run.place.name}]")
         return run
 
     def refused(self, flags: str) -> Run:
@@ -81,7 +82,7 @@ class Bench:
             if hooked
             else self._bare_sibling(name, arguments)
         )
-        assert not hooked or run.rc == 0, f"exit code {run.rc}: {run.error} [{run.place.name}]"
+        require(not hooked or run.rc == 0, f"exit code {run.rc}: {run.error} [{run.place.name}]")
         return run
 
     def launch(self, script: Path, arguments: list[str], place: Path | None = None, warm: bool = False) -> Run:

@@ -1,4 +1,4 @@
-"""Comparisons of runs. Each raises AssertionError, or returns a measured figure."""
+"""Comparisons of runs. Each raises `CheckError`, or returns a measured figure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ..require import require
 from .bench import Bench
+from .flags import MIX
 from .run import Run
 
-MIX = "--mergemix 1.0 --merge-r 2"
 STILL = "--lr 1e-12"  # weights stay as they are: losses of two runs may be compared
 EVAL = ("eval_loss", "eval_top1", "eval_top5")
 ALL = ("epoch", "train_loss", *EVAL, "lr")
@@ -20,16 +21,17 @@ def same(a: Run, b: Run, columns: Sequence[str] = ALL, within: float = 0.0, epoc
     largest = 0.0
     for name in columns:
         ours, theirs = a.column(name)[epochs], b.column(name)[epochs]
-        assert len(ours) == len(theirs) > 0, f"{len(ours)} epochs, wanted {len(theirs)}"
-        largest = max(largest, *(abs(x - y) for x, y in zip(ours, theirs, strict=True)))
-        assert all(abs(x - y) <= within for x, y in zip(ours, theirs, strict=True)), f"{name}: {ours}, wanted {theirs}"
+        require(len(ours) == len(theirs) > 0, f"{len(ours)} epochs, wanted {len(theirs)}")
+        differences = [abs(x - y) for x, y in zip(ours, theirs, strict=True)]
+        largest = max(largest, *differences)
+        require(all(difference <= within for difference in differences), f"{name}: {ours}, wanted {theirs}")
     return f"largest difference {largest:.1e}"
 
 
 def apart(a: Run, b: Run, by: float = 1e-3, epoch: int = 0) -> None:
     """Training losses differ."""
     ours, theirs = a.column("train_loss")[epoch], b.column("train_loss")[epoch]
-    assert abs(ours - theirs) > by, f"train_loss of epoch {epoch}: {ours}, as without"
+    require(abs(ours - theirs) > by, f"train_loss of epoch {epoch}: {ours}, as without")
 
 
 def trains(bench: Bench, flags: str = "", ours: str = MIX, processes: int = 1) -> Run:
@@ -37,10 +39,10 @@ def trains(bench: Bench, flags: str = "", ours: str = MIX, processes: int = 1) -
     bare = bench.bare(flags, processes=processes)
     hooked = bench.hooked(f"{flags} {ours}", processes=processes)
     rows = hooked.rows
-    assert [row["epoch"] for row in rows] == [0, 1], f"epochs {[row['epoch'] for row in rows]}"
-    assert rows[0].keys() >= bare.rows[0].keys(), f"columns {list(rows[0])}"
-    assert all(math.isfinite(value) for row in rows for value in row.values()), f"not finite: {rows}"
-    assert hooked.files == bare.files, f"files {hooked.files}, wanted {bare.files}"
+    require([row["epoch"] for row in rows] == [0, 1], f"epochs {[row['epoch'] for row in rows]}")
+    require(rows[0].keys() >= bare.rows[0].keys(), f"columns {list(rows[0])}")
+    require(all(math.isfinite(value) for row in rows for value in row.values()), f"not finite: {rows}")
+    require(hooked.files == bare.files, f"files {hooked.files}, wanted {bare.files}")
     same_keys(hooked, bare)
     apart(hooked, bare, by=1e-4)
     return hooked
@@ -49,22 +51,22 @@ def trains(bench: Bench, flags: str = "", ours: str = MIX, processes: int = 1) -
 def same_keys(a: Run, b: Run) -> None:
     """The newest checkpoints hold the same: entries, keys, shapes, dtypes."""
     ours, theirs = a.checkpoint(), b.checkpoint()
-    assert ours.keys() == theirs.keys(), f"checkpoint has {sorted(ours)}, wanted {sorted(theirs)}"
+    require(ours.keys() == theirs.keys(), f"checkpoint has {sorted(ours)}, wanted {sorted(theirs)}")
     for entry in ("state_dict", "state_dict_ema"):
         got, wanted = _layout(ours.get(entry, {})), _layout(theirs.get(entry, {}))
-        assert got == wanted, f"{entry} differs: {sorted(set(got.items()) ^ set(wanted.items()), key=str)[:4]}"
+        require(got == wanted, f"{entry} differs: {sorted(set(got.items()) ^ set(wanted.items()), key=str)[:4]}")
 
 
 def same_weights(a: Run, b: Run, within: float) -> None:
     """The newest checkpoints hold the same weights, nearly."""
     ours, theirs = a.checkpoint()["state_dict"], b.checkpoint()["state_dict"]
     largest = max((ours[key] - theirs[key]).abs().max().item() for key in theirs)
-    assert largest <= within, f"weights differ by {largest:.1e}"
+    require(largest <= within, f"weights differ by {largest:.1e}")
 
 
 def says(run: Run, text: str) -> None:
     """The log has this text, in upper or lower case."""
-    assert text.lower() in run.log.lower(), f"log does not say {text!r} [{run.place.name}]"
+    require(text.lower() in run.log.lower(), f"log does not say {text!r} [{run.place.name}]")
 
 
 def _layout(state: dict[str, Any]) -> dict[str, tuple[Any, ...]]:

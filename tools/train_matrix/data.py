@@ -9,14 +9,14 @@ import timm
 import torch
 from timm.models import save_for_hf
 from torch import Tensor, nn
-from torchvision.io import write_png
+from torchvision.transforms.functional import to_pil_image
 
 from ..census.redraw import redraw
 
 CLASSES = 4
 SIZE = 32
 SMALL = {"patch_size": 8, "depth": 3, "embed_dim": 48, "num_heads": 3}
-ENCODER = "test_vit"
+ENCODER_MODEL = "test_vit"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Assets:
         start: Weights that training starts from. timm's fresh ones hardly look at the image: nothing would tell merged
             from unmerged.
         teacher: Folder of a model for ``local-dir:``.
-        encoders: Weights of two models ENCODER.
+        encoders: Weights of two models ENCODER_MODEL.
         no_script: A Python file that is no script of timm's.
         old_timm: A folder whose own ``timm`` is too old.
     """
@@ -42,6 +42,7 @@ class Assets:
 
 
 def make_assets(folder: Path) -> Assets:
+    """Writes everything into a folder that does not exist yet."""
     folder.mkdir(parents=True)
     assets = Assets(
         images=folder / "images",
@@ -56,7 +57,7 @@ def make_assets(folder: Path) -> Assets:
     _write_teacher(assets.teacher)
     torch.save(redraw(_small_vit(), seed=1).state_dict(), assets.start)
     for seed, path in enumerate(assets.encoders):
-        torch.save(redraw(timm.create_model(ENCODER, pretrained=False), seed).state_dict(), path)
+        torch.save(redraw(timm.create_model(ENCODER_MODEL, pretrained=False), seed).state_dict(), path)
     assets.no_script.write_text("print('this is no script of timm')\n")
     (assets.old_timm / "timm").mkdir(parents=True)
     (assets.old_timm / "timm" / "__init__.py").write_text("__version__ = '1.0.9'\n")
@@ -68,7 +69,7 @@ def _write_images(folder: Path, number: int) -> None:
     for index in range(number):
         path = folder / f"class{index % CLASSES}" / f"{index}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_png(_image(index % CLASSES, generator), str(path))
+        to_pil_image(_image(index % CLASSES, generator)).save(path)
 
 
 def _image(label: int, generator: torch.Generator) -> Tensor:

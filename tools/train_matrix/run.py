@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from ..require import require
 from .warm import WarmProcess
 
 TIMEOUT = 400  # seconds
@@ -42,17 +43,20 @@ class Run:
         """summary.csv."""
         with (self.output / "summary.csv").open() as file:
             header, *lines = csv.reader(file)
-        assert all(len(line) == len(header) for line in lines), f"summary.csv: rows are not as long as {header}"
+        require(all(len(line) == len(header) for line in lines), f"summary.csv: rows are not as long as {header}")
         return [dict(zip(header, map(float, line), strict=True)) for line in lines]
 
     def column(self, name: str) -> list[float]:
+        """One column of summary.csv."""
         return [row[name] for row in self.rows]
 
     @property
     def files(self) -> list[str]:
+        """Names of the files that it wrote, in any folder."""
         return sorted(path.name for path in self.output.rglob("*")) if self.output.exists() else []
 
     def checkpoint(self, name: str = "last.pth.tar") -> dict[str, Any]:
+        """A checkpoint that it wrote; the newest one if no name is given."""
         return torch.load(self.output / name, map_location="cpu", weights_only=False)
 
     @property

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..require import require
 from .bench import Bench
 
 Check = Callable[[Bench], "str | None"]
@@ -17,7 +19,7 @@ class Setting:
     Attributes:
         name: What it is called in the table.
         compared: What is compared, in a few words.
-        check: Compares; raises AssertionError, or returns a measured figure.
+        check: Compares; raises `CheckError`, or returns a measured figure.
     """
 
     name: str
@@ -28,11 +30,13 @@ class Setting:
 SETTINGS: dict[str, Setting] = {}
 
 
-def setting(name: str, compared: str) -> Callable[[Check], Check]:
-    """Enters a check as a setting."""
+def setting(name: str) -> Callable[[Check], Check]:
+    """Enters a check as a setting; its docstring says what is compared."""
 
     def enter(check: Check) -> Check:
-        assert name not in SETTINGS, f"{name} is there already"
+        require(name not in SETTINGS, f"{name} is there already")
+        compared = " ".join((inspect.getdoc(check) or "").split()).rstrip(".")
+        require(compared, f"{name} does not say what is compared")
         SETTINGS[name] = Setting(name, compared, check)
         return check
 

@@ -23,14 +23,17 @@ class WarmProcess:
         self.pid = self._process.pid or 0
 
     def poll(self) -> int | None:
+        """The exit code, or None while it runs."""
         return self._process.exitcode
 
     def wait(self) -> int:
+        """The exit code, once it has ended."""
         self._process.join()
         return self.returncode
 
     @property
     def returncode(self) -> int:
+        """The exit code of a process that has ended."""
         return self._process.exitcode or 0
 
 

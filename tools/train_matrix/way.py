@@ -41,5 +41,6 @@ class Way:
         return self == Way()
 
     def env(self) -> dict[str, str]:
+        """Variables that the run needs beside those of this process."""
         killed = {KILL_AT: str(self.kill_at)} if self.kill_at else {}
         return killed | ({"TORCH_LOGS": "recompiles"} if self.recompiles else {})

@@ -1,3 +1,5 @@
+"""`python -m benchmarks.speed`: what it measures, writes and goes on with."""
+
 from __future__ import annotations
 
 import json
@@ -12,7 +14,7 @@ from PIL import Image
 from benchmarks.command import main
 from benchmarks.speed import command as bench
 from benchmarks.speed.growth import Point
-from benchmarks.speed.rows import Comparison, Row
+from benchmarks.speed.row import Comparison, Row
 
 FAST = ["--rounds", "1", "--seconds", "0", "--threads", "1"]
 ran: list[str] = []
@@ -37,12 +39,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "all_rows", lambda *_: [row("inference"), row("training")])
     monkeypatch.setattr(bench, "MEMORY", ("test_vit", 2, 0.9))
 
-    def grow(*_: Any, done: Any, **__: Any) -> Iterator[Point]:
-        for batch in (1, 2):
-            if (224, batch) not in done:
-                yield Point(224, 197, batch, {"merged": 1.0, "ideal": 0.9, "unpatched": 2.0})
+    def grow(model: str, r: int, *_: Any, places: list[tuple[int, int]], **__: Any) -> Iterator[Point]:
+        for size, batch in places:
+            yield Point(size, 197, batch, str(r), {"merged": 1.0, "ideal": 0.9, "unpatched": 2.0})
 
     monkeypatch.setattr(bench, "grow", grow)
+    monkeypatch.setattr(bench, "all_places", lambda: [(224, 1), (224, 2)])
 
 
 def test_table_json_and_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,12 +64,12 @@ def test_table_json_and_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     command = ["--out", str(tmp_path), "--no-growth", "--r", "3", *FAST]
     assert run(command) == 0
-    kept = (tmp_path / "results.jsonl").read_text().splitlines()
-    (tmp_path / "results.jsonl").write_text(kept[0] + "\n")  # killed after the first row
+    kept = (tmp_path / "speed.jsonl").read_text().splitlines()
+    (tmp_path / "speed.jsonl").write_text(kept[0] + "\n")  # killed after the first row
     ran.clear()
     assert run([*command, "--resume"]) == 0
     assert ran == ["training"]
-    again = (tmp_path / "results.jsonl").read_text().splitlines()
+    again = (tmp_path / "speed.jsonl").read_text().splitlines()
     assert (again[0], len(again)) == (kept[0], len(kept))
     assert run(command) == 0
     assert ran[1:] == ["inference", "training"]
@@ -78,7 +80,7 @@ def test_what_other_threads_measured_is_no_part_of_the_table(tmp_path: Path) -> 
     assert run([*command, "--threads", "2"]) == 0 and run(command) == 0
     assert ran == ["inference", "training"] * 2
     written = json.loads((tmp_path / "results.json").read_text())
-    assert [result["setting"] for result in written["results"]] == ["cpu, 1 threads"] * 3
+    assert len(written["results"]) == 3 and written["machine"]["threads"] == 1
 
 
 def test_a_run_that_was_killed_while_it_grew_goes_on(tmp_path: Path) -> None:
@@ -104,19 +106,38 @@ def test_some_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--out", str(tmp_path), "--filter", "inference", *FAST]) == 0
     assert ran == ["inference"]
     assert "memory" not in capsys.readouterr().out
-    before = (tmp_path / "results.jsonl").read_text()
+    before = (tmp_path / "speed.jsonl").read_text()
     assert before and run(["--out", str(tmp_path), "--filter", "nothing", *FAST]) == 2
-    assert (tmp_path / "results.jsonl").read_text() == before
+    assert (tmp_path / "speed.jsonl").read_text() == before
 
 
 def test_a_line_that_was_cut_off_is_measured_again(tmp_path: Path) -> None:
     command = ["--out", str(tmp_path), "--no-growth", "--filter", "inference", *FAST]
     assert run(command) == 0
-    path = tmp_path / "results.jsonl"
+    path = tmp_path / "speed.jsonl"
     path.write_text(path.read_text()[:-20])
     ran.clear()
     assert run([*command, "--resume"]) == 0 and ran == ["inference"]
     assert len(json.loads((tmp_path / "results.json").read_text())["results"]) == 1
+
+
+def test_a_row_that_was_cut_off_between_its_comparisons_is_measured_again_and_shown_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = (Comparison("merged", "ideal", 1.1), Comparison("ideal", "merged"))
+    monkeypatch.setattr(bench, "all_rows", lambda *_: [row("inference")._replace(comparisons=both)])
+    command = ["--out", str(tmp_path), "--no-growth", "--filter", "inference", *FAST]
+    assert run(command) == 0
+    path = tmp_path / "speed.jsonl"
+    path.write_text(path.read_text().splitlines()[0] + "\n")
+    assert run([*command, "--resume"]) == 0 and ran == ["inference"] * 2
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert [(result["above"], result["below"]) for result in written["results"]] == [each[:2] for each in both]
+
+
+def test_memory_alone_is_measured_and_drawn(tmp_path: Path) -> None:
+    assert run(["--out", str(tmp_path), "--filter", "memory", *FAST]) == 0
+    assert ran == [] and (tmp_path / "results.png").is_file()
 
 
 def test_an_interrupted_run_says_how_to_go_on(

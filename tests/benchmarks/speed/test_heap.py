@@ -1,3 +1,5 @@
+"""What is freed stays with the process where malloc can be told."""
+
 from __future__ import annotations
 
 import mmap

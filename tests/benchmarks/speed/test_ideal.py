@@ -1,3 +1,5 @@
+"""The ideal has the tokens of the merged model and is otherwise the model."""
+
 from __future__ import annotations
 
 from typing import Any

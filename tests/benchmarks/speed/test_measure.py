@@ -1,9 +1,13 @@
+"""A row is measured as ratios, memory as a count."""
+
 from __future__ import annotations
+
+import json
 
 import torch
 
 from benchmarks.speed.measure import Result, measure, measure_memory
-from benchmarks.speed.rows import Comparison, Row
+from benchmarks.speed.row import Comparison, Row
 from benchmarks.speed.steps import Setting
 from timm_mergemix.tune.timing import Ratio
 
@@ -30,6 +34,7 @@ def test_reached() -> None:
 
     assert [result(1.1, 1.1).reached, result(1.101, 1.1).reached, result(9.0, None).reached] == [True, False, None]
     assert result(1.0, 2.0).as_dict()["ratio"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert Result.of(json.loads(json.dumps(result(1.0, 2.0)._asdict()))) == result(1.0, 2.0)
 
 
 def test_memory_of_merged_training_is_less() -> None:

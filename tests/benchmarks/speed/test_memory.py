@@ -1,3 +1,5 @@
+"""What a step keeps for its backward pass is counted once."""
+
 from __future__ import annotations
 
 import torch

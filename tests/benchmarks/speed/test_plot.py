@@ -1,18 +1,54 @@
+"""The picture shows each group of results, and growth for each number of tokens."""
+
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from benchmarks.speed.growth import Point
 from benchmarks.speed.plot import plot
 
-from .test_report import RESULTS
-
-POINTS = [Point(224, 197, b, {"merged": 0.1 / b, "ideal": 0.09 / b, "unpatched": 0.2 / b}) for b in (1, 8)]
+from .made import POINTS, RESULTS
 
 
-def test_the_plot(tmp_path: Path) -> None:
-    for name, points in (("table.png", []), ("all.png", POINTS)):
-        with Image.open(plot(RESULTS, points, tmp_path / name)) as picture:
-            assert picture.width > 500
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    figures: list[Figure] = []
+    save = Figure.savefig
+
+    def watched(figure: Figure, *args: Any, **options: Any) -> None:
+        figures.append(figure)
+        save(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", watched)
+    return figures
+
+
+def labels(axis: Any) -> list[str]:
+    return [label.get_text().replace("\n", " ") for label in axis.get_yticklabels()]
+
+
+def test_a_panel_for_each_group_and_one_for_each_number_of_tokens(tmp_path: Path, drawn: list[Figure]) -> None:
+    with Image.open(plot(RESULTS, POINTS, tmp_path / "all.png")) as picture:
+        assert picture.width > 1000
+    *ratios, small, large = drawn[0].axes
+    assert [axis.get_title("left").split(";")[0] for axis in ratios] == [
+        "time, merged over the ideal",
+        "time, merged over unpatched",
+        "time, a training step, or the mix alone, over that with timm's Mixup",
+        "time, a training step with the preference over the same without",
+    ]
+    assert labels(ratios[0]) == ["inference, deit_tiny, batch 32, r=13"]
+    assert "the patch of Bolya et al." in ratios[0].get_title("left")
+    assert "wanted" not in ratios[1].get_title("left")
+    assert [axis.get_title("left") for axis in (small, large)] == ["inference, 197 tokens", "inference, 577 tokens"]
+    assert {line.get_label() for line in small.lines} == {"merged", "ideal", "unpatched"}
+
+
+def test_what_was_not_measured_is_not_drawn(tmp_path: Path, drawn: list[Figure]) -> None:
+    for results, points, axes in ((RESULTS, [], 4), ([], POINTS, 2), ([], [], 0)):
+        assert plot(results, points, tmp_path / "some.png").is_file()
+        assert len(drawn[-1].axes) == axes

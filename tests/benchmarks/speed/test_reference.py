@@ -1,3 +1,5 @@
+"""The published patch is run from a checkout of its own, or refused."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -8,10 +8,10 @@ from torch import nn
 
 from benchmarks.study import tasks
 from benchmarks.study.places import Places
-from benchmarks.study.setup import Setup, Task
+from benchmarks.study.setup import HeldOut, Setup, Task
 from timm_mergemix.training.images import MemoryBatches, Statistics
 from timm_mergemix.training.model import small_vit
-from timm_mergemix.training.optim import Recipe
+from timm_mergemix.training.optim import Optimisation
 
 from ...training.made import striped
 
@@ -23,7 +23,8 @@ def set_up(seed: int, device: torch.device, places: Places) -> Setup:
     statistics = Statistics.of(images.images)
     train = MemoryBatches(images, 8, statistics, train=True, device=device)
     val, test, curve = (MemoryBatches(part, 8, statistics, device=device) for part in others)
-    return Setup(small_model().to(device), 2, statistics, train, val, test, curve, val, test)
+    held_out = (HeldOut(part, part, part) for part in (val, test))
+    return Setup(small_model().to(device), 2, statistics, train, *held_out, curve)
 
 
 def small_model() -> nn.Module:
@@ -38,7 +39,7 @@ class Stripes:
         return set_up(seed, device, places)
 
 
-TASK = Task("stripes", Recipe(epochs=2, lr=1e-3, warmup_epochs=1), 2, Stripes())
+TASK = Task("stripes", Optimisation(epochs=2, lr=1e-3, warmup_epochs=1), 2, Stripes())
 
 
 @pytest.fixture
@@ -46,3 +47,11 @@ def stripes(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a task of 24 images."""
     monkeypatch.setitem(tasks.TASKS, "stripes", TASK)
     return "stripes"
+
+
+def check(setup: Setup, size: int) -> None:
+    """Images of this size arrive normalised, and the model takes them."""
+    images, labels = next(iter(setup.train))
+    assert images.shape[-2:] == (size, size) and labels.max() < setup.classes
+    assert setup.model(images[:2]).shape == (2, setup.classes)
+    assert images.mean().abs() < 1.5

@@ -1,13 +1,16 @@
+"""`python -m benchmarks.study`: what it trains, writes and says."""
+
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from benchmarks.command import main
 from benchmarks.study import command as study
-from benchmarks.study.command import parse_options
-from timm_mergemix.errors import MergeMixError
+from benchmarks.study import cost, sweep
+from benchmarks.study.trial import Trial
 from timm_mergemix.tune.timing import Ratio
 
 TRAIN = ["--threads", "1"]
@@ -31,7 +34,7 @@ def test_a_comparison_from_the_command_line(tmp_path: Path, capsys: pytest.Captu
 
 def test_equal_time_sets_the_epochs_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = iter([Ratio(0.5, 0.4, 0.6)])
-    monkeypatch.setattr(study, "step_cost", lambda *_, **__: next(measured))
+    monkeypatch.setattr(cost, "step_cost", lambda *_, **__: next(measured))
     arguments = [*TRAIN, "--out", str(tmp_path), "--tasks", "digits", "--methods", "cutmix", "--set", "epochs=1"]
     for _ in range(2):
         assert run([*arguments, "--equal-time", "--test"]) == 0
@@ -60,18 +63,20 @@ def test_settings_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert {dict(record["trial"]["options"])["lr"] for record in records} == {1e-3, 1e-1}
 
 
-def test_options_are_read() -> None:
-    assert parse_options([]) == {}
-    given = ["lr=1e-3", "saliency_r=keep:0.5", "divide=false", "r=1,2", "clip_grad=none"]
-    assert {name: value for name, (value,) in parse_options(given).items()} == {
-        "lr": 1e-3,
-        "saliency_r": "keep:0.5",
-        "divide": False,
-        "r": "1,2",
-        "clip_grad": None,
-    }
-    assert parse_options(["lr=1", "prob=0.5", "lr=2"]) == {"lr": [1, 2], "prob": [0.5]}
-    with pytest.raises(MergeMixError, match="set: got 'lr', wanted NAME=VALUE"):
-        parse_options(["lr"])
-    with pytest.raises(MergeMixError, match="wanted --seeds"):
-        parse_options(["seed=3"])
+def test_an_interrupted_comparison_says_how_to_go_on_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*TRAIN, "--out", str(tmp_path), "--tasks", "digits", "--methods", "none", "mixup", "--set", "epochs=1"]
+    real, ran = sweep.run_trial, []
+
+    def once(trial: Trial, *rest: Any) -> Any:
+        ran.append(trial.method)
+        if ran == ["none", "mixup"]:
+            raise KeyboardInterrupt
+        return real(trial, *rest)
+
+    monkeypatch.setattr(sweep, "run_trial", once)
+    assert run(arguments) == 130
+    assert f"go on with: python -m benchmarks.study {' '.join(arguments)}" in capsys.readouterr().err
+    assert run(arguments) == 0 and ran == ["none", "mixup", "mixup"]
+    assert len((tmp_path / "trials.jsonl").read_text().splitlines()) == 2

@@ -1,3 +1,5 @@
+"""The controls are MergeMix but for the one thing that they do otherwise."""
+
 import torch
 
 from benchmarks.study.controls import (

@@ -1,3 +1,5 @@
+"""Images are made worse in the way that is said."""
+
 import pytest
 import torch
 

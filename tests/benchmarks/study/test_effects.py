@@ -1,3 +1,5 @@
+"""Least squares tells what each value of an option gains."""
+
 from typing import Any
 
 import numpy as np

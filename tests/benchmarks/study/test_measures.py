@@ -1,3 +1,5 @@
+"""What is measured of a trained model is what is said, and leaves the model as it was."""
+
 import pytest
 import torch
 from torch import nn
@@ -25,19 +27,19 @@ class Knows(nn.Module):
 
 def test_a_timid_model_is_right_and_badly_calibrated_until_it_is_scaled() -> None:
     setup = set_up(0, CPU, HERE)
-    found = measure_scaled(Knows(0.1), setup.test, setup.val, CPU)
+    found = measure_scaled(Knows(0.1), setup.test.all, setup.val.all, CPU)
     assert found["top1"] == 1
     assert found["ece"] == pytest.approx(1 - torch.tensor([0.1, 0.0]).softmax(0)[0].item(), abs=1e-5)
     assert found["temperature"] < 0.1 and found["ece_scaled"] < 0.01
-    plain = measure_plain(Knows(0.1), setup.test, CPU)
+    plain = measure_plain(Knows(0.1), setup.test.all, CPU)
     assert plain == {name: found[name] for name in plain}
 
 
 def test_robustness_is_measured_alike_each_time_and_leaves_the_model() -> None:
     setup = set_up(0, CPU, HERE)
     state = torch.get_rng_state()
-    first = measure_robustness(setup.model, setup.test, setup.statistics, CPU)
-    again = measure_robustness(setup.model, setup.test, setup.statistics, CPU)
+    first = measure_robustness(setup.model, setup.test.all, setup.statistics, CPU)
+    again = measure_robustness(setup.model, setup.test.all, setup.statistics, CPU)
     assert first == again and torch.equal(state, torch.get_rng_state())
     corrupted = {"noise", "blur", "contrast", "random patches hidden", "salient patches hidden"}
     assert set(first) == {*corrupted, "unmerged", "merged to half"}
@@ -47,7 +49,7 @@ def test_a_model_that_merges_is_measured_so_then_unmerged_then_merged_to_half() 
     setup = set_up(0, CPU, HERE)
     tokens: list[int] = []
     setup.model.blocks[-1].register_forward_hook(lambda module, args, output: tokens.append(args[0].shape[1]))
-    measure_robustness(patch(setup.model, 2), setup.test, setup.statistics, CPU)
+    measure_robustness(patch(setup.model, 2), setup.test.all, setup.statistics, CPU)
     assert list(dict.fromkeys(tokens[-9:])) == [13, 17, 11]  # 16 patches and a class token enter the first of 3 blocks
 
 

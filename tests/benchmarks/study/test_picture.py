@@ -1,3 +1,5 @@
+"""The picture shows each seed of each method."""
+
 import pytest
 
 from benchmarks.study.picture import draw

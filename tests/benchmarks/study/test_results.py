@@ -1,6 +1,8 @@
+"""Tables of trials: mean and deviation over seeds, and what was measured where."""
+
 from typing import Any
 
-from benchmarks.study.results import group_records, paired, shared_options, spread, tables
+from benchmarks.study.results import paired, spread, tables
 from benchmarks.study.search import drawn_combinations
 
 PLAIN = {"top1": 0.8, "ece": 0.1, "ece_scaled": 0.05, "temperature": 0.7, "brier": 0.3}
@@ -27,17 +29,6 @@ RECORDS = [
     record("mergemix", 0, 0.9, options=[("lr", 0.1)]),
     record("mergemix", 0, 0.6, test=True),
 ]
-
-
-def test_groups_differ_in_more_than_the_seed() -> None:
-    groups = group_records(RECORDS, "val")
-    assert [len(lines) for lines in groups.values()] == [2, 1]
-    assert list(group_records(RECORDS, "test")) == [("fashion", "mergemix", (), "c")]
-
-
-def test_methods_stand_in_one_order_whenever_they_ran() -> None:
-    groups = group_records([record(name, 0, 0.5) for name in ("random-mixup", "mergemix", "none", "timm")], "val")
-    assert [method for _, method, *_ in groups] == ["none", "timm", "mergemix", "random-mixup"]
 
 
 def test_tables_show_mean_and_deviation() -> None:
@@ -74,29 +65,12 @@ def test_the_mean_of_robustness_is_that_of_images_made_worse() -> None:
     assert first.strip("| ").split(" | ")[4:] == worse and row.endswith("| 62.0 ± 8.5 |")
 
 
-def test_trials_of_equal_time_come_last() -> None:
-    lines = [record("mixup", 0, 0.5, options=[("epochs", 7)]), record("mergemix", 0, 0.5), record("timm", 0, 0.5)]
-    assert [group[1] for group in group_records(lines, "val")] == ["timm", "mergemix", "mixup"]
-
-
-def test_what_all_that_mix_share() -> None:
-    lines = [record("none", 0, 0.5), record("mixup", 0, 0.5, options=[("prob", 1)])]
-    assert shared_options(group_records(lines, "val")) == (("prob", 1),)
-    assert shared_options(group_records([*lines, record("timm", 0, 0.5)], "val")) == ()
-    assert shared_options(group_records(lines[:1], "val")) == ()
-
-
 def test_differences_are_those_of_the_same_seeds() -> None:
     reference = [record("timm", seed, top1) for seed, top1 in ((0, 0.5), (1, 0.6), (2, 0.9))]
     own = [record("mergemix", seed, top1) for seed, top1 in ((0, 0.52), (1, 0.64), (3, 0.1))]
     assert paired(own, reference, "val") == "+3.0 ± 1.4"
     assert paired(own[2:], reference, "val") == "" and paired(reference, reference, "val") == ""
     assert "| +3.0 ± 1.4 |" in tables([*reference, *own], "val")
-
-
-def test_records_of_other_circumstances_are_other_rows() -> None:
-    other = {**record("none", 2, 0.1), "circumstances": "d"}
-    assert [len(lines) for lines in group_records([*RECORDS[:2], other], "val").values()] == [2, 1]
 
 
 def test_spread() -> None:
@@ -115,3 +89,13 @@ def test_a_search_shows_what_values_gain() -> None:
 def test_methods_alone_are_no_search() -> None:
     lines = [record(name, seed, 0.5, options=[("lr", 0.1)]) for name in ("timm", "mixup") for seed in range(3)]
     assert "all else equal" not in tables(lines, "val")
+
+
+def test_pairs_are_shown_where_they_were_measured() -> None:
+    later = record("preference", 0, 0.7, test=True)
+    later["test"] |= {"mergemix_accuracy": 0.9, "mergemix_margin": 1.25, "cutmix_correlation": 0.5}
+    assert "pairs" not in tables(RECORDS, "test")
+    *_, header, _, first, second = tables([*RECORDS, later], "test").splitlines()
+    assert header.startswith("| method | epochs | accuracy on MergeMix pairs | margin on MergeMix pairs |")
+    assert first == "| MergeMix alone | 5 |  |  |  |  |  |  |  |  |"
+    assert second == "| MergeMix alone, with preference | 5 | 90.0 | 1.250 |  |  |  |  |  | 0.500 |"

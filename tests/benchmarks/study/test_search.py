@@ -1,3 +1,5 @@
+"""Settings are drawn so that each value comes equally often."""
+
 from itertools import combinations
 
 import pytest

@@ -1,3 +1,5 @@
+"""A sweep runs what its file does not have, finishes the others where one fails, and ends with its parent."""
+
 import multiprocessing
 import os
 import subprocess
@@ -11,7 +13,7 @@ import torch
 from benchmarks.study import sweep as module
 from benchmarks.study import tasks
 from benchmarks.study.setup import Setup
-from benchmarks.study.sweep import read_records, sweep
+from benchmarks.study.sweep import sweep, trials_in
 from benchmarks.study.trial import Trial
 from timm_mergemix import MergeMixError
 from timm_mergemix.training.progress import Reporter
@@ -40,7 +42,7 @@ def test_a_failure_stops_no_other_trial(tmp_path: Path, jobs: int) -> None:
     bad = Trial("digits", "none", 0, (("beta", 1.0),))
     with pytest.raises(MergeMixError, match=r"1 of 2 trials failed: digits-none-0-.*: options"):
         sweep([bad, Trial("digits", "none", 0, (("epochs", 1),))], path, CPU, QUIET, jobs=jobs)
-    assert len(read_records(path)) == 1
+    assert len(trials_in(path).read()) == 1
 
 
 def test_side_by_side_gives_the_same(tmp_path: Path) -> None:
@@ -59,17 +61,19 @@ def test_a_line_that_was_cut_off_is_run_again(stripes: str, tmp_path: Path) -> N
     trials = [Trial(stripes, "none", seed) for seed in (0, 1)]
     before = sweep(trials, path, CPU, QUIET)
     path.write_text(path.read_text()[:-20])
-    assert read_records(path) == before[:1]
+    assert trials_in(path).read() == before[:1]
     assert [record["val"] for record in sweep(trials, path, CPU, QUIET)] == [record["val"] for record in before]
 
 
 def test_foreign_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
-    assert read_records(path) == []
+    assert trials_in(path).read() == []
     for text in ('{"a": 1}\n', "no json\n", "[1]\n"):
         path.write_text(text)
-        with pytest.raises(MergeMixError, match="line 1: got no record of a trial"):
-            read_records(path)
+        with pytest.raises(
+            MergeMixError, match=r"trials.jsonl, line 1: got .*, wanted a JSON object with trial, circumstances, val"
+        ):
+            trials_in(path).read()
     path.unlink()
     with pytest.raises(MergeMixError, match="jobs: got 0"):
         sweep([], path, CPU, QUIET, jobs=0)

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import pytest
-import timm
 import torch
 from torch import Tensor, nn
 
-from ...models import images, tiny
+from ...models import images
+from ..families.cases import BUILDERS
 
-ROPE = {"embed_dim": 96, "num_heads": 3}
-OPTIONS = {
-    "vit_tiny_patch16_224": {},
-    "vit_small_patch16_dinov3": ROPE,
-    "vit_betwixt_patch16_reg4_gap_256": {},
-    "vit_medium_patch16_rope_reg1_gap_256": ROPE,
-}
-NAMES = [name for name in OPTIONS if timm.is_model(name)]
+NAMES = [case for case in ("vit", "dinov3", "average, registers", "rope, register") if case in BUILDERS]
 each_model = pytest.mark.parametrize("name", NAMES)
 # For what takes seconds: a plain ViT, and rotary positions together with an average pool.
 two_models = pytest.mark.parametrize("name", [name for name in NAMES if name in (NAMES[0], NAMES[-1])])
-
-
-def build(name: str, **options: object) -> nn.Module:
-    return tiny(name, **OPTIONS[name] | options)
 
 
 def batch(model: nn.Module, size: int = 2, seed: int = 0) -> Tensor:

@@ -6,7 +6,8 @@ from torch._dynamo.testing import CompileCounter
 
 import timm_mergemix as mm
 
-from .common import NAMES, batch, build, equal, gradients, loss_of, two_models
+from ..families.cases import build
+from .common import NAMES, batch, equal, gradients, loss_of, two_models
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +69,7 @@ def test_batches_in_eval_mode_compile_once():
 
 
 @pytest.mark.parametrize(("name", "before"), [(NAMES[0], True), (NAMES[-1], False)])
-def test_compiled_with_gradient_checkpointing(name, before):
+def test_a_compiled_model_recomputes_with_gradient_checkpointing(name, before):
     model = build(name, depth=2).train()
     if before:
         model.set_grad_checkpointing()
@@ -90,7 +91,7 @@ def test_compiled_with_gradient_checkpointing(name, before):
 
 
 @two_models
-def test_one_graph_with_gradient_checkpointing(name):
+def test_gradient_checkpointing_compiles_to_one_graph(name):
     model = mm.patch(build(name, depth=2), 3).train()
     model.set_grad_checkpointing()
     x = batch(model)

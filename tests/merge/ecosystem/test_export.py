@@ -9,8 +9,9 @@ from timm.models.vision_transformer import VisionTransformer
 
 import timm_mergemix as mm
 
+from ..families.cases import build
 from ..reference import Wrapper
-from .common import NAMES, batch, build, each_model
+from .common import NAMES, batch, each_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -49,21 +50,21 @@ def test_a_trace_takes_batches_of_any_size(name):
         torch.testing.assert_close(traced(x), model(x), rtol=1e-5, atol=1e-5)
 
 
-def test_strict_export_with_a_dynamic_batch():
+def test_a_strict_export_takes_batches_of_any_size():
     program, model, batches = exported(True, NAMES[0])
     for x in batches:
         torch.testing.assert_close(program(x), model(x), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", [NAMES[-1]])
-def test_export_with_a_dynamic_batch(name):
+def test_an_export_takes_batches_of_any_size(name):
     program, model, batches = exported(False, name)
     for x in batches:
         torch.testing.assert_close(program(x), model(x), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", [NAMES[0], NAMES[-1]])
-def test_onnx_with_a_dynamic_batch(name, tmp_path):
+def test_an_onnx_model_takes_batches_of_any_size(name, tmp_path):
     ort = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     model = mm.patch(build(name, depth=2), 3)

@@ -12,7 +12,8 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 import timm_mergemix as mm
 from timm_mergemix.merge.passes import Merging
 
-from .common import NAMES, batch, build, each_model, gradients, loss_of
+from ..families.cases import build
+from .common import NAMES, batch, each_model, gradients, loss_of
 
 SCHEDULE = [3, 2, 1]
 ORDERS = ("patch before wrapping", "patch the wrapper", "checkpointing")
@@ -109,7 +110,7 @@ def test_replicas_in_threads_share_nothing(name):
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
 @each_model
-def test_data_parallel(name):
+def test_data_parallel_gives_what_the_model_gives(name):
     model = mm.patch(build(name), SCHEDULE).cuda()
     x = batch(model, 4).cuda()
     torch.testing.assert_close(DataParallel(model)(x), model(x), rtol=1e-4, atol=1e-5)

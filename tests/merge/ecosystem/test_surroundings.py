@@ -9,10 +9,11 @@ import torch
 from torch.func import functional_call, grad
 
 import timm_mergemix as mm
-from timm_mergemix.merge.patch import merging_state
 
+from ..families.cases import build
+from ..patched import merging_state
 from ..reference import relative_error
-from .common import NAMES, batch, build, each_model, equal, gradients, loss_of
+from .common import NAMES, batch, each_model, equal, gradients, loss_of
 
 SCHEDULE = [3, 2, 1]
 
@@ -26,7 +27,7 @@ def saved(model):
 
 @each_model
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model)), saved])
-def test_copies_in_the_middle_of_training(name, duplicate):
+def test_copies_in_the_middle_of_training_share_nothing(name, duplicate):
     model = mm.patch(build(name), SCHEDULE).train()
     model.set_grad_checkpointing()
     x = batch(model)
@@ -45,8 +46,8 @@ def test_copies_in_the_middle_of_training(name, duplicate):
 
 
 @each_model
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_whole_models_in_low_precision(name, dtype):
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_whole_models_take_other_dtypes(name, dtype):
     plain, x = build(name).to(dtype), batch(build(name)).to(dtype)
     model = mm.patch(build(name), 0).to(dtype)
     assert torch.equal(model(x), plain(x))
@@ -62,21 +63,24 @@ def test_whole_models_in_low_precision(name, dtype):
 
 
 @each_model
-def test_bfloat16_autocast(name):
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_lowers_the_output_and_neither_sizes_nor_gradients(name, dtype):
     plain, model = build(name), mm.patch(build(name), 0)
     x = batch(model)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", dtype):
         assert torch.equal(model(x), plain(x))
         mm.patch(model, 1)
-        out = model(x)
+        with mm.record(model) as rec:
+            out = model(x)
         got = gradients(model, x)
-    assert out.dtype is torch.bfloat16
+    assert out.dtype is dtype
+    assert rec.layers[-1].size.dtype is rec.layers[-1].attention.dtype is torch.float32
     assert relative_error(out.float(), model(x)) < 0.3
     assert all(gradient.dtype is torch.float32 and gradient.isfinite().all() for gradient in got)
 
 
 @each_model
-def test_channels_last(name):
+def test_channels_last_changes_nothing(name):
     model = mm.patch(build(name), SCHEDULE)
     x = batch(model)
     wanted = model(x)
@@ -98,7 +102,7 @@ def test_inference_mode_leaves_nothing_behind(name):
 
 
 @each_model
-def test_patched_on_the_meta_device_and_filled_later(name):
+def test_a_model_may_be_patched_on_the_meta_device_and_filled_later(name):
     weights = build(name).state_dict()
     x = batch(build(name))
     model = mm.patch(build(name).to("meta"), SCHEDULE)
@@ -112,13 +116,13 @@ def test_patched_on_the_meta_device_and_filled_later(name):
 
 
 @each_model
-def test_a_forward_on_the_meta_device(name):
+def test_a_forward_runs_on_the_meta_device(name):
     model = mm.patch(build(name), SCHEDULE).to("meta")
     assert model(batch(build(name)).to("meta")).shape == (2, 10)
 
 
 @each_model
-def test_functional_call(name):
+def test_a_functional_call_uses_the_weights_that_it_is_given(name):
     model, other = mm.patch(build(name), SCHEDULE), mm.patch(build(name, seed=1), SCHEDULE)
     x, weights = batch(model), {key: value.detach() for key, value in other.named_parameters()}
     wanted = other(x)

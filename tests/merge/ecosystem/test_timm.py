@@ -11,30 +11,34 @@ from torch.utils.checkpoint import checkpoint_sequential
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError
 from timm_mergemix.merge.matching.tokens import recover
-from timm_mergemix.merge.patch import merging_state
 
-from ...models import redraw, tiny
+from ...models import redraw
+from ..families.cases import CASES, WIDTH, build
+from ..patched import assert_holds_no_tensor, merging_state
 from ..reference import sequence_lengths
-from .common import NAMES, OPTIONS, batch, build, each_model, equal, gradients, loss_of, two_models
+from .common import NAMES, batch, each_model, equal, gradients, loss_of, two_models
 
 SCHEDULE = [3, 2, 1]
 
 
 def features_of(name, **options):
-    settings = {"img_size": 64, "depth": 3, "embed_dim": 48, "num_heads": 3} | OPTIONS[name] | options
-    return redraw(timm.create_model(name, features_only=True, **settings)).eval()
+    model, given = CASES[name]
+    settings = {"img_size": 64, "depth": 3, "embed_dim": WIDTH, "num_heads": 3} | given | options
+    return redraw(timm.create_model(model, features_only=True, **settings)).eval()
 
 
 @each_model
 @pytest.mark.parametrize("layers", [(0, 1, 2), (1,)])
-def test_features_only(name, layers):
+def test_a_backbone_of_features_gives_all_tokens(name, layers):
     model = features_of(name, out_indices=layers)
     assert isinstance(model, FeatureGetterNet)
     x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     plain = model(x)
     assert mm.patch(model, 0) is model
     assert equal(model(x), plain)
-    mm.patch(model, SCHEDULE[: len(model.model.blocks)])
+    depth = len(model.model.blocks)
+    mm.patch(model, SCHEDULE[:depth])
+    assert mm.merge_info(model).merges == tuple(SCHEDULE[:depth])
     merged = model(x)
     assert [feature.shape for feature in merged] == [feature.shape for feature in plain]
     assert not any(torch.allclose(one, other, rtol=1e-2) for one, other in zip(merged, plain, strict=True))
@@ -59,8 +63,8 @@ def _merged_blocks(model, x):
 
 
 @each_model
-@pytest.mark.parametrize("norm", [False, True])
-def test_intermediates(name, norm):
+@pytest.mark.parametrize(("norm", "checkpointing"), [(False, False), (False, True), (True, False)])
+def test_intermediates_are_the_outputs_of_the_blocks_with_all_tokens(name, norm, checkpointing):
     model = build(name)
     x, prefix = batch(model), model.num_prefix_tokens
     shapes = [layer.shape for layer in model.forward_intermediates(x, intermediates_only=True)]
@@ -68,6 +72,7 @@ def test_intermediates(name, norm):
     wanted = _merged_blocks(model, x)
     if norm:
         wanted = [model.norm(tokens) for tokens in wanted]
+    model.set_grad_checkpointing(checkpointing)
     final, pairs = model.forward_intermediates(x, norm=norm, return_prefix_tokens=True, output_fmt="NLC")
     for (patches, first), tokens in zip(pairs, wanted, strict=True):
         torch.testing.assert_close(patches, tokens[:, prefix:])
@@ -76,10 +81,11 @@ def test_intermediates(name, norm):
     grids = model.forward_intermediates(x, norm=norm, intermediates_only=True)
     assert [grid.shape for grid in grids] == shapes
     assert equal([grid.flatten(2).mT for grid in grids], [patches for patches, _ in pairs])
+    assert_holds_no_tensor(model)
 
 
 @each_model
-def test_intermediates_that_stop_early(name):
+def test_intermediates_can_stop_early(name):
     model = mm.patch(build(name), SCHEDULE)
     x, ran = batch(model), []
     everything = model.forward_intermediates(x, intermediates_only=True)
@@ -97,8 +103,8 @@ def test_intermediates_that_stop_early(name):
     assert torch.equal(model(x), wanted)
 
 
-def test_get_intermediate_layers_in_all_forms():
-    model = mm.patch(build("vit_betwixt_patch16_reg4_gap_256"), SCHEDULE)
+def test_get_intermediate_layers_gives_all_tokens_in_every_form():
+    model = mm.patch(build("average, registers"), SCHEDULE)
     x = batch(model)
     wanted = [model.norm(tokens) for tokens in _merged_blocks(model, x)]
     pairs = model.get_intermediate_layers(x, n=[0, 2], norm=True, reshape=True, return_prefix_tokens=True)
@@ -135,7 +141,7 @@ def pair(name, student_r, teacher_r):
 
 @two_models
 @who_merges
-def test_logit_distillation(name, student_r, teacher_r):
+def test_logits_are_distilled_from_a_patched_model_and_into_one(name, student_r, teacher_r):
     tasks = pytest.importorskip("timm.task")
     student, teacher = pair(name, student_r, teacher_r)
     x, y, result = distilled(tasks.LogitDistillationTask, student, teacher)
@@ -147,7 +153,7 @@ def test_logit_distillation(name, student_r, teacher_r):
 
 @two_models
 @who_merges
-def test_feature_distillation(name, student_r, teacher_r):
+def test_features_are_distilled_from_a_patched_model_and_into_one(name, student_r, teacher_r):
     tasks = pytest.importorskip("timm.task")
     student, teacher = pair(name, student_r, teacher_r)
     x, y, result = distilled(tasks.FeatureDistillationTask, student, teacher)
@@ -158,10 +164,10 @@ def test_feature_distillation(name, student_r, teacher_r):
 
 
 @who_merges
-def test_token_distillation(student_r, teacher_r):
+def test_tokens_are_distilled_from_a_patched_model_and_into_one(student_r, teacher_r):
     tasks = pytest.importorskip("timm.task")
-    student = tiny("deit_tiny_distilled_patch16_224")
-    teacher = mm.patch(tiny("deit3_small_patch16_224", seed=1), teacher_r or 0)  # of the same statistics
+    student = build("distilled")
+    teacher = mm.patch(build("LayerScale", seed=1), teacher_r or 0)  # of the same statistics
     if student_r is not None:
         mm.patch(student, student_r)
     x, y, result = distilled(tasks.TokenDistillationTask, student, teacher)
@@ -206,7 +212,7 @@ def test_sizes_sum_to_the_patches_that_dropout_keeps(name):
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_blocks_checkpointed_from_outside_in_one_segment(reentrant):
+def test_blocks_may_be_checkpointed_from_outside_in_one_segment(reentrant):
     model = mm.patch(build(NAMES[0]), SCHEDULE).train()
     x = batch(model)
     wanted = gradients(model, x)

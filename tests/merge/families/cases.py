@@ -1,27 +1,142 @@
-"""One tiny model for each family and each option that changes what merging must do."""
+"""The one table of tiny models: each family, and each variety of it that changes what merging must do."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import timm
 import torch
+from timm.models.vision_transformer import Attention, VisionTransformer
 from torch import Tensor, nn
 
-from ...models import redraw, tiny_torchvision
+from ...models import redraw, tiny, tiny_torchvision
 
 WIDTH = 96
+Table = dict[str, tuple[str, dict[str, Any]]]
+
+# timm's VisionTransformer with its plain blocks: what they are made of, then what reads them.
+VIT: Table = {
+    "vit": ("vit_tiny_patch16_224", {}),
+    "distilled": ("deit_tiny_distilled_patch16_224", {}),
+    "LayerScale": ("deit3_small_patch16_224", {}),
+    "dinov2": ("vit_small_patch14_dinov2", {}),
+    "registers": ("vit_small_patch14_reg4_dinov2", {}),
+    "clip": ("vit_base_patch16_clip_224", {}),
+    "aimv2": ("aimv2_large_patch14_224", {}),
+    "flexivit": ("flexivit_small", {}),
+    "qk-norm": ("vit_tiny_patch16_224", {"qk_norm": True}),
+    "attention norm": ("vit_tiny_patch16_224", {"scale_attn_norm": True}),
+    "attention pool": ("vit_base_patch16_siglip_224", {}),
+    "attention pool, class token": ("vit_tiny_patch16_224", {"global_pool": "map"}),
+    "attention pool over all": ("vit_tiny_patch16_224", {"global_pool": "map", "pool_include_prefix": True}),
+    "average": ("vit_tiny_patch16_224", {"global_pool": "avg"}),
+    "average, registers": ("vit_betwixt_patch16_reg4_gap_256", {}),
+    "average, no class token": ("vit_medium_patch16_gap_256", {}),
+    "average, siglip": ("vit_base_patch16_siglip_gap_224", {}),
+    "maximum": ("vit_tiny_patch16_224", {"global_pool": "max"}),
+    "average and maximum": ("vit_tiny_patch16_224", {"global_pool": "avgmax"}),
+    "no pool": ("vit_tiny_patch16_224", {"global_pool": ""}),
+    "no classes": ("vit_tiny_patch16_224", {"num_classes": 0}),
+    "no pool, no classes": ("vit_tiny_patch16_224", {"global_pool": "", "num_classes": 0}),
+}
+if "prr" in str(inspect.signature(VisionTransformer)):
+    VIT["patch representation refinement"] = ("vit_tiny_patch16_224", {"global_pool": "prr"})
+
+HALF = {"num_heads": 2}
+OTHER_VIT: Table = {
+    "post-norm": ("vit_base_patch16_rpn_224", {}),
+    "parallel things": ("vit_small_patch16_18x2_224", {}),
+    "parallel scaling": ("vit_base_patch16_xp_224", {}),
+    "differential": ("vit_dlittle_patch16_reg1_gap_256", HALF),
+    "differential, parallel": ("vit_dpwee_patch16_reg1_gap_256", HALF),
+    "hybrid": ("vit_tiny_r_s16_p8_224", {"img_size": 128}),
+}
+EVA: Table = {
+    "eva": ("eva_large_patch14_196", {}),
+    "eva02": ("eva02_tiny_patch14_224", {}),
+    "eva02 clip": ("eva02_base_patch16_clip_224", {}),
+    "intern": ("vit_intern300m_patch14_448", {}),
+    "perception encoder": ("vit_pe_core_tiny_patch16_384", {}),
+    "rope": ("vit_small_patch16_rope_224", {}),
+    "rope, register": ("vit_medium_patch16_rope_reg1_gap_256", {}),
+    "rope, mixed": ("vit_small_patch16_rope_mixed_224", {}),
+    "dinov3": ("vit_small_patch16_dinov3", {}),
+    "dinov3, qkv bias": ("vit_base_patch16_dinov3_qkvb", {}),
+}
+BEIT: Table = {
+    "beit": ("beit_base_patch16_224", {}),
+    "beit, shared bias": ("beitv2_base_patch16_224", {"use_rel_pos_bias": False, "use_shared_rel_pos_bias": True}),
+    "beit, both biases": ("beit_base_patch16_224", {"use_shared_rel_pos_bias": True}),
+    "beit, no bias": (
+        "beit_base_patch16_224",
+        {"use_rel_pos_bias": False, "use_abs_pos_emb": True, "init_values": None},
+    ),
+}
+RELPOS: Table = {
+    "relpos": ("vit_relpos_small_patch16_224", {}),
+    "relpos, class token": ("vit_relpos_base_patch16_cls_224", {}),
+    "relpos, table": ("vit_relpos_base_patch16_224", {"rel_pos_type": "bias"}),
+    "relpos, shared": ("vit_srelpos_small_patch16_224", {}),
+    "relpos, post-norm": ("vit_relpos_medium_patch16_rpn_224", {}),
+}
+CAIT: Table = {"cait": ("cait_xxs24_224", {})}
+NAFLEX: Table = {
+    "naflex": ("naflexvit_base_patch16_gap", {}),
+    "naflex, class token": ("naflexvit_base_patch16_gap", {"class_token": True, "global_pool": "token"}),
+    "naflex, key-only mask": ("naflexvit_base_patch16_gap", {"use_key_only_attn_mask": True}),
+    "naflex, attention pool": ("naflexvit_base_patch16_siglip", {}),
+    "naflex, maximum": ("naflexvit_base_patch16_gap", {"global_pool": "max"}),
+    "naflex, factorised": ("naflexvit_base_patch16_parfac_gap", {}),
+    "naflex, rope": ("naflexvit_base_patch16_gap", {"rope_type": "axial"}),
+    "naflex, mixed rope": ("naflexvit_base_patch16_gap", {"rope_type": "mixed"}),
+}
+TOKENS_OUT = {"num_classes": None, "out_features": 20}
+SMALL_GEMMA = {"head_dim": 32, "intermediate_size": 100, "img_size": 96}
+ENCODERS: Table = {
+    "deepseek": ("deepseek_vit_412m", {"img_size": 56}),
+    "deepseek, aligner": ("deepseek_vit_412m_enc", {"img_size": 56} | TOKENS_OUT),
+    "qwen3": ("qwen3_vit_88m", {}),
+    "qwen3, merger": ("qwen3_vit_88m_enc", TOKENS_OUT),
+    "gemma4": ("gemma4_vit_167m", SMALL_GEMMA),
+    "gemma4, soft pool": ("gemma4_vit_167m_enc", SMALL_GEMMA | {"num_classes": None}),
+    "gemma4, grouped heads": ("gemma4_vit_167m", SMALL_GEMMA | {"num_kv_heads": 1}),
+}
+CASES: Table = VIT | OTHER_VIT | EVA | BEIT | RELPOS | CAIT | NAFLEX | ENCODERS
 
 
-def build(name: str, **options: object) -> nn.Module:
-    """timm's model of that name, made small; an option of None is left to timm."""
-    patch = 14 if "patch14" in name else 16
-    settings = {"img_size": 4 * patch, "depth": 3, "embed_dim": WIDTH, "num_heads": 3, "num_classes": 10} | options
-    torch.manual_seed(0)
-    given = {key: value for key, value in settings.items() if value is not None}
-    return redraw(timm.create_model(name, **given)).eval()
+def build(case: str, seed: int = 0, **options: Any) -> nn.Module:
+    """The model of a case; ``options`` come before those of the table."""
+    name, given = CASES[case]
+    return tiny(name, seed, **{"embed_dim": WIDTH, **given, **options})
+
+
+def gated() -> nn.Module:
+    """Plain blocks with gated attention, an option of timm's Attention that no model has by name."""
+    model = build("vit")
+    for block in model.blocks:
+        block.attn = Attention(WIDTH, block.attn.num_heads, qkv_bias=True, gated=True)
+    return redraw(model).eval()
+
+
+def known(table: Table) -> list[str]:
+    """The cases of a table whose models this release of timm knows."""
+    return [case for case, (name, _) in table.items() if timm.is_model(name)]
+
+
+BUILDERS: dict[str, Callable[[], nn.Module]] = {
+    **{case: partial(build, case) for case in known(CASES)},
+    **({"gated": gated} if "gated" in inspect.signature(Attention).parameters else {}),
+    "torchvision": partial(tiny_torchvision, hidden_dim=WIDTH),
+}
+VITS = [case for case in BUILDERS if case in VIT or case == "gated"]
+
+each_case = pytest.mark.parametrize("case", BUILDERS)
+each_timm_case = pytest.mark.parametrize("case", [case for case in BUILDERS if case != "torchvision"])
+each_vit = pytest.mark.parametrize("case", VITS)
 
 
 def size_of(model: nn.Module) -> int:
@@ -57,62 +172,6 @@ def prefix_tokens(model: nn.Module) -> int:
     return 1 if hasattr(model, "image_size") else transformer(model).num_prefix_tokens
 
 
-HALF = {"num_heads": 2}
-TOKENS_OUT = {"num_classes": None, "out_features": 20}
-SMALL_GEMMA = {"head_dim": 32, "intermediate_size": 100, "img_size": 96}
-
-CASES: dict[str, tuple[str, dict[str, object]]] = {
-    "vit": ("vit_tiny_patch16_224", {}),
-    "distilled": ("deit_tiny_distilled_patch16_224", {}),
-    "LayerScale": ("deit3_small_patch16_224", {}),
-    "registers": ("vit_small_patch14_reg4_dinov2", {}),
-    "attention pool": ("vit_base_patch16_siglip_224", {}),
-    "post-norm": ("vit_base_patch16_rpn_224", {}),
-    "parallel things": ("vit_small_patch16_18x2_224", {}),
-    "parallel scaling": ("vit_base_patch16_xp_224", {}),
-    "differential": ("vit_dlittle_patch16_reg1_gap_256", HALF),
-    "differential, parallel": ("vit_dpwee_patch16_reg1_gap_256", HALF),
-    "hybrid": ("vit_tiny_r_s16_p8_224", {"img_size": 128}),
-    "eva": ("eva_large_patch14_196", {}),
-    "eva02": ("eva02_tiny_patch14_224", {}),
-    "eva02 clip": ("eva02_base_patch16_clip_224", {}),
-    "intern": ("vit_intern300m_patch14_448", {}),
-    "perception encoder": ("vit_pe_core_tiny_patch16_384", {}),
-    "rope, register": ("vit_medium_patch16_rope_reg1_gap_256", {}),
-    "rope": ("vit_small_patch16_rope_224", {}),
-    "rope, mixed": ("vit_small_patch16_rope_mixed_224", {}),
-    "dinov3": ("vit_small_patch16_dinov3", {}),
-    "dinov3, qkv bias": ("vit_base_patch16_dinov3_qkvb", {}),
-    "beit": ("beit_base_patch16_224", {}),
-    "beit, shared bias": ("beitv2_base_patch16_224", {"use_rel_pos_bias": False, "use_shared_rel_pos_bias": True}),
-    "beit, both biases": ("beit_base_patch16_224", {"use_shared_rel_pos_bias": True}),
-    "beit, no bias": (
-        "beit_base_patch16_224",
-        {"use_rel_pos_bias": False, "use_abs_pos_emb": True, "init_values": None},
-    ),
-    "relpos": ("vit_relpos_small_patch16_224", {}),
-    "relpos, class token": ("vit_relpos_base_patch16_cls_224", {}),
-    "relpos, table": ("vit_relpos_base_patch16_224", {"rel_pos_type": "bias"}),
-    "relpos, shared": ("vit_srelpos_small_patch16_224", {}),
-    "relpos, post-norm": ("vit_relpos_medium_patch16_rpn_224", {}),
-    "cait": ("cait_xxs24_224", {}),
-    "naflex": ("naflexvit_base_patch16_gap", {}),
-    "naflex, attention pool": ("naflexvit_base_patch16_siglip", {}),
-    "naflex, factorised": ("naflexvit_base_patch16_parfac_gap", {}),
-    "naflex, rope": ("naflexvit_base_patch16_gap", {"rope_type": "axial"}),
-    "naflex, mixed rope": ("naflexvit_base_patch16_gap", {"rope_type": "mixed"}),
-    "deepseek": ("deepseek_vit_412m", {"img_size": 56}),
-    "deepseek, aligner": ("deepseek_vit_412m_enc", {"img_size": 56} | TOKENS_OUT),
-    "qwen3": ("qwen3_vit_88m", {}),
-    "qwen3, merger": ("qwen3_vit_88m_enc", TOKENS_OUT),
-    "gemma4": ("gemma4_vit_167m", SMALL_GEMMA),
-    "gemma4, soft pool": ("gemma4_vit_167m_enc", SMALL_GEMMA | {"num_classes": None}),
-    "gemma4, grouped heads": ("gemma4_vit_167m", SMALL_GEMMA | {"num_kv_heads": 1}),
-}
-BUILDERS: dict[str, Callable[[], nn.Module]] = {
-    # Releases of timm differ in the models that they know.
-    **{case: partial(build, name, **options) for case, (name, options) in CASES.items() if timm.is_model(name)},
-    "torchvision": tiny_torchvision,
-}
-
-each_case = pytest.mark.parametrize("case", BUILDERS)
+def patches_of(case: str) -> int:
+    """Patches of the images that a case is run on."""
+    return 36 if case.startswith("gemma") else 16

@@ -123,7 +123,7 @@ def test_copies_and_pickles_have_a_state_of_their_own():
         mm.patch(model, 3)
 
 
-def test_wrappers_around_it():
+def test_wrappers_around_it_are_looked_through():
     model = build()
     mm.patch(torch.compile(model, backend="eager"), 3)
     with mm.record(nn.DataParallel(model), attention=False) as rec:
@@ -213,7 +213,7 @@ def test_patching_again_follows_blocks_that_were_cut_off():
     assert torch.equal(mm.patch(model, [4, 4])(X), wanted)
 
 
-def test_a_single_block():
+def test_a_single_block_merges():
     block = redraw(Block(48, 3)).eval()
     mm.patch(block, 4, prefix_tokens=1)
     with mm.record(block, attention=False) as rec:
@@ -235,7 +235,7 @@ def test_its_grid_is_unknown():
         mm.saliency_map(model, randn(2, 3, 64, 64))
 
 
-def test_supported_tells():
+def test_supported_tells_that_it_is_known_by_its_blocks():
     report = mm.supported(build())
     assert (report.family, report.blocks) == ("blocks", 3)
 

@@ -9,25 +9,11 @@ import timm_mergemix as mm
 from timm_mergemix import MergeMixError
 
 from ..reference import randn, relative_error, sequence_lengths
-from .cases import build
+from .cases import NAFLEX, build, known
 
-OPTIONS = {
-    "average": {},
-    "class token": {"class_token": True, "global_pool": "token"},
-    "key-only mask": {"use_key_only_attn_mask": True},
-    "attention pool": {"global_pool": "map"},
-    "maximum": {"global_pool": "max"},
-    "rope": {"rope_type": "axial"},
-    "mixed rope": {"rope_type": "mixed"},
-    "factorised": {"pos_embed": "factorized"},
-}
 GRIDS = [(4, 4), (3, 4), (2, 3)]
 
-each_option = pytest.mark.parametrize("option", OPTIONS)
-
-
-def naflex(option, **more):
-    return build("naflexvit_base_patch16_gap", **OPTIONS[option], **more)
+each_naflex = pytest.mark.parametrize("case", known(NAFLEX))
 
 
 def patches(grids, length=16, seed=0):
@@ -50,9 +36,9 @@ def alone(batch, i):
     return {key: value[i : i + 1, :count] for key, value in batch.items()}
 
 
-@each_option
-def test_r0_is_the_model_itself(option):
-    model, batch = naflex(option), patches(GRIDS)
+@each_naflex
+def test_r0_is_the_model_itself(case):
+    model, batch = build(case), patches(GRIDS)
     plain = model(batch)
     assert torch.equal(mm.patch(model, 0)(batch), plain)
     assert not torch.allclose(mm.patch(model, 3)(batch), plain, rtol=1e-3)
@@ -60,9 +46,9 @@ def test_r0_is_the_model_itself(option):
     assert torch.equal(model(batch), plain)
 
 
-@each_option
-def test_padding_merges_first_and_changes_nothing(option):
-    model, batch = naflex(option), patches([(3, 4), (2, 3)])
+@each_naflex
+def test_padding_merges_first_and_changes_nothing(case):
+    model, batch = build(case), patches([(3, 4), (2, 3)])
     plain = model(batch)
     mm.patch(model, [2, 0, 0])  # the first image has 4 patches of padding, the second one 10
     with mm.record(model, attention=False) as rec:
@@ -73,16 +59,16 @@ def test_padding_merges_first_and_changes_nothing(option):
     assert rec.layers[-1].size.sum(dim=1).tolist() == [start + 12, start + 6]
 
 
-@each_option
-def test_an_image_without_padding_merges_as_it_does_alone(option):
-    model, batch = mm.patch(naflex(option), 2), patches(GRIDS)
+@each_naflex
+def test_an_image_without_padding_merges_as_it_does_alone(case):
+    model, batch = mm.patch(build(case), 2), patches(GRIDS)
     with torch.no_grad():
         assert relative_error(model(batch)[:1], model(alone(batch, 0))) <= 2e-5
 
 
-@each_option
-def test_merging_beyond_the_padding_keeps_every_patch(option):
-    model, batch = mm.patch(naflex(option), [6, 5, 2]), patches(GRIDS)
+@each_naflex
+def test_merging_beyond_the_padding_keeps_every_patch(case):
+    model, batch = mm.patch(build(case), [6, 5, 2]), patches(GRIDS)
     with mm.record(model) as rec:
         out = model(batch)
     start = model.num_prefix_tokens
@@ -99,16 +85,16 @@ def test_merging_beyond_the_padding_keeps_every_patch(option):
 
 @pytest.mark.parametrize("matching", ["bipartite", "random", "kth", "pitome"])
 def test_every_matching_knows_padding(matching):
-    model, batch = naflex("class token"), patches([(3, 4), (2, 3)])
+    model, batch = build("naflex, class token"), patches([(3, 4), (2, 3)])
     plain = model(batch)
     mm.patch(model, [2, 0, 0], matching=matching)
     torch.manual_seed(0)
     assert relative_error(model(batch), plain) <= 2e-5
 
 
-@pytest.mark.parametrize("option", ["average", "class token", "rope"])
-def test_what_padding_holds_does_not_matter(option):
-    model, batch = mm.patch(naflex(option), 3), patches(GRIDS)
+@pytest.mark.parametrize("case", ["naflex", "naflex, class token", "naflex, rope"])
+def test_what_padding_holds_does_not_matter(case):
+    model, batch = mm.patch(build(case), 3), patches(GRIDS)
     noise = torch.where(
         batch["patch_valid"].unsqueeze(-1), batch["patches"], 10 * randn(*batch["patches"].shape, seed=5)
     )
@@ -117,16 +103,16 @@ def test_what_padding_holds_does_not_matter(option):
 
 
 def test_padding_stays_masked_without_proportional_attention():
-    model, batch = naflex("class token"), patches([(3, 4), (2, 3)])
+    model, batch = build("naflex, class token"), patches([(3, 4), (2, 3)])
     plain = model(batch)
     mm.patch(model, [2, 0, 0], prop_attn=False)
     assert relative_error(model(batch), plain) <= 2e-5
 
 
-def test_checkpointing_and_patch_dropout_with_padding():
+def test_checkpointing_with_patch_dropout_and_padding_changes_no_gradient():
     results = []
     for checkpointing in (False, True):
-        model = mm.patch(naflex("rope", patch_drop_rate=0.25), 2).train()
+        model = mm.patch(build("naflex, rope", patch_drop_rate=0.25), 2).train()
         model.set_grad_checkpointing(checkpointing)
         torch.manual_seed(0)
         model(patches(GRIDS)).square().sum().backward()
@@ -135,7 +121,7 @@ def test_checkpointing_and_patch_dropout_with_padding():
 
 
 def test_nothing_of_a_batch_is_left_for_the_next_one():
-    model, x = mm.patch(naflex("average"), 2), randn(2, 3, 64, 64)
+    model, x = mm.patch(build("naflex"), 2), randn(2, 3, 64, 64)
     wanted = model(x)
     model(patches(GRIDS))
     assert torch.equal(model(x), wanted)
@@ -146,8 +132,8 @@ def test_nothing_of_a_batch_is_left_for_the_next_one():
     assert torch.equal(model(x), wanted)
 
 
-def test_intermediates_in_sequence_form():
-    model, batch = naflex("class token"), patches(GRIDS)
+def test_intermediates_of_patches_have_all_tokens():
+    model, batch = build("naflex, class token"), patches(GRIDS)
     try:
         plain = model.forward_intermediates(batch, output_fmt="NLC", intermediates_only=True)
     except AssertionError as error:
@@ -158,7 +144,7 @@ def test_intermediates_in_sequence_form():
 
 
 def test_a_mask_of_the_users_own_is_refused():
-    model, batch = mm.patch(naflex("average"), 2), patches(GRIDS)
+    model, batch = mm.patch(build("naflex"), 2), patches(GRIDS)
     start = model.num_prefix_tokens
     mask = torch.zeros(3, 1, start + 16, start + 16)
     with pytest.raises(MergeMixError, match="attn_mask: got one, wanted none"):

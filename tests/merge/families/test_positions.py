@@ -1,3 +1,5 @@
+"""Positions of merged tokens are means over what was merged."""
+
 import math
 
 import torch

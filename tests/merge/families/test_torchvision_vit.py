@@ -1,4 +1,4 @@
-"""torchvision's vit_*, patched."""
+"""torchvision's VisionTransformer, patched: what is special to it beside what holds for every family."""
 
 import pytest
 import torch
@@ -8,36 +8,17 @@ from torchvision.models.vision_transformer import ConvStemConfig
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError
-from timm_mergemix.merge.families.torchvision_vit import TorchvisionVitFamily
-from timm_mergemix.merge.matching.tokens import log_size_bias, recover
-from timm_mergemix.merge.patch import merging_state
+from timm_mergemix.merge.families.torchvision_vit import TorchvisionVitBackbone
+from timm_mergemix.merge.matching.tokens import recover
 
 from ...models import images, tiny_torchvision
-from ..reference import alone, randn, relative_error, sequence_lengths
-
-FAMILY = TorchvisionVitFamily()
+from ..patched import merging_state
+from ..reference import alone, randn, relative_error
+from .training import backward
 
 
 def layers(model):
     return model.encoder.layers
-
-
-def backward(model, x, seed=0):
-    model.zero_grad()
-    torch.manual_seed(seed)
-    out = model(x)
-    out.square().sum().backward()
-    return out.detach(), {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
-
-
-def test_r_0_is_the_identity():
-    model = tiny_torchvision()
-    x = images(model)
-    wanted = model(x)
-    assert torch.equal(mm.patch(model, 0)(x), wanted)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        out = model(x)
-        assert torch.equal(mm.unpatch(model)(x), out)
 
 
 def test_r_0_is_the_identity_in_training():
@@ -73,47 +54,6 @@ def test_dropout_of_the_branches_is_that_of_the_block():
     assert torch.equal(block.attention_branch(x, alone())[0], sure)
 
 
-def test_attention_over_merged_tokens_is_attention_over_repeated_ones():
-    block = layers(mm.patch(tiny_torchvision(), 2))[1]
-    x, size = randn(2, 7, 48), torch.tensor([1, 3, 1, 2, 5, 1, 4])
-    first = size.cumsum(0) - size
-    branch, keys = block.attention_branch(x, alone(log_size_bias(size.float().expand(2, -1), x.dtype)))
-    wanted, wanted_keys = block.attention_branch(x.repeat_interleave(size, dim=1), alone())
-    assert relative_error(branch, wanted[:, first]) <= 1e-5
-    torch.testing.assert_close(keys, wanted_keys[:, first], rtol=1e-5, atol=1e-5)
-    assert relative_error(block.attention_branch(x, alone())[0], wanted[:, first]) > 1e-2
-
-
-@pytest.mark.parametrize("r", [[8, 0, 0], [0, 8, 0]])
-def test_merging_identical_patches_changes_nothing(r):
-    model = tiny_torchvision()
-    with torch.no_grad():
-        places = model.encoder.pos_embedding[:, 1:]
-        places.copy_(places[:, ::2].repeat_interleave(2, dim=1))
-    patches = randn(2, 3, 4, 2, 16, 16).repeat_interleave(2, dim=3)
-    x = patches.permute(0, 1, 2, 4, 3, 5).reshape(2, 3, 64, 64)
-    wanted = model(x)
-    with mm.record(mm.patch(model, r)) as rec:
-        out = model(x)
-    assert all(torch.equal(s[1:], torch.arange(8).repeat_interleave(2) + 1) for s in rec.layers[-1].source)
-    assert relative_error(out, wanted) <= 1e-5
-    mm.patch(model, r, prop_attn=False)
-    assert relative_error(model(x), wanted) > 1e-3
-
-
-def test_merged_forward_and_backward():
-    model = mm.patch(tiny_torchvision(), 3).train()
-    with mm.record(model) as rec:
-        out, grads = backward(model, images(model))
-    assert sequence_lengths(rec.layers) == list(mm.merge_info(model).tokens[1:]) == [14, 11, 8]
-    assert out.isfinite().all()
-    for name, grad in grads.items():
-        assert grad.isfinite().all(), name
-        assert grad.abs().max() > 0, name
-    state = merging_state(model)
-    assert (state.tokens, state.aside, state.observer) == (None, None, None)
-
-
 def test_the_encoder_gives_all_tokens_and_the_model_only_what_it_needs():
     model = mm.patch(tiny_torchvision(), 3)
     x = images(model)
@@ -147,7 +87,7 @@ def test_recorded_attention_is_that_of_multihead_attention():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_autocast(dtype):
+def test_autocast_lowers_the_output(dtype):
     model = mm.patch(tiny_torchvision(), 3)
     x = images(model)
     wanted = model(x)
@@ -173,23 +113,23 @@ def test_another_attention_is_refused():
         mm.patch(model, 2)
 
 
-def test_a_convolutional_stem():
+def test_a_convolutional_stem_is_taken():
     stem = [ConvStemConfig(out_channels=8, kernel_size=3, stride=4), ConvStemConfig(12, 3, 4)]
     model = tiny_torchvision(conv_stem_configs=stem)
-    assert FAMILY.in_channels(model) == 3
+    assert TorchvisionVitBackbone(model).in_channels == 3
     mm.patch(model, 3)
     assert model(images(model)).shape == (2, 10)
 
 
-def test_what_the_family_knows():
+def test_the_family_knows_sizes_grids_and_channels():
     with torch.device("meta"):
         model = vit_b_16()
     assert mm.supported(model).blocks == 12
-    assert FAMILY.default_size(model) == FAMILY.input_size(model, 30, 40) == (224, 224)
-    assert FAMILY.grid_size(model, 224, 224) == (14, 14)
-    assert FAMILY.prefix_tokens(model) == 1
-    assert FAMILY.has_class_token(model)
-    assert FAMILY.in_channels(model) == 3
-    assert FAMILY.pool(model) is None
+    assert TorchvisionVitBackbone(model).default_size == TorchvisionVitBackbone(model).input_size(30, 40) == (224, 224)
+    assert TorchvisionVitBackbone(model).grid_size(224, 224) == (14, 14)
+    assert TorchvisionVitBackbone(model).prefix_tokens == 1
+    assert TorchvisionVitBackbone(model).has_class_token
+    assert TorchvisionVitBackbone(model).in_channels == 3
+    assert TorchvisionVitBackbone(model).pool is None
     with pytest.raises(MergeMixError, match="VisionTransformer has no attention pool"):
-        FAMILY.pool_attention(model, randn(1, 2, 3))
+        TorchvisionVitBackbone(model).pool_attention(randn(1, 2, 3))

@@ -10,7 +10,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError
 from timm_mergemix.merge.families import BLOCKS
-from timm_mergemix.merge.find.search import find_model
+from timm_mergemix.merge.find.search import find_backbone
 
 from ...models import tiny
 from ..families.cases import BUILDERS, blocks, images
@@ -87,9 +87,9 @@ def test_others_are_refused_with_class_and_reason(name):
     build, reason = REFUSED[name]
     model = build()
     with pytest.raises(MergeMixError, match=rf"^model: {type(model).__name__} is not supported: "):
-        find_model(model)
+        find_backbone(model)
     with pytest.raises(MergeMixError, match=reason):
-        find_model(model)
+        find_backbone(model)
 
 
 def test_shared_blocks_are_refused():

@@ -26,7 +26,7 @@ def test_modules_and_shapes_are_those_of_the_model(name):
     assert {p.device.type for p in drawn.parameters()} == {"meta"}
 
 
-def test_nothing_outside_changes():
+def test_a_sketch_changes_nothing_outside():
     state = torch.random.get_rng_state()
     sketch(tiny)
     assert torch.equal(state, torch.random.get_rng_state())

@@ -9,10 +9,11 @@ from timm_mergemix import MergeMixError, patch, supported
 from timm_mergemix.merge.find.support import Support, check_name, like
 
 from ...models import tiny, tiny_torchvision
-from ..reference import MODELS, Wrapper
+from ..families.cases import CASES, VIT, known
+from ..reference import Wrapper
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", sorted({CASES[case][0] for case in known(VIT)}))
 def test_names_of_plain_transformers_are_supported(name):
     report = supported(name)
     assert report
@@ -49,7 +50,7 @@ def test_a_pretrained_tag_is_part_of_a_name():
         ("convit_tiny", ""),
     ],
 )
-def test_others_are_not_and_say_why(name, reason):
+def test_other_models_are_not_supported_and_say_why(name, reason):
     report = supported(name)
     assert not report
     assert report.reason and reason in report.reason
@@ -67,7 +68,7 @@ def test_modules_are_looked_at_and_left_alone():
     assert supported(tiny_torchvision()).family == "torchvision VisionTransformer"
 
 
-def test_two_models_are_not_one():
+def test_a_module_that_holds_two_models_is_not_supported():
     report = supported(nn.ModuleList([tiny(), tiny()]))
     assert not report
     assert "0, 1; pass one of them" in report.reason
@@ -106,7 +107,7 @@ def test_models_that_timm_cannot_build_are_reported(monkeypatch):
     assert supported("resnet18") == Support("resnet18", reason="timm cannot build it: ImportError: needs a package")
 
 
-def test_names_are_checked():
+def test_names_are_checked_against_those_of_timm():
     check_name("encoder", "resnet18")
     with pytest.raises(MergeMixError, match=r"^encoder: got 'resnet_18', wanted .*such as .*resnet18"):
         check_name("encoder", "resnet_18")

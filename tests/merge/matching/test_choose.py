@@ -1,10 +1,10 @@
-"""Keys -> plan."""
+"""What holds for every matching, each found by its name."""
 
 import math
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from timm_mergemix import MergeMixError
@@ -13,44 +13,9 @@ from timm_mergemix.merge.matching.bipartite import bipartite_matching
 from timm_mergemix.merge.matching.choose import MATCHINGS, match
 from timm_mergemix.merge.matching.pitome import pitome_matching
 
-from ..reference import no_near_ties, randn, soft_matching, source_of
-from .slow_matching import NearTieError, slow_bipartite, slow_kth, slow_partners
-
-SETTINGS = settings(max_examples=50, deadline=None)
-
-
-@st.composite
-def cases(draw, max_patches=20):
-    """Keys (B, N, D), r and the number of prefix tokens."""
-    prefix, patches = draw(st.integers(0, 5)), draw(st.integers(0, max_patches))
-    assume(prefix + patches > 0)
-    keys = randn(draw(st.integers(1, 3)), prefix + patches, draw(st.integers(1, 9)), seed=draw(st.integers(0, 2**31)))
-    return keys, draw(st.integers(0, patches // 2)), prefix
-
-
-@st.composite
-def padded_cases(draw, low_dim=1, max_patches=20):
-    """Keys (B, N, D), r, the number of prefix tokens, and padding (B, N) among the unprotected tokens or None."""
-    prefix, patches = draw(st.integers(0, 5)), draw(st.integers(0, max_patches))
-    assume(prefix + patches > 0)
-    batch, seed = draw(st.integers(0, 3)), draw(st.integers(0, 2**31))
-    keys = randn(batch, prefix + patches, draw(st.integers(low_dim, 9)), seed=seed)
-    padding = None
-    if draw(st.booleans()):
-        share = torch.tensor(draw(st.lists(st.sampled_from([0.0, 0.2, 0.5, 0.9, 1.0]), min_size=batch, max_size=batch)))
-        padding = torch.rand(keys.shape[:2], generator=torch.Generator().manual_seed(seed)) < share[:, None]
-        padding[:, :prefix] = False
-    return keys, draw(st.integers(0, patches // 2)), prefix, padding
-
-
-def merges_of(plan, sample):
-    """Old position -> old position of each merge."""
-    keep, source, target = (part[sample].tolist() for part in plan)
-    return {a: keep[t] for a, t in zip(source, target, strict=True)}
-
-
-def flags(padding, sample, length):
-    return [False] * length if padding is None else padding[sample].tolist()
+from ..reference import no_near_ties, randn, source_of
+from .plans import SETTINGS, cases, flags, merges_of, padded_cases
+from .slow_matching import NearTieError, slow_bipartite, slow_kth
 
 
 @pytest.mark.parametrize("matching", MATCHINGS)
@@ -134,40 +99,13 @@ def test_padding_meets_patches_last(matching, case):
 @pytest.mark.parametrize("matching", MATCHINGS)
 @SETTINGS
 @given(case=padded_cases(low_dim=2))
-def test_no_token_is_padding_is_the_same_as_none(matching, case):
+def test_padding_of_no_token_is_the_same_as_no_padding(matching, case):
     keys, r, prefix, _ = case
     torch.manual_seed(0)
     plain = match(matching, keys, r, prefix)
     torch.manual_seed(0)
     none = match(matching, keys, r, prefix, torch.zeros(keys.shape[:2], dtype=torch.bool))
     assert all(torch.equal(one, other) for one, other in zip(plain, none, strict=True))
-
-
-@SETTINGS
-@given(cases())
-def test_order_is_prefix_then_unmerged_a_then_b(case):
-    keys, r, prefix = case
-    length = keys.shape[1]
-    in_b = [i for i in range(prefix, length) if i % 2]
-    plan = bipartite_matching(keys, r, prefix)
-    for kept, source, target in zip(*(part.tolist() for part in plan), strict=True):
-        unmerged = [i for i in range(prefix, length) if i % 2 == 0 and i not in source]
-        assert kept == [*range(prefix), *unmerged, *in_b]
-        assert all(i % 2 == 0 for i in source)
-        assert all(kept[t] in in_b for t in target)
-
-
-@SETTINGS
-@given(cases(max_patches=14))
-def test_equals_the_slow_reference(case):
-    keys, r, prefix = case
-    assume(keys.shape[2] > 1 and all(no_near_ties(sample, prefix) for sample in keys))
-    plan = bipartite_matching(keys, r, prefix)
-    for b, sample in enumerate(keys.double().tolist()):
-        keep, merges = soft_matching(sample, r, prefix)
-        assert plan.keep[b].tolist() == keep
-        new = plan.target[b].tolist()
-        assert {a: keep[t] for a, t in zip(plan.source[b].tolist(), new, strict=True)} == merges
 
 
 @pytest.mark.parametrize(("matching", "slow"), [(bipartite_matching, slow_bipartite), (kth_matching, slow_kth)])
@@ -182,81 +120,6 @@ def test_merges_equal_the_slow_reference(matching, slow, case):
         except NearTieError:
             assume(False)
         assert merges_of(plan, b) == wanted
-
-
-@SETTINGS
-@given(padded_cases(low_dim=2, max_patches=14), st.integers(2, 20))
-def test_kth_equals_the_slow_reference_for_any_k(case, k):
-    keys, r, prefix, padding = case
-    plan = kth_matching(*case, k=k)
-    for b, sample in enumerate(keys.double().tolist()):
-        try:
-            wanted = slow_kth(sample, flags(padding, b, len(sample)), r, prefix, k)
-        except NearTieError:
-            assume(False)
-        assert merges_of(plan, b) == wanted
-
-
-@pytest.mark.parametrize("k", [2, 3, 4, 50])
-@pytest.mark.parametrize("patches", range(9))
-def test_kth_has_half_of_the_tokens_to_merge(patches, k):
-    for prefix in (0, 1, 2):
-        plan = kth_matching(randn(2, prefix + patches, 4), patches // 2, prefix, k=k)
-        assert plan.source.shape == (2, patches // 2)
-        assert not ((plan.source - prefix) % k == 0).any()
-        assert ((plan.keep.gather(1, plan.target) - prefix) % k == 0).all()
-
-
-@SETTINGS
-@given(padded_cases(low_dim=2, max_patches=14))
-def test_drawn_tokens_merge_as_in_the_slow_reference(case):
-    keys, _, prefix, padding = case
-    plan = random_matching(*case)
-    for b, sample in enumerate(keys.double().tolist()):
-        try:
-            wanted = slow_partners(sample, flags(padding, b, len(sample)), plan.source[b].tolist(), prefix)
-        except NearTieError:
-            assume(False)
-        assert merges_of(plan, b) == wanted
-
-
-def test_all_sets_of_tokens_are_equally_likely():
-    batch, pairs = 15_000, [(a, b) for b in range(1, 7) for a in range(1, b)]
-    source = random_matching(randn(1, 7, 4).expand(batch, -1, -1), 2, 1, generator=seeded(0)).source
-    drawn = [tuple(sorted(pair)) for pair in source.tolist()]
-    for pair in pairs:  # 15 pairs, 1000 draws of each wanted, standard deviation 31
-        assert abs(drawn.count(pair) - 1000) < 5 * 31
-
-
-def test_padding_is_drawn_evenly_and_all_but_one():
-    batch, padding = 9000, torch.tensor([[False, True, False, True, True, False]])
-    keys = randn(1, 6, 4).expand(batch, -1, -1)
-    plan = random_matching(keys, 3, 0, padding.expand(batch, -1), generator=seeded(1))
-    assert (padding[0][plan.source].sum(dim=1) == 2).all()
-    for b in range(6):  # each padding token stays in a third, each patch is drawn in a third
-        share = (plan.source == b).any(dim=1).float().mean().item()
-        assert abs(share - (2 / 3 if padding[0, b] else 1 / 3)) < 0.025
-
-
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
-
-
-def test_the_seed_or_the_generator_governs_the_draw():
-    keys = randn(4, 40, 4)
-    torch.manual_seed(3)
-    state = torch.get_rng_state()
-    one, two = random_matching(keys, 10), random_matching(keys, 10)
-    assert not torch.equal(one.source, two.source)
-    assert not torch.equal(one.source[0], one.source[1])
-    torch.manual_seed(3)
-    assert torch.equal(random_matching(keys, 10).source, one.source)
-
-    torch.set_rng_state(state)
-    drawn = random_matching(keys, 10, generator=seeded(5)).source
-    assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(random_matching(keys, 10, generator=seeded(5)).source, drawn)
-    assert not torch.equal(random_matching(keys, 10, generator=seeded(6)).source, drawn)
 
 
 @pytest.mark.parametrize("matching", ["bipartite", "kth", "pitome"])
@@ -282,7 +145,7 @@ def test_match_is_the_matching_of_that_name():
 
 @pytest.mark.parametrize("matching", MATCHINGS)
 @pytest.mark.parametrize("dynamic", [None, True])
-def test_compiles_to_one_graph(matching, dynamic):
+def test_every_matching_compiles_to_one_graph(matching, dynamic):
     torch._dynamo.reset()
     compiled = torch.compile(match, fullgraph=True, backend="eager", dynamic=dynamic)
     for length, r, progress in [(19, 5, 0.0), (24, 7, 0.25)]:
@@ -295,24 +158,6 @@ def test_compiles_to_one_graph(matching, dynamic):
             assert all(torch.equal(one, other) for one, other in zip(got, wanted, strict=True))
 
 
-def test_equals_the_slow_reference_on_a_real_size():
-    keys = randn(2, 198, 32)
-    assert all(no_near_ties(sample, 2, gap=1e-8) for sample in keys)
-    plan = bipartite_matching(keys, 40, 2)
-    for b, sample in enumerate(keys.double().tolist()):
-        keep, merges = soft_matching(sample, 40, 2)
-        assert plan.keep[b].tolist() == keep
-        assert {a: keep[t] for a, t in zip(plan.source[b].tolist(), plan.target[b].tolist(), strict=True)} == merges
-
-
-def test_similarity_is_the_cosine_not_the_product():
-    # Token 0 points as token 1 does; token 3 points elsewhere but is much longer.
-    keys = torch.tensor([[[1.0, 0.1], [1.0, 0.0], [0.0, 1.0], [100.0, 100.0]]])
-    plan = bipartite_matching(keys, 1)
-    assert plan.source.tolist() == [[0]]
-    assert plan.keep[0, plan.target[0, 0]] == 1
-
-
 @pytest.mark.parametrize("matching", [bipartite_matching, kth_matching, pitome_matching])
 @SETTINGS
 @given(case=cases(), seed=st.integers(0, 2**31))
@@ -323,17 +168,6 @@ def test_other_samples_have_no_influence(matching, case, seed):
     others[0] = keys[0]
     for one, other in zip(matching(keys, r, prefix), matching(others, r, prefix), strict=True):
         assert torch.equal(one[0], other[0])
-
-
-@SETTINGS
-@given(cases(), st.floats(0.01, 100))
-def test_the_scale_of_the_keys_has_no_influence(case, scale):
-    keys, r, prefix = case
-    assume(all(no_near_ties(sample, prefix) for sample in keys))
-    for one, other in zip(
-        bipartite_matching(keys, r, prefix), bipartite_matching(keys * scale, r, prefix), strict=True
-    ):
-        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("matching", MATCHINGS)

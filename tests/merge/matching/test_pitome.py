@@ -1,4 +1,4 @@
-"""The matching that protects tokens unlike all others; what it shares with the others is in test_matching.py."""
+"""PiToMe's matching protects tokens unlike all others."""
 
 import pytest
 import torch

@@ -109,7 +109,7 @@ def test_recovered_tokens_are_constant_on_clusters_and_merge_to_themselves(case)
     steps=st.integers(1, 5),
     seed=st.integers(0, 2**31),
 )
-def test_successive_merges(batch, patches, prefix, steps, seed):
+def test_successive_merges_compose(batch, patches, prefix, steps, seed):
     start = x = randn(batch, prefix + patches, 3, seed=seed)
     size = source = None
     for step in range(steps):
@@ -138,7 +138,7 @@ def test_recover_takes_values_with_and_without_channels():
     assert torch.equal(recover(values[..., 0], source), wanted[..., 0])
 
 
-def test_many_sources_in_one_target():
+def test_many_sources_may_merge_into_one_target():
     keys = torch.ones(1, 8, 2)
     keys[0, 3:, 1] = torch.tensor([-9.0, 1.0, -9.0, 1.0, -9.0])
     x = torch.arange(8.0).view(1, 8, 1)
@@ -149,21 +149,21 @@ def test_many_sources_in_one_target():
 
 
 @pytest.mark.parametrize("sized", [False, True])
-def test_gradient_of_merge_tokens(sized):
+def test_the_gradient_of_merge_tokens_matches_finite_differences(sized):
     plan = bipartite_matching(randn(2, 9, 4), 4, 1)
     size = torch.arange(1.0, 10.0).expand(2, -1) if sized else None
     x = randn(2, 9, 3).double().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: merge_tokens(x, plan, size)[0], (x,))
 
 
-def test_gradient_of_recover():
+def test_the_gradient_of_recover_matches_finite_differences():
     source = torch.tensor([[0, 1, 2, 1], [2, 2, 0, 1]])
     x = randn(2, 3, 4).double().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: recover(x, source), (x,))
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 2e-3), (torch.bfloat16, 2e-2), (torch.float64, 1e-7)])
-def test_dtypes(dtype, tolerance):
+def test_tokens_keep_their_dtype_and_sizes_are_float32(dtype, tolerance):
     plan = bipartite_matching(randn(2, 17, 8), 8, 1)
     size = torch.arange(1.0, 18.0).expand(2, -1)
     x = randn(2, 17, 5).double()
@@ -195,7 +195,7 @@ def test_inputs_stay_as_they_are():
     assert all(torch.equal(a, b) for a, b in zip(before, (x, size, source, *plan), strict=True))
 
 
-def test_log_size_bias():
+def test_the_bias_is_the_log_of_the_sizes():
     assert log_size_bias(None, torch.float32) is None
     size = torch.tensor([[1.0, 2.0, 4.0]])
     bias = log_size_bias(size, torch.bfloat16)

@@ -10,9 +10,9 @@ from torch import nn
 
 from ..blocks import MergingBlock
 from . import beit, cait, differential, eva, keys, lent, naflex, relpos, torchvision_vit, vit
-from .family import Family
+from .backbone import Backbone
 
-__all__ = ["BLOCKS", "FAMILIES", "PLAIN_BLOCKS", "Family", "family_of", "is_touched"]
+__all__ = ["BLOCKS", "FAMILIES", "PLAIN_BLOCKS", "Backbone", "family_of", "is_touched"]
 
 # Models that came to timm after the oldest release that is supported.
 NEWER = {"deepseek_vit": ".deepseek", "qwen3_vit": ".qwen3", "gemma4_vit": ".gemma4"}
@@ -20,15 +20,15 @@ _newer: list[Any] = [
     import_module(adapter, __name__) for module, adapter in NEWER.items() if find_spec(f"timm.models.{module}")
 ]
 
-FAMILIES: tuple[Family, ...] = (
-    vit.VitFamily(),
-    eva.EvaFamily(),
-    beit.BeitFamily(),
-    relpos.RelPosFamily(),
-    cait.CaitFamily(),
-    naflex.NaFlexFamily(),
+FAMILIES: tuple[type[Backbone], ...] = (
+    vit.VitBackbone,
+    eva.EvaBackbone,
+    beit.BeitBackbone,
+    relpos.RelPosBackbone,
+    cait.CaitBackbone,
+    naflex.NaFlexBackbone,
     *(module.FAMILY for module in _newer),
-    torchvision_vit.TorchvisionVitFamily(),
+    torchvision_vit.TorchvisionVitBackbone,
 )
 
 # Block class -> its merging class; blocks merge in the same way in whatever model they are.
@@ -44,10 +44,6 @@ def is_touched(module: nn.Module) -> bool:
     return keys.HOOK in vars(module) or lent.HOOK in vars(module) or isinstance(module, lent.Borrower)
 
 
-def family_of(model: nn.Module) -> Family | None:
+def family_of(model: nn.Module) -> type[Backbone] | None:
     """The family of a model, patched or not; None where its class is not known exactly."""
-    cls = type(model)
-    for family in FAMILIES:
-        if cls in family.models or cls in family.models.values():
-            return family
-    return None
+    return next((family for family in FAMILIES if family.knows(model)), None)

@@ -10,12 +10,13 @@ from timm.models.beit import Attention, Beit, Block
 from torch import Tensor, nn
 
 from ..blocks import Context, MergingBlock
+from .branches import PreNormBlock
 from .keys import projected_key
 from .lent import Borrower, borrowed, lend
 from .relative import RelativeBiasBlock
-from .timm_model import MergingTimmModel, TimmFamily
+from .timm_model import MergingTimmModel, TimmBackbone
 
-__all__ = ["BLOCKS", "BeitFamily", "MergingBeit", "MergingBeitAttention", "MergingBeitBlock"]
+__all__ = ["BLOCKS", "BeitBackbone", "MergingBeit", "MergingBeitAttention", "MergingBeitBlock"]
 
 
 class MergingBeitAttention(Borrower, Attention):
@@ -26,71 +27,47 @@ class MergingBeitAttention(Borrower, Attention):
         return super()._get_rel_pos_bias() if lent is None else lent
 
 
-class MergingBeitBlock(RelativeBiasBlock, Block):
+class MergingBeitBlock(RelativeBiasBlock, PreNormBlock, Block):
     """`timm.models.beit.Block` that merges."""
-
-    attn: Any
-    norm1: nn.Module
-    norm2: nn.Module
-    mlp: nn.Module
-    drop_path1: nn.Module
-    drop_path2: nn.Module
-    gamma_1: Tensor | None
-    gamma_2: Tensor | None
 
     @classmethod
     def refusal(cls, block: Any) -> str | None:
-        """See `MergingBlock`."""
         if type(block.attn) not in (Attention, MergingBeitAttention):
             return f"its blocks use {type(block.attn).__name__}, only timm's own is supported"
         return None
 
     @classmethod
     def touched(cls, block: Any) -> list[nn.Module]:
-        """See `MergingBlock`."""
         return [block.attn]
 
     @classmethod
     def attach(cls, block: Any) -> None:
-        """See `MergingBlock`."""
         block.attn.__class__ = MergingBeitAttention
 
     @classmethod
     def detach(cls, block: Any) -> None:
-        """See `MergingBlock`."""
         if type(block.attn) is MergingBeitAttention:
             block.attn.__class__ = Attention
 
     def forward(self, x: Tensor, shared_rel_pos_bias: Tensor | None = None) -> Tensor:  # type: ignore[override]
-        """See `MergingBlock`."""
         return self.merge_forward(x, shared_rel_pos_bias=shared_rel_pos_bias)
 
-    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
-        """See `MergingBlock`."""
-        x, bias = self.norm1(x), self.logit_bias(context)
+    def attend(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+        bias = self.logit_bias(context)
         if self.attn.relative_position_bias_table is None:
             out = self.attn(x, shared_rel_pos_bias=bias)
         else:
             with lend(self.attn, bias):
                 out = self.attn(x)
-        keys = projected_key(self.attn, x, self._projection_bias())
-        return self.drop_path1(out if self.gamma_1 is None else self.gamma_1 * out), keys
+        return out, projected_key(self.attn, x, self._projection_bias())
 
-    def mlp_branch(self, x: Tensor) -> Tensor:
-        """See `MergingBlock`."""
-        out = self.mlp(self.norm2(x))
-        return self.drop_path2(out if self.gamma_2 is None else self.gamma_2 * out)
-
-    def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
-        """See `MergingBlock`."""
-        attn = self.attn
-        x, bias = self.norm1(x), self._projection_bias()
+    def project(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
+        attn, bias = self.attn, self._projection_bias()
         qkv = attn.qkv(x) if bias is None else F.linear(x, attn.qkv.weight, bias)
         query, key, _ = qkv.unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
         return query[:, :, queries], key, attn.scale
 
     def position_bias(self, context: Context) -> Tensor | None:
-        """See `RelativeBiasBlock`."""
         shared = context.call["shared_rel_pos_bias"]
         if self.attn.relative_position_bias_table is None:
             return shared
@@ -106,15 +83,13 @@ class MergingBeit(MergingTimmModel, Beit):
     """`timm.models.beit.Beit` that merges."""
 
 
-class BeitFamily(TimmFamily):
+class BeitBackbone(TimmBackbone):
     """BEiT and BEiT v2."""
 
     name = "timm Beit"
     models: ClassVar = {Beit: MergingBeit}
 
-    def has_class_token(self, model: Any) -> bool:
-        """See `Family`."""
-        return True
+    has_class_token = True
 
 
 BLOCKS: dict[type[nn.Module], type[MergingBlock]] = {Block: MergingBeitBlock}

@@ -13,9 +13,9 @@ from ..blocks import Context, MergingBlock
 from ..record import mean_attention, softmax_attention
 from .keys import projected_key
 from .lent import attach, detach, lend
-from .timm_model import MergingTimmModel, TimmFamily
+from .timm_model import MergingTimmModel, TimmBackbone
 
-__all__ = ["BLOCKS", "CaitFamily", "MergingCait", "MergingCaitBlock"]
+__all__ = ["BLOCKS", "CaitBackbone", "MergingCait", "MergingCaitBlock"]
 
 
 class MergingCaitBlock(MergingBlock, LayerScaleBlock):
@@ -35,7 +35,6 @@ class MergingCaitBlock(MergingBlock, LayerScaleBlock):
 
     @classmethod
     def refusal(cls, block: Any) -> str | None:
-        """See `MergingBlock`."""
         if type(block.attn) is not TalkingHeadAttn:
             return f"its blocks use {type(block.attn).__name__}, only TalkingHeadAttn is supported"
         unknown = next((m for m in cls.touched(block) if not isinstance(m.bias, Tensor)), None)
@@ -47,38 +46,31 @@ class MergingCaitBlock(MergingBlock, LayerScaleBlock):
 
     @classmethod
     def touched(cls, block: Any) -> list[nn.Module]:
-        """See `MergingBlock`."""
         return [block.attn.proj_l, block.attn.proj_w]
 
     @classmethod
     def attach(cls, block: Any) -> None:
-        """See `MergingBlock`."""
         for mixing in cls.touched(block):
             attach(mixing)
 
     @classmethod
     def detach(cls, block: Any) -> None:
-        """See `MergingBlock`."""
         for mixing in cls.touched(block):
             detach(mixing)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        """See `MergingBlock`."""
         return self.merge_forward(x)
 
     def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
-        """See `MergingBlock`."""
         x, (bias, offset) = self.norm1(x), self._addends(context)
         with lend(self.attn.proj_l, bias), lend(self.attn.proj_w, offset):
             out = self.attn(x)
         return self.drop_path(self.gamma_1 * out), projected_key(self.attn, x)
 
     def mlp_branch(self, x: Tensor) -> Tensor:
-        """See `MergingBlock`."""
         return self.drop_path(self.gamma_2 * self.mlp(self.norm2(x)))
 
     def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
-        """See `MergingBlock`."""
         qkv = self.attn.qkv(self.norm1(x)).unflatten(-1, (3, self.attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
         return qkv[0, :, :, queries], qkv[1], self.attn.scale
 
@@ -107,27 +99,23 @@ class MergingCait(MergingTimmModel, Cait):
         return True
 
 
-class CaitFamily(TimmFamily):
+class CaitBackbone(TimmBackbone):
     """CaiT."""
 
     name = "timm Cait"
     models: ClassVar = {Cait: MergingCait}
 
-    def prefix_tokens(self, model: Any) -> int:
-        """See `Family`: the class token comes after the blocks."""
-        return 0
+    prefix_tokens = 0  # the class token comes after the blocks
 
-    def has_class_token(self, model: Any) -> bool:
-        """See `Family`."""
-        return False
+    has_class_token = False
 
-    def pool(self, model: Any) -> nn.Module | None:
-        """See `Family`: the last class attention, or None in a pruned model."""
-        return model.blocks_token_only[-1].attn if model.blocks_token_only else None
+    @property
+    def pool(self) -> nn.Module | None:
+        """See `Backbone`: the last class attention, or None in a pruned model."""
+        return self.model.blocks_token_only[-1].attn if self.model.blocks_token_only else None
 
-    def pool_attention(self, model: Any, x: Tensor) -> Tensor:
-        """See `Family`."""
-        attn = self.pool(model)
+    def pool_attention(self, x: Tensor) -> Tensor:
+        attn = self.pool
         query, key = attn.q(x[:, :1]), attn.k(x)  # type: ignore[union-attr, operator]
         query, key = (part.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2) for part in (query, key))  # type: ignore
         return mean_attention(softmax_attention(query, key, attn.scale, None), None)[:, 1:]  # type: ignore[arg-type, union-attr]

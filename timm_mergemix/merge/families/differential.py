@@ -63,11 +63,9 @@ if DiffParallelScalingBlock is not None:
 
         @classmethod
         def key_norms(cls, block: Any) -> list[nn.Module]:
-            """See `KeyedBlock`."""
             return [block.k_norm]
 
         def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
-            """See `MergingBlock`."""
             with captured_keys(self, self.k_norm) as keys:
                 out = DiffParallelScalingBlock.forward(self, x, attn_mask=context.bias)
             return out - x, mean_key(keys)
@@ -76,13 +74,11 @@ if DiffParallelScalingBlock is not None:
             """See `MergingBlock`."""
 
         def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
-            """See `MergingBlock`."""
             _, query, key, _ = torch.split(self.in_proj(self.in_norm(x)), self.in_split, dim=-1)
             query, key = (part.unflatten(-1, (2 * self.num_heads, -1)).transpose(1, 2) for part in (query, key))
             return self.q_norm(query[:, :, queries]), self.k_norm(key), self.scale
 
         def attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
-            """See `MergingBlock`."""
             return differences(self, super().attention(x, queries, context))
 
     BLOCKS[DiffParallelScalingBlock] = MergingDiffParallelScalingBlock

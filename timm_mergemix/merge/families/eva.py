@@ -11,55 +11,45 @@ from timm.models.eva import Eva, EvaAttention, EvaBlock, EvaBlockPostNorm
 from torch import Tensor, nn
 
 from ..blocks import Context, MergingBlock
+from .branches import PostNormBlock, PreNormBlock
 from .keys import KeyedBlock, captured_keys, mean_key
 from .positions import merge_rope
-from .timm_model import MergingTimmModel, TimmFamily
+from .timm_model import MergingTimmModel, TimmBackbone
 
-__all__ = ["BLOCKS", "EvaFamily", "MergingEva", "MergingEvaBlock", "MergingEvaBlockPostNorm", "RopeBlock"]
+__all__ = ["BLOCKS", "EvaBackbone", "MergingEva", "MergingEvaBlock", "MergingEvaBlockPostNorm", "RopeBlock"]
 
 
 class RopeBlock(KeyedBlock):
     """What blocks share that pass rotary positions to their attention."""
 
     attn: Any
-    norm1: nn.Module
-    norm2: nn.Module
-    mlp: nn.Module
-    drop_path1: nn.Module
-    drop_path2: nn.Module
 
     @classmethod
     def refusal(cls, block: Any) -> str | None:
-        """See `MergingBlock`."""
         if type(block.attn) not in (EvaAttention, AttentionRope):
             return f"its blocks use {type(block.attn).__name__}, known are EvaAttention and AttentionRope"
         return None
 
     @classmethod
     def key_norms(cls, block: Any) -> list[nn.Module]:
-        """See `KeyedBlock`."""
         return [block.attn.k_norm]
 
     def forward(  # type: ignore[override]
         self, x: Tensor, rope: Tensor | None = None, attn_mask: Tensor | None = None, is_causal: bool = False
     ) -> Tensor:
-        """See `MergingBlock`."""
         causal = {"is_causal": True} if is_causal else {}  # older releases of timm do not have it
         return self.merge_forward(x, rope=rope, attn_mask=attn_mask, **causal)
 
     def attend(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
-        """Output of the attention for its input (B, N, C), and its keys averaged over heads, before the rotation."""
         with captured_keys(self, self.attn.k_norm) as keys:
             out = self.attn(x, rope=self._rope(context), attn_mask=context.bias)
         return out, mean_key(keys)
 
     def project_keys(self, x: Tensor, context: Context) -> Tensor:
-        """See `MergingBlock`."""
         unrotated = Context(context.size, context.source, context.bias, {"rope": None}, context.valid)
         return super().project_keys(x, unrotated)
 
-    def rotated(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
-        """Queries, keys and scale for the attention's input (B, N, C)."""
+    def project(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
         query, key = _project(self.attn, x)
         query, key = self.attn.q_norm(query), self.attn.k_norm(key)
         rope, prefix = self._rope(context), self.attn.num_prefix_tokens
@@ -79,42 +69,12 @@ class RopeBlock(KeyedBlock):
         return merge_rope(rope, context.source, context.size, self.attn.num_prefix_tokens, context.valid)
 
 
-class MergingEvaBlock(RopeBlock, EvaBlock):
+class MergingEvaBlock(RopeBlock, PreNormBlock, EvaBlock):
     """`timm.models.eva.EvaBlock` that merges."""
 
-    gamma_1: Tensor | None
-    gamma_2: Tensor | None
 
-    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
-        """See `MergingBlock`."""
-        out, keys = self.attend(self.norm1(x), context)
-        return self.drop_path1(out if self.gamma_1 is None else self.gamma_1 * out), keys
-
-    def mlp_branch(self, x: Tensor) -> Tensor:
-        """See `MergingBlock`."""
-        out = self.mlp(self.norm2(x))
-        return self.drop_path2(out if self.gamma_2 is None else self.gamma_2 * out)
-
-    def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
-        """See `MergingBlock`."""
-        return self.rotated(self.norm1(x), queries, context)
-
-
-class MergingEvaBlockPostNorm(RopeBlock, EvaBlockPostNorm):
+class MergingEvaBlockPostNorm(RopeBlock, PostNormBlock, EvaBlockPostNorm):
     """`timm.models.eva.EvaBlockPostNorm` that merges."""
-
-    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
-        """See `MergingBlock`."""
-        out, keys = self.attend(x, context)
-        return self.drop_path1(self.norm1(out)), keys
-
-    def mlp_branch(self, x: Tensor) -> Tensor:
-        """See `MergingBlock`."""
-        return self.drop_path2(self.norm2(self.mlp(x)))
-
-    def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
-        """See `MergingBlock`."""
-        return self.rotated(x, queries, context)
 
 
 def _project(attn: Any, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,15 +99,15 @@ class MergingEva(MergingTimmModel, Eva):
     """`timm.models.eva.Eva` that merges."""
 
 
-class EvaFamily(TimmFamily):
+class EvaBackbone(TimmBackbone):
     """EVA, EVA-02, DINOv3, Perception Encoder, ViTs with rotary positions."""
 
     name = "timm Eva"
     models: ClassVar = {Eva: MergingEva}
 
-    def has_class_token(self, model: Any) -> bool:
-        """See `Family`."""
-        return model.cls_token is not None
+    @property
+    def has_class_token(self) -> bool:
+        return self.model.cls_token is not None
 
 
 BLOCKS: dict[type[nn.Module], type[MergingBlock]] = {

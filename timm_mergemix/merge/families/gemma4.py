@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from ..blocks import Context, MergingBlock
 from .keys import KeyedBlock, captured_keys, mean_key
 from .positions import merge_rope
-from .timm_model import MergingTimmModel, TimmFamily
+from .timm_model import MergingTimmModel, TimmBackbone
 
-__all__ = ["BLOCKS", "FAMILY", "Gemma4Family", "MergingGemma4Block", "MergingGemma4Vit"]
+__all__ = ["BLOCKS", "FAMILY", "Gemma4Backbone", "MergingGemma4Block", "MergingGemma4Vit"]
 
 
 class MergingGemma4Block(KeyedBlock, Gemma4Block):
@@ -35,39 +35,32 @@ class MergingGemma4Block(KeyedBlock, Gemma4Block):
 
     @classmethod
     def refusal(cls, block: Any) -> str | None:
-        """See `MergingBlock`."""
         if type(block.attn) is not Gemma4Attention:
             return f"its blocks use {type(block.attn).__name__}, only timm's own is supported"
         return None
 
     @classmethod
     def key_norms(cls, block: Any) -> list[nn.Module]:
-        """See `KeyedBlock`."""
         return [block.attn.k_norm]
 
     def forward(  # type: ignore[override]
         self, x: Tensor, rope_cos: Tensor, rope_sin: Tensor, attn_mask: Tensor | None = None
     ) -> Tensor:
-        """See `MergingBlock`."""
         return self.merge_forward(x, rope_cos=rope_cos, rope_sin=rope_sin, attn_mask=attn_mask)
 
     def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
-        """See `MergingBlock`."""
         with captured_keys(self, self.attn.k_norm, heads=2) as keys:  # its heads come after the norm
             out = self.attn(self.norm1(x), *self._rope(context), attn_mask=context.bias)
         return self.drop_path(self.norm2(out)), mean_key(keys)
 
     def mlp_branch(self, x: Tensor) -> Tensor:
-        """See `MergingBlock`."""
         return self.drop_path(self.norm4(self.mlp(self.norm3(x))))
 
     @torch.no_grad()
     def project_keys(self, x: Tensor, context: Context) -> Tensor:
-        """See `MergingBlock`."""
         return self._project(x)[1].mean(dim=2)
 
     def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
-        """See `MergingBlock`."""
         attn, rope = self.attn, self._rope(context)
         query, key = self._project(x)
         query, key = (apply_multidimensional_rope(part, *rope, ndim=2).transpose(1, 2) for part in (query, key))
@@ -95,32 +88,28 @@ class MergingGemma4Vit(MergingTimmModel, Gemma4VitEncoder):
         return super()._encode(x, position_ids, padding_positions, *args, **kwargs)
 
 
-class Gemma4Family(TimmFamily):
+class Gemma4Backbone(TimmBackbone):
     """Gemma 4 vision encoders, alone or in a classifier."""
 
     name = "timm Gemma4VitEncoder"
     models: ClassVar = {Gemma4VitEncoder: MergingGemma4Vit}
     wrappers: ClassVar = (Gemma4VitClassifier,)
 
-    def has_class_token(self, model: Any) -> bool:
-        """See `Family`."""
-        return False
+    has_class_token = False
 
-    def default_size(self, model: Any) -> tuple[int, int] | None:
-        """See `Family`: the encoder does not keep one."""
-        return None
+    default_size = None  # the encoder does not keep one
 
-    def unit(self, model: Any) -> tuple[int, int]:
-        """See `TimmFamily`: soft pooling averages squares of patches."""
-        rows, columns = model.patch_size
-        side = model.pooling_kernel_size if model.global_pool == "soft" else 1
+    @property
+    def unit(self) -> tuple[int, int]:
+        """See `TimmBackbone`: soft pooling averages squares of patches."""
+        rows, columns = self.model.patch_size
+        side = self.model.pooling_kernel_size if self.model.global_pool == "soft" else 1
         return rows * side, columns * side
 
-    def grid_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
-        """See `Family`."""
-        rows, columns = model.patch_size
+    def grid_size(self, height: int, width: int) -> tuple[int, int]:
+        rows, columns = self.model.patch_size
         return height // rows, width // columns
 
 
-FAMILY = Gemma4Family()
+FAMILY = Gemma4Backbone
 BLOCKS: dict[type[nn.Module], type[MergingBlock]] = {Gemma4Block: MergingGemma4Block}

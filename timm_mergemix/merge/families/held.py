@@ -3,69 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from ...errors import unusable
-from .family import Family
+from .backbone import Backbone
 
 __all__ = ["HeldBlocks"]
 
 
-class HeldBlocks(Family):
+class HeldBlocks(Backbone):
     """A user's module: only its blocks are known, in the order in which they run.
 
     Args:
+        model: The module.
         blocks: The blocks.
         prefix_tokens: Number of leading tokens that never merge; the first of them counts as a class token.
     """
 
     name = "blocks"
     models: ClassVar = {}
+    default_size = None
 
-    def __init__(self, blocks: Sequence[nn.Module], prefix_tokens: int) -> None:
+    def __init__(self, model: nn.Module, blocks: Sequence[nn.Module], prefix_tokens: int) -> None:
         self._blocks = list(blocks)
         self._prefix_tokens = prefix_tokens
+        super().__init__(model)
 
-    def find_blocks(self, model: Any) -> Sequence[nn.Module]:
-        """See `Family`."""
+    @classmethod
+    def knows(cls, model: nn.Module) -> bool:
+        """See `Backbone`: nothing of the model but its blocks."""
+        return True
+
+    def find_blocks(self) -> Sequence[nn.Module]:
         return self._blocks
 
-    def prefix_tokens(self, model: Any) -> int:
-        """See `Family`."""
+    @property
+    def prefix_tokens(self) -> int:
         return self._prefix_tokens
 
-    def has_class_token(self, model: Any) -> bool:
-        """See `Family`."""
+    @property
+    def has_class_token(self) -> bool:
         return self._prefix_tokens > 0
 
-    def check_grid(self, model: Any) -> None:
-        """See `Family`: unknown, like all that lies outside the blocks."""
+    def check_grid(self) -> None:
+        """See `Backbone`: unknown, like all that lies outside the blocks."""
         raise unusable(
             "model",
-            f"only the blocks of {type(model).__name__} are known, not its grid of patches; "
-            "timm_mergemix.record tells the tokens per layer of a forward pass",
+            f"only the blocks of {type(self.model).__name__} are known, not its grid of patches; timm_mergemix.record "
+            "tells the tokens per layer of a forward pass",
         )
 
-    def input_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
         """See `check_grid`."""
-        self.check_grid(model)
+        self.check_grid()
         return height, width
 
-    def grid_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
+    def grid_size(self, height: int, width: int) -> tuple[int, int]:
         """See `check_grid`."""
-        return self.input_size(model, height, width)
+        return self.input_size(height, width)
 
-    def default_size(self, model: Any) -> tuple[int, int] | None:
-        """See `Family`."""
-        return None
-
-    def in_channels(self, model: Any) -> int:
+    @property
+    def in_channels(self) -> int:
         """See `check_grid`."""
-        return self.input_size(model, 0, 0)[0]
+        return self.input_size(0, 0)[0]
 
-    def features(self, model: Any, images: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
         """See `check_grid`."""
-        self.check_grid(model)
+        self.check_grid()
         return images

@@ -32,19 +32,16 @@ class KeyedBlock(MergingBlock):
 
     @classmethod
     def touched(cls, block: Any) -> list[nn.Module]:
-        """See `MergingBlock`."""
         return cls.key_norms(block)
 
     @classmethod
     def attach(cls, block: Any) -> None:
-        """See `MergingBlock`."""
         for k_norm in cls.key_norms(block):
             # An attribute, so that copies and pickles can lose it too.
             k_norm.__dict__[HOOK] = k_norm.register_forward_hook(_keep_keys)
 
     @classmethod
     def detach(cls, block: Any) -> None:
-        """See `MergingBlock`."""
         for k_norm in cls.key_norms(block):
             if HOOK in k_norm.__dict__:  # else the attention was replaced while the model was patched
                 k_norm.__dict__.pop(HOOK).remove()

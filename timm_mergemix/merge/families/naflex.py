@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from timm.models.naflexvit import NaFlexVit
 from torch import Tensor, nn
 
-from .timm_model import MergingTimmModel, TimmFamily
+from .timm_model import MergingTimmModel, TimmBackbone
 
-__all__ = ["MergingNaFlexVit", "NaFlexFamily"]
+__all__ = ["MergingNaFlexVit", "NaFlexBackbone"]
 
 
 class MergingNaFlexVit(MergingTimmModel, NaFlexVit):
@@ -24,20 +24,18 @@ class MergingNaFlexVit(MergingTimmModel, NaFlexVit):
         return embeds
 
 
-class NaFlexFamily(TimmFamily):
+class NaFlexBackbone(TimmBackbone):
     """NaFlex ViTs, SigLIP 2 NaFlex."""
 
     name = "timm NaFlexVit"
     models: ClassVar = {NaFlexVit: MergingNaFlexVit}
 
-    def stem(self, model: Any) -> nn.Module:
-        """See `TimmFamily`."""
-        return model.embeds
+    @property
+    def stem(self) -> nn.Module:
+        return self.model.embeds
 
-    def default_size(self, model: Any) -> tuple[int, int] | None:
-        """See `Family`."""
-        return model.embeds.default_img_size
+    @property
+    def default_size(self) -> tuple[int, int] | None:
+        return self.model.embeds.default_img_size
 
-    def takes_any_size(self, model: Any) -> bool:
-        """See `TimmFamily`."""
-        return True
+    takes_any_size = True

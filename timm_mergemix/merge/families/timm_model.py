@@ -12,9 +12,9 @@ from ...errors import Words, wrong
 from ..blocks import MergingBlock
 from ..model import MergingModel
 from ..record import mean_attention, softmax_attention
-from .family import Family
+from .backbone import Backbone
 
-__all__ = ["MergingTimmModel", "TimmFamily"]
+__all__ = ["MergingTimmModel", "TimmBackbone"]
 
 
 def _merging_blocks(module: nn.Module) -> Iterator[MergingBlock]:
@@ -38,7 +38,6 @@ class MergingTimmModel(MergingModel):
         self.merging.checkpointing = enable
 
     def head_reads_patches(self) -> bool:
-        """See `MergingModel`."""
         return self.global_pool != "token" or getattr(self, "attn_pool", None) is not None
 
     def forward_features(self, *args: Any, **kwargs: Any) -> Any:
@@ -57,7 +56,7 @@ class MergingTimmModel(MergingModel):
         last = self.blocks[-1]
         held = last if isinstance(last, MergingBlock) else next(_merging_blocks(last), None)
         # Their settings are looked at, since torch.export puts a stand-in in place of each module.
-        if held is None or held.merging.config is not self.merging.config:
+        if held is None or held.merging.settings is not self.merging.settings:
             raise wrong(
                 "blocks",
                 Words(f"{'a' if held is None else 'a copied'} {type(last).__name__} as the last of them"),
@@ -72,76 +71,74 @@ class MergingTimmModel(MergingModel):
             self.merging.depth = len(self.blocks)
 
 
-class TimmFamily(Family):
+class TimmBackbone(Backbone):
     """Where things are in timm's plain transformer models."""
 
-    def stem(self, model: Any) -> Any:
+    @property
+    def stem(self) -> Any:
         """The patch embedding."""
-        return model.patch_embed
+        return self.model.patch_embed
 
-    def find_blocks(self, model: Any) -> Sequence[nn.Module]:
-        """See `Family`."""
-        return list(model.blocks)
+    def find_blocks(self) -> Sequence[nn.Module]:
+        return list(self.model.blocks)
 
-    def prefix_tokens(self, model: Any) -> int:
-        """See `Family`."""
-        return model.num_prefix_tokens
+    @property
+    def prefix_tokens(self) -> int:
+        return self.model.num_prefix_tokens
 
-    def has_class_token(self, model: Any) -> bool:
-        """See `Family`."""
-        return model.has_class_token
+    @property
+    def has_class_token(self) -> bool:
+        return self.model.has_class_token
 
-    def input_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
-        """See `Family`."""
-        if getattr(self.stem(model), "dynamic_img_pad", False) and self.takes_any_size(model):
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        if getattr(self.stem, "dynamic_img_pad", False) and self.takes_any_size:
             return height, width
-        size = self.default_size(model)
-        if size is not None and not self.takes_any_size(model):
+        size = self.default_size
+        if size is not None and not self.takes_any_size:
             return size
-        rows, columns = self.unit(model)
+        rows, columns = self.unit
         return -(-height // rows) * rows, -(-width // columns) * columns
 
-    def takes_any_size(self, model: Any) -> bool:
+    @property
+    def takes_any_size(self) -> bool:
         """Whether images of other sizes than the default one fit."""
-        return getattr(model, "dynamic_img_size", False)
+        return getattr(self.model, "dynamic_img_size", False)
 
-    def unit(self, model: Any) -> tuple[int, int]:
+    @property
+    def unit(self) -> tuple[int, int]:
         """Height and width in pixels that an image's are multiples of."""
-        return self.stem(model).feat_ratio(as_scalar=False)
+        return self.stem.feat_ratio(as_scalar=False)
 
-    def grid_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
-        """See `Family`."""
-        return tuple(self.stem(model).dynamic_feat_size((height, width)))
+    def grid_size(self, height: int, width: int) -> tuple[int, int]:
+        return tuple(self.stem.dynamic_feat_size((height, width)))
 
-    def default_size(self, model: Any) -> tuple[int, int] | None:
-        """See `Family`."""
-        return model.patch_embed.img_size
+    @property
+    def default_size(self) -> tuple[int, int] | None:
+        return self.model.patch_embed.img_size
 
-    def in_channels(self, model: Any) -> int:
-        """See `Family`."""
-        channels = getattr(model, "in_chans", None)
+    @property
+    def in_channels(self) -> int:
+        channels = getattr(self.model, "in_chans", None)
         if channels is not None:
             return channels
         # Older releases of timm do not keep it; a hybrid's stem comes before its projection.
-        stem = self.stem(model)
+        stem = self.stem
         first = next((m for m in stem.modules() if isinstance(m, nn.Conv2d)), None)
         if first is not None:
             return first.in_channels
-        rows, columns = self.unit(model)
+        rows, columns = self.unit
         return stem.proj.in_features // (rows * columns)
 
-    def features(self, model: Any, images: Tensor) -> Tensor:
-        """See `Family`."""
-        return model.forward_features(images)
+    def features(self, images: Tensor) -> Tensor:
+        return self.model.forward_features(images)
 
-    def pool(self, model: Any) -> nn.Module | None:
-        """See `Family`."""
-        pool = getattr(model, "attn_pool", None)
+    @property
+    def pool(self) -> nn.Module | None:
+        pool = getattr(self.model, "attn_pool", None)
         return pool if isinstance(pool, AttentionPoolLatent) else None
 
-    def pool_attention(self, model: Any, x: Tensor) -> Tensor:
-        """See `Family`."""
-        pool = model.attn_pool
+    def pool_attention(self, x: Tensor) -> Tensor:
+        pool = self.model.attn_pool
         if pool.pos_embed is not None:
             x = x + pool.pos_embed.unsqueeze(0).to(x.dtype)
         batch, heads = x.shape[0], pool.num_heads
@@ -149,5 +146,5 @@ class TimmFamily(Family):
         key = pool.kv(x).unflatten(-1, (2, heads, -1))[:, :, 0].transpose(1, 2)
         attention = softmax_attention(pool.q_norm(query), pool.k_norm(key), pool.scale, None)
         attention = mean_attention(attention, None)
-        includes_prefix = getattr(model, "pool_include_prefix", True)  # Eva's pool always sees them
-        return attention[:, model.num_prefix_tokens :] if includes_prefix else attention
+        includes_prefix = getattr(self.model, "pool_include_prefix", True)  # Eva's pool always sees them
+        return attention[:, self.model.num_prefix_tokens :] if includes_prefix else attention

@@ -12,9 +12,9 @@ from torchvision.models.vision_transformer import EncoderBlock, VisionTransforme
 
 from ..blocks import Context, MergingBlock
 from ..model import MergingModel
-from .family import Family
+from .backbone import Backbone
 
-__all__ = ["BLOCKS", "MergingEncoderBlock", "MergingTorchvisionVit", "TorchvisionVitFamily"]
+__all__ = ["BLOCKS", "MergingEncoderBlock", "MergingTorchvisionVit", "TorchvisionVitBackbone"]
 
 
 class MergingEncoderBlock(MergingBlock, EncoderBlock):
@@ -31,7 +31,6 @@ class MergingEncoderBlock(MergingBlock, EncoderBlock):
 
     @classmethod
     def refusal(cls, block: Any) -> str | None:
-        """See `MergingBlock`."""
         attention = block.self_attention
         if type(attention) is not nn.MultiheadAttention:
             return f"its blocks use {type(attention).__name__}, only torch's own MultiheadAttention is supported"
@@ -39,15 +38,12 @@ class MergingEncoderBlock(MergingBlock, EncoderBlock):
 
     @classmethod
     def attentions(cls, block: Any) -> list[Any]:
-        """See `MergingBlock`."""
         return [block.self_attention]
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        """See `MergingBlock`."""
         return self.merge_forward(x)
 
     def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
-        """See `MergingBlock`."""
         attn = self.self_attention
         query, key, value = self._project(self.ln_1(x))
         dropout = attn.dropout if self.training else 0.0
@@ -56,11 +52,9 @@ class MergingEncoderBlock(MergingBlock, EncoderBlock):
         return self.dropout(branch), key.detach().mean(dim=1)
 
     def mlp_branch(self, x: Tensor) -> Tensor:
-        """See `MergingBlock`."""
         return self.mlp(self.ln_2(x))
 
     def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
-        """See `MergingBlock`."""
         query, key, _ = self._project(self.ln_1(x))
         return query[:, :, queries], key, query.shape[-1] ** -0.5
 
@@ -74,49 +68,40 @@ class MergingTorchvisionVit(MergingModel, VisionTransformer):
     """`torchvision.models.VisionTransformer` that merges."""
 
     def head_reads_patches(self) -> bool:
-        """See `MergingModel`."""
         return False
 
 
-class TorchvisionVitFamily(Family):
+class TorchvisionVitBackbone(Backbone):
     """torchvision's vit_b_16, vit_b_32, vit_l_16, vit_l_32, vit_h_14."""
 
     name = "torchvision VisionTransformer"
     models: ClassVar = {VisionTransformer: MergingTorchvisionVit}
 
-    def find_blocks(self, model: Any) -> Sequence[nn.Module]:
-        """See `Family`."""
-        return list(model.encoder.layers)
+    def find_blocks(self) -> Sequence[nn.Module]:
+        return list(self.model.encoder.layers)
 
-    def prefix_tokens(self, model: Any) -> int:
-        """See `Family`."""
-        return 1
+    prefix_tokens = 1
 
-    def has_class_token(self, model: Any) -> bool:
-        """See `Family`."""
-        return True
+    has_class_token = True
 
-    def input_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
-        """See `Family`."""
-        return self.default_size(model)
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        return self.default_size
 
-    def grid_size(self, model: Any, height: int, width: int) -> tuple[int, int]:
-        """See `Family`."""
-        return height // model.patch_size, width // model.patch_size
+    def grid_size(self, height: int, width: int) -> tuple[int, int]:
+        return height // self.model.patch_size, width // self.model.patch_size
 
-    def default_size(self, model: Any) -> tuple[int, int]:
-        """See `Family`."""
-        return model.image_size, model.image_size
+    @property
+    def default_size(self) -> tuple[int, int]:
+        return self.model.image_size, self.model.image_size
 
-    def in_channels(self, model: Any) -> int:
-        """See `Family`."""
-        first = next(m for m in model.conv_proj.modules() if isinstance(m, nn.Conv2d))
+    @property
+    def in_channels(self) -> int:
+        first = next(m for m in self.model.conv_proj.modules() if isinstance(m, nn.Conv2d))
         return first.in_channels
 
-    def features(self, model: Any, images: Tensor) -> Tensor:
-        """See `Family`."""
-        patches = model._process_input(images)
-        return model.encoder(torch.cat([model.class_token.expand(len(patches), -1, -1), patches], dim=1))
+    def features(self, images: Tensor) -> Tensor:
+        patches = self.model._process_input(images)
+        return self.model.encoder(torch.cat([self.model.class_token.expand(len(patches), -1, -1), patches], dim=1))
 
 
 BLOCKS: dict[type[nn.Module], type[MergingBlock]] = {EncoderBlock: MergingEncoderBlock}

@@ -21,11 +21,12 @@ from timm.models.vision_transformer import (
 from torch import Tensor, nn
 
 from ..blocks import Context, MergingBlock
+from .branches import PostNormBlock, PreNormBlock
 from .differential import DIFFERENTIAL, heads_of, weigh_differences
 from .keys import KeyedBlock, captured_keys, mean_key
-from .timm_model import MergingTimmModel, TimmFamily
+from .timm_model import MergingTimmModel, TimmBackbone
 
-__all__ = ["BLOCKS", "MergingVisionTransformer", "MergingVisionTransformerDistilled", "MergingVitBlock", "VitFamily"]
+__all__ = ["BLOCKS", "MergingVisionTransformer", "MergingVisionTransformerDistilled", "MergingVitBlock", "VitBackbone"]
 
 
 class PlainAttentionBlock(KeyedBlock):
@@ -33,7 +34,6 @@ class PlainAttentionBlock(KeyedBlock):
 
     @classmethod
     def refusal(cls, block: Any) -> str | None:
-        """See `MergingBlock`."""
         for attn in cls.attentions(block):
             if type(attn) not in (Attention, *DIFFERENTIAL):
                 return f"its blocks use {type(attn).__name__}, only timm's plain and differential ones are supported"
@@ -41,64 +41,32 @@ class PlainAttentionBlock(KeyedBlock):
 
     @classmethod
     def key_norms(cls, block: Any) -> list[nn.Module]:
-        """See `KeyedBlock`."""
         return [attn.k_norm for attn in cls.attentions(block)]
 
     def attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
-        """See `MergingBlock`."""
         return weigh_differences(self.attentions(self), super().attention(x, queries, context))
 
 
-class MergingVitBlock(PlainAttentionBlock, Block):
+class SingleAttentionBlock(PlainAttentionBlock):
+    """Of these the blocks with one attention, before or after a norm."""
+
+    attn: Any
+
+    def attend(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
+        with captured_keys(self, self.attn.k_norm) as keys:
+            out = self.attn(x, attn_mask=context.bias)
+        return out, mean_key(keys)
+
+    def project(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
+        return project(self.attn, x, queries)
+
+
+class MergingVitBlock(SingleAttentionBlock, PreNormBlock, Block):
     """`timm.models.vision_transformer.Block` that merges."""
 
-    attn: Any
-    norm1: nn.Module
-    ls1: nn.Module
-    drop_path1: nn.Module
-    norm2: nn.Module
-    mlp: nn.Module
-    ls2: nn.Module
-    drop_path2: nn.Module
 
-    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
-        """See `MergingBlock`."""
-        with captured_keys(self, self.attn.k_norm) as keys:
-            branch = self.drop_path1(self.ls1(self.attn(self.norm1(x), attn_mask=context.bias)))
-        return branch, mean_key(keys)
-
-    def mlp_branch(self, x: Tensor) -> Tensor:
-        """See `MergingBlock`."""
-        return self.drop_path2(self.ls2(self.mlp(self.norm2(x))))
-
-    def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
-        """See `MergingBlock`."""
-        return project(self.attn, self.norm1(x), queries)
-
-
-class MergingResPostBlock(PlainAttentionBlock, ResPostBlock):
+class MergingResPostBlock(SingleAttentionBlock, PostNormBlock, ResPostBlock):
     """`timm.models.vision_transformer.ResPostBlock` that merges."""
-
-    attn: Any
-    norm1: nn.Module
-    drop_path1: nn.Module
-    norm2: nn.Module
-    mlp: nn.Module
-    drop_path2: nn.Module
-
-    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
-        """See `MergingBlock`."""
-        with captured_keys(self, self.attn.k_norm) as keys:
-            branch = self.drop_path1(self.norm1(self.attn(x, attn_mask=context.bias)))
-        return branch, mean_key(keys)
-
-    def mlp_branch(self, x: Tensor) -> Tensor:
-        """See `MergingBlock`."""
-        return self.drop_path2(self.norm2(self.mlp(x)))
-
-    def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
-        """See `MergingBlock`."""
-        return project(self.attn, x, queries)
 
 
 class MergingParallelThingsBlock(PlainAttentionBlock, ParallelThingsBlock):
@@ -109,21 +77,17 @@ class MergingParallelThingsBlock(PlainAttentionBlock, ParallelThingsBlock):
 
     @classmethod
     def attentions(cls, block: Any) -> list[Any]:
-        """See `MergingBlock`."""
         return [attn.attn for attn in block.attns]
 
     def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
-        """See `MergingBlock`."""
         with captured_keys(self, *(attn.attn.k_norm for attn in self.attns)) as keys:
             branches = [attn.drop_path(attn.ls(attn.attn(attn.norm(x), attn_mask=context.bias))) for attn in self.attns]
         return torch.stack(branches).sum(dim=0), mean_key(keys)
 
     def mlp_branch(self, x: Tensor) -> Tensor:
-        """See `MergingBlock`."""
         return torch.stack([ffn(x) for ffn in self.ffns]).sum(dim=0)
 
     def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
-        """See `MergingBlock`."""
         parts = [project(attn.attn, attn.norm(x), queries) for attn in self.attns]
         query, key = (torch.cat(tensors, dim=1) for tensors in list(zip(*parts, strict=True))[:2])
         return query, key, parts[0][2]
@@ -144,11 +108,9 @@ class MergingParallelScalingBlock(KeyedBlock, ParallelScalingBlock):
 
     @classmethod
     def key_norms(cls, block: Any) -> list[nn.Module]:
-        """See `KeyedBlock`."""
         return [block.k_norm]
 
     def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
-        """See `MergingBlock`."""
         with captured_keys(self, self.k_norm, heads=2) as keys:  # its heads come after the norm
             out = ParallelScalingBlock.forward(self, x, attn_mask=context.bias)
         return out - x, mean_key(keys)
@@ -157,7 +119,6 @@ class MergingParallelScalingBlock(KeyedBlock, ParallelScalingBlock):
         """See `MergingBlock`."""
 
     def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
-        """See `MergingBlock`."""
         x = self.in_norm(x)
         if getattr(self, "qkv_bias", None) is None:
             x = self.in_proj(x)
@@ -182,11 +143,10 @@ class MergingVisionTransformerDistilled(MergingTimmModel, VisionTransformerDisti
     """`timm.models.deit.VisionTransformerDistilled` that merges."""
 
     def head_reads_patches(self) -> bool:
-        """See `MergingModel`."""
         return False
 
 
-class VitFamily(TimmFamily):
+class VitBackbone(TimmBackbone):
     """vit, deit, deit3, DINOv2, CLIP, SigLIP, AIMv2, flexivit, ..."""
 
     name = "timm VisionTransformer"
@@ -196,19 +156,19 @@ class VitFamily(TimmFamily):
     }
 
     @contextmanager
-    def at_any_size(self, model: Any) -> Iterator[None]:
-        """See `Family`. timm resamples the position embedding at each pass of a model with `dynamic_img_size`."""
-        stem = model.patch_embed
-        if model.dynamic_img_size or type(stem) is not PatchEmbed or _pools_by_position(model):
+    def at_any_size(self) -> Iterator[None]:
+        """See `Backbone`. timm resamples the position embedding at each pass of a model with `dynamic_img_size`."""
+        stem = self.model.patch_embed
+        if self.model.dynamic_img_size or type(stem) is not PatchEmbed or _pools_by_position(self.model):
             yield
             return
         before = stem.strict_img_size, stem.flatten, stem.output_fmt
         try:
-            model.dynamic_img_size = True
+            self.model.dynamic_img_size = True
             stem.strict_img_size, stem.flatten, stem.output_fmt = False, False, Format.NHWC
             yield
         finally:
-            model.dynamic_img_size = False
+            self.model.dynamic_img_size = False
             stem.strict_img_size, stem.flatten, stem.output_fmt = before
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from ...errors import MergeMixError
 from ..blocks import MergingBlock
-from ..families import BLOCKS, FAMILIES, PLAIN_BLOCKS, Family, is_touched
+from ..families import BLOCKS, FAMILIES, PLAIN_BLOCKS, Backbone, is_touched
 from ..families.held import HeldBlocks
 from ..model import MergingModel
 from ..passes import Merging
@@ -55,14 +55,14 @@ REASONS = {
 }
 
 
-def reason_against(model: nn.Module, family: Family, unpatching: bool = False) -> str | None:
-    """Why the blocks of a model of a known family cannot be patched (or unpatched), or None if they can."""
-    blocks = family.find_blocks(model)
+def reason_against(backbone: Backbone, unpatching: bool = False) -> str | None:
+    """Why the blocks of a model cannot be patched (or unpatched), or None if they can."""
+    model, blocks = backbone.model, backbone.blocks
     if not blocks:
         return "it has no transformer blocks"
     if len({id(block) for block in blocks}) < len(blocks):
         return "the same block stands in it more than once"
-    patched = _is_patched(model, family)
+    patched = _is_patched(backbone)
     if patched and not unpatching and len({id(m) for m in _states(model, blocks)}) > 1:
         return "blocks were copied from a patched model into it; unpatch the model, then patch it again"
     for i, block in enumerate(blocks):
@@ -109,10 +109,9 @@ def _states(model: nn.Module, blocks: Sequence[nn.Module]) -> list[Merging]:
     return [part.merging for part in (model, *blocks) if isinstance(part, MergingModel | MergingBlock)]
 
 
-def _is_patched(model: nn.Module, family: Family) -> bool:
-    if isinstance(family, HeldBlocks):
-        return isinstance(family.find_blocks(model)[0], MergingBlock)
-    return isinstance(model, MergingModel)
+def _is_patched(backbone: Backbone) -> bool:
+    whole = backbone.blocks[0] if isinstance(backbone, HeldBlocks) else backbone.model
+    return isinstance(whole, MergingBlock | MergingModel)
 
 
 def reason_unknown(module: nn.Module) -> str | None:

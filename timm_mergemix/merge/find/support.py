@@ -12,7 +12,7 @@ from torch import nn
 from ...errors import MergeMixError, wrong
 from ..families import PLAIN_BLOCKS
 from .refusals import UnsupportedError
-from .search import find_model
+from .search import find_backbone
 from .sketch import sketch
 
 __all__ = ["Support", "check_name", "like", "supported"]
@@ -95,10 +95,9 @@ def like(name: str) -> str:
 
 def _look(name: str, module: nn.Module) -> Support:
     try:
-        vit, family = find_model(module)
+        backbone = find_backbone(module)
     except MergeMixError as error:
         return Support(name, reason=error.reason if isinstance(error, UnsupportedError) else str(error))
-    blocks = family.find_blocks(vit)
     # A patched model is reported by the blocks that it had before.
-    classes = Counter(PLAIN_BLOCKS.get(type(block), type(block)).__name__ for block in blocks)  # type: ignore[arg-type]
-    return Support(name, family.name, len(blocks), classes=tuple(classes.items()))
+    classes = Counter(PLAIN_BLOCKS.get(type(block), type(block)).__name__ for block in backbone.blocks)
+    return Support(name, backbone.name, len(backbone.blocks), classes=tuple(classes.items()))

@@ -6,12 +6,13 @@ import shlex
 
 import yaml
 
+from timm_mergemix.launch.flags import FLAGS, dest
+
+from ...require import require
 from ..bench import Bench
 from ..checks import same, says, trains
+from ..flags import CONFIG, CONFIG_FLAGS, UNKNOWN_KEY
 from ..setting import setting
-
-OURS = {"mergemix": 1.0, "merge_r": "decreasing:2", "merge_eval": False, "preference": 0.5, "mergemix_r": [1, 1, 1]}
-FLAGS = "--mergemix 1.0 --merge-r decreasing:2 --no-merge-eval --preference 0.5 --mergemix-r 1,1,1"
 
 
 def _config(bench: Bench, name: str, keys: dict[str, object]) -> str:
@@ -20,24 +21,27 @@ def _config(bench: Bench, name: str, keys: dict[str, object]) -> str:
     return f"--config {shlex.quote(str(path))}"
 
 
-@setting("YAML --config", "summary.csv and our keys in args.yaml equal those of the same flags")
+@setting("YAML --config")
 def from_config(bench: Bench) -> str:
-    hooked, flagged = bench.hooked(_config(bench, "ours.yaml", dict(OURS))), bench.hooked(FLAGS)
+    """The summary.csv and our keys in args.yaml equal those of the same flags."""
+    hooked, flagged = bench.hooked(_config(bench, "ours.yaml", dict(CONFIG))), bench.hooked(CONFIG_FLAGS)
     saved, wanted = (yaml.safe_load((run.output / "args.yaml").read_text()) for run in (hooked, flagged))
-    ours = [key for key in wanted if key.startswith(("merge", "preference"))]
-    assert len(ours) >= 15, f"args.yaml has {ours}"
-    assert all(saved[key] == wanted[key] for key in ours), f"args.yaml has {saved}"
+    ours = sorted({dest(name) for name in FLAGS} & set(wanted))
+    require(len(ours) >= 20, f"args.yaml has {ours}")
+    require(all(saved[key] == wanted[key] for key in ours), f"args.yaml has {saved}")
     return same(hooked, flagged, list(hooked.rows[0]))
 
 
-@setting("args.yaml", "a run from args.yaml alone gives the same summary.csv, to the digit")
+@setting("args.yaml")
 def from_args(bench: Bench) -> str:
-    flagged = bench.hooked(FLAGS)
+    """A run from args.yaml alone gives the same summary.csv, to the digit."""
+    flagged = bench.hooked(CONFIG_FLAGS)
     again = bench.hooked(f"--config {shlex.quote(str(flagged.output / 'args.yaml'))}", base="")
     return same(again, flagged, list(flagged.rows[0]))
 
 
-@setting("a YAML key that is none", "trains; the log warns of it")
+@setting("a YAML key that is none")
 def unknown_key(bench: Bench) -> None:
-    hooked = trains(bench, ours=_config(bench, "typo.yaml", {"mergemix": 1.0, "mergemix_probability": 0.5}))
-    says(hooked, "mergemix_probability")
+    """Trains; the log warns of it."""
+    hooked = trains(bench, ours=_config(bench, "typo.yaml", {"mergemix": CONFIG["mergemix"], UNKNOWN_KEY: 0.5}))
+    says(hooked, UNKNOWN_KEY)

@@ -6,7 +6,8 @@ import shlex
 
 from ..bench import Bench
 from ..checks import EVAL, STILL, apart, same, trains
-from ..data import ENCODER
+from ..data import ENCODER_MODEL
+from ..flags import ENCODER, ENCODER_WEIGHTS, MERGED, MIXED, PREFERRED, names
 from ..setting import setting
 
 RESNET = "--model test_resnet --model-kwargs --initial-checkpoint ''"
@@ -14,27 +15,27 @@ RESNET = "--model test_resnet --model-kwargs --initial-checkpoint ''"
 
 def _ours(bench: Bench, which: int = 0) -> str:
     path = shlex.quote(str(bench.assets.encoders[which]))
-    return f"--mergemix 1.0 --mergemix-encoder {ENCODER} --mergemix-encoder-checkpoint {path}"
+    return f"{MIXED} {ENCODER} {ENCODER_MODEL} {ENCODER_WEIGHTS} {path}"
 
 
-@setting(
-    "--mergemix-encoder, -checkpoint",
-    "trains; lr 1e-12: loss depends on the encoder's weights; validation equals bare's",
-)
+@setting(names((ENCODER, ENCODER_WEIGHTS)))
 def encoder(bench: Bench) -> str:
-    trains(bench, ours=f"{_ours(bench)} --merge-r 2")
+    """Trains; lr 1e-12: loss depends on the encoder's weights; validation equals bare's."""
+    trains(bench, ours=f"{_ours(bench)} {MERGED}")
     first, second = (bench.hooked(f"{STILL} {_ours(bench, which)}") for which in (0, 1))
     apart(first, second, by=1e-6)
-    apart(first, bench.hooked(f"{STILL} --mergemix 1.0"), by=1e-6)
+    apart(first, bench.hooked(f"{STILL} {MIXED}"), by=1e-6)
     return same(first, bench.bare(STILL), EVAL, within=1e-7)
 
 
-@setting("--mergemix-encoder with a ResNet", "trains, also with --preference 0.5; checkpoint equal bare's")
+@setting(f"{ENCODER} with a ResNet")
 def resnet(bench: Bench) -> None:
+    """Trains, also with a preference; checkpoint equal bare's."""
     trains(bench, RESNET, _ours(bench))
-    trains(bench, RESNET, f"{_ours(bench)} --preference 0.5")
+    trains(bench, RESNET, f"{_ours(bench)} {PREFERRED}")
 
 
-@setting("--mergemix-encoder, --amp bfloat16, --model-ema, --torchcompile eager", "trains")
+@setting(f"{ENCODER}, --amp bfloat16, --model-ema, --torchcompile eager")
 def encoder_beside(bench: Bench) -> None:
+    """Trains."""
     trains(bench, "--amp --amp-dtype bfloat16 --model-ema --torchcompile eager", _ours(bench))

@@ -6,8 +6,10 @@ import json
 import re
 import shlex
 
+from ...require import require
 from ..bench import Bench
-from ..checks import MIX, says
+from ..checks import says
+from ..flags import MERGE, MERGED, MIX, VALIDATED_UNMERGED
 from ..run import Run
 from ..setting import setting
 
@@ -20,59 +22,58 @@ def _validated(bench: Bench, trained: Run, ours: str, hooked: bool = True) -> tu
     run = bench.sibling("validate.py", flags, hooked=hooked)
     losses = re.findall(r"Loss: +[\d.]+ \( *([\d.]+)\)", run.log)
     accuracies = re.findall(r"\* Acc@1 ([\d.]+)", run.log)
-    assert losses and accuracies, f"no result in the log [{run.place.name}]"
+    require(losses and accuracies, f"no result in the log [{run.place.name}]")
     return float(losses[-1]), float(accuracies[-1])
 
 
 def _agrees(found: tuple[float, float], trained: Run) -> None:
     last = trained.rows[-1]
     wanted = last["eval_loss"], last["eval_top1"]
-    assert abs(found[0] - wanted[0]) <= 1e-4 and abs(found[1] - wanted[1]) <= 1e-3, f"{found}, wanted {wanted}"
+    require(abs(found[0] - wanted[0]) <= 1e-4 and abs(found[1] - wanted[1]) <= 1e-3, f"{found}, wanted {wanted}")
 
 
-@setting("validate.py --merge-r 2", "loss (4 digits) and accuracy equal those of train.py's merged validation")
+@setting(f"validate.py {MERGED}")
 def merged(bench: Bench) -> str:
+    """Loss (4 digits) and accuracy equal those of train.py's merged validation."""
     _validated(bench, bench.bare(), "", hooked=False)
-    found = _validated(bench, bench.hooked(MIX), "--merge-r 2")
+    found = _validated(bench, bench.hooked(MIX), MERGED)
     _agrees(found, bench.hooked(MIX))
     unmerged = _validated(bench, bench.hooked(MIX), "")
-    assert unmerged[0] != found[0], f"loss {found[0]}, also without --merge-r"
+    require(unmerged[0] != found[0], f"loss {found[0]}, also unmerged")
     return f"loss {found[0]}, unmerged {unmerged[0]}"
 
 
-@setting(
-    "validate.py", "loss (4 digits) and accuracy equal those of train.py's unmerged validation, and bare validate.py's"
-)
+@setting("validate.py")
 def unmerged(bench: Bench) -> str:
-    trained = bench.hooked(f"{MIX} --no-merge-eval")
+    """Loss (4 digits) and accuracy equal those of train.py's unmerged validation, and bare validate.py's."""
+    trained = bench.hooked(f"{MIX} {VALIDATED_UNMERGED}")
     bare = _validated(bench, trained, "", hooked=False)
-    for ours in ("", "--merge-r 0"):
+    for ours in ("", f"{MERGE} 0"):
         found = _validated(bench, trained, ours)
-        assert found == bare, f"{found}, bare {bare}"
+        require(found == bare, f"{found}, bare {bare}")
         _agrees(found, trained)
     return f"loss {bare[0]}"
 
 
-@setting("validate.py --amp, --torchcompile eager", "loss with --merge-r 2 within 0.02 of float32's")
+@setting("validate.py --amp, --torchcompile eager")
 def merged_beside(bench: Bench) -> None:
-    wanted, _ = _validated(bench, bench.hooked(MIX), "--merge-r 2")
+    """The merged loss is within 0.02 of float32's."""
+    wanted, _ = _validated(bench, bench.hooked(MIX), MERGED)
     for flags in ("--amp --amp-dtype bfloat16", "--torchcompile eager", "--channels-last"):
         _validated(bench, bench.hooked(MIX), flags, hooked=False)
-        loss, _ = _validated(bench, bench.hooked(MIX), f"{flags} --merge-r 2")
-        assert abs(loss - wanted) < 0.02, f"{flags}: loss {loss}, wanted {wanted}"
+        loss, _ = _validated(bench, bench.hooked(MIX), f"{flags} {MERGED}")
+        require(abs(loss - wanted) < 0.02, f"{flags}: loss {loss}, wanted {wanted}")
 
 
-@setting(
-    "benchmark.py --merge-r 2",
-    "inference and training run; the log has the tokens; results have bare's keys and parameter count",
-)
+@setting(f"benchmark.py {MERGED}")
 def benchmark(bench: Bench) -> None:
+    """Inference and training run; the log has the tokens; results have bare's keys and parameter count."""
     flags = "-b 4 --num-warm-iter 1 --num-bench-iter 5 --bench both"
-    bare, hooked = _results(bench, flags, hooked=False), _results(bench, f"{flags} --merge-r 2", hooked=True)
-    assert hooked.keys() == bare.keys(), f"results {sorted(hooked)}, wanted {sorted(bare)}"
-    assert hooked["param_count"] == bare["param_count"], f"{hooked['param_count']} parameters"
-    assert hooked["infer_samples_per_sec"] > 0 and hooked["train_samples_per_sec"] > 0, hooked
-    says(bench.sibling("benchmark.py", f"{flags} --merge-r 2", hooked=True), "17, 15, 13, 11")
+    bare, hooked = _results(bench, flags, hooked=False), _results(bench, f"{flags} {MERGED}", hooked=True)
+    require(hooked.keys() == bare.keys(), f"results {sorted(hooked)}, wanted {sorted(bare)}")
+    require(hooked["param_count"] == bare["param_count"], f"{hooked['param_count']} parameters")
+    require(hooked["infer_samples_per_sec"] > 0 and hooked["train_samples_per_sec"] > 0, hooked)
+    says(bench.sibling("benchmark.py", f"{flags} {MERGED}", hooked=True), "17, 15, 13, 11")
 
 
 def _results(bench: Bench, flags: str, hooked: bool) -> dict[str, float]:

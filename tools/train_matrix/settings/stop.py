@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ...require import require
 from ..bench import Bench
-from ..checks import MIX
+from ..flags import MIX, PAIRS
 from ..run import Run
 from ..setting import setting
 
@@ -17,12 +18,13 @@ def _end(run: Run) -> tuple[int, bool, list[str]]:
     return run.rc, "--result" in run.log, files
 
 
-@setting("Ctrl-C", "exit code, printed results and files as bare's; the last checkpoint can be read")
+@setting("Ctrl-C")
 def interrupted(bench: Bench) -> str:
+    """Exit code, printed results and files as bare's; the last checkpoint can be read."""
     bare = bench.bare(LONG, interrupt=REACHED)
-    for ours in (MIX, f"{MIX} --preference 0.5"):
+    for ours in (MIX, PAIRS):
         hooked = bench.hooked(f"{LONG} {ours}", interrupt=REACHED)
-        assert _end(hooked) == _end(bare), f"{_end(hooked)}, wanted {_end(bare)}"
-        assert len(hooked.rows) < 300, "was not interrupted"
+        require(_end(hooked) == _end(bare), f"{_end(hooked)}, wanted {_end(bare)}")
+        require(len(hooked.rows) < 300, "was not interrupted")
         hooked.checkpoint()
     return f"exit code {bare.rc}"

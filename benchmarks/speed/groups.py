@@ -1,0 +1,57 @@
+"""Results that are read together: one over the same other."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .measure import Result
+from .mixing import MERGEMIX, TIMM_MIXUP, UNPATCHED_MIXUP
+from .preference import SEPARATE, WINNER
+
+__all__ = ["GROUPS", "Group", "label_of"]
+
+# The size for which most models here are made; others are said.
+USUAL = ("_patch16_224", ", 224 px")
+
+
+class Group(NamedTuple):
+    """Results that are read together.
+
+    Attributes:
+        name: A short name.
+        title: What the ratios are.
+        pairs: What is over what.
+    """
+
+    name: str
+    title: str
+    pairs: tuple[tuple[str, str], ...]
+
+    def of(self, results: list[Result]) -> list[Result]:
+        """The results of the group, in their order."""
+        return [result for result in results if (result.above, result.below) in self.pairs]
+
+
+GROUPS = (
+    Group("merged over ideal", "merged over the ideal", (("merged", "ideal"),)),
+    Group("merged over unpatched", "merged over unpatched", (("merged", "unpatched"),)),
+    Group("published over ideal", "the patch of Bolya et al. over the ideal", (("published", "ideal"),)),
+    Group(
+        "mixing",
+        "a training step, or the mix alone, over that with timm's Mixup",
+        ((MERGEMIX, UNPATCHED_MIXUP), (MERGEMIX, TIMM_MIXUP)),
+    ),
+    Group(
+        "preference",
+        "a training step with the preference over the same without",
+        ((WINNER, MERGEMIX), (SEPARATE, MERGEMIX)),
+    ),
+)
+
+
+def label_of(result: Result) -> str:
+    """A result's row in few words; which step it is of where the row has several in one group."""
+    label = result.row
+    for part in USUAL:
+        label = label.replace(part, "")
+    return f"{label}: {result.above}" if result.above in (WINNER, SEPARATE) else label

@@ -1,0 +1,50 @@
+"""Each method of the comparison mixes a batch, with the options that it is given."""
+
+import pytest
+import torch
+
+from benchmarks.study.arms import ARMS, build_mix, find_arm
+from timm_mergemix import MergeMixError
+from timm_mergemix.mixers import registry
+from timm_mergemix.mixers.resizemix import ResizeMix
+
+from ...models import images, tiny
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_each_method_mixes(name: str) -> None:
+    model = tiny()
+    torch.manual_seed(0)
+    mix = build_mix(ARMS[name], model, 10, {"label_smoothing": 0.1})
+    assert (mix is None) == (name == "none")
+    if mix is not None:
+        mixed, targets = mix(images(model, batch=4).clone(), torch.arange(4))
+        assert mixed.shape == (4, 3, 64, 64) and targets.shape == (4, 10)
+        torch.testing.assert_close(targets.sum(1), torch.ones(4))
+
+
+def test_options_come_over_the_methods_own() -> None:
+    mix = build_mix(ARMS["mergemix-copied"], tiny(), 10, {"layer": 0, "prob": 0.5})
+    assert (mix.saliency.layer, mix.saliency.config.divide, mix.prob) == (0, False, 0.5)
+
+
+def test_a_registered_mixer_is_a_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._MIXERS, "mine", ResizeMix)
+    assert isinstance(build_mix(find_arm("mine"), tiny(), 10, {}), ResizeMix)
+
+
+def test_what_is_unknown_is_refused() -> None:
+    with pytest.raises(MergeMixError, match="method: got 'mixdown'"):
+        find_arm("mixdown")
+    with pytest.raises(MergeMixError, match="options: got prob, wanted none"):
+        build_mix(ARMS["none"], tiny(), 10, {"prob": 0.5})
+    with pytest.raises(MergeMixError, match="depth"):
+        build_mix(ARMS["timm"], tiny(), 10, {"depth": 3})
+    with pytest.raises(MergeMixError, match="depth"):
+        build_mix(ARMS["mergemix"], tiny(), 10, {"depth": 3})
+
+
+@pytest.mark.parametrize("options", [{"mixup_alpha": 0}, {"prob": "abc"}, {"colour": 1}])
+def test_what_timms_mixup_does_not_take(options: dict[str, object]) -> None:
+    with pytest.raises(MergeMixError):
+        build_mix(find_arm("mixup"), tiny(), 2, options)

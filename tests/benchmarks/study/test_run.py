@@ -1,0 +1,121 @@
+"""A trial trains as it says, starts like all others, and is measured on the images that it may read."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.study import tasks
+from benchmarks.study.arms import ARMS
+from benchmarks.study.places import HERE
+from benchmarks.study.run import prepare, run_trial
+from benchmarks.study.setup import HeldOut, Setup
+from benchmarks.study.trial import Trial
+from timm_mergemix import MergeMixError, merge_info
+from timm_mergemix.training.progress import Reporter
+
+from . import made
+
+CPU, QUIET = torch.device("cpu"), Reporter(quiet=True)
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_each_method_trains(stripes: str, name: str, tmp_path: Path) -> None:
+    options = (("epochs", 1),)
+    record = run_trial(Trial(stripes, name, 0, options), tmp_path, CPU, QUIET)
+    assert record["epochs"] == 1 and "test" not in record
+    assert 0 <= record["val"]["top1"] <= 1
+
+
+def test_the_test_images_are_read_only_if_asked(stripes: str, tmp_path: Path) -> None:
+    record = run_trial(Trial(stripes, "mergemix", 0, (), True), tmp_path, CPU, QUIET)
+    assert {"top1", "ece", "noise", "merged to half", "mergemix_accuracy", "cutmix_margin"} <= set(record["test"])
+    assert not {"noise", "mergemix_accuracy"} & set(record["val"])
+
+
+def test_choosing_settings_reads_no_test_image(stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class WithoutTest(made.Stripes):
+        def __call__(self, *args: object) -> Setup:
+            return replace(super().__call__(*args), test=HeldOut(None, None, None))
+
+    monkeypatch.setitem(tasks.TASKS, stripes, replace(made.TASK, set_up=WithoutTest()))
+    run_trial(Trial(stripes, "mergemix"), tmp_path, CPU, QUIET)
+    with pytest.raises(TypeError, match="not iterable"):
+        run_trial(Trial(stripes, "mergemix", test=True), tmp_path, CPU, QUIET)
+
+
+def test_a_trial_is_its_settings(stripes: str, tmp_path: Path) -> None:
+    trials = [Trial(stripes, "mergemix", 1), Trial(stripes, "mergemix", 1), Trial(stripes, "mergemix", 2)]
+    same, again, other = (run_trial(trial, tmp_path / str(i), CPU, QUIET) for i, trial in enumerate(trials))
+    assert same["val"] == again["val"] != other["val"]
+    assert trials[0].key == trials[1].key != trials[2].key
+
+
+def test_all_methods_begin_with_the_same_weights_and_images(stripes: str, tmp_path: Path) -> None:
+    setups = [prepare(Trial(stripes, name), tmp_path, CPU)[1] for name in ("none", "mergemix-merged")]
+    states = [setup.model.state_dict() for setup in setups]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    firsts = [next(iter(setup.val.all))[0] for setup in setups]
+    assert torch.equal(*firsts)
+
+
+def test_half_precision_in_training_and_in_every_measurement(
+    stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[torch.dtype] = set()
+
+    class Watched(made.Stripes):
+        def __call__(self, *args: object) -> Setup:
+            setup = super().__call__(*args)
+            setup.model.head.register_forward_hook(lambda module, args, output: seen.add(output.dtype))
+            return setup
+
+    for amp, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        seen.clear()
+        monkeypatch.setitem(tasks.TASKS, stripes, replace(made.TASK, set_up=Watched(), amp=amp))
+        run_trial(Trial(stripes, "none", 0, (), True), tmp_path / str(amp), CPU, QUIET)
+        assert seen == {dtype}
+
+
+def test_options_arrive(stripes: str, tmp_path: Path) -> None:
+    chosen = (("lr", 0.5), ("prob", 0.25), ("beta", 2.0), ("saliency_r", "keep:0.8"))
+    run, _ = prepare(Trial(stripes, "preference", 0, chosen), tmp_path, CPU, HERE)
+    assert (run.optimisation.lr, run.mixer.prob, run.preference.beta) == (0.5, 0.25, 2.0)
+    assert run.mixer.saliency.config.saliency_r == "keep:0.8"
+    run, setup = prepare(Trial(stripes, "mergemix-merged", 0, (("r", "total:3"),)), tmp_path, CPU)
+    assert merge_info(setup.model).r == ("total", 3)
+
+
+def test_a_trial_goes_on_after_an_interruption(stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = Trial(stripes, "mergemix")
+    whole = run_trial(trial, tmp_path / "a", CPU, QUIET)
+    from timm_mergemix.training import loop
+
+    real, saved = loop.save_checkpoint, []
+
+    def once(*args: object) -> None:
+        real(*args)
+        saved.append(1)
+        if len(saved) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "save_checkpoint", once)
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(trial, tmp_path / "b", CPU, QUIET)
+    assert run_trial(trial, tmp_path / "b", CPU, QUIET)["val"] == whole["val"]
+
+
+def test_what_does_not_fit_is_refused(stripes: str, tmp_path: Path) -> None:
+    with pytest.raises(MergeMixError, match="task: got 'nothing'"):
+        prepare(Trial("nothing", "none"), tmp_path, CPU)
+    with pytest.raises(MergeMixError, match="method: got 'nothing'"):
+        Trial(stripes, "nothing")
+    with pytest.raises(MergeMixError, match="seed: got -1"):
+        Trial(stripes, "none", -1)
+    with pytest.raises(MergeMixError, match="options: none has no preference to set"):
+        prepare(Trial(stripes, "none", 0, (("beta", 1.0),)), tmp_path, CPU)
+    with pytest.raises(MergeMixError, match="options: got label_smoothing, wanted smoothing"):
+        prepare(Trial(stripes, "mergemix", 0, (("label_smoothing", 0.0),)), tmp_path, CPU)
+    with pytest.raises(MergeMixError, match="options: mergemix has no preference to set"):
+        prepare(Trial(stripes, "mergemix", 0, (("beta", 1.0),)), tmp_path, CPU)

@@ -1,0 +1,117 @@
+"""A file of records loses no whole line, believes no cut one, and is not run again for what it has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.records import Record, Records
+from timm_mergemix import MergeMixError
+
+
+def records(folder: Path) -> Records:
+    return Records(folder / "a" / "records.jsonl", ("name", "size"), ("value",))
+
+
+def made(name: str, size: object = 1, value: float = 0.5) -> Record:
+    return {"name": name, "size": size, "value": value}
+
+
+def test_what_is_added_is_read_in_order(tmp_path: Path) -> None:
+    own = records(tmp_path)
+    assert own.read() == []
+    for name in ("b", "a", "ä"):
+        own.add(made(name))
+    assert own.read() == [made("b"), made("a"), made("ä")]
+    assert own.path.read_bytes().count(b"\n") == 3
+
+
+@pytest.mark.parametrize("cut", [1, 5, 20])
+def test_a_line_that_was_cut_off_is_left_out_and_overwritten(tmp_path: Path, cut: int) -> None:
+    own = records(tmp_path)
+    own.add(made("a"))
+    own.add(made("b"))
+    own.path.write_bytes(own.path.read_bytes()[:-cut])
+    before = own.path.read_bytes()
+    assert own.read() == [made("a")]
+    assert own.path.read_bytes() == before  # reading changes nothing
+    own.add(made("c"))
+    assert own.read() == [made("a"), made("c")]
+
+
+@pytest.mark.parametrize("line", [b"no json", b"", b"[1]", b'{"name": "a", "size": 1}', b"\xff\xfe", b'{"name": "a'])
+def test_a_broken_line_in_the_middle_is_named(tmp_path: Path, line: bytes) -> None:
+    own = records(tmp_path)
+    own.add(made("a"))
+    own.path.write_bytes(own.path.read_bytes() + line + b"\n" + json.dumps(made("b")).encode() + b"\n")
+    with pytest.raises(MergeMixError) as raised:
+        own.read()
+    assert (raised.value.argument, raised.value.part) == (str(own.path), ", line 2")
+    assert raised.value.wanted == "a JSON object with name, size, value"
+
+
+def test_only_what_is_missing_is_run(tmp_path: Path) -> None:
+    own, ran = records(tmp_path), []
+
+    def run(left: list[str]) -> Iterator[Record]:
+        for name in left:
+            ran.append(name)
+            yield made(name, [1, {"x": 2}])
+
+    def wanted(*names: str) -> list[tuple[tuple[object, ...], str]]:
+        return [((name, (1, {"x": 2})), name) for name in names]
+
+    assert own.run_missing(wanted("a", "b"), run) == [made("a", [1, {"x": 2}]), made("b", [1, {"x": 2}])]
+    assert [each["name"] for each in own.run_missing(wanted("c", "b", "b"), run)] == ["c", "b"]
+    assert ran == ["a", "b", "c"]
+    assert own.run_missing(wanted("a"), lambda left: pytest.fail("there is nothing to run"))
+    assert len(own.read()) == 3
+
+
+def test_each_record_is_kept_before_the_next_one_is_made(tmp_path: Path) -> None:
+    own = records(tmp_path)
+
+    def run(left: list[str]) -> Iterator[Record]:
+        yield made("a")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        own.run_missing([(("a", 1), "a"), (("b", 1), "b")], run)
+    assert own.read() == [made("a")]
+    assert [each["name"] for each in own.run_missing([(("b", 1), "b")], lambda left: map(made, left))] == ["b"]
+
+
+def test_what_gives_several_records_is_run_once_and_again_where_one_is_missing(tmp_path: Path) -> None:
+    own, ran = records(tmp_path), []
+
+    def run(left: list[str]) -> Iterator[Record]:
+        for name in left:
+            ran.append(name)
+            yield from (made(name, size, len(ran)) for size in (1, 2))
+
+    wanted = [(("a", size), "a") for size in (1, 2)]
+    own.run_missing(wanted, run)
+    own.path.write_bytes(own.path.read_bytes()[:-3])
+    assert [each["value"] for each in own.run_missing(wanted, run)] == [2, 2] and ran == ["a", "a"]
+
+
+def test_what_gave_no_record_is_left_out(tmp_path: Path) -> None:
+    assert records(tmp_path).run_missing([(("a", 1), "a")], lambda left: []) == []
+
+
+COMMITTED = {
+    "final": (("trial", "circumstances"), 149),
+    "tuning": (("trial", "circumstances"), 78),
+    "costs": (("key",), 9),
+    "off_the_shelf": (("matching", "prop_attn", "r"), 41),
+}
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_committed_records_are_read_whole(name: str) -> None:
+    key, least = COMMITTED[name]
+    path = Path(__file__).parents[2] / "benchmarks" / "results" / f"{name}.jsonl"
+    assert len(Records(path, key).read()) == len(path.read_text().splitlines()) >= least

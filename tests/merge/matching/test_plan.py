@@ -1,0 +1,74 @@
+"""What all matchings share: their checks, the similarity, the place of padding, and plans in order."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from timm_mergemix import MergeMixError
+from timm_mergemix.merge.matching.plan import check, check_range, cosine, merge_nothing, plan_in_order, prefer_padding
+
+from ..reference import cosine as slow_cosine
+from ..reference import randn
+from .plans import SETTINGS, merges_of
+
+
+@pytest.mark.parametrize(("length", "prefix"), [(9, 0), (9, 1), (9, 2), (2, 2), (1, 0), (3, 5)])
+def test_up_to_half_of_the_unprotected_tokens_may_merge(length, prefix):
+    most = max(length - prefix, 0) // 2
+    check(randn(1, length, 4), most, prefix, None)
+    with pytest.raises(MergeMixError, match=f"^r: got {most + 1}, wanted at most {most}, half of the unprotected"):
+        check(randn(1, length, 4), most + 1, prefix, None)
+
+
+def test_padding_is_boolean_for_each_token():
+    check(randn(2, 4, 3), 1, 0, torch.zeros(2, 4, dtype=torch.bool))
+    for padding in (torch.zeros(2, 4), torch.zeros(2, 3, dtype=torch.bool), torch.zeros(4, dtype=torch.bool)):
+        with pytest.raises(MergeMixError, match=r"^padding: got "):
+            check(randn(2, 4, 3), 1, 0, padding)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, math.nan, math.inf, "0.5", None, True])
+def test_a_range_is_checked_as_any_number_is(value):
+    check_range("progress", 0.5, 0, 1)
+    check_range("progress", 1, 0, 1)
+    with pytest.raises(MergeMixError, match=r"^progress: got .*, wanted a finite number from 0 to 1"):
+        check_range("progress", value, 0, 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_cosines_are_float32_also_under_autocast(dtype):
+    a, b = randn(2, 3, 5).to(dtype), randn(2, 4, 5, seed=1).to(dtype)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = cosine(a, b)
+    assert got.dtype == torch.float32
+    wanted = [[[slow_cosine(x, y) for y in b[i].tolist()] for x in a[i].tolist()] for i in range(2)]
+    torch.testing.assert_close(got, torch.tensor(wanted), rtol=1e-5, atol=1e-6)
+
+
+def test_edges_of_padding_come_first_and_those_of_both_kinds_last():
+    scores = torch.tensor([[[-1.0, 1.0], [0.5, -0.5]]])
+    padding = torch.tensor([[True, False]])
+    assert prefer_padding(scores, padding, padding).tolist() == [[[3.0, -3.0], [-3.5, -0.5]]]
+
+
+@SETTINGS
+@given(st.integers(1, 12), st.data())
+def test_a_plan_in_order_keeps_the_rest_in_its_old_order(length, data):
+    order = data.draw(st.permutations(range(length)))
+    r = data.draw(st.integers(0, length // 2))
+    source, stay = order[:r], order[r:]
+    partner = [data.draw(st.sampled_from(stay)) for _ in range(r)]
+    plan = plan_in_order(length, torch.tensor([source], dtype=torch.int64), torch.tensor([partner], dtype=torch.int64))
+    assert plan.keep.tolist() == [sorted(stay)]
+    assert merges_of(plan, 0) == dict(zip(source, partner, strict=True))
+
+
+@pytest.mark.parametrize(("batch", "length"), [(2, 5), (0, 3), (1, 0)])
+def test_where_nothing_merges_all_tokens_stay(batch, length):
+    plan = merge_nothing(randn(batch, length, 4))
+    assert plan.keep.tolist() == [list(range(length))] * batch
+    assert plan.source.shape == plan.target.shape == (batch, 0)
+    assert all(part.dtype == torch.int64 for part in plan)

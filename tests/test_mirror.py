@@ -1,0 +1,104 @@
+"""Tests mirror the sources, say what they guard, and are short."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+TESTS = sorted(path.relative_to(HERE).as_posix() for path in HERE.rglob("test_*.py"))
+# Tests that go across sources: whole folders, and single files by how their names begin.
+ACROSS = (
+    "merge/ecosystem/",
+    "merge/families/test_every_family",
+    "docs/",
+    "recipes/",
+    "typing/",
+    "notebooks/",
+    "dist/",
+    "launch/test_docs.py",
+    "launch/test_order.py",
+    "test_architecture.py",
+    "test_mirror.py",
+    "test_oldest.py",
+    "test_readme.py",
+    "test_real_models.py",
+)
+EVERY_FAMILY = "merge/families/test_every_family*.py run each case of the family"
+# Sources with code in them and without a test file of their own, and why; a folder stands for all that is in it.
+UNTESTED = {
+    "timm_mergemix/merge/families/beit.py": EVERY_FAMILY,
+    "timm_mergemix/merge/families/cait.py": EVERY_FAMILY,
+    "timm_mergemix/merge/families/deepseek.py": EVERY_FAMILY,
+    "timm_mergemix/merge/families/differential.py": EVERY_FAMILY,
+    "timm_mergemix/merge/families/gemma4.py": EVERY_FAMILY,
+    "timm_mergemix/merge/families/qwen3.py": EVERY_FAMILY,
+    "timm_mergemix/merge/families/relative.py": EVERY_FAMILY,
+    "timm_mergemix/merge/families/relpos.py": EVERY_FAMILY,
+    "timm_mergemix/cli/run.py": "cli/test_main.py runs every command by it",
+    "timm_mergemix/cli/demo_pictures.py": "cli/test_demo.py looks at the pictures",
+    "benchmarks/speed/steps.py": "benchmarks/speed/test_rows.py times each of them",
+    "benchmarks/study/places.py": "benchmarks/study/test_tasks.py looks there",
+    "benchmarks/study/setup.py": "benchmarks/study/test_trial.py runs on one",
+    "tools/train_matrix/settings/": "each is a row of the matrix, which checks itself; make test-train runs them",
+}
+
+
+def sources() -> dict[str, Path]:
+    """What tests mirror: the path that a test's follows -> the source."""
+    root = HERE.parent
+    found = {path.relative_to(root / "timm_mergemix").as_posix(): path for path in root.glob("timm_mergemix/**/*.py")}
+    for package in ("benchmarks", "tools"):
+        found |= {path.relative_to(root).as_posix(): path for path in root.glob(f"{package}/**/*.py")}
+    return found
+
+
+def mirrors(test: str, source: str) -> bool:
+    """Whether ``a/test_b.py`` or ``a/test_b_SUBJECT.py`` is a test of ``a/b.py``; that of a package is test_init.py."""
+    name = f"test_{Path(source).stem.strip('_')}"
+    return Path(test).parent == Path(source).parent and (
+        Path(test).stem == name or Path(test).stem.startswith(f"{name}_")
+    )
+
+
+def has_code(path: Path) -> bool:
+    """Whether a file defines a function or a class."""
+    parts = ast.parse(path.read_text(encoding="utf-8")).body
+    return any(isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) for part in parts)
+
+
+def is_excused(source: Path) -> bool:
+    name = source.relative_to(HERE.parent).as_posix()
+    return any(name == entry or (entry.endswith("/") and name.startswith(entry)) for entry in UNTESTED)
+
+
+@pytest.mark.parametrize("test", TESTS)
+def test_each_test_file_mirrors_a_source(test: str) -> None:
+    assert test.startswith(ACROSS) or any(mirrors(test, source) for source in sources())
+
+
+@pytest.mark.parametrize(
+    "source", [name for name, path in sources().items() if has_code(path) and not is_excused(path)]
+)
+def test_each_source_has_a_test_file(source: str) -> None:
+    assert any(mirrors(test, source) for test in TESTS), f"no test of {source}"
+
+
+@pytest.mark.parametrize("entry", [entry for entry in UNTESTED if entry.endswith(".py")])
+def test_only_sources_without_a_test_file_are_excused(entry: str) -> None:
+    source = entry.removeprefix("timm_mergemix/")
+    assert source in sources(), f"there is no {entry} any more"
+    assert not any(mirrors(test, source) for test in TESTS), f"{entry} has a test now"
+
+
+@pytest.mark.parametrize("test", TESTS)
+def test_each_test_file_says_in_one_line_what_it_guards(test: str) -> None:
+    says = ast.get_docstring(ast.parse((HERE / test).read_text(encoding="utf-8")))
+    assert says and "\n" not in says
+
+
+@pytest.mark.parametrize("test", TESTS)
+def test_no_test_file_is_above_400_lines(test: str) -> None:
+    assert len((HERE / test).read_text(encoding="utf-8").splitlines()) <= 400

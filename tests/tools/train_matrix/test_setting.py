@@ -1,0 +1,45 @@
+"""A setting has a name of its own, and says what it compares."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools.require import CheckError
+from tools.train_matrix import setting as settings
+from tools.train_matrix.bench import Bench
+from tools.train_matrix.setting import SETTINGS, Setting, setting
+
+
+@pytest.fixture(autouse=True)
+def none_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty table."""
+    monkeypatch.setattr(settings, "SETTINGS", {})
+
+
+def trains(bench: Bench) -> None:
+    """Trains, with a loss
+    that is finite.
+    """
+
+
+def test_the_docstring_says_what_is_compared() -> None:
+    assert setting("--a")(trains) is trains
+    entered = settings.SETTINGS["--a"]
+    assert entered == Setting("--a", "Trains, with a loss that is finite", trains)
+
+
+def test_a_name_is_taken_once() -> None:
+    setting("--a")(trains)
+    with pytest.raises(CheckError, match="--a is there already"):
+        setting("--a")(trains)
+
+
+def test_a_setting_that_says_nothing_is_refused() -> None:
+    with pytest.raises(CheckError, match="--a does not say what is compared"):
+        setting("--a")(lambda bench: None)
+
+
+def test_the_table_of_the_matrix_is_not_empty() -> None:
+    from tools.train_matrix.settings import SETTINGS as ENTERED
+
+    assert ENTERED is SETTINGS and len(SETTINGS) > 60

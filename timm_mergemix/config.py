@@ -1,0 +1,194 @@
+"""Settings of one concern as a frozen dataclass, from whose fields flags, recipes and tables derive."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError, BooleanOptionalAction, Namespace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol
+
+from .errors import MergeMixError, check_choice, check_int, check_number, wrong
+
+__all__ = [
+    "Config",
+    "Option",
+    "add_flags",
+    "flag_names",
+    "given_flags",
+    "integer",
+    "number",
+    "option",
+    "shown",
+    "typed",
+]
+
+Check = Callable[[str, Any], None]
+
+
+class Option:
+    """What is known of a field beside its name, type and default.
+
+    Args:
+        help: A few words on what it does.
+        check: Raises a `MergeMixError` that names the argument, unless the value can be used.
+        flag: Its name on command lines; by default the field's own. Empty where no command line has it.
+        read: Reads a value from a word of the command line; a switch with a ``--no-`` form where it is ``bool``.
+        choices: The values that there are; ``check`` is not needed beside them.
+        typed: Those of them that a command line takes; None for all.
+        metavar: Stands for the value in a help text.
+        nargs: As in argparse.
+    """
+
+    def __init__(
+        self,
+        help: str,
+        check: Check | None = None,
+        *,
+        flag: str | None = None,
+        read: Callable[[str], Any] = str,
+        choices: tuple[str, ...] = (),
+        typed: tuple[str, ...] | None = None,
+        metavar: str | None = None,
+        nargs: int | None = None,
+    ) -> None:
+        self.help = help
+        self.flag = flag
+        self.read = read
+        self.choices = choices
+        self.typed = choices if typed is None else typed
+        self.metavar = metavar
+        self.nargs = nargs
+        self._check = check
+
+    def check(self, argument: str, value: Any) -> None:
+        """Raises unless ``value`` can be used."""
+        if self.choices:
+            check_choice(argument, value, self.choices)
+        elif self.read is bool and not isinstance(value, bool):
+            raise wrong(argument, value, "True or False")
+        elif self._check is not None:
+            self._check(argument, value)
+
+
+def option(default: Any, help: str, check: Check | None = None, **details: Any) -> Any:
+    """A field of a `Config`; ``details`` are those of `Option`."""
+    return field(default=default, metadata={"option": Option(help, check, **details)})
+
+
+def number(low: float, high: float = float("inf"), *, above: bool = False) -> Check:
+    """The check of a finite number from ``low`` to ``high``, or above ``low``."""
+
+    def check(argument: str, value: Any) -> None:
+        check_number(argument, value, low, high)
+        if above and value == low:
+            raise wrong(argument, value, f"a number > {low}")
+
+    return check
+
+
+def integer(low: int) -> Check:
+    """The check of an integer of at least ``low``."""
+    return lambda argument, value: check_int(argument, value, low)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Base of the settings of one concern. Each field is an `option`.
+
+    Raises:
+        MergeMixError: If a value cannot be used; the argument is the field's name.
+    """
+
+    def __post_init__(self) -> None:
+        self.check(vars(self))
+
+    @classmethod
+    def options(cls) -> dict[str, Option]:
+        """The options by the name of their field."""
+        return {each.name: each.metadata["option"] for each in fields(cls)}
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any]) -> None:
+        """Raises if one of the values that belong to a field cannot be used; others are left alone."""
+        for name, each in cls.options().items():
+            if name in values:
+                each.check(name, values[name])
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Any:
+        """The config of those values that belong to a field, such as the ``locals()`` of a written-out signature."""
+        return cls(**{name: values[name] for name in cls.options() if name in values})
+
+
+class _Parser(Protocol):
+    """An argparse parser, or a group of one."""
+
+    def add_argument(self, *names: str, **details: Any) -> Any: ...
+
+
+def flag_names(*configs: type[Config]) -> dict[str, str]:
+    """The flag of each field that has one."""
+    return {
+        name: "--" + name.replace("_", "-") if each.flag is None else each.flag
+        for config in configs
+        for name, each in config.options().items()
+        if each.flag != ""
+    }
+
+
+def add_flags(
+    parser: _Parser, config: type[Config], without: Collection[str] = (), unset: str = "", **helps: str
+) -> None:
+    """Adds a flag for each field that has one. What is not given is None.
+
+    Args:
+        parser: Where to.
+        config: Whose fields.
+        without: Fields that have no flag here.
+        unset: What a help text calls the value of a flag that is not given; the field's default if empty.
+        **helps: Help texts of some fields, in place of their own.
+    """
+    defaults = {each.name: each.default for each in fields(config)}
+    for name, flag in flag_names(config).items():
+        if name in without:
+            continue
+        each = config.options()[name]
+        text = f"{helps.get(name, each.help)} (default: {unset or shown(defaults[name])})"
+        details: dict[str, Any] = {"help": text.replace("%", "%%"), "default": None}
+        if each.read is bool:
+            parser.add_argument(flag, action=BooleanOptionalAction, **details)
+        elif each.typed:
+            parser.add_argument(flag, choices=each.typed, **details)
+        else:
+            metavar = each.metavar or flag.rpartition("-")[2].upper()
+            parser.add_argument(flag, type=typed(each.read), metavar=metavar, nargs=each.nargs, **details)
+
+
+def given_flags(args: Namespace, config: type[Config]) -> dict[str, Any]:
+    """The values of a config's fields that a command line gives, by the field's name."""
+    values = {name: getattr(args, flag[2:].replace("-", "_"), None) for name, flag in flag_names(config).items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def shown(value: Any) -> str:
+    """A default as a command line writes it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return ":".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def typed(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A ``type`` for argparse: its errors are those of a command line."""
+
+    def read_word(text: str) -> Any:
+        try:
+            return read(text)
+        except MergeMixError as error:
+            raise ArgumentTypeError(f"got {error.got}, wanted {error.wanted}") from error
+
+    read_word.__name__ = read.__name__  # argparse says "invalid float value"
+    return read_word

@@ -1,0 +1,57 @@
+"""What is said at the start of a run, by one of its processes."""
+
+from __future__ import annotations
+
+import logging
+
+from torch import nn
+
+from ..config import shown
+from ..errors import MergeMixError
+from ..merge.info import merge_info
+from .run import Run, rank
+
+__all__ = ["say", "say_merging", "say_mixing"]
+
+_logger = logging.getLogger(__name__)
+
+
+def say(text: str) -> None:
+    """Logs a line, if this is the first process."""
+    if rank() == 0:
+        _logger.info(text)
+
+
+def say_merging(run: Run, model: nn.Module, size: tuple[int, int] | None = None) -> None:
+    """How a model merges, for images of a size."""
+    if run.request.merge is None:
+        return
+    pixels = "" if size is None else f" ({size[0]} x {size[1]} pixels)"
+    say(f"Token merging, r={run.request.merge.r}{_tokens(model, size)}{pixels}")
+
+
+def say_mixing(run: Run) -> None:
+    """What mixes the batches, what a recipe has to do with it, and whether there is a preference."""
+    request, mixer = run.request, run.mixer
+    if mixer is None:
+        return
+    read = "" if run.encoder is None else f", attention of {request.encoder}"
+    say(f"Batches are mixed on the device by {mixer}{read}")
+    if request.recipe:
+        sets = ", ".join(f"{flag} {shown(value)}" for flag, value in request.recipe_sets.items())
+        say(f"Recipe {request.recipe} sets {sets or 'nothing, since everything is given'}")
+    if request.preference is not None:
+        share = mixer.prob * sum(share for _, share in mixer.blends)
+        whose = "batches" if mixer.mode == "batch" else "images"
+        say(
+            f"Preference of clean images over their mixes, weight {request.preference.weight:g}; "
+            f"pairs in {share:.0%} of the {whose}"
+        )
+
+
+def _tokens(model: nn.Module, size: tuple[int, int] | None) -> str:
+    """The tokens after each block, where the model has an image size of its own."""
+    try:
+        return f": tokens {', '.join(map(str, merge_info(model, size).tokens))}"
+    except MergeMixError:
+        return ""

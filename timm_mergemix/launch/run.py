@@ -1,0 +1,54 @@
+"""What the hooks of one run share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from timm.utils.distributed import world_info_from_env
+from torch import nn
+
+from ..errors import MergeMixError, named, unusable
+from ..mix.mixer import Mixer
+from .request import Request
+
+__all__ = ["Run", "naming", "rank"]
+
+
+@dataclass
+class Run:
+    """What the hooks of one run share.
+
+    Attributes:
+        request: What is asked for; nothing until the script has parsed its arguments.
+        model: The first model that the script made, below every wrapper.
+        encoder: Another model, whose attention is read; None where there is none.
+        mixer: What mixes the batches; None where the script does so itself, or nobody.
+    """
+
+    request: Request
+    model: Any = None
+    encoder: nn.Module | None = None
+    mixer: Mixer | None = None
+
+
+def rank() -> int:
+    """The number of this process; the first one, 0, logs."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank()
+    return world_info_from_env()[1]  # before the script has set up its processes
+
+
+@contextmanager
+def naming(flag: str, **flags: str) -> Iterator[None]:
+    """Errors name a flag: of an argument in ``flags`` that one, else ``flag``, with the argument in the message."""
+    try:
+        with named(**flags):
+            yield
+    except MergeMixError as error:
+        if error.argument in flags.values():
+            raise
+        raise unusable(flag, error) from error

@@ -1,0 +1,71 @@
+"""Warnings about what has no effect: flags without the one that switches them on, YAML keys that are no flags."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator
+from difflib import get_close_matches
+
+from ..config import Config, given_flags
+from ..merge.config import MergeConfig
+from ..mix.config import MixConfig
+from ..preference.config import PreferenceConfig
+from ..saliency.config import SaliencyConfig
+from .flags import CONFIGS, FLAGS, SCRIPT_FIELDS, dest
+from .parsing import Parsed
+from .reading import plain
+from .request import Request
+
+__all__ = ["warn"]
+
+_logger = logging.getLogger(__name__)
+
+OURS = ("merge", "mixer", "preference", "saliency")  # how most of our names begin
+
+
+def warn(parsed: Parsed, request: Request) -> None:
+    """Logs flags that have no effect, and keys of a YAML file that look like ours and are not.
+
+    Args:
+        parsed: What the script's parser found. Where something is off, the arguments are as they were given.
+        request: What is asked for.
+    """
+    flags = [dest(name) for name in FLAGS if name not in SCRIPT_FIELDS]
+    known = [name for name in flags if name in parsed.defaults]
+    for name in sorted(set(parsed.yaml) - set(parsed.defaults)):
+        ours = name.startswith(OURS)
+        close = get_close_matches(name, known, n=1, cutoff=0.6 if ours else 0.85)
+        if ours or close:
+            hint = f", did you mean {close[0]}?" if close else ""
+            _logger.warning(f"{name}: no flag has this name{hint}")
+    for switch, names in _switches(request):
+        idle = sorted(FLAGS[name] for name in _set(parsed, request.training) if name in names)
+        if idle:
+            _logger.warning(f"{', '.join(idle)}: no effect without {FLAGS[switch]}")
+
+
+def _switches(request: Request) -> Iterator[tuple[str, Collection[str]]]:
+    """What is off: the field of its flag, and the fields that have no effect without it."""
+    if request.merge is None:
+        yield "r", {*MergeConfig.options(), "merge_eval"} - {"r"}
+    if not request.training:
+        return
+    if request.mix is None or request.mix.mergemix_alpha == 0:
+        names = {*MixConfig.options(), *SaliencyConfig.options()} - {*SCRIPT_FIELDS, "mergemix_alpha"}
+        encoder = set() if request.reads else {"encoder", "encoder_checkpoint"}  # a mixer by name may read another one
+        # CutMix without MergeMix is this library's where there is a preference.
+        ours = {"correct_lam"} if request.mix is not None and request.mixer is None else set()
+        yield "mergemix_alpha", (names | encoder) - ours
+    if request.preference is None:
+        yield "weight", {*PreferenceConfig.options()} - {"weight"}
+
+
+def _set(parsed: Parsed, training: bool) -> list[str]:
+    """The fields that differ from their defaults."""
+    configs: tuple[type[Config], ...] = CONFIGS if training else (MergeConfig,)
+    return [
+        name
+        for config in configs
+        for name, value in given_flags(parsed.args, config).items()
+        if plain(value) != plain(getattr(config, name)) and dest(name) in parsed.defaults
+    ]

@@ -1,0 +1,126 @@
+"""The supported model inside whatever a user passes, with all that is known of it: found once, then handed on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from ...errors import unusable
+from ..blocks import MergingBlock
+from ..passes import Merging
+
+__all__ = ["Backbone"]
+
+
+class Backbone(ABC):
+    """A model that merges or can merge. `find_backbone` makes it; there is a subclass for each family of models.
+
+    Args:
+        model: The model itself, below every wrapper.
+
+    Attributes:
+        name: What `supported` calls the family.
+        models: The model classes of the family, and the merging class of each.
+        wrappers: Classes that hold such a model as ``encoder`` and pass it their images as they are.
+        model: As given.
+        blocks: Its blocks, in the order in which they run.
+    """
+
+    name: ClassVar[str]
+    models: ClassVar[dict[type[nn.Module], type[nn.Module]]]
+    wrappers: ClassVar[tuple[type[nn.Module], ...]] = ()
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model: Any = model
+        self.blocks: tuple[Any, ...] = tuple(self.find_blocks())
+
+    @classmethod
+    def knows(cls, model: nn.Module) -> bool:
+        """Whether a model is of the family, patched or not."""
+        return type(model) in cls.models or type(model) in cls.models.values()
+
+    def holds(self) -> bool:
+        """Whether the model still is what was found: no other blocks, no class that nobody knows.
+
+        No search: the list of blocks is compared with the one that was found. Whether the model is patched is not part
+        of it, `state` tells that at any time.
+        """
+        return self.knows(self.model) and tuple(self.find_blocks()) == self.blocks
+
+    @property
+    def state(self) -> Merging | None:
+        """What the blocks of a patched model share; None where the model is not patched."""
+        first = self.blocks[0]
+        return first.merging if isinstance(first, MergingBlock) else None
+
+    @property
+    def parameter(self) -> Tensor:
+        """The first parameter, whose device and dtype are those of the model."""
+        return next(self.model.parameters())
+
+    @abstractmethod
+    def find_blocks(self) -> Sequence[nn.Module]:
+        """The transformer blocks as they are now, in the order in which they run."""
+
+    @property
+    @abstractmethod
+    def prefix_tokens(self) -> int:
+        """Number of leading tokens that are no patches."""
+
+    @property
+    @abstractmethod
+    def has_class_token(self) -> bool:
+        """Whether the first token is a class token."""
+
+    @property
+    @abstractmethod
+    def in_channels(self) -> int:
+        """Number of image channels."""
+
+    @property
+    @abstractmethod
+    def default_size(self) -> tuple[int, int] | None:
+        """Height and width in pixels that the model was made for, or None."""
+
+    @property
+    def only_size(self) -> tuple[int, int] | None:
+        """Height and width in pixels at which the model sees all images; None where it sees them at their own."""
+        size = self.default_size
+        return size if size is not None and self.input_size(1, 1) == size else None
+
+    @abstractmethod
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width in pixels at which the model can see an image of ``height`` x ``width``."""
+
+    @abstractmethod
+    def grid_size(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of patches for an image of a size that `input_size` gave."""
+
+    def count_patches(self, height: int, width: int) -> int:
+        """Number of patches for an image of a size that `input_size` gave."""
+        rows, columns = self.grid_size(height, width)
+        return rows * columns
+
+    def check_grid(self) -> None:  # noqa: B027 - most can know it
+        """Raises a `MergeMixError` where nobody can know the model's grid of patches."""
+
+    def at_any_size(self) -> AbstractContextManager[None]:
+        """Inside, a model that was made for one image size takes others too, if its kind can: `input_size` tells."""
+        return nullcontext()
+
+    @abstractmethod
+    def features(self, images: Tensor) -> Tensor:
+        """All tokens after the last block and its norm, (B, N, C)."""
+
+    @property
+    def pool(self) -> nn.Module | None:
+        """The module that pools patch tokens by attention, or None."""
+        return None
+
+    def pool_attention(self, x: Tensor) -> Tensor:
+        """Attention of the pool over the patches, (B, N - prefix tokens) float32, for its input (B, N, C)."""
+        raise unusable("layer", f"{type(self.model).__name__} has no attention pool")
