@@ -52,7 +52,7 @@ bench: $(INSTALLED)  ## Measure merging and mixing against their floor; writes b
 	$(BIN)/python -m benchmarks.speed --out bench
 
 models: $(INSTALLED)  ## Look at every model of timm; writes docs/models.md, takes minutes.
-	$(BIN)/timm-mergemix models --markdown docs/models.md
+	$(BIN)/python -m tools.models_page
 
 options: $(INSTALLED)  ## Write docs/reference/options.md from the code.
 	$(BIN)/python -m tools.options_page

@@ -67,7 +67,7 @@ def test_the_reader_reads_imports() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_only_adapters_and_integrations_know_timm(name: str) -> None:
+def test_only_families_and_integrations_know_timm(name: str) -> None:
     if not within(name, OUTSIDE):
         assert reaches(name, "timm", "torchvision") == []
 

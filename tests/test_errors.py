@@ -14,7 +14,6 @@ from timm_mergemix import MergeMixError
 from timm_mergemix.errors import (
     MissingPackageError,
     Words,
-    blamed_on,
     check_choice,
     check_int,
     check_number,
@@ -103,11 +102,6 @@ def test_an_argument_that_is_passed_on_has_the_name_that_the_user_wrote(error: M
     with pytest.raises(MergeMixError) as raised, named(r="saliency_r"):
         raise error
     assert str(raised.value) == shown
-
-
-def test_what_is_made_of_one_argument_is_blamed_on_it() -> None:
-    with pytest.raises(MergeMixError, match=r"^--merge-r\[3\]: got 1, wanted 2$"), blamed_on("--merge-r"):
-        raise wrong("r", 1, "2", part="[3]")
 
 
 def test_other_errors_are_left_alone() -> None:

@@ -222,6 +222,11 @@ def test_bad_inputs_are_refused(inputs: tuple) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_what_would_stay_unmixed_is_named() -> None:
+    with pytest.raises(MergeMixError, match=r"^inputs: got a Mask, wanted images and labels"):
+        MergeMix(ENCODER, num_classes=5)(X, Y, tv_tensors.Mask(torch.zeros(4, 64, 64)))
+
+
 @pytest.mark.parametrize(
     ("argument", "x", "y"),
     [

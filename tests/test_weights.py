@@ -75,8 +75,8 @@ def test_a_file_of_jax_is_loaded_and_its_image_size_adapted(tmp_path: Path) -> N
 
 
 def test_there_must_be_a_file(tmp_path: Path) -> None:
-    with pytest.raises(MergeMixError, match=r"checkpoint: got .*wanted the path of a file"):
-        from_file(tmp_path, "checkpoint")
+    with pytest.raises(MergeMixError, match=r"weights: got .*wanted the path of a file"):
+        from_file(tmp_path)
 
 
 @pytest.mark.parametrize("prefix", ["model.", "encoder."])

@@ -37,6 +37,7 @@ class Option:
         typed: Those of them that a command line takes; None for all.
         metavar: Stands for the value in a help text.
         nargs: As in argparse.
+        optional: Whether None can be used too.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Option:
         typed: tuple[str, ...] | None = None,
         metavar: str | None = None,
         nargs: int | None = None,
+        optional: bool = False,
     ) -> None:
         self.help = help
         self.flag = flag
@@ -58,10 +60,13 @@ class Option:
         self.typed = choices if typed is None else typed
         self.metavar = metavar
         self.nargs = nargs
+        self.optional = optional
         self._check = check
 
     def check(self, argument: str, value: Any) -> None:
         """Raises unless ``value`` can be used."""
+        if value is None and self.optional:
+            return
         if self.choices:
             check_choice(argument, value, self.choices)
         elif self.read is bool and not isinstance(value, bool):
@@ -136,9 +141,7 @@ def flag_names(*configs: type[Config]) -> dict[str, str]:
     }
 
 
-def add_flags(
-    parser: _Parser, config: type[Config], without: Collection[str] = (), unset: str = "", **helps: str
-) -> None:
+def add_flags(parser: _Parser, config: type[Config], without: Collection[str] = (), unset: str = "") -> None:
     """Adds a flag for each field that has one. What is not given is None.
 
     Args:
@@ -146,14 +149,13 @@ def add_flags(
         config: Whose fields.
         without: Fields that have no flag here.
         unset: What a help text calls the value of a flag that is not given; the field's default if empty.
-        **helps: Help texts of some fields, in place of their own.
     """
     defaults = {each.name: each.default for each in fields(config)}
     for name, flag in flag_names(config).items():
         if name in without:
             continue
         each = config.options()[name]
-        text = f"{helps.get(name, each.help)} (default: {unset or shown(defaults[name])})"
+        text = f"{each.help} (default: {unset or shown(defaults[name])})"
         details: dict[str, Any] = {"help": text.replace("%", "%%"), "default": None}
         if each.read is bool:
             parser.add_argument(flag, action=BooleanOptionalAction, **details)

@@ -82,16 +82,6 @@ def named(**names: str) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def blamed_on(argument: str) -> Iterator[None]:
-    """Errors name the one argument from which all else was made: ``with blamed_on("--merge-r"):``."""
-    try:
-        yield
-    except MergeMixError as error:
-        error.argument = argument
-        raise
-
-
 def describe(value: Any) -> str:
     """A short description of a value: dtype and shape of a tensor, else its repr, a long one without its middle."""
     if isinstance(value, torch.Tensor):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from .errors import describe, named, wrong
+from .errors import Words, describe, named, wrong
 from .merge.schedule import R
 from .mix.config import MixConfig
 from .mixers.mergemix import MergeMix as Mixer
@@ -134,9 +134,12 @@ def _find_images(leaves: Sequence[Any], labels: Tensor) -> Tensor:
     wrapped = [leaf for leaf in leaves if isinstance(leaf, tv_tensors.Image)]
     plain = [leaf for leaf in leaves if type(leaf) is Tensor and leaf is not labels]
     images = wrapped or plain[:1]
-    others = (tv_tensors.TVTensor, Image.Image)
-    if len(images) != 1 or any(isinstance(leaf, others) and leaf is not images[0] for leaf in leaves):
+    if len(images) != 1:
         raise wrong("inputs", [describe(x) for x in leaves], "one batch of images beside the labels")
+    others = (tv_tensors.TVTensor, Image.Image)
+    for leaf in leaves:
+        if isinstance(leaf, others) and leaf is not images[0]:
+            raise wrong("inputs", Words(f"a {type(leaf).__name__}"), "images and labels, since it would stay unmixed")
     return images[0]
 
 

@@ -21,9 +21,10 @@ __all__ = ["PAGE", "options_page"]
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "options.md"
 INTRO = """# Options
 
-Every option has one name, one meaning and one check, wherever it is set: as an argument in Python, as a flag of
-[`timm-mergemix train`](../guide/command-line.md) and of [timm's train.py](../guide/train-py.md). What timm's scripts
-have keeps timm's flag. This page is generated from the code by `make options`.
+Every option has one name, one meaning and one check, wherever it is set: as an argument in Python, or as a flag of
+[`timm-mergemix train`](../guide/command-line.md) and of [timm's train.py](../guide/train-py.md), whose page lists the
+flags that only it has. What timm's scripts have keeps timm's flag. This page is generated from the code by
+`make options`.
 """
 CONCERNS: dict[str, tuple[str, type[Config]]] = {
     "Token merging": ("Arguments of [`patch`](merging.md) and `merging`.", MergeConfig),
@@ -38,13 +39,14 @@ CONCERNS: dict[str, tuple[str, type[Config]]] = {
     ),
     "Preference": (
         "Arguments of [`PreferenceLoss`](preference.md); `saliency` is one of `PreferenceStep`. On a command line the "
-        "preference is off unless its weight is given.",
+        "preference is off unless its weight is given, there is no `dpo`, and timm's train.py has no "
+        "`--preference-saliency`.",
         PreferenceConfig,
     ),
 }
 DIFFERING = """## Defaults that differ
 
-A face that stands beside a peer has the defaults of its peer:
+An entry point that is modelled on another library's keeps that library's defaults:
 """
 FACES: dict[str, tuple[Callable[..., Any], str]] = {
     "Mixup": (mm.Mixup, "as `timm.data.Mixup`"),
@@ -54,10 +56,9 @@ RENAMED = """
 `transforms.MergeMix` is MergeMix alone, as `v2.CutMix` is CutMix alone: its `alpha` is `mergemix_alpha`. In timm's
 scripts `--mixup` and `--cutmix` are 0 unless given. `saliency_map` merges as the model does unless `r` is given.
 """
-RECIPE = """
-## Recipes
+RECIPE = """## Recipes
 
-`MergeMix.recipe(name)` and `--mergemix-recipe` set otherwise than the defaults:
+`MergeMix.recipe(name)` and `--mergemix-recipe` override these defaults:
 """
 
 
@@ -67,7 +68,12 @@ def options_page() -> str:
     for title, (about, config) in CONCERNS.items():
         parts.append(f"## {title}\n\n{about}\n\n{_options(config)}\n")
     rows = [row for name, (face, why) in FACES.items() for row in _differences(name, face, why)]
-    parts += [DIFFERING, markdown_table(("face", "option", "default there", "elsewhere", "why"), rows), RENAMED, RECIPE]
+    parts += [
+        DIFFERING,
+        markdown_table(("entry point", "option", "default there", "elsewhere", "why"), rows),
+        RENAMED,
+        RECIPE,
+    ]
     recipes = [
         [f"`{name}`", f"`{option}`", _code(value)] for name, own in RECIPES.items() for option, value in own.items()
     ]

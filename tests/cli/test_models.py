@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import timm
@@ -57,7 +56,7 @@ def test_families_stand_together_with_their_counts(capsys: pytest.CaptureFixture
 @pytest.mark.usefixtures("few")
 def test_refused(capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(capsys, "--refused").splitlines()
-    assert re.fullmatch(r"resnet18 +there is no adapter for ResNet", lines[2])
+    assert re.fullmatch(r"resnet18 +there is no merging class for ResNet", lines[2])
     assert lines[3].startswith("tnt_s_patch16_224  ")
     assert lines[-1] == f"2 of 5 models of timm {timm.__version__} are not supported."
 
@@ -79,31 +78,9 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
         "reason": None,
         "classes": {"EvaBlock": 12},
     }
-    assert objects[1]["family"] is None and objects[1]["reason"] == "there is no adapter for ResNet"
+    assert objects[1]["family"] is None and objects[1]["reason"] == "there is no merging class for ResNet"
     refused = shown(capsys, "--json", "--refused").splitlines()
     assert [json.loads(line)["name"] for line in refused] == ["resnet18", "tnt_s_patch16_224"]
-
-
-@pytest.mark.usefixtures("few")
-def test_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "docs" / "models.md"
-    assert shown(capsys, "--markdown", str(path)).startswith(f"Wrote {path}: 3 of 5 models")
-    page = path.read_text(encoding="utf-8")
-    assert page == shown(capsys, "--markdown")
-
-
-@pytest.mark.usefixtures("few")
-def test_pages_hold_all_models(capsys: pytest.CaptureFixture[str]) -> None:
-    for more in (["--refused"], ["--filter", "test_vit"]):
-        assert main(["models", "--markdown", *more]) == 2
-        assert "the page holds all models" in capsys.readouterr().err
-    assert main(["models", "--markdown", "--json"]) == 2
-
-
-@pytest.mark.usefixtures("few")
-def test_a_page_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["models", "--markdown", str(tmp_path)]) == 2
-    assert f"--markdown: {tmp_path} cannot be written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -131,20 +108,17 @@ def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("few")
-def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def supported(name: str) -> Support:
         if name == "test_vit":
             raise KeyboardInterrupt
         return Support(name, "family", 1, classes=(("Block", 1),))
 
     monkeypatch.setattr(models, "supported", supported)
-    path = tmp_path / "page.md"
-    assert main(["models", "--markdown", str(path)]) == 130
+    assert main(["models"]) == 130
     out, err = capsys.readouterr()
-    assert (
-        err == f"\nInterrupted. Models were only looked at; start again with: timm-mergemix models --markdown {path}\n"
-    )
-    assert out == "" and not path.exists()
+    assert err == "\nInterrupted. Models were only looked at; start again with: timm-mergemix models\n"
+    assert out == ""
 
 
 def test_a_reader_that_has_seen_enough() -> None:

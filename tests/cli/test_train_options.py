@@ -113,6 +113,7 @@ def test_options_without_effect_on_the_mixer_are_refused(argv: list[str], messag
         (["--preference-saliency", "winner"], "saliency"),
         (["--merge-matching", "pitome"], "matching"),
         (["--no-merge-prop-attn", "--merge-r", "0"], "prop_attn"),
+        (["--no-merge-prop-attn", "--merge-r", "total:0"], "prop_attn"),
     ],
 )
 def test_options_of_what_is_off_are_refused(argv: list[str], name: str) -> None:

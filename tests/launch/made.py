@@ -10,8 +10,9 @@ from torch import nn
 
 from timm_mergemix.launch.flags import add_merge_flags, add_mix_flags
 from timm_mergemix.launch.parsing import Parsed, watch
-from timm_mergemix.launch.reading import read_request
+from timm_mergemix.launch.reading import read_request, write_back
 from timm_mergemix.launch.request import Request
+from timm_mergemix.launch.run import Run
 
 from .scripts.stand_in import make_parsers
 
@@ -36,12 +37,20 @@ def parse(*flags: str, **yaml: Any) -> Parsed:
 
 
 def ask(*flags: str, **yaml: Any) -> Request:
-    return read_request((parsed := parse(*flags, **yaml)).args, True, parsed.given)
+    return read_request(parse(*flags, **yaml), training=True)
+
+
+def running(request: Request, model: Any = None) -> Run:
+    """A run of which that is asked."""
+    run = Run(request.training, model)
+    run.request = request
+    return run
 
 
 def in_force(*flags: str, **yaml: Any) -> Namespace:
     """The arguments as the script gets them."""
-    read_request((parsed := parse(*flags, **yaml)).args, True, parsed.given)
+    parsed = parse(*flags, **yaml)
+    write_back(parsed.args, read_request(parsed, training=True))
     return parsed.args
 
 

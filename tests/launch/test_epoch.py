@@ -20,13 +20,13 @@ from timm_mergemix.launch.mixing import build_mixer
 from timm_mergemix.launch.request import Request
 from timm_mergemix.launch.run import Run
 
-from .made import ask
+from .made import ask, running
 
 IMAGES = torch.rand(4, 3, 32, 32)
 
 
 def make_run(*flags: str) -> Run:
-    run = Run(ask(*flags), nn.Linear(1, 1))
+    run = running(ask(*flags), nn.Linear(1, 1))
     run.mixer = build_mixer(run.request, run.model, None)
     return run
 
@@ -60,7 +60,7 @@ def make_task() -> Any:
 
 def test_without_a_mixer_the_call_is_the_scripts() -> None:
     seen = run_epoch(
-        Run(Request(training=True)), old, 0, "model", "loader", "optimizer", "loss", "args", mixup_fn="mixup"
+        running(Request(training=True)), old, 0, "model", "loader", "optimizer", "loss", "args", mixup_fn="mixup"
     )
     assert seen == {"loader": "loader", "criterion": "loss", "mixup_fn": "mixup"}
 

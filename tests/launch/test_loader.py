@@ -12,9 +12,9 @@ from timm_mergemix import MergeMixError, Mixup, patch
 from timm_mergemix.launch.criterion import pack
 from timm_mergemix.launch.loader import MixingLoader, create_loader, image_sizes
 from timm_mergemix.launch.mixing import build_mixer
-from timm_mergemix.launch.run import Run
+from timm_mergemix.merge.find.search import find_backbone
 
-from .made import ask, tiny
+from .made import ask, running, tiny
 
 
 class Batches:
@@ -89,7 +89,7 @@ def test_sizes_of_a_loader() -> None:
 
 
 def test_workers_mix_nothing_where_this_library_mixes() -> None:
-    run = Run(ask("--preference", "1", "--mixup", "1"), tiny())
+    run = running(ask("--preference", "1", "--mixup", "1"), tiny())
     run.mixer = make_mixer()
     made = {"collate_fn": "timm's", "input_size": (3, 32, 32)}
     assert create_loader(run, dict, is_training=True, **made)["collate_fn"] is None
@@ -105,10 +105,17 @@ def test_workers_mix_nothing_where_this_library_mixes() -> None:
 )
 def test_a_size_that_leaves_too_few_tokens_is_refused(flags: list[str], message: str) -> None:
     model = tiny(dynamic_img_size=True)
-    run = Run(ask(*flags), model)
+    run = running(ask(*flags), model)
     run.mixer = build_mixer(run.request, model, None) if run.request.mix is not None else None
     if run.request.merge is not None:
-        patch(model, run.request.merge.r)
+        run.backbone = find_backbone(patch(model, run.request.merge.r))
     create_loader(run, dict, is_training=True, input_size=(3, 32, 32))
     with pytest.raises(MergeMixError, match=message):
         create_loader(run, dict, is_training=True, input_size=(3, 16, 16))
+
+
+def test_sizes_are_no_concern_of_a_model_that_is_only_read() -> None:
+    run = running(ask("--mergemix", "1"), patch(tiny(), 0))
+    run.backbone = find_backbone(run.model)
+    run.mixer = build_mixer(run.request, run.model, None)
+    assert create_loader(run, dict, is_training=True, input_size=(3, 48, 48))["collate_fn"] is None

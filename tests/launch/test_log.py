@@ -8,14 +8,13 @@ import pytest
 
 from timm_mergemix.launch.log import say_mixing
 from timm_mergemix.launch.mixing import build_mixer
-from timm_mergemix.launch.run import Run
 
-from .made import ask, tiny
+from .made import ask, running, tiny
 
 
 def said(flags: str, caplog: pytest.LogCaptureFixture, **yaml: object) -> str:
     request, model = ask(*flags.split(), **yaml), tiny()
-    run = Run(request, model)
+    run = running(request, model)
     run.mixer = build_mixer(request, model, None) if request.mix is not None else None
     with caplog.at_level(logging.INFO):
         say_mixing(run)

@@ -170,6 +170,13 @@ def test_an_encoder_that_cannot_be_had(junk: str, tmp_path: Path) -> None:
         build_encoder(ask("--mergemix", "1", "--mergemix-encoder", name, *flags))
 
 
+def test_weights_of_another_encoder_are_refused(tmp_path: Path) -> None:
+    torch.save({"other": torch.zeros(1)}, tmp_path / "other.pth")
+    flags = ["--mergemix-encoder", "test_vit", "--mergemix-encoder-checkpoint", str(tmp_path / "other.pth")]
+    with pytest.raises(MergeMixError, match=r"^--mergemix-encoder-checkpoint: .*other\.pth lacks .* of test_vit"):
+        build_encoder(ask("--mergemix", "1", *flags))
+
+
 def test_an_encoder_of_other_channels_is_refused() -> None:
     images = {"in_chans": 1, "img_size": 32, "mean": [0.5], "std": [0.5]}
     request = ask("--mergemix", "1", "--mergemix-encoder", "x", **images)

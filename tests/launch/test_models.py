@@ -10,16 +10,15 @@ import timm
 from timm_mergemix import MergeMixError, merge_info
 from timm_mergemix.launch.models import LaterModelError, create_model
 from timm_mergemix.launch.request import Request
-from timm_mergemix.launch.run import Run
 from timm_mergemix.merge.config import MergeConfig
 
-from .made import ask, tiny
+from .made import ask, running, tiny
 
 MERGE = Request(training=False, merge=MergeConfig("2", matching="kth"))
 
 
 def test_a_later_model_that_cannot_merge_is_an_error_that_scripts_expect() -> None:
-    run = Run(MERGE)
+    run = running(MERGE)
     with pytest.raises(MergeMixError, match=r"^--merge-r: .*ResNet") as first:
         create_model(run, timm.create_model, "test_resnet")
     assert not isinstance(first.value, RuntimeError)
@@ -31,18 +30,18 @@ def test_a_later_model_that_cannot_merge_is_an_error_that_scripts_expect() -> No
 
 def test_models_merge_as_asked(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        info = merge_info(create_model(Run(MERGE), tiny))
+        info = merge_info(create_model(running(MERGE), tiny))
     assert (info.r, info.matching) == (2, "kth")
     assert "Token merging, r=2: tokens 17, 15, 13, 11" in caplog.text
 
 
 def test_a_model_that_is_read_is_patched_and_merges_nothing() -> None:
-    run = Run(ask("--mergemix", "1"))
+    run = running(ask("--mergemix", "1"))
     assert merge_info(create_model(run, tiny)).r == 0
     assert run.mixer is not None
 
 
 def test_the_first_model_is_the_one_in_training() -> None:
-    run = Run(ask("--preference", "1", "--mixup", "1"))
+    run = running(ask("--preference", "1", "--mixup", "1"))
     first, _ = create_model(run, tiny), create_model(run, timm.create_model, "test_resnet")
     assert run.model is first

@@ -216,8 +216,7 @@ def test_an_encoder_is_asked_for_only_where_it_is_read() -> None:
 
 
 def test_a_script_that_does_not_train_is_asked_about_merging_alone() -> None:
-    args = parse("--merge-r", "2", "--mergemix", "1").args
-    request = read_request(args, training=False)
+    request = read_request(parse("--merge-r", "2", "--mergemix", "1"), training=False)
     assert (request.merge, request.mix, request.training) == (MergeConfig("2"), None, False)
 
 

@@ -15,7 +15,7 @@ from .made import in_force, parse
 
 def warnings_of(flags: list[str], caplog: pytest.LogCaptureFixture, **yaml: object) -> str:
     parsed = parse(*flags, **yaml)
-    request = read_request(parsed.args, True, parsed.given)
+    request = read_request(parsed, training=True)
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         warn(parsed, request)

@@ -13,11 +13,11 @@ from timm_mergemix import merge_info, patch
 from timm_mergemix.launch.run import Run
 from timm_mergemix.launch.validation import run_validation
 
-from .made import ask, tiny
+from .made import ask, running, tiny
 
 
 def make_run(*flags: str) -> tuple[Run, Any]:
-    run, model = Run(ask(*flags)), tiny()
+    run, model = running(ask(*flags)), tiny()
     if run.request.merge is not None:
         patch(model, r=run.request.merge.r)
     return run, model

@@ -14,7 +14,7 @@ both_families = pytest.mark.parametrize("build", [tiny, tiny_torchvision])
 
 def merging_state(model):
     """What the blocks of a patched model share."""
-    return state_of(find_backbone(model), model)
+    return state_of(find_backbone(model))
 
 
 def blocks_of(model):

@@ -16,7 +16,7 @@ def test_the_model_recovers_where_its_head_reads_patches(cls, length):
     assert build(1, cls=cls)(randn(2, 9, 4)).shape[1] == length
 
 
-def test_the_head_reads_patches_unless_an_adapter_knows_better():
+def test_the_head_reads_patches_unless_a_subclass_knows_better():
     assert MergingModel.head_reads_patches(build(0))
 
 

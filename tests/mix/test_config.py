@@ -62,5 +62,3 @@ def test_a_recipe_may_be_changed_without_changing_it_for_others() -> None:
 def test_unknown_recipes_are_refused() -> None:
     with pytest.raises(MergeMixError, match="recipe: got 'soup', wanted one of 'scratch', 'finetune'"):
         MergeMix.recipe("soup")
-    with pytest.raises(MergeMixError, match="--mergemix-recipe: got 'soup'"):
-        find_recipe("soup", "--mergemix-recipe")

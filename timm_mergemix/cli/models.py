@@ -10,18 +10,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 
 import timm
 
-from ..errors import Words, unusable, wrong
+from ..errors import wrong
 from ..merge.find.support import Support, like, supported
 from ..training.progress import Reporter
-from .models_page import models_page, torchvision_reports
 from .output import add_progress
 from .report import text_table
 
-__all__ = ["GO_ON", "SUMMARY", "add_arguments", "run"]
+__all__ = ["GO_ON", "SUMMARY", "add_arguments", "look_at", "quiet_timm", "run"]
 
 SUMMARY = "List the timm models that can merge tokens, or those that cannot and why."
 GO_ON = "Models were only looked at; start again with"
@@ -31,23 +29,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("--filter", metavar="PATTERN", help='only models of these names, such as "vit_*dinov3*"')
     parser.add_argument("--refused", action="store_true", help="list the models that cannot merge, with the reason")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="one JSON object per line for each model, refused or not")
-    page_help = "write a page of all in Markdown to FILE, to standard output without FILE"
-    form.add_argument("--markdown", nargs="?", type=Path, const=Path("-"), metavar="FILE", help=page_help)
+    parser.add_argument("--json", action="store_true", help="one JSON object per line for each model, refused or not")
     add_progress(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Looks at the models and prints what was asked for."""
-    if args.markdown and (args.refused or args.filter is not None):
-        raise wrong("markdown", Words("--refused or --filter beside it"), "neither; the page holds all models")
     names = _names(args.filter)
-    reports = _look_at(names, Reporter(progress=args.progress))
+    reports = look_at(names, Reporter(progress=args.progress))
     if args.json:
         _print_json(reports, args.refused)
-    elif args.markdown:
-        _write_page(list(reports), args.markdown)
     else:
         _print_table(list(reports), args.refused)
 
@@ -61,15 +52,16 @@ def _names(pattern: str | None) -> list[str]:
     return names
 
 
-def _look_at(names: Sequence[str], reporter: Reporter) -> Iterator[Support]:
-    with _quiet_timm(), reporter.bar("models", len(names), unit="model") as bar:
+def look_at(names: Sequence[str], reporter: Reporter) -> Iterator[Support]:
+    """What `supported` says of each model."""
+    with quiet_timm(), reporter.bar("models", len(names), unit="model") as bar:
         for name in names:
             yield supported(name)
             bar.step()
 
 
 @contextmanager
-def _quiet_timm() -> Iterator[None]:
+def quiet_timm() -> Iterator[None]:
     """Hides warnings of models being built; nobody is about to use them."""
     logger = logging.getLogger("timm")
     level = logger.level
@@ -106,18 +98,3 @@ def _print_table(reports: list[Support], refused: bool) -> None:
     verb = "are not supported" if refused else "are supported"
     more = "" if refused or len(chosen) == len(reports) else "; --refused lists the others"
     print(f"{len(chosen):,} of {len(reports):,} models of timm {timm.__version__} {verb}{more}.")
-
-
-def _write_page(reports: list[Support], path: Path) -> None:
-    with _quiet_timm():
-        page = models_page(reports, torchvision_reports())
-    if path == Path("-"):
-        print(page, end="")
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise unusable("markdown", f"{path} cannot be written: {error}") from error
-    count = sum(map(bool, reports))
-    print(f"Wrote {path}: {count:,} of {len(reports):,} models of timm {timm.__version__} are supported.")

@@ -15,7 +15,7 @@ from timm.models import load_checkpoint
 from torch import Tensor, nn
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from ..errors import Words, unusable, wrong
+from ..errors import Words, named, unusable, wrong
 from ..merge.info import merge_info
 from ..merge.patch import merging
 from ..training.folder import read_image
@@ -115,8 +115,9 @@ def load_scene(
 
 def _load_encoder(args: argparse.Namespace) -> nn.Module:
     file = args.checkpoint or args.weights
-    weights = from_file(file, "checkpoint" if args.checkpoint else "weights") if file else {}
-    return build_model(args.model, 0, pretrained=args.pretrained, img_size=args.img_size, kwargs=weights)
+    with named(weights="checkpoint" if args.checkpoint else "weights"):
+        weights = from_file(file) if file else {}
+        return build_model(args.model, 0, pretrained=args.pretrained, img_size=args.img_size, kwargs=weights)
 
 
 def _load_classifier(args: argparse.Namespace, classes: int) -> nn.Module:

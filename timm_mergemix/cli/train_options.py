@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,9 +99,9 @@ def choose(args: argparse.Namespace) -> Chosen:
     smoothing = mixing.get("label_smoothing", Optimisation.smoothing)
     return Chosen(
         Optimisation(**given_flags(args, Optimisation), smoothing=smoothing),
-        MergeConfig(**_of_master(args, MergeConfig, "r")),
+        _merging(args),
         mixing,
-        PreferenceConfig(**{"weight": 0.0, **_of_master(args, PreferenceConfig, "weight")}),
+        _preference(args),
     )
 
 
@@ -112,14 +113,28 @@ def _mixing(args: argparse.Namespace) -> dict[str, Any]:
     return mix_settings(args.mixer, given, recipe)
 
 
-def _of_master(args: argparse.Namespace, config: type[Config], master: str) -> dict[str, Any]:
-    """What is given of a config that has no effect unless one of its options is on."""
-    given = given_flags(args, config)
-    idle = next((name for name in given if name != master), None)
-    if idle is not None and given.get(master, 0) in (0, "0"):
-        wanted = f"none without {FLAGS[master]} {config.options()[master].metavar}"
-        raise wrong(idle, given[idle], wanted)
-    return given
+def _merging(args: argparse.Namespace) -> MergeConfig:
+    given = given_flags(args, MergeConfig)
+    merging = MergeConfig(**given)
+    if not merging.merges:
+        _refuse_idle(given, MergeConfig, "r")
+    return merging
+
+
+def _preference(args: argparse.Namespace) -> PreferenceConfig:
+    given = given_flags(args, PreferenceConfig)
+    preference = PreferenceConfig(**{"weight": 0.0, **given})
+    if preference.weight == 0:
+        _refuse_idle(given, PreferenceConfig, "weight")
+    return preference
+
+
+def _refuse_idle(given: Mapping[str, Any], config: type[Config], master: str) -> None:
+    """Raises if something is given that has no effect, since what it belongs to is off."""
+    for name in given:
+        if name != master:
+            wanted = f"none without {FLAGS[master]} {config.options()[master].metavar}"
+            raise wrong(name, given[name], wanted)
 
 
 def _destination(flag: str) -> str:

@@ -71,7 +71,7 @@ class MixCriterion(nn.Module):
         self.plain = plain
         self.soft = soft_criterion(plain)
         target = SoftTargetLoss(bce=isinstance(plain, BinaryCrossEntropy))
-        self.preference = None if preference is None else _loss(preference, target)
+        self.preference = None if preference is None else PreferenceLoss.of(preference, target)
         # Sums on the device, so that no step waits for them: pairs, and each of TERMS over them.
         self.register_buffer("totals", torch.zeros(1 + len(TERMS)), persistent=False)
 
@@ -104,7 +104,3 @@ class MixCriterion(nn.Module):
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.all_reduce(totals)
         return dict(zip(TERMS, (totals[1:] / totals[0]).tolist(), strict=True))
-
-
-def _loss(config: PreferenceConfig, soft_target: SoftTargetLoss) -> PreferenceLoss:
-    return PreferenceLoss(config.beta, config.gamma, config.weight, config.variant, soft_target)

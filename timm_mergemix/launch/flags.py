@@ -31,23 +31,17 @@ SCRIPT_FIELDS = (
 )
 
 
-def _check_recipe(argument: str, value: Any) -> None:
-    if value is not None:
-        check_choice(argument, value, tuple(RECIPES))
-
-
 def _check_mixer(argument: str, value: Any) -> None:
-    if value is not None:
-        check_choice(argument, value, [name for name in list_mixers() if name != "mergemix"])
+    check_choice(argument, value, [name for name in list_mixers() if name != "mergemix"])
 
 
 def _check_encoder(argument: str, value: Any) -> None:
-    if value is not None and not isinstance(value, str):
+    if not isinstance(value, str):
         raise wrong(argument, value, "the name of a timm model")
 
 
 def _check_checkpoint(argument: str, value: Any) -> None:
-    if value is not None and not (isinstance(value, str) and os.path.isfile(value)):
+    if not (isinstance(value, str) and os.path.isfile(value)):
         raise wrong(argument, value, "the path of a file")
 
 
@@ -59,8 +53,8 @@ class LaunchConfig(Config):
     recipe: str | None = option(
         None,
         "MergeMix with Mixup beside it, by kind of training; other flags come before what it sets",
-        _check_recipe,
-        typed=tuple(RECIPES),
+        choices=tuple(RECIPES),
+        optional=True,
         flag="--mergemix-recipe",
     )
     mixer: str | None = option(
@@ -68,6 +62,7 @@ class LaunchConfig(Config):
         "a mixer by name in place of MergeMix, Mixup and CutMix: resizemix, or one that a package registered",
         _check_mixer,
         metavar="NAME",
+        optional=True,
     )
     encoder: str | None = option(
         None,
@@ -75,6 +70,7 @@ class LaunchConfig(Config):
         _check_encoder,
         flag="--mergemix-encoder",
         metavar="NAME",
+        optional=True,
     )
     encoder_checkpoint: str | None = option(
         None,
@@ -82,6 +78,7 @@ class LaunchConfig(Config):
         _check_checkpoint,
         flag="--mergemix-encoder-checkpoint",
         metavar="PATH",
+        optional=True,
     )
 
 

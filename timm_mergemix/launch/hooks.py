@@ -12,8 +12,7 @@ from .flags import add_merge_flags, add_mix_flags
 from .loader import create_loader
 from .models import create_model
 from .parsing import Parsed, watch
-from .reading import read_request
-from .request import Request
+from .reading import read_request, write_back
 from .run import Run, rank
 from .unused import warn
 from .validation import run_validation
@@ -33,13 +32,13 @@ def hook(script: ModuleType) -> Run:
     Raises:
         MergeMixError: If the script has a flag of the name of one of ours.
     """
-    run = Run(Request(training=hasattr(script, "train_one_epoch")))
-    add_merge_flags(script.parser, run.request.training)
-    if run.request.training:
+    run = Run(training=hasattr(script, "train_one_epoch"))
+    add_merge_flags(script.parser, run.training)
+    if run.training:
         add_mix_flags(script.parser)
     watch(script.parser, partial(_start, run))
     _rebind(script, "create_model", partial(create_model, run))
-    if run.request.training:
+    if run.training:
         _rebind(script, "create_loader", partial(create_loader, run))
         _rebind(script, "train_one_epoch", partial(run_epoch, run))
         _rebind(script, "validate", partial(run_validation, run))
@@ -48,9 +47,10 @@ def hook(script: ModuleType) -> Run:
 
 def _start(run: Run, parsed: Parsed) -> None:
     """The script has parsed its arguments."""
-    run.request = read_request(parsed.args, run.request.training, parsed.given)
+    run.request = read_request(parsed, run.training)
     if rank() == 0:
         warn(parsed, run.request)
+    write_back(parsed.args, run.request)
 
 
 def _rebind(script: ModuleType, name: str, replacement: Callable[..., Any]) -> None:

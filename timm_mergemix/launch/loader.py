@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..merge.info import merge_info
+from ..merge.info import info_of
 from ..mix.mixer import Mixer
 from ..mixers.mergemix import MergeMix
 from .criterion import pack
@@ -37,11 +37,12 @@ def image_sizes(loader: dict[str, Any]) -> list[tuple[int, int]]:
 
 
 def _check_size(run: Run, size: tuple[int, int], training: bool) -> None:
-    if run.request.merge is not None and (training or run.request.merge_eval):
+    backbone, request = run.backbone, run.request
+    if backbone is not None and request.merge is not None and (training or request.merge_eval):
         with naming("--merge-r", r="--merge-r"):
-            merge_info(run.model, size)
+            info_of(backbone, size)
         if training:
-            say_merging(run, run.model, size)
+            say_merging(run, backbone, size)
     if training and isinstance(run.mixer, MergeMix):
         with naming("--mergemix", **FLAGS):
             run.mixer.saliency.check_size(*size)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from torch import nn
-
 from ..config import shown
 from ..errors import MergeMixError
-from ..merge.info import merge_info
+from ..merge.families import Backbone
+from ..merge.info import info_of
 from .run import Run, rank
 
 __all__ = ["say", "say_merging", "say_mixing"]
@@ -22,12 +21,12 @@ def say(text: str) -> None:
         _logger.info(text)
 
 
-def say_merging(run: Run, model: nn.Module, size: tuple[int, int] | None = None) -> None:
+def say_merging(run: Run, backbone: Backbone, size: tuple[int, int] | None = None) -> None:
     """How a model merges, for images of a size."""
     if run.request.merge is None:
         return
     pixels = "" if size is None else f" ({size[0]} x {size[1]} pixels)"
-    say(f"Token merging, r={run.request.merge.r}{_tokens(model, size)}{pixels}")
+    say(f"Token merging, r={run.request.merge.r}{_tokens(backbone, size)}{pixels}")
 
 
 def say_mixing(run: Run) -> None:
@@ -49,9 +48,9 @@ def say_mixing(run: Run) -> None:
         )
 
 
-def _tokens(model: nn.Module, size: tuple[int, int] | None) -> str:
+def _tokens(backbone: Backbone, size: tuple[int, int] | None) -> str:
     """The tokens after each block, where the model has an image size of its own."""
     try:
-        return f": tokens {', '.join(map(str, merge_info(model, size).tokens))}"
+        return f": tokens {', '.join(map(str, info_of(backbone, size).tokens))}"
     except MergeMixError:
         return ""

@@ -9,7 +9,7 @@ import torch
 from timm.data import resolve_data_config
 from torch import nn
 
-from ..errors import MergeMixError, unusable
+from ..errors import MergeMixError, named, unusable
 from ..merge.find.search import find_backbone
 from ..mix.mixer import Mixer
 from ..mixers.mergemix import MergeMix
@@ -80,8 +80,10 @@ def build_encoder(request: Request) -> nn.Module | None:
     name, path = request.encoder, request.encoder_checkpoint
     weights = from_file(path) if path else {"pretrained": True}
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), named(weights=FLAGS["encoder_checkpoint"]):
             encoder = create_model(name, num_classes=0, **weights)
+    except MergeMixError:
+        raise
     except Exception as error:  # whatever a hub, a file format or a model raises
         reason = f"{type(error).__name__}: {error}"
         raise unusable(FLAGS["encoder"], f"{name} cannot be loaded: {reason}") from error

@@ -8,7 +8,10 @@ from typing import Any
 from torch import nn
 
 from ..errors import MergeMixError
-from ..merge.patch import patch
+from ..merge.attach import merge_by
+from ..merge.config import MergeConfig
+from ..merge.families import Backbone
+from ..merge.find.search import find_backbone
 from .log import say_merging, say_mixing
 from .mixing import build_encoder, build_mixer
 from .run import Run, naming
@@ -23,28 +26,28 @@ class LaterModelError(MergeMixError, RuntimeError):
 def create_model(run: Run, original: Callable[..., Any], *args: Any, **kwargs: Any) -> nn.Module:
     """Calls a script's ``create_model``; what is asked of the model and cannot be had is refused here."""
     model, request = original(*args, **kwargs), run.request
+    backbone = None
     if request.merge is not None or (request.reads and request.encoder is None):
         # A model that is read is patched for good: a compiled one would not survive a change of classes each step.
-        _patch(run, model)
+        backbone = _patch(run, model)
     if run.model is None:
-        run.model = model
+        run.model, run.backbone = model, backbone
         if request.mix is not None:
             run.encoder = build_encoder(request)
             run.mixer = build_mixer(request, model, run.encoder)
             say_mixing(run)
-    if not request.training:
-        say_merging(run, model)
+    if backbone is not None and not request.training:
+        say_merging(run, backbone)
     return model
 
 
-def _patch(run: Run, model: nn.Module) -> None:
+def _patch(run: Run, model: nn.Module) -> Backbone:
     merge = run.request.merge
     try:
         with naming(run.request.mixing_flag if merge is None else "--merge-r", r="--merge-r"):
-            if merge is None:
-                patch(model, 0)
-            else:
-                patch(model, merge.r, prop_attn=merge.prop_attn, matching=merge.matching)
+            backbone = find_backbone(model)
+            merge_by(backbone, MergeConfig() if merge is None else merge)
+            return backbone
     except MergeMixError as error:
         # A script that has done others before this model has results to lose: it notes such an error and goes on.
         if run.model is None:

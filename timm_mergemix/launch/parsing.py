@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .flags import SCRIPT_FIELDS, dest
+from ..config import given_flags
+from .flags import CONFIGS, SCRIPT_FIELDS, dest
 
 __all__ = ["MARKED", "Parsed", "watch"]
 
@@ -27,12 +28,15 @@ class Parsed:
 
     Attributes:
         args: The arguments, as the script gets them.
+        ours: The values of the flags of this library, and of those of the script that it reads, by field; what is
+            None is left out.
         given: Those of `MARKED` that the command line or a YAML file gives.
         defaults: What the script's flags and ours are where nothing is given.
         yaml: What was set in place of those defaults, by a YAML file; also what is no flag at all.
     """
 
     args: Namespace
+    ours: Mapping[str, Any]
     given: frozenset[str]
     defaults: Mapping[str, Any]
     yaml: Mapping[str, Any]
@@ -62,7 +66,8 @@ def watch(parser: ArgumentParser, then: Callable[[Parsed], None]) -> None:
         parsed: Any = parse(*args, **kwargs)
         given = frozenset(name for name in MARKED if _is_given(name, parsed, defaults, yaml))
         _unmark(parsed)
-        then(Parsed(parsed, given, defaults, yaml))
+        ours = {name: value for config in CONFIGS for name, value in given_flags(parsed, config).items()}
+        then(Parsed(parsed, ours, given, defaults, yaml))
         return parsed
 
     parser.set_defaults = recording  # type: ignore[method-assign]

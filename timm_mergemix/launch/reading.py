@@ -1,4 +1,4 @@
-"""The arguments of a script -> what the run is asked to do. Nothing after this asks the arguments for our flags."""
+"""The arguments of a script -> what the run is asked to do, and what is in force -> the arguments."""
 
 from __future__ import annotations
 
@@ -7,70 +7,72 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..config import Config, flag_names, given_flags
+from ..config import Config, flag_names
 from ..errors import check_choice, named, wrong
 from ..merge.config import MergeConfig
-from ..merge.schedule import R, read_r
 from ..mix.config import MixConfig
 from ..preference.config import PAIR_LOSSES, PreferenceConfig
 from ..saliency.config import SaliencyConfig
 from .flags import FLAGS, SCRIPT_FIELDS, LaunchConfig, dest
+from .parsing import Parsed
 from .recipe import OFF, fill
 from .refusals import refuse
 from .request import Request
 
-__all__ = ["plain", "read_request"]
+__all__ = ["plain", "read_request", "write_back"]
 
 DATA = ("chans", "in_chans", "input_size", "img_size", "mean", "std")
 BCE = {"target_threshold": "bce_target_thresh", "sum_classes": "bce_sum", "pos_weight": "bce_pos_weight"}
 
 
-def read_request(args: Namespace, training: bool, given: Collection[str] = ()) -> Request:
-    """Reads the arguments of a script, and writes into them what is in force where nothing was given.
+def read_request(parsed: Parsed, training: bool) -> Request:
+    """Reads what was parsed; nothing is changed.
 
     Args:
-        args: The parsed arguments.
+        parsed: What came of the command line.
         training: Whether the script trains.
-        given: Which of `timm_mergemix.launch.parsing.MARKED` were given.
 
     Raises:
         MergeMixError: If a value cannot be used or what is asked for cannot work; the argument is the flag.
     """
     with named(**FLAGS):
-        merge = _read_merge(args)
-        request = _read_training(args, merge, given) if training else Request(training, merge)
-        refuse(args, request)
+        merge: MergeConfig = MergeConfig.of(parsed.ours)
+        request = Request(training, merge if merge.merges else None)
+        if training:
+            request = _read_training(parsed, request)
+        refuse(parsed.args, request)
     return request
 
 
-def _read_merge(args: Namespace) -> MergeConfig | None:
-    merge: MergeConfig = MergeConfig.of(given_flags(args, MergeConfig))
-    if not _merges(merge.r):
-        return None
-    _write(args, merge)
-    return merge
+def write_back(args: Namespace, request: Request) -> None:
+    """Writes what is in force into a script's arguments, so that ``args.yaml`` has it."""
+    mixes = request.mix is not None and request.mix.mergemix_alpha > 0
+    mixing = (request.mix, request.saliency) if mixes else ()
+    for config in (request.merge, request.preference, *mixing):
+        for name in flag_names(type(config)) if config is not None else ():
+            if hasattr(args, dest(name)):
+                setattr(args, dest(name), plain(getattr(config, name)))
+    if request.training and request.merge is not None:
+        setattr(args, dest("merge_eval"), request.merge_eval)
 
 
-def _read_training(args: Namespace, merge: MergeConfig | None, given: Collection[str]) -> Request:
-    launch: LaunchConfig = LaunchConfig.of(given_flags(args, LaunchConfig))
+def _read_training(parsed: Parsed, request: Request) -> Request:
+    args, launch = parsed.args, LaunchConfig.of(parsed.ours)
     if launch.encoder_checkpoint and not launch.encoder:
         raise wrong("encoder_checkpoint", launch.encoder_checkpoint, f"{FLAGS['encoder']} beside it")
-    preference = _read_preference(args)
-    values = _mixing_values(args)
-    fields = {name for name in OFF if dest(name) in given}
+    preference = _read_preference(parsed.ours)
+    values = _mixing_values(parsed.ours)
+    fields = {name for name in OFF if dest(name) in parsed.given}
     if launch.recipe is not None and "mergemix_alpha" in fields and values["mergemix_alpha"] == 0:
         raise wrong("mergemix_alpha", values["mergemix_alpha"], f"a number > 0, or none, beside {FLAGS['recipe']}")
+    mixing: dict[str, Any] = {}
     if values["mergemix_alpha"] > 0 or launch.recipe is not None:
-        mixing = _read_mergemix(args, values, fields, launch.recipe)
+        kind = "finetune" if getattr(args, "pretrained", False) else "scratch"
+        mixing = _read_mergemix(values, fields, launch.recipe, kind)
     elif launch.mixer is not None or preference is not None:
         mixing = {"mix": MixConfig.of(values)}
-    else:
-        mixing = {}
-    if merge is not None:
-        setattr(args, dest("merge_eval"), launch.merge_eval)
-    request = Request(
-        training=True,
-        merge=merge,
+    request = replace(
+        request,
         merge_eval=launch.merge_eval,
         mixer=launch.mixer,
         preference=preference,
@@ -82,15 +84,10 @@ def _read_training(args: Namespace, merge: MergeConfig | None, given: Collection
     return replace(request, encoder=launch.encoder or None, encoder_checkpoint=launch.encoder_checkpoint)
 
 
-def _read_mergemix(
-    args: Namespace, values: Mapping[str, Any], given: Collection[str], recipe: str | None
-) -> dict[str, Any]:
+def _read_mergemix(values: Mapping[str, Any], given: Collection[str], recipe: str | None, kind: str) -> dict[str, Any]:
     """What a `Request` says of MergeMix, which is on."""
-    kind = "finetune" if getattr(args, "pretrained", False) else "scratch"
     filled = fill(values, given, recipe, kind)
     mix, saliency = MixConfig.of(filled), SaliencyConfig.of(filled)
-    _write(args, mix)
-    _write(args, saliency)
     sets = _differences(values, mix, saliency)
     return {"mix": mix, "saliency": saliency, "recipe": recipe or (kind if sets else ""), "recipe_sets": sets}
 
@@ -105,24 +102,23 @@ def _script_settings(args: Namespace) -> dict[str, Any]:
     }
 
 
-def _mixing_values(args: Namespace) -> dict[str, Any]:
+def _mixing_values(ours: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `MixConfig` and `SaliencyConfig` that flags set, ours checked; the script's are checked if used."""
-    values = {**OFF, **given_flags(args, MixConfig), **given_flags(args, SaliencyConfig)}
+    names = {*MixConfig.options(), *SaliencyConfig.options()}
+    values = {**OFF, **{name: value for name, value in ours.items() if name in names}}
     MixConfig.check({name: value for name, value in values.items() if name not in SCRIPT_FIELDS})
     SaliencyConfig.check(values)
     return values
 
 
-def _read_preference(args: Namespace) -> PreferenceConfig | None:
-    values = {name: value for name, value in given_flags(args, PreferenceConfig).items() if name != "saliency"}
+def _read_preference(ours: Mapping[str, Any]) -> PreferenceConfig | None:
+    values = {name: value for name, value in ours.items() if name in PreferenceConfig.options() and name != "saliency"}
     PreferenceConfig.check(values)
     if "variant" in values:
         check_choice("variant", values["variant"], PAIR_LOSSES)
     if not values.get("weight"):
         return None
-    preference: PreferenceConfig = PreferenceConfig.of(values)
-    _write(args, preference)
-    return preference
+    return PreferenceConfig(**values)
 
 
 def _read_bce(args: Namespace) -> dict[str, Any] | None:
@@ -140,19 +136,6 @@ def _differences(values: Mapping[str, Any], *configs: Config) -> dict[str, Any]:
         for name in flag_names(type(config))
         if getattr(config, name) != values.get(name, getattr(type(config), name))
     }
-
-
-def _merges(r: R) -> bool:
-    value = read_r(r) if isinstance(r, str) else r
-    numbers = value if isinstance(value, (list, tuple)) else [value]
-    return any(number for number in numbers if not isinstance(number, str))
-
-
-def _write(args: Namespace, config: Config) -> None:
-    """The values in force, so that ``args.yaml`` has them."""
-    for name in flag_names(type(config)):
-        if hasattr(args, dest(name)):
-            setattr(args, dest(name), plain(getattr(config, name)))
 
 
 def plain(value: Any) -> Any:

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..mix.config import RECIPES
-from ..saliency.config import SaliencyConfig
 
 __all__ = ["OFF", "fill"]
 
@@ -20,8 +19,6 @@ OFF: Mapping[str, Any] = {
     "switch_prob": 0.5,
 }
 BESIDE = ("mixup_alpha", "cutmix_alpha", "cutmix_minmax")  # what may stand beside MergeMix
-# How MergeMix itself mixes, which the recipe for the kind of training sets also where none is asked for by name.
-OWN = {"ratio_mode", "select", *SaliencyConfig.options()}
 
 
 def fill(values: Mapping[str, Any], given: Collection[str], recipe: str | None, kind: str) -> dict[str, Any]:
@@ -31,10 +28,10 @@ def fill(values: Mapping[str, Any], given: Collection[str], recipe: str | None, 
         values: What the flags say, by field; those of `OFF` are always there.
         given: Which of `OFF` were given; the others have their defaults in ``values``.
         recipe: Name of the recipe that was asked for, which then sets all that was not given; or None.
-        kind: The recipe for this kind of training, which without the other sets how MergeMix itself mixes.
+        kind: The recipe for this kind of training, used for how MergeMix itself mixes when no recipe is named.
     """
     if recipe is None:
-        own = {name: value for name, value in RECIPES[kind].items() if name in OWN}
+        own = {name: value for name, value in RECIPES[kind].items() if name not in OFF}
         return {**own, **values}
     # Where one of them is asked for, the others are as the script has them.
     asked = set(BESIDE) if set(BESIDE) & set(given) else set()

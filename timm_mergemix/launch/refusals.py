@@ -12,6 +12,8 @@ from .request import Request
 
 __all__ = ["refuse"]
 
+NONE_MIXED = "a number > 0, since nothing would be mixed"
+
 
 def refuse(args: Namespace, request: Request) -> None:
     """Raises if what is asked for cannot work, alone or beside the script's own flags.
@@ -42,8 +44,7 @@ def refuse(args: Namespace, request: Request) -> None:
 def _check_alone(mixer: str, mix: MixConfig) -> None:
     if mix.mergemix_alpha > 0 or timm_blends(mix):
         raise wrong("--mixer", mixer, "none of --mergemix, --mergemix-recipe, --mixup and --cutmix beside it")
-    if mix.prob == 0:
-        raise wrong(FLAGS["prob"], mix.prob, "a number > 0, since nothing would be mixed")
+    _check_mixes(mix)
 
 
 def _check_shares(request: Request, mix: MixConfig) -> None:
@@ -51,6 +52,11 @@ def _check_shares(request: Request, mix: MixConfig) -> None:
     if request.preference is not None and not mix.mergemix_alpha > 0 and not mixup:
         wanted = "--mergemix, --mixup, --cutmix or --mixer beside it, since the mix is the loser"
         raise wrong(FLAGS["weight"], request.preference.weight, wanted)
-    if mix.prob == 0 or not (request.reads or mixup):
-        wanted = "numbers above 0 for what is switched on, since nothing would be mixed"
-        raise wrong(f"{FLAGS['mergemix_prob']}, {FLAGS['prob']}", (mix.mergemix_prob, mix.prob), wanted)
+    _check_mixes(mix)
+    if not (request.reads or mixup):
+        raise wrong(FLAGS["mergemix_prob"], mix.mergemix_prob, NONE_MIXED)
+
+
+def _check_mixes(mix: MixConfig) -> None:
+    if mix.prob == 0:
+        raise wrong(FLAGS["prob"], mix.prob, NONE_MIXED)

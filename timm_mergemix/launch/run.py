@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from timm.utils.distributed import world_info_from_env
 from torch import nn
 
 from ..errors import MergeMixError, named, unusable
+from ..merge.families import Backbone
 from ..mix.mixer import Mixer
 from .request import Request
 
@@ -23,14 +24,18 @@ class Run:
     """What the hooks of one run share.
 
     Attributes:
-        request: What is asked for; nothing until the script has parsed its arguments.
+        training: Whether the script trains.
+        request: What is asked for; there once the script has parsed its arguments.
         model: The first model that the script made, below every wrapper.
+        backbone: What merges in that model; None where nothing does.
         encoder: Another model, whose attention is read; None where there is none.
         mixer: What mixes the batches; None where the script does so itself, or nobody.
     """
 
-    request: Request
+    training: bool
+    request: Request = field(init=False)
     model: Any = None
+    backbone: Backbone | None = None
     encoder: nn.Module | None = None
     mixer: Mixer | None = None
 
@@ -44,7 +49,7 @@ def rank() -> int:
 
 @contextmanager
 def naming(flag: str, **flags: str) -> Iterator[None]:
-    """Errors name a flag: of an argument in ``flags`` that one, else ``flag``, with the argument in the message."""
+    """Renames an error's argument to its flag in ``flags``; any other error is reported under ``flag``."""
     try:
         with named(**flags):
             yield

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 
-from ..config import Config, given_flags
+from ..config import Config
 from ..merge.config import MergeConfig
 from ..mix.config import MixConfig
 from ..preference.config import PreferenceConfig
@@ -27,7 +27,7 @@ def warn(parsed: Parsed, request: Request) -> None:
     """Logs flags that have no effect, and keys of a YAML file that look like ours and are not.
 
     Args:
-        parsed: What the script's parser found. Where something is off, the arguments are as they were given.
+        parsed: What the script's parser found.
         request: What is asked for.
     """
     flags = [dest(name) for name in FLAGS if name not in SCRIPT_FIELDS]
@@ -66,6 +66,6 @@ def _set(parsed: Parsed, training: bool) -> list[str]:
     return [
         name
         for config in configs
-        for name, value in given_flags(parsed.args, config).items()
-        if plain(value) != plain(getattr(config, name)) and dest(name) in parsed.defaults
+        for name in config.options()
+        if name in parsed.ours and plain(parsed.ours[name]) != plain(getattr(config, name))
     ]

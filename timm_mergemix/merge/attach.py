@@ -15,7 +15,7 @@ from .model import MergingModel
 from .passes import Merging, Settings
 from .schedule import parse, resolve
 
-__all__ = ["attach", "detach", "merging_in", "number_blocks", "planned", "settings_for"]
+__all__ = ["attach", "detach", "merge_by", "merging_in", "planned"]
 
 
 def settings_for(backbone: Backbone, config: MergeConfig) -> Settings:
@@ -54,6 +54,16 @@ def attach(backbone: Backbone, settings: Settings) -> None:
         state.checkpointing = getattr(model, "grad_checkpointing", False)
         model.merging = state
         model.__class__ = cast(Any, backbone.models[type(model)])
+
+
+def merge_by(backbone: Backbone, config: MergeConfig) -> None:
+    """`timm_mergemix.patch` of a model that was found already."""
+    settings, state = settings_for(backbone, config), backbone.state
+    if state is None:
+        attach(backbone, settings)
+    else:
+        state.settings = settings
+        number_blocks(backbone.blocks, state)
 
 
 def number_blocks(blocks: Sequence[Any], state: Merging) -> None:

@@ -43,7 +43,7 @@ class Context(NamedTuple):
 class MergingBlock(nn.Module, ABC):
     """Mixin before a block's own class: merges after the attention residual, before the MLP.
 
-    An adapter gives the two branches and what the attention weights are made from; everything else is here.
+    A subclass gives the two branches and what the attention weights are made from; everything else is here.
     """
 
     merging: Merging
@@ -58,6 +58,10 @@ class MergingBlock(nn.Module, ABC):
     def attentions(cls, block: Any) -> list[Any]:
         """The attention modules of a block; none where the block is one itself."""
         return [block.attn] if hasattr(block, "attn") else []
+
+    def is_overridden(self) -> bool:
+        """Whether the block or its attention has a forward of its own in place of its class's."""
+        return any("forward" in vars(module) for module in (self, *self.attentions(self)))
 
     @classmethod
     def touched(cls, block: Any) -> list[nn.Module]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..config import Config, option
 from .matching.choose import MATCHINGS
-from .schedule import TEXTS, R, check_r, typed_r
+from .schedule import TEXTS, R, check_r, merges_any, typed_r
 
 __all__ = ["MergeConfig"]
 
@@ -20,3 +20,8 @@ class MergeConfig(Config):
         True, "a merged token attracts as much attention as its patches", flag="--merge-prop-attn", read=bool
     )
     matching: str = option("bipartite", "how tokens find each other", flag="--merge-matching", choices=MATCHINGS)
+
+    @property
+    def merges(self) -> bool:
+        """Whether ``r`` merges anything."""
+        return merges_any(self.r)

@@ -53,23 +53,23 @@ def merge_info(model: nn.Module, image_size: tuple[int, int] | None = None) -> M
     Raises:
         MergeMixError: If the model is not patched, ``image_size`` is not (height, width), or nobody knows one.
     """
-    backbone = find_backbone(model)
-    return info_of(backbone, state_of(backbone, model), image_size)
+    return info_of(find_backbone(model), image_size)
 
 
-def state_of(backbone: Backbone, model: nn.Module) -> Merging:
+def state_of(backbone: Backbone) -> Merging:
     """What the blocks of a patched model share.
 
     Raises:
         MergeMixError: If the model is not patched.
     """
     if backbone.state is None:
-        raise wrong("model", model, "a patched model, see timm_mergemix.patch")
+        raise wrong("model", backbone.model, "a patched model, see timm_mergemix.patch")
     return backbone.state
 
 
-def info_of(backbone: Backbone, state: Merging, image_size: tuple[int, int] | None = None) -> MergeInfo:
+def info_of(backbone: Backbone, image_size: tuple[int, int] | None = None) -> MergeInfo:
     """`merge_info` of a model that was found already."""
+    state = state_of(backbone)
     backbone.check_grid()
     settings = state.settings
     patches = backbone.count_patches(*_known_size(backbone, image_size))

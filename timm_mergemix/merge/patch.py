@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from torch import nn
 
-from .attach import attach, detach, merging_in, number_blocks, settings_for
+from .attach import detach, merge_by, merging_in
 from .config import MergeConfig
 from .find.search import Blocks, find_backbone
 from .record import Recording
@@ -57,13 +57,7 @@ def patch(
         MergeMixError: If the model is not supported, ``r`` has no known form or cannot be met, or there is no such
             matching.
     """
-    backbone = find_backbone(model, "model", blocks, prefix_tokens)
-    settings, state = settings_for(backbone, MergeConfig(r, prop_attn, matching)), backbone.state
-    if state is None:
-        attach(backbone, settings)
-    else:
-        state.settings = settings
-        number_blocks(backbone.blocks, state)
+    merge_by(find_backbone(model, "model", blocks, prefix_tokens), MergeConfig(r, prop_attn, matching))
     return model
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from ..errors import Words, check_int, check_number, named, wrong
 
-__all__ = ["TEXTS", "R", "Schedule", "check_r", "parse", "read_r", "resolve", "typed_r"]
+__all__ = ["TEXTS", "R", "Schedule", "check_r", "merges_any", "parse", "read_r", "resolve", "typed_r"]
 
 R: TypeAlias = int | Sequence[int] | tuple[str, float] | str
 
@@ -67,6 +67,14 @@ def check_r(argument: str, r: Any) -> None:
     """Raises unless ``r`` has one of the known forms; whether a model can meet it is another question."""
     with named(r=argument):
         _read(r)
+
+
+def merges_any(r: Any) -> bool:
+    """Whether a valid ``r`` merges anything, in a model that has tokens enough."""
+    form, value = _read(r)
+    if isinstance(value, tuple):
+        return any(value)
+    return value < 1 if form == "keep" else value > 0
 
 
 def parse(r: Any, depth: int) -> Schedule:

@@ -14,9 +14,7 @@ __all__ = ["RECIPES", "MixConfig", "check_limits", "find_recipe"]
 
 
 def check_limits(argument: str, value: Any) -> None:
-    """Raises unless ``value`` is None or two shares, the lower one first."""
-    if value is None:
-        return
+    """Raises unless ``value`` is two shares, the lower one first."""
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise wrong(argument, value, "two shares, (low, high)")
     check_number(argument, value[0], 0, 1, part="[0]")
@@ -45,7 +43,12 @@ class MixConfig(Config):
         1.0, "CutMix: lambda ~ Beta(ALPHA, ALPHA), 0 is off", number(0), flag="--cutmix", read=float, metavar="ALPHA"
     )
     cutmix_minmax: tuple[float, float] | None = option(
-        None, "CutMix: limits of the box's sides, as shares of the image", check_limits, read=float, nargs=2
+        None,
+        "CutMix: limits of the box's sides, as shares of the image",
+        check_limits,
+        read=float,
+        nargs=2,
+        optional=True,
     )
     prob: float = option(1.0, "probability that a batch is mixed at all", number(0, 1), flag="--mixup-prob", read=float)
     mergemix_prob: float = option(
@@ -66,7 +69,7 @@ class MixConfig(Config):
     correct_lam: bool = option(True, "CutMix: measure the ratio on the box that was clipped to the image", read=bool)
     ratio_mode: str = option(
         "area",
-        "MergeMix: the mixing ratio is the share of pixels, of attention, or the published random one",
+        "MergeMix: the mixing ratio is the share of pixels, of attention, or the paper's random rescaling",
         choices=("area", "attention", "gaussian"),
     )
     select: str = option(
@@ -83,9 +86,8 @@ class MixConfig(Config):
 
 
 _SHARED = {
-    "cutmix_alpha": 0.0,
+    "cutmix_alpha": 0.0,  # Mixup, which stays on, hardens most against noise
     "prob": 0.5,  # all batches: no more accurate, and under-confident
-    # Beside MergeMix stands Mixup, which hardens most against noise.
 }
 
 # What each sets otherwise than the defaults, as the comparison of docs/results.md chose it.
@@ -98,11 +100,11 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 
 
-def find_recipe(name: str, argument: str = "recipe") -> dict[str, Any]:
+def find_recipe(name: str) -> dict[str, Any]:
     """What a recipe sets otherwise than the defaults of `MergeMix`, as a new dictionary.
 
     Raises:
         MergeMixError: If there is no such recipe.
     """
-    check_choice(argument, name, tuple(RECIPES))
+    check_choice("recipe", name, tuple(RECIPES))
     return dict(RECIPES[name])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from ..config import Config, number, option
-from ..errors import check_choice
 
 __all__ = ["PAIR_LOSSES", "SOURCES", "VARIANTS", "PreferenceConfig"]
 
@@ -15,18 +13,13 @@ VARIANTS = (*PAIR_LOSSES, "dpo")  # which needs a second, frozen model
 SOURCES = ("winner", "separate")
 
 
-def _check_source(argument: str, value: Any) -> None:
-    if value is not None:
-        check_choice(argument, value, SOURCES)
-
-
 @dataclass(frozen=True)
 class PreferenceConfig(Config):
     """Settings of `timm_mergemix.PreferenceLoss` and `timm_mergemix.PreferenceStep`."""
 
     beta: float = option(1.0, "scale of the reward", number(0, above=True), flag="--preference-beta", read=float)
     gamma: float = option(
-        1.0, "margin of an image that is mixed away", number(0), flag="--preference-gamma", read=float
+        1.0, "margin for an image of which nothing is left", number(0), flag="--preference-gamma", read=float
     )
     weight: float = option(
         1.0,
@@ -40,8 +33,8 @@ class PreferenceConfig(Config):
     saliency: str | None = option(
         None,
         "whose attention makes the mix: the winner's training pass, or a pass of its own; none takes what fits",
-        _check_source,
-        typed=SOURCES,
+        choices=SOURCES,
+        optional=True,
         flag="--preference-saliency",
     )
     detach_winner: bool = option(False, "learn the preference from the loser alone", read=bool, flag="")

@@ -81,6 +81,12 @@ class PreferenceLoss(nn.Module):
         self.detach_winner = detach_winner
         self.detach_loser = detach_loser
 
+    @classmethod
+    def of(cls, config: PreferenceConfig, soft_target: SoftTargetLoss) -> PreferenceLoss:
+        """The loss of those settings."""
+        settings = {name: value for name, value in vars(config).items() if name != "saliency"}
+        return cls(soft_target=soft_target, **settings)
+
     def forward(
         self,
         winner_logits: Tensor | None,

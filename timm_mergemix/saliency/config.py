@@ -30,13 +30,8 @@ def read_layer(text: str) -> int | str:
 
 def _check_layer(argument: str, value: Any) -> None:
     index = isinstance(value, Integral) and not isinstance(value, bool)
-    if value not in (None, "pool") and not index:
+    if value != "pool" and not index:
         raise wrong(argument, value, "the index of a block, 'pool' or None")
-
-
-def _check_r(argument: str, value: Any) -> None:
-    if value is not None:
-        check_r(argument, value)
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,12 @@ class SaliencyConfig(Config):
     """Settings of `SaliencyPass`. The statistics are checked there, where the encoder's channels are known."""
 
     saliency_r: R | None = option(
-        ("keep", 0.5), f"token merging in the saliency pass: {TEXTS}", _check_r, read=typed_r, metavar="R"
+        ("keep", 0.5),
+        f"token merging in the saliency pass: {TEXTS}",
+        check_r,
+        read=typed_r,
+        metavar="R",
+        optional=True,
     )
     saliency_scale: float = option(
         1.0,
@@ -55,10 +55,11 @@ class SaliencyConfig(Config):
     )
     layer: int | str | None = option(
         None,
-        "block whose attention is read, from 0 or negative from the end, or 'pool'; none is the last but one",
+        "block whose attention is read, from 0 or negative from the end, or 'pool'; none is the second-to-last block",
         _check_layer,
         read=read_layer,
         metavar="N",
+        optional=True,
     )
     divide: bool = option(True, "a merged token's attention is shared out among its patches", read=bool)
     image_mean: Sequence[float] | None = option(None, "mean by which the batch was normalised", flag="")

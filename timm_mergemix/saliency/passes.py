@@ -82,10 +82,7 @@ class SaliencyPass:
     def __init__(self, encoder: nn.Module, config: SaliencyConfig | None = None) -> None:
         self.config = SaliencyConfig() if config is None else config
         self._given = encoder
-        self._find()
-
-    def _find(self) -> None:
-        config, encoder = self.config, self._given
+        config = self.config
         self._backbone = backbone = find_backbone(encoder, "encoder")
         if bare(encoder) is not backbone.model:
             held = f"{type(backbone.model).__name__} inside it; what it does beside would be left out of the pass"
@@ -110,7 +107,8 @@ class SaliencyPass:
 
     def _refresh(self) -> None:
         if bare(self._given) is not self._backbone.model or not self._backbone.holds():
-            self._find()
+            # Made in full first: where that fails, this pass still knows that it has to search.
+            vars(self).update(vars(SaliencyPass(self._given, self.config)))
 
     def __call__(self, images: Tensor) -> Tensor:
         """Returns the saliency (B, h, w) of images (B, C, H, W)."""

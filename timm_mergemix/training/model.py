@@ -14,7 +14,7 @@ from ..errors import MergeMixError, check_int, unusable, wrong
 from ..merge.find.support import check_name
 from ..merge.info import merge_info
 from ..merge.patch import merging, patch
-from ..merge.schedule import R
+from ..merge.schedule import R, merges_any
 from ..weights import create_model
 
 __all__ = ["build_model", "small_vit", "tokens_kept", "train_merged"]
@@ -100,8 +100,8 @@ def build_model(
 
 
 def train_merged(model: nn.Module, r: R | None, **settings: Any) -> nn.Module:
-    """Patches a model for training, as `patch` does; an ``r`` of None or 0 leaves it as it is."""
-    return model if r in (None, 0, "0") else patch(model, r, **settings)
+    """Patches a model for training, as `patch` does; an ``r`` that merges nothing leaves it as it is."""
+    return model if r is None or not merges_any(r) else patch(model, r, **settings)
 
 
 def tokens_kept(model: nn.Module) -> str:

@@ -39,8 +39,7 @@ def build_objective(
     """
     criterion = SoftTargetLoss(smoothing=smoothing)
     if isinstance(mixer, Mixer):
-        terms = {name: value for name, value in vars(preference).items() if name != "saliency"}
-        loss = PreferenceLoss(soft_target=criterion, **terms)
+        loss = PreferenceLoss.of(preference, criterion)
         return partial(_terms, PreferenceStep(model, mixer, loss, saliency=preference.saliency))
     if preference.weight > 0:
         wanted = "0 where images are not mixed by a mixer of this library, since there is no loser"

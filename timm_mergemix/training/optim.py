@@ -11,14 +11,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..config import Config, integer, number, option
-from ..errors import check_number
 
 __all__ = ["Optimisation", "build_optimizer"]
-
-
-def _check_norm(argument: str, value: Any) -> None:
-    if value is not None:
-        check_number(argument, value, 0)
 
 
 @dataclass(frozen=True)
@@ -32,7 +26,7 @@ class Optimisation(Config):
     min_lr: float = option(1e-5, "learning rate at the end of the cosine", number(0), read=float)
     beta2: float = option(0.999, "AdamW's second coefficient; a short run wants a smaller one", number(0, 1), flag="")
     clip_grad: float | None = option(
-        5.0, "largest norm of the gradient; 0: no limit", _check_norm, read=float, metavar="NORM"
+        5.0, "largest norm of the gradient; 0: no limit", number(0), read=float, metavar="NORM", optional=True
     )
     smoothing: float = option(0.1, "label smoothing where nothing is mixed", number(0, 1), flag="")
 

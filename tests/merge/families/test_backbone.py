@@ -12,6 +12,7 @@ from timm_mergemix import MergeMix, MergeMixError, patch, saliency_map, unpatch
 from timm_mergemix.merge.families import Backbone
 from timm_mergemix.merge.find import search
 from timm_mergemix.merge.find.search import find_backbone
+from timm_mergemix.saliency.config import SaliencyConfig
 from timm_mergemix.saliency.passes import SaliencyPass
 
 from ...mix.batches import noise
@@ -87,7 +88,13 @@ def other_class(model: Any) -> None:
     model.__class__ = type("Sharded", (type(model),), {})
 
 
-@pytest.mark.parametrize("change", [replaced_in_the_middle, cut_off, one_more, other_class])
+def own_forward(model: Any) -> None:
+    patch(model, 2)
+    attention = model.blocks[0].attn
+    attention.forward = attention.forward
+
+
+@pytest.mark.parametrize("change", [replaced_in_the_middle, cut_off, one_more, other_class, own_forward])
 def test_it_is_told_when_the_model_has_changed(change: Any) -> None:
     model = tiny()
     backbone = find_backbone(model)
@@ -145,3 +152,23 @@ def test_a_wrapper_may_get_another_model() -> None:
     saliency = SaliencyPass(wrapper)
     wrapper.module = tiny_torchvision()
     assert saliency.backbone.model is wrapper.module
+
+
+def test_a_change_that_cannot_be_read_is_an_error_in_every_call() -> None:
+    model: Any = tiny(depth=4)
+    read = SaliencyPass(model, SaliencyConfig(layer=3))
+    model.blocks = model.blocks[:2]
+    for _ in range(2):
+        with pytest.raises(MergeMixError, match="layer: got 3, wanted an index from -2 to 1"):
+            read(images(model))
+    model.blocks = tiny(depth=4).blocks
+    assert read(images(model)).shape[1:] == (4, 4)
+
+
+def test_an_attention_that_got_a_forward_of_its_own_is_not_read() -> None:
+    model: Any = patch(tiny(), 2)
+    read = SaliencyPass(model)
+    read(images(model))
+    model.blocks[0].attn.forward = lambda x, **_: x
+    with pytest.raises(MergeMixError, match="the attention of block 0 has a forward of its own"):
+        read(images(model))

@@ -154,7 +154,7 @@ def test_checkpointing_a_block_from_outside_is_an_error_and_not_a_wrong_gradient
         ({"blocks": 3}, r"^blocks: got 3, wanted the path of a container of blocks"),
         ({"blocks": []}, r"^blocks: got \[\], wanted"),
         ({"blocks": [nn.Linear(2, 2)]}, r"^blocks: got .*, wanted blocks inside TwoTowers"),
-        ({"blocks": "encoder", "prefix_tokens": 0}, "block 0 is a ModuleList, for which there is no adapter"),
+        ({"blocks": "encoder", "prefix_tokens": 0}, "block 0 is a ModuleList, for which there is no merging class"),
         ({}, r"wanted blocks= to select some: it holds blocks in 'encoder\.layers', 'decoder\.layers'"),
         ({"blocks": "encoder.layers"}, r"^prefix_tokens: got None, wanted a number, since TwoTowers has no"),
         ({"blocks": "encoder.layers", "prefix_tokens": -1}, r"^prefix_tokens: got -1, wanted an integer >= 0"),

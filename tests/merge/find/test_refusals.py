@@ -63,12 +63,15 @@ REFUSED = {
         "its hooks see merged tokens; feature_cls='getter' gives all of them",
     ),
     "sharded": (sharded, "fully_shard has changed its class; patch a model before it is sharded"),
-    "resnet18": (lambda: timm.create_model("resnet18"), "ResNet is not supported: there is no adapter for ResNet"),
+    "resnet18": (
+        lambda: timm.create_model("resnet18"),
+        "ResNet is not supported: there is no merging class for ResNet",
+    ),
     "swin": (lambda: timm.create_model("swin_tiny_patch4_window7_224"), "works? on windows of the grid of patches"),
-    "mixer": (lambda: timm.create_model("mixer_s32_224"), "no adapter for MlpMixer with MixerBlock blocks"),
+    "mixer": (lambda: timm.create_model("mixer_s32_224"), "no merging class for MlpMixer with MixerBlock blocks"),
     "tnt": (lambda: timm.create_model("tnt_s_patch16_224"), "a second stream of pixel tokens"),
     "several stages": (lambda: timm.create_model("pit_ti_224"), r"blocks='transformers\.2\.blocks'"),
-    "block class": (lambda: tiny(block_fn=OwnBlock), "block 0 is a OwnBlock, for which there is no adapter"),
+    "block class": (lambda: tiny(block_fn=OwnBlock), "block 0 is a OwnBlock, for which there is no merging class"),
     "subclass": (
         lambda: OwnTransformer(depth=1, embed_dim=48, num_heads=3),
         "a subclass of VisionTransformer that may",
@@ -77,7 +80,7 @@ REFUSED = {
     "block": (with_a_foreign_block, "block 2 is a Identity, for which"),
     "no blocks": (without_blocks, "it has no transformer blocks"),
     "scripted": (scripted, "it is scripted; patch the model before"),
-    "wrapper": (lambda: Wrapper(nn.Linear(2, 2)), "Wrapper is not supported: there is no adapter for Wrapper"),
+    "wrapper": (lambda: Wrapper(nn.Linear(2, 2)), "Wrapper is not supported: there is no merging class for Wrapper"),
 }
 
 

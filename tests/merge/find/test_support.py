@@ -44,7 +44,7 @@ def test_a_pretrained_tag_is_part_of_a_name():
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("resnet18", "no adapter for ResNet"),
+        ("resnet18", "no merging class for ResNet"),
         ("swin_tiny_patch4_window7_224", ""),
         ("tnt_s_patch16_224", ""),
         ("convit_tiny", ""),

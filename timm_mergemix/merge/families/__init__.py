@@ -17,7 +17,7 @@ __all__ = ["BLOCKS", "FAMILIES", "PLAIN_BLOCKS", "Backbone", "family_of", "is_to
 # Models that came to timm after the oldest release that is supported.
 NEWER = {"deepseek_vit": ".deepseek", "qwen3_vit": ".qwen3", "gemma4_vit": ".gemma4"}
 _newer: list[Any] = [
-    import_module(adapter, __name__) for module, adapter in NEWER.items() if find_spec(f"timm.models.{module}")
+    import_module(family, __name__) for module, family in NEWER.items() if find_spec(f"timm.models.{module}")
 ]
 
 FAMILIES: tuple[type[Backbone], ...] = (

@@ -44,12 +44,13 @@ class Backbone(ABC):
         return type(model) in cls.models or type(model) in cls.models.values()
 
     def holds(self) -> bool:
-        """Whether the model still is what was found: no other blocks, no class that nobody knows.
+        """Whether the model still is what was found: the same blocks, of a class that is still known.
 
-        No search: the list of blocks is compared with the one that was found. Whether the model is patched is not part
-        of it, `state` tells that at any time.
+        No search: the list of blocks is compared with the one that was found. Whether the model is patched does not
+        count, since `state` tells that at any time.
         """
-        return self.knows(self.model) and tuple(self.find_blocks()) == self.blocks
+        same = self.knows(self.model) and tuple(self.find_blocks()) == self.blocks
+        return same and not any(isinstance(block, MergingBlock) and block.is_overridden() for block in self.blocks)
 
     @property
     def state(self) -> Merging | None:
@@ -105,11 +106,11 @@ class Backbone(ABC):
         rows, columns = self.grid_size(height, width)
         return rows * columns
 
-    def check_grid(self) -> None:  # noqa: B027 - most can know it
+    def check_grid(self) -> None:  # noqa: B027 - most families know it
         """Raises a `MergeMixError` where nobody can know the model's grid of patches."""
 
     def at_any_size(self) -> AbstractContextManager[None]:
-        """Inside, a model that was made for one image size takes others too, if its kind can: `input_size` tells."""
+        """Inside, a model that was made for one image size also takes those that `input_size` returns."""
         return nullcontext()
 
     @abstractmethod

@@ -81,7 +81,7 @@ def _reason_against_block(i: int, block: nn.Module, patched: bool) -> str | None
         return f"block {i} is patched already, as part of another module"
     if type(block) not in (PLAIN_BLOCKS if patched else BLOCKS):
         hint = "; compile the whole model instead" if hasattr(block, "_orig_mod") else ""
-        return f"block {i} is a {type(block).__name__}, for which there is no adapter{hint}"
+        return f"block {i} is a {type(block).__name__}, for which there is no merging class{hint}"
     if "forward" in vars(block):
         return f"block {i} has a forward of its own in place of its class's, which merging would not change"
     merging_class = block if isinstance(block, MergingBlock) else BLOCKS[type(block)]
@@ -134,9 +134,9 @@ def reason_unknown(module: nn.Module) -> str | None:
     foreign = cls.__module__.split(".")[0] in ("timm", "torchvision")
     containers = (nn.Sequential, nn.ModuleList)
     if foreign and isinstance(blocks, containers) and len(blocks) and not isinstance(blocks[0], containers):
-        return f"there is no adapter for {cls.__name__} with {type(blocks[0]).__name__} blocks"
+        return f"there is no merging class for {cls.__name__} with {type(blocks[0]).__name__} blocks"
     if foreign or not any(type(part) in BLOCKS for part in module.modules()):
-        return f"there is no adapter for {cls.__name__}"
+        return f"there is no merging class for {cls.__name__}"
     return None
 
 
