@@ -38,6 +38,7 @@ def test_yaml_keys_that_are_none_of_ours(key: str, hint: str, caplog: pytest.Log
     text = warnings_of([], caplog, **{key: 1})
     assert f"{key}: no flag has this name" in text
     assert hint in text
+    assert "no effect" not in text
 
 
 def test_flags_without_effect(caplog: pytest.LogCaptureFixture) -> None:

@@ -28,8 +28,8 @@ class Parsed:
 
     Attributes:
         args: The arguments, as the script gets them.
-        ours: The values of the flags of this library, and of those of the script that it reads, by field; what is
-            None is left out.
+        ours: By field, the values of the script's flags that belong to a config of this library, whoever added the
+            flag; what is None is left out.
         given: Those of `MARKED` that the command line or a YAML file gives.
         defaults: What the script's flags and ours are where nothing is given.
         yaml: What was set in place of those defaults, by a YAML file; also what is no flag at all.
@@ -66,7 +66,9 @@ def watch(parser: ArgumentParser, then: Callable[[Parsed], None]) -> None:
         parsed: Any = parse(*args, **kwargs)
         given = frozenset(name for name in MARKED if _is_given(name, parsed, defaults, yaml))
         _unmark(parsed)
-        ours = {name: value for config in CONFIGS for name, value in given_flags(parsed, config).items()}
+        found = {name: value for config in CONFIGS for name, value in given_flags(parsed, config).items()}
+        # A YAML file may hold keys that are no flags of this script, and sets attributes by them all the same.
+        ours = {name: value for name, value in found.items() if dest(name) in defaults}
         then(Parsed(parsed, ours, given, defaults, yaml))
         return parsed
 
