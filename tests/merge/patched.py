@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from timm_mergemix.merge.families.keys import AWAITED
+from timm_mergemix.merge.families import keys, lent
 from timm_mergemix.merge.find.search import find_backbone
 from timm_mergemix.merge.info import state_of
 
@@ -52,6 +52,7 @@ def assert_holds_no_tensor(model):
     for module in model.modules():
         state = module.__dict__.values()
         assert not any(isinstance(value, torch.Tensor) for value in state), type(module)
-        assert AWAITED not in module.__dict__
-    state = merging_state(model)
-    assert (state.tokens, state.aside, state.observer) == (None, None, None)
+    current = merging_state(model).here.current
+    held = () if current is None else (current.tokens, current.valid, current.aside, current.handover)
+    assert all(each is None for each in held)
+    assert keys._HERE.waiting is None and lent._HERE.lent is None

@@ -40,7 +40,7 @@ def test_settings_are_those_in_force_but_for_what_is_given() -> None:
     backbone = find_backbone(model)
     assert planned(backbone).schedule.r == 0
     mm.patch(model, [1, 2, 3], prop_attn=False, matching="kth")
-    assert planned(backbone) == model.merging.settings
+    assert planned(backbone) == model.merging.settings_here
     changed = planned(backbone, r="keep:0.5", prop_attn=True, matching=None)
     assert (changed.schedule.r, changed.prop_attn, changed.matching) == (("keep", 0.5), True, "kth")
 
@@ -49,5 +49,5 @@ def test_for_a_while_the_state_is_that_of_the_blocks() -> None:
     model = tiny()
     backbone = find_backbone(model)
     with merging_in(backbone, 1) as state:
-        assert state is model.merging is model.blocks[0].merging and state.settings.schedule.r == 1
+        assert state is model.merging is model.blocks[0].merging and state.settings_here.schedule.r == 1
     assert backbone.state is None

@@ -10,9 +10,10 @@ import timm_mergemix as mm
 from timm_mergemix import MergeMixError
 from timm_mergemix.merge.blocks import MergingBlock
 from timm_mergemix.merge.model import MergingModel
-from timm_mergemix.merge.passes import Merging, Settings
 from timm_mergemix.merge.record import Recording
 from timm_mergemix.merge.schedule import parse
+from timm_mergemix.merge.settings import Layout, Settings
+from timm_mergemix.merge.state import Merging
 
 from ..models import images, tiny
 from .reference import no_near_ties, randn, soft_matching
@@ -63,7 +64,8 @@ class TokenModel(Model):
 
 def build(r, depth=3, prefix=1, cls=Model, prop_attn=True, has_class_token=True):
     model = cls([ToyBlock() for _ in range(depth)])
-    model.merging = Merging(Settings(parse(r, depth), prop_attn), depth, prefix, has_class_token)
+    layout = Layout(prefix, has_class_token=has_class_token)
+    model.merging = Merging(Settings(parse(r, depth), prop_attn), depth, layout)
     for index, block in enumerate(model.blocks):
         block.merging, block.merge_index = model.merging, index
     return model
@@ -90,7 +92,7 @@ def test_the_forward_equals_a_slow_one(patches, prefix, seed, r):
     x = randn(2, prefix + patches, 6, seed=seed)
     model = build(r, depth=2, prefix=prefix, cls=TokenModel)
     recording = Recording(attention=False)
-    with model.merging.during(observer=recording):
+    with model.merging.scope(observer=recording):
         out = model(x)
     merges = [patches + prefix - recording.layers[0].size.shape[1]]
     merges.append(recording.layers[0].size.shape[1] - out.shape[1])
@@ -124,7 +126,7 @@ def test_blocks_run_their_own_forward_until_something_has_merged():
 
 def test_the_bias_is_the_log_of_the_sizes():
     model, recording = build([3, 2, 1]), Recording(attention=False)
-    with model.merging.during(observer=recording):
+    with model.merging.scope(observer=recording):
         model(randn(2, 13, 4))
     for block, before in zip(model.blocks[1:], recording.layers, strict=False):
         assert torch.equal(block.seen[0][:, 0, 0], before.size.log())
@@ -165,7 +167,7 @@ def test_a_patch_dropout_that_leaves_few_tokens_is_met_by_clipping():
 def test_recorded_attention_is_that_of_the_class_token_or_of_all_patches(has_class_token):
     model, recording = build([2, 0, 0], has_class_token=has_class_token), Recording()
     x = randn(2, 9, 4)
-    with model.merging.during(observer=recording):
+    with model.merging.scope(observer=recording):
         model(x)
     asking = x[:, :1] if has_class_token else x[:, 1:]
     wanted = (asking @ x.mT).softmax(-1).mean(1)[:, 1:]

@@ -1,24 +1,23 @@
 """What a forward pass carries from block to block."""
 
-import copy
-import pickle
-
 import pytest
 import torch
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.merge.passes import Merging, Settings, Tokens
+from timm_mergemix.merge.passes import Here, Opened, Pass, Tokens
 from timm_mergemix.merge.record import Recording
 from timm_mergemix.merge.schedule import parse
+from timm_mergemix.merge.settings import Layout, Settings
 
 from .reference import randn
 
+LAYOUT = Layout(1, has_class_token=True)
 SIZE = torch.tensor([[1.0, 2.0, 1.0, 1.0]])
 SOURCE = torch.tensor([[0, 1, 2, 3, 1]])
 
 
-def merging(r=1, depth=3, prefix=1):
-    return Merging(Settings(parse(r, depth)), depth, prefix, has_class_token=prefix > 0)
+def new_pass(r=1, depth=3, layout=LAYOUT, watcher=None, **flags):
+    return Pass(Settings(parse(r, depth)), layout, watcher, depth, **flags)
 
 
 def after_one_merge(tokens):
@@ -26,11 +25,11 @@ def after_one_merge(tokens):
 
 
 def test_the_first_block_starts_a_pass():
-    state, x = merging(), randn(1, 5, 2)
-    got, tokens = state.enter(0, x)
+    current, x = new_pass(), randn(1, 5, 2)
+    got, tokens = current.enter(0, x)
     assert got is x
     assert tokens == Tokens(merges=(1, 1, 1), length=5)
-    assert state.tokens is None
+    assert current.tokens is None
 
 
 def test_unmerged_tokens_have_size_1_and_their_own_place():
@@ -41,140 +40,117 @@ def test_unmerged_tokens_have_size_1_and_their_own_place():
 
 
 def test_a_block_takes_what_the_one_before_it_left():
-    state = merging()
-    _, tokens = state.enter(0, randn(1, 5, 2))
+    current = new_pass()
+    _, tokens = current.enter(0, randn(1, 5, 2))
     merged = randn(1, 4, 2)
-    assert state.leave(0, merged, after_one_merge(tokens)) is merged
-    got, tokens = state.enter(1, merged)
+    assert current.leave(0, merged, after_one_merge(tokens)) is merged
+    got, tokens = current.enter(1, merged)
     assert got is merged
     assert tokens.size is SIZE
     assert tokens.block == 1
 
 
 def test_the_last_block_recovers_and_drops_everything():
-    state, merged = merging(depth=1), randn(1, 4, 2)
-    _, tokens = state.enter(0, randn(1, 5, 2))
-    out = state.leave(0, merged, after_one_merge(tokens))
+    current, merged = new_pass(depth=1), randn(1, 4, 2)
+    _, tokens = current.enter(0, randn(1, 5, 2))
+    out = current.leave(0, merged, after_one_merge(tokens))
     assert torch.equal(out, merged[:, [0, 1, 2, 3, 1]])
-    assert state.tokens is None
+    assert (current.tokens, current.handover) == (None, None)
+    assert current.ended
 
 
 def test_recovery_can_be_left_out():
-    state, merged = merging(depth=1), randn(1, 4, 2)
-    with state.during(recovering=False):
-        _, tokens = state.enter(0, randn(1, 5, 2))
-        assert state.leave(0, merged, after_one_merge(tokens)) is merged
+    current, merged = new_pass(depth=1, recovering=False), randn(1, 4, 2)
+    _, tokens = current.enter(0, randn(1, 5, 2))
+    assert current.leave(0, merged, after_one_merge(tokens)) is merged
 
 
 def test_exposing_recovers_every_block_and_hands_on_the_merged_tokens():
-    state, merged = merging(), randn(1, 4, 2)
-    with state.during(exposing=True):
-        _, tokens = state.enter(0, randn(1, 5, 2))
-        out = state.leave(0, merged, after_one_merge(tokens))
-        assert out.shape[1] == 5
-        got, _ = state.enter(1, out)
-        assert got is merged
-        assert state.aside is None
-
-
-def test_a_new_pass_forgets_what_an_aborted_one_held():
-    state = merging()
-    with state.during(exposing=True):
-        _, tokens = state.enter(0, randn(1, 5, 2))
-        state.leave(0, randn(1, 4, 2), after_one_merge(tokens))
-        x = randn(1, 7, 2, seed=1)
-        got, tokens = state.enter(0, x)
-        assert got is x
-        assert tokens.length == 7
-        assert state.leave(0, x, tokens) is x
-        again, _ = state.enter(1, x)
-        assert again is x
+    current, merged = new_pass(exposing=True), randn(1, 4, 2)
+    _, tokens = current.enter(0, randn(1, 5, 2))
+    out = current.leave(0, merged, after_one_merge(tokens))
+    assert out.shape[1] == 5
+    got, _ = current.enter(1, out)
+    assert got is merged
+    assert current.aside is None
 
 
 @pytest.mark.parametrize(("index", "length"), [(2, 4), (1, 5), (1, 3)])
 def test_a_block_out_of_order_is_refused(index, length):
-    state = merging()
-    _, tokens = state.enter(0, randn(1, 5, 2))
-    state.leave(0, randn(1, 4, 2), after_one_merge(tokens))
-    with pytest.raises(
-        MergeMixError, match=f"block {index}: got {length} tokens, wanted block 1 with 4 tokens; the blocks"
-    ):
-        state.enter(index, randn(1, length, 2))
+    current = new_pass()
+    _, tokens = current.enter(0, randn(1, 5, 2))
+    current.leave(0, randn(1, 4, 2), after_one_merge(tokens))
+    with pytest.raises(MergeMixError, match=rf"^block {index}: .*, wanted .*; the blocks"):
+        current.enter(index, randn(1, length, 2))
+
+
+def test_other_tokens_than_the_block_before_has_returned_are_refused():
+    current, merged = new_pass(), randn(4, 4, 2)
+    _, tokens = current.enter(0, randn(4, 5, 2))
+    current.leave(0, merged, after_one_merge(tokens))
+    with pytest.raises(MergeMixError, match="block 1: got other tokens, wanted the tokens that block 0 has returned"):
+        current.enter(1, merged.flip(0))
 
 
 def test_a_later_block_alone_is_refused():
     with pytest.raises(MergeMixError, match="in order, from the first one"):
-        merging().enter(1, randn(1, 5, 2))
+        new_pass().enter(1, randn(1, 5, 2))
 
 
 def test_order_does_not_matter_where_nothing_merges():
-    state, x = merging(r=0), randn(1, 5, 2)
+    current, x = new_pass(r=0), randn(1, 5, 2)
     for index in (1, 2, 0, 2, 0, 0):
-        got, tokens = state.enter(index, x)
+        got, tokens = current.enter(index, x)
         assert got is x
-        assert state.leave(index, x, tokens) is x
+        assert current.leave(index, x, tokens) is x
 
 
 def test_a_schedule_that_cannot_be_met_is_refused_at_the_first_block():
     with pytest.raises(MergeMixError, match="at most 2"):
-        merging(r=[3, 0, 0]).enter(0, randn(1, 5, 2))
+        new_pass(r=[3, 0, 0]).enter(0, randn(1, 5, 2))
 
 
-def test_during_sets_and_restores_settings():
-    state, config = merging(), Settings(parse(0, 3), prop_attn=False)
-    before = state.settings
-    observer = Recording()
-    with state.during(settings=config, observer=observer, exposing=True):
-        assert (state.settings, state.observer, state.exposing) == (config, observer, True)
-        with state.during(exposing=False):
-            assert not state.exposing
-        assert state.exposing
-    assert (state.settings, state.observer, state.exposing) == (before, None, False)
+def test_protected_tokens_at_both_ends_are_no_patches():
+    _, tokens = new_pass(r=("keep", 0.5), depth=1, layout=Layout(2, 3)).enter(0, randn(1, 13, 2))
+    assert tokens.merges == (4,)
+    with pytest.raises(MergeMixError, match="suffix_tokens: got 5, wanted at most 4, the tokens that enter block 0"):
+        new_pass(layout=Layout(2, 3)).enter(0, randn(1, 4, 2))
 
 
-def test_during_restores_after_an_error_and_drops_tensors():
-    state = merging()
+def test_more_patches_than_an_image_has_are_refused_with_the_arguments_that_help():
+    layout = Layout(1, most_patches=4)
+    with pytest.raises(MergeMixError, match="prefix_tokens, suffix_tokens: got 1 and 0, which leave 6 patches"):
+        new_pass(layout=layout).enter(0, randn(1, 7, 2))
+    new_pass(layout=layout).enter(0, randn(1, 4, 2))  # patches may have been dropped
+    new_pass(r=0, layout=layout).enter(0, randn(1, 7, 2))
 
-    def fail():
-        with state.during(exposing=True):
-            _, tokens = state.enter(0, randn(1, 5, 2))
-            state.leave(0, randn(1, 4, 2), after_one_merge(tokens))
-            assert state.tokens is not None
-            assert state.aside is not None
+
+def test_a_pass_is_over_once_it_has_ended_or_another_one_begins():
+    current, x = new_pass(depth=2), randn(1, 5, 2)
+    assert not current.is_over(0)
+    _, tokens = current.enter(0, x)
+    current.leave(0, x, tokens)
+    assert (current.is_over(0), current.is_over(1)) == (True, False)
+    current.enter(1, x)
+    current.leave(1, x, current.tokens)
+    assert current.is_over(0)
+    assert current.is_over(1)
+
+
+def test_a_pass_that_was_opened_is_there_until_it_is_closed():
+    here, outer, inner = Here(), new_pass(opened=True), new_pass(opened=True)
+    with Opened(here, outer):
+        with pytest.raises(KeyError), Opened(here, inner) as current:
+            assert here.current is current is inner
             raise KeyError
-
-    with pytest.raises(KeyError):
-        fail()
-    assert (state.tokens, state.aside, state.exposing) == (None, None, False)
+        assert here.current is outer
+    assert here.current is None
 
 
-def test_the_observer_is_told_sizes_and_sources():
-    state, recording = merging(), Recording()
-    with state.during(observer=recording):
-        x = randn(2, 5, 2)
-        _, tokens = state.enter(0, x)
-        state.leave(0, x, tokens)
+def test_the_watcher_is_told_sizes_and_sources():
+    recording = Recording()
+    current, x = new_pass(watcher=recording.watch()), randn(2, 5, 2)
+    _, tokens = current.enter(0, x)
+    current.leave(0, x, tokens)
     assert torch.equal(recording.layers[0].size, torch.ones(2, 5))
     assert torch.equal(recording.layers[0].source, torch.arange(5).expand(2, -1))
-
-
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda state: pickle.loads(pickle.dumps(state))])
-def test_copies_carry_settings_and_no_tensors(duplicate):
-    state = merging(r=[2, 1, 0])
-    state.checkpointing = True
-    with state.during(exposing=True, recovering=False, observer=Recording()):
-        _, tokens = state.enter(0, randn(1, 5, 2))
-        # A tensor with a history, which deepcopy would refuse.
-        state.leave(0, randn(1, 4, 2).requires_grad_() * 2, after_one_merge(tokens))
-        other = duplicate(state)
-        assert state.tokens is not None
-    assert (other.settings, other.depth, other.prefix_tokens) == (state.settings, 3, 1)
-    assert other.checkpointing
-    assert (other.tokens, other.aside, other.observer) == (None, None, None)
-    assert (other.exposing, other.recovering) == (False, True)
-
-
-def test_it_has_no_state_dict_and_shows_its_settings():
-    state = merging(r=("total", 2))
-    assert not state.state_dict()
-    assert repr(state) == "Merging(r=('total', 2), prop_attn=True, matching='bipartite')"

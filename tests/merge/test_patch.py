@@ -115,7 +115,6 @@ def test_an_unsupported_model_is_left_untouched():
 def test_training_and_eval_mode_follow_the_model():
     model = tiny().train()
     mm.patch(model, 2)
-    assert merging_state(model).training
     assert not any(m.training for m in model.eval().modules())
     assert all(m.training for m in model.train().modules())
 
@@ -133,9 +132,9 @@ def test_matching_is_on_the_keys_that_the_attention_uses(build, monkeypatch):
     model, seen = mm.patch(build(), 3), []
     x = images(model)
 
-    def spy(matching, keys, r, prefix, padding, progress):
+    def spy(matching, keys, r, prefix, padding, progress, generator):
         seen.append((keys, r, prefix, progress))
-        return match(matching, keys, r, prefix, padding, progress)
+        return match(matching, keys, r, prefix, padding, progress, generator)
 
     monkeypatch.setattr("timm_mergemix.merge.blocks.match", spy)
     entered = []

@@ -33,14 +33,14 @@ def test_blocks_can_be_cut_off_in_place(pool):
 def test_a_last_block_that_was_replaced_in_place_is_an_error():
     model = mm.patch(tiny(global_pool="avg"), 4)
     model.blocks[2] = nn.Identity()
-    with pytest.raises(MergeMixError, match=r"^blocks: got a Identity as the last of them, wanted those that were"):
+    with pytest.raises(MergeMixError, match=r"^blocks: got a Identity as block 2, wanted those that were patched"):
         model(images(model))
 
 
 def test_patching_again_follows_blocks_that_were_removed_from_the_middle():
     model, cut = mm.patch(tiny(), 4), tiny()
     del model.blocks[1]
-    with pytest.raises(MergeMixError, match="must run in order, from the first one; patch again if some were removed"):
+    with pytest.raises(MergeMixError, match="got another or a copied Block as block 1, wanted those that"):
         model(images(model))
     cut.blocks = nn.Sequential(cut.blocks[0], cut.blocks[2])
     wanted = mm.patch(cut, [4, 4])
@@ -55,7 +55,7 @@ def test_copied_blocks_are_an_error_and_unpatch_still_works():
         with pytest.raises(MergeMixError, match="blocks were copied from a patched model into it; unpatch the model"):
             call()
     for call in (model, model.forward_features, model.forward_intermediates):
-        with pytest.raises(MergeMixError, match="got a copied MergingVitBlock as the last of them"):
+        with pytest.raises(MergeMixError, match="got another or a copied Block as block 0"):
             call(images(model))
     wanted = mm.patch(tiny(global_pool="avg"), 4)(images(model))
     assert torch.equal(mm.patch(mm.unpatch(model), 4)(images(model)), wanted)
@@ -85,3 +85,33 @@ def test_an_attention_that_was_replaced_is_taken_in_by_patching_again(build):
         assert torch.equal(model(images(model)), wanted)
     mm.patch(mm.unpatch(model), 4)
     assert torch.equal(model(images(model)), wanted)
+
+
+@pytest.mark.parametrize("name", ["vit", "eva", "beit", "relpos", "cait"])
+@pytest.mark.parametrize("extra", [nn.Identity, lambda: nn.LayerNorm(48)])
+def test_a_module_that_was_put_between_blocks_is_an_error_once_something_merges(name, extra):
+    model = mm.patch(BUILDERS[name](), 4)
+    model.blocks.insert(1, extra())
+    if name in ("eva", "beit", "relpos"):
+        model.blocks[1].forward = lambda x, *args, **kwargs: x
+    x = images(model)
+    for call in (model, model.forward_features):
+        with pytest.raises(MergeMixError, match=r"^blocks: got a \w+ as block 1, wanted those that were patched"):
+            call(x)
+    mm.unpatch(model)
+    del model.blocks[1]
+    assert torch.equal(mm.patch(model, 4)(x), mm.patch(BUILDERS[name](), 4)(x))
+
+
+def test_a_module_between_blocks_runs_where_nothing_merges():
+    model, plain = mm.patch(tiny(), 0), tiny()
+    for each in (model, plain):
+        each.blocks.insert(1, nn.Identity())
+    assert torch.equal(model(images(model)), plain(images(plain)))
+
+
+def test_a_block_that_was_wrapped_after_the_patch_still_merges():
+    model, x = mm.patch(tiny(), 4), images(tiny())
+    wanted = model(x)
+    model.blocks[2] = nn.Sequential(model.blocks[2])
+    assert torch.equal(model(x), wanted)

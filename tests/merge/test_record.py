@@ -84,10 +84,11 @@ def test_recording_keeps_one_list_a_forward():
     recording = Recording()
     assert recording.layers == []
     for start in (1.0, 2.0):
+        watcher = recording.watch()
         for index in range(3):
             if index != 1:
-                recording.on_attention(index, AttentionRow(VALUES * start, SIZE, SOURCE, 1))
-            recording.on_block(index, SIZE * start, SOURCE)
+                watcher.on_attention(index, AttentionRow(VALUES * start, SIZE, SOURCE, 1))
+            watcher.on_block(index, SIZE * start, SOURCE)
     assert [len(layers) for layers in recording.forwards] == [3, 3]
     assert recording.layers is recording.forwards[-1]
     assert [layer.attention is None for layer in recording.layers] == [False, True, False]
@@ -97,14 +98,30 @@ def test_recording_keeps_one_list_a_forward():
 
 def test_recording_is_detached():
     recording = Recording()
-    recording.on_block(0, SIZE.clone().requires_grad_(), SOURCE)
+    recording.watch().on_block(0, SIZE.clone().requires_grad_(), SOURCE)
     assert not recording.layers[0].size.requires_grad
     assert torch.equal(recover(recording.layers[0].size, recording.layers[0].source), torch.tensor([[1.0, 3, 1, 3, 3]]))
 
 
 def test_recording_asks_for_attention_if_told_so():
-    assert Recording().wants_attention(0)
-    assert not Recording(attention=False).wants_attention(0)
+    assert Recording().watch().wants_attention(0)
+    assert not Recording(attention=False).watch().wants_attention(0)
+
+
+def test_passes_inside_each_other_are_recorded_apart():
+    recording = Recording(attention=False)
+    outer, inner = recording.watch(), recording.watch()
+    outer.on_block(0, SIZE, SOURCE)
+    inner.on_block(0, SIZE * 2, SOURCE)
+    outer.on_block(1, SIZE * 3, SOURCE)
+    assert [len(layers) for layers in recording.forwards] == [2, 1]
+    assert torch.equal(recording.forwards[0][1].size, SIZE * 3)
+
+
+def test_the_reader_watches_the_first_pass_alone():
+    reader = AttentionReader(1)
+    assert reader.watch() is reader
+    assert reader.watch() is None
 
 
 def test_the_reader_stops_at_its_layer():

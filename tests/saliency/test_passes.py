@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError, saliency_map
-from timm_mergemix.saliency.config import SaliencyConfig
-from timm_mergemix.saliency.passes import SaliencyPass
+from timm_mergemix.merge.find.search import find_backbone
+from timm_mergemix.saliency.passes import _on_grid
 
 from ..merge.families.cases import WIDTH, build
 from ..mix.batches import noise, quick
@@ -172,7 +172,7 @@ def test_a_map_without_any_attention_prefers_no_patch() -> None:
     x = images(MODEL)
     attention = torch.zeros(2, 16)
     attention[1, 3] = 0.5
-    maps = SaliencyPass(MODEL, SaliencyConfig(saliency_r=None))._on_grid(attention, x).flatten(1)
+    maps = _on_grid(find_backbone(MODEL), attention, x).flatten(1)
     assert torch.equal(maps[0], torch.full((16,), 1 / 16)) and torch.equal(maps[1], 2 * attention[1])
 
 

@@ -9,7 +9,7 @@ import timm_mergemix as mm
 from timm_mergemix import MergeMixError
 from timm_mergemix.merge.find.search import find_backbone
 from timm_mergemix.merge.record import StopForward
-from timm_mergemix.saliency.reading import check_left, reading_attention, source_of
+from timm_mergemix.saliency.reading import AttentionReading, check_left, source_of
 
 from ..models import images, tiny
 
@@ -19,13 +19,14 @@ def test_the_attention_of_a_block_is_read_and_the_pass_ends_there_if_asked(stop:
     model = mm.patch(tiny(), 2)
     backbone, ran = find_backbone(model), []
     model.blocks[2].register_forward_hook(lambda *_: ran.append(True))
-    with reading_attention(backbone, model.merging, 1, True, stop) as read:
+    reading = AttentionReading(backbone, 2, 1, True, stop)
+    with model.merging.scope(observer=reading.reader), reading:
         if stop:
             with pytest.raises(StopForward):
                 model(images(model))
         else:
             model(images(model))
-        attention = read()
+    attention = reading.attention()
     assert bool(ran) is not stop
     with mm.record(model) as rec:
         model(images(model))
@@ -34,11 +35,9 @@ def test_the_attention_of_a_block_is_read_and_the_pass_ends_there_if_asked(stop:
 
 def test_a_layer_that_did_not_run_is_named() -> None:
     model = mm.patch(tiny(), 2)
-    with (
-        reading_attention(find_backbone(model), model.merging, 2, True, True) as read,
-        pytest.raises(MergeMixError, match="layer: block 2 did not run in the encoder's forward pass"),
-    ):
-        read()
+    reading = AttentionReading(find_backbone(model), 2, 2, True, True)
+    with reading, pytest.raises(MergeMixError, match="layer: block 2 did not run in the encoder's forward pass"):
+        reading.attention()
 
 
 def test_one_patch_is_not_enough_to_tell_patches_apart() -> None:

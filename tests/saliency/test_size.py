@@ -84,10 +84,11 @@ def test_a_patched_model_keeps_its_schedule() -> None:
     assert merge_info(model) == before
 
 
-def test_the_model_is_as_before_after_an_error() -> None:
+def test_only_a_view_of_the_model_takes_other_sizes() -> None:
     model = tiny()
-    with pytest.raises(RuntimeError, match="stop"), pass_size(model, 0.5).allowed():
-        raise RuntimeError("stop")
+    view = pass_size(model, 0.5).view().model
+    assert view.dynamic_img_size and not view.patch_embed.strict_img_size
+    assert view(images(model)[..., :32, :32]).shape == (2, 10)
     assert not model.dynamic_img_size
     assert model.patch_embed.strict_img_size and model.patch_embed.flatten
 

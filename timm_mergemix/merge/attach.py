@@ -1,4 +1,7 @@
-"""Merging into the blocks of a model, and out of them again."""
+"""Merging into the blocks of a model, and out of them again: all of it or nothing.
+
+See `restore.py` for what becomes of a model when this is interrupted.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
-from .blocks import MergingBlock
 from .config import MergeConfig
-from .families import BLOCKS, PLAIN_BLOCKS, Backbone
+from .families import BLOCKS, Backbone
 from .find.refusals import reason_against, unsupported
-from .model import MergingModel
-from .passes import Merging, Settings
+from .restore import CHANGING, restore
 from .schedule import parse, resolve
+from .settings import Layout, Settings
+from .state import Merging
 
-__all__ = ["attach", "detach", "merge_by", "merging_in", "planned"]
+__all__ = ["attach", "attach_view", "detach", "merge_by", "merging_in", "patched", "planned"]
 
 
 def settings_for(backbone: Backbone, config: MergeConfig) -> Settings:
@@ -31,8 +34,8 @@ def settings_for(backbone: Backbone, config: MergeConfig) -> Settings:
     return Settings(schedule, config.prop_attn, config.matching)
 
 
-def attach(backbone: Backbone, settings: Settings) -> None:
-    """Makes the blocks of an unpatched model merge.
+def attach(backbone: Backbone, settings: Settings) -> Merging:
+    """Makes the blocks of an unpatched model merge, and returns what they share.
 
     Raises:
         MergeMixError: If one of them cannot; then nothing has changed.
@@ -40,17 +43,34 @@ def attach(backbone: Backbone, settings: Settings) -> None:
     reason = reason_against(backbone)
     if reason is not None:
         raise unsupported("model", backbone.model, reason)
-    model = backbone.model
-    in_model = type(model) in backbone.models
-    state = Merging(settings, len(backbone.blocks), backbone.prefix_tokens, backbone.has_class_token, in_model)
-    state.train(model.training)
+    with CHANGING:
+        # Until all are patched, they merge nothing: so the model runs as before, whatever comes between.
+        nothing = replace(settings, schedule=parse(0, len(backbone.blocks)))
+        state = Merging(nothing, len(backbone.blocks), _layout(backbone), type(backbone.model) in backbone.models)
+        try:
+            _attach(backbone, state)
+        except BaseException:
+            detach(backbone)
+            raise
+        state.settings, state.complete = settings, True
+    return state
+
+
+def _layout(backbone: Backbone) -> Layout:
+    size = backbone.only_size
+    most_patches = None if size is None else backbone.count_patches(*size)
+    return Layout(backbone.prefix_tokens, 0, backbone.has_class_token, most_patches)
+
+
+def _attach(backbone: Backbone, state: Merging) -> None:
     for block in backbone.blocks:
+        block.merging = state  # first: by it a block is known that was left half patched
         merging_class = BLOCKS[type(block)]
         merging_class.attach(block)
-        block.merging = state
         block.__class__ = merging_class
     number_blocks(backbone.blocks, state)
-    if in_model:
+    model = backbone.model
+    if state.in_model:
         state.checkpointing = getattr(model, "grad_checkpointing", False)
         model.merging = state
         model.__class__ = cast(Any, backbone.models[type(model)])
@@ -58,32 +78,38 @@ def attach(backbone: Backbone, settings: Settings) -> None:
 
 def merge_by(backbone: Backbone, config: MergeConfig) -> None:
     """`timm_mergemix.patch` of a model that was found already."""
-    settings, state = settings_for(backbone, config), backbone.state
-    if state is None:
-        attach(backbone, settings)
-    else:
-        state.settings = settings
-        number_blocks(backbone.blocks, state)
+    settings = settings_for(backbone, config)
+    with CHANGING:
+        state = backbone.state
+        if state is None:
+            attach(backbone, settings)
+        else:
+            number_blocks(backbone.blocks, state)
+            state.patch_anew(settings)
+
+
+def attach_view(view: Backbone, settings: Settings) -> Merging:
+    """Merging of its own for a view of a model, patched or not; nobody else sees it."""
+    if view.state is None:
+        return attach(view, settings)
+    state = Merging(settings, len(view.blocks), _layout(view), in_model=True)
+    state.complete = True
+    for part in (*view.blocks, view.model):
+        part.merging = state
+    return state
 
 
 def number_blocks(blocks: Sequence[Any], state: Merging) -> None:
     """Blocks know their place; some may have been removed since the patch."""
-    state.depth = len(blocks)
     for index, block in enumerate(blocks):
         block.merge_index = index
+    state.depth = len(blocks)
 
 
 def detach(backbone: Backbone) -> None:
-    """Makes a model what it was before `attach`; one that is not patched is left as it is."""
-    model = backbone.model
-    for block in backbone.blocks:
-        if isinstance(block, MergingBlock):  # one that was replaced since is plain
-            block.detach(block)
-            del block.merging, block.merge_index
-            block.__class__ = cast(Any, PLAIN_BLOCKS[type(block)])
-    if isinstance(model, MergingModel):
-        del model.merging
-        model.__class__ = cast(Any, next(plain for plain, merged in backbone.models.items() if merged is type(model)))
+    """Makes a model what it was before `attach`; one that is not patched, or only half, as well."""
+    with CHANGING:
+        restore((*backbone.blocks, backbone.model))
 
 
 @contextmanager
@@ -91,18 +117,27 @@ def merging_in(
     backbone: Backbone, r: Any = None, *, prop_attn: bool | None = None, matching: str | None = None
 ) -> Iterator[Merging]:
     """`timm_mergemix.merging` for a model that was found already; yields what its blocks share."""
-    given = {"r": r, "prop_attn": prop_attn, "matching": matching}
-    settings = planned(backbone, **given)
-    state = backbone.state
-    if state is not None:
-        with state.during(settings=settings):
-            yield state
-        return
-    attach(backbone, settings)
+    settings = planned(backbone, r=r, prop_attn=prop_attn, matching=matching)
+    with patched(backbone) as state, state.scope(settings):
+        yield state
+
+
+@contextmanager
+def patched(backbone: Backbone) -> Iterator[Merging]:
+    """The model is patched inside: an unpatched one merges nothing by it, and is unpatched when no context is left."""
+    with CHANGING:
+        state = backbone.state
+        if state is None:
+            state = attach(backbone, settings_for(backbone, MergeConfig()))
+            state.temporary = True
+        state.contexts += 1
     try:
-        yield cast(Merging, backbone.state)
+        yield state
     finally:
-        detach(backbone)
+        with CHANGING:
+            state.contexts -= 1
+            if state.temporary and state.contexts <= 0 and backbone.state is state:
+                detach(backbone)
 
 
 def planned(backbone: Backbone, **given: Any) -> Settings:
@@ -115,6 +150,6 @@ def planned(backbone: Backbone, **given: Any) -> Settings:
     state = backbone.state
     if state is None:
         return settings_for(backbone, MergeConfig(**known))
-    before = state.settings
+    before = state.settings_here
     now = settings_for(backbone, MergeConfig(**{"prop_attn": before.prop_attn, "matching": before.matching, **known}))
     return now if "r" in known else replace(now, schedule=before.schedule)

@@ -14,9 +14,13 @@ from torch.utils.checkpoint import checkpoint
 from ..errors import Words, wrong
 from .autocast import uncached_autocast
 from .matching.choose import match
+from .matching.plan import MergePlan, keep_trailing
 from .matching.tokens import compose_source, log_size_bias, merge_tokens
-from .passes import Merging, Settings, Tokens
+from .passes import Pass, Tokens
 from .record import AttentionRow, mean_attention, softmax_attention
+from .scopes import Scope, scopes_of
+from .settings import Settings
+from .state import Merging
 
 __all__ = ["Context", "MergingBlock"]
 
@@ -48,6 +52,14 @@ class MergingBlock(nn.Module, ABC):
 
     merging: Merging
     merge_index: int
+    inherited: tuple[Scope, ...] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # What looks for blocks by name (FSDP policies, device maps) finds them; pickles go by the qualified name.
+        super().__init_subclass__(**kwargs)
+        plain = cls.__bases__[-1]
+        if not issubclass(plain, MergingBlock) and plain is not ABC:  # else a mixin, or what FSDP makes of one of these
+            cls.__name__ = plain.__name__
 
     @classmethod
     def refusal(cls, block: Any) -> str | None:
@@ -128,40 +140,47 @@ class MergingBlock(nn.Module, ABC):
 
     def merge_forward(self, x: Tensor, **call: Any) -> Tensor:
         """The forward of all families; ``call`` is what the model passes to the block beside ``x``."""
-        merging, index = self.merging, self.merge_index
-        x, tokens = merging.enter(index, x)
-        observer = merging.observer
-        if observer is not None and not observer.wants_attention(index):
-            observer = None
-        if observer is not None or any(tokens.merges):
+        index = self.merge_index
+        current = self.merging.pass_for(index, self.inherited)
+        x, tokens = current.enter(index, x)
+        watcher = current.watcher
+        if watcher is not None and not watcher.wants_attention(index):
+            watcher = None
+        if watcher is not None or any(tokens.merges):
             refuse_masks(call, tokens)
-        if observer is not None:
-            observer.on_attention(index, self._attention_row(x, tokens, call))
-        r = min(tokens.merges[index], (tokens.length - merging.prefix_tokens) // 2)
+        if watcher is not None:
+            watcher.on_attention(index, self._attention_row(x, tokens, current, call))
+        r = min(tokens.merges[index], (tokens.length - current.layout.protected) // 2)
         if r == 0 and tokens.source is None:
             x = self._run(partial(super().forward, **call), x)
         else:
-            x, size, source = self._run(_merged, self, x, tokens, r, merging.settings, call)
+            x, size, source = self._run(_merged, self, x, tokens, r, current.settings, call)
             tokens = Tokens(tokens.merges, x.shape[1], index, size, source, tokens.valid)
-        return merging.leave(index, x, tokens)
+        return current.leave(index, x, tokens)
 
     def _run(self, body: Callable[..., Any], *args: Any) -> Any:
         if self.merging.checkpointing and torch.is_grad_enabled():
             return checkpoint(body, *args, use_reentrant=False)
         return body(*args)
 
+    def _replicate_for_data_parallel(self) -> Any:
+        # Replicas run in threads of their own.
+        replica = super()._replicate_for_data_parallel()
+        replica.inherited = scopes_of(self.merging)
+        return replica
+
     @torch.no_grad()
-    def _attention_row(self, x: Tensor, tokens: Tokens, call: dict[str, Any]) -> AttentionRow:
-        prefix = self.merging.prefix_tokens
+    def _attention_row(self, x: Tensor, tokens: Tokens, current: Pass, call: dict[str, Any]) -> AttentionRow:
+        prefix, suffix = current.layout.prefix_tokens, current.layout.suffix_tokens
         # Without a class token every patch token asks, as often as it stands for patches.
-        queries = slice(0, 1) if self.merging.has_class_token else slice(prefix, None)
+        queries = slice(0, 1) if current.layout.has_class_token else slice(prefix, x.shape[1] - suffix)
         size = tokens.weights()
         weights = None if size is None else size[:, queries]
-        bias = _bias(size, torch.float32, self.merging.settings, tokens)
+        bias = _bias(size, torch.float32, current.settings, tokens)
         with uncached_autocast(x.device.type):
             context = Context(tokens.size, tokens.source, bias, call, tokens.valid)
             attention = self.attention(x, queries, context)
-        return AttentionRow(mean_attention(attention, weights), size, tokens.source, prefix)
+        return AttentionRow(mean_attention(attention, weights), size, tokens.source, prefix, suffix)
 
 
 def _merged(
@@ -184,11 +203,20 @@ def _merged(
         if padding is not None:  # what it holds has no weight in a mean, and must not be rounded off from one
             x = x.masked_fill(padding.unsqueeze(-1), 0.0)
         progress = block.merge_index / len(tokens.merges)
-        plan = match(settings.matching, keys, r, block.merging.prefix_tokens, padding, progress)
+        plan = _plan(block.merging, settings.matching, keys, r, padding, progress)
         x, size = merge_tokens(x, plan, weights)
         source = compose_source(plan, source)
     mlp = block.mlp_branch(x)
     return x if mlp is None else x + mlp, size, source
+
+
+def _plan(merging: Merging, matching: str, keys: Tensor, r: int, padding: Tensor | None, progress: float) -> MergePlan:
+    """Which tokens merge: trailing ones that are protected are not shown to the matching."""
+    suffix, prefix = merging.layout.suffix_tokens, merging.layout.prefix_tokens
+    if suffix:
+        keys, padding = keys[:, :-suffix], None if padding is None else padding[:, :-suffix]
+    plan = match(matching, keys, r, prefix, padding, progress, merging.generator)
+    return keep_trailing(plan, suffix) if suffix else plan
 
 
 def _attend(block: MergingBlock, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:

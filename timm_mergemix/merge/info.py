@@ -11,8 +11,9 @@ from torch import nn
 from ..errors import check_int, wrong
 from .families import Backbone
 from .find.search import find_backbone
-from .passes import Merging, Settings
 from .schedule import resolve
+from .settings import Settings
+from .state import Merging
 
 __all__ = ["MergeInfo", "info_of", "merge_info", "planned_tokens", "state_of"]
 
@@ -71,15 +72,15 @@ def info_of(backbone: Backbone, image_size: tuple[int, int] | None = None) -> Me
     """`merge_info` of a model that was found already."""
     state = state_of(backbone)
     backbone.check_grid()
-    settings = state.settings
+    settings = state.settings_here
     patches = backbone.count_patches(*_known_size(backbone, image_size))
     # A model that was pruned after the patch has lost its last blocks.
     merges = resolve(settings.schedule, patches)[: state.depth]
     return MergeInfo(
         r=settings.schedule.r,
         merges=merges,
-        tokens=_tokens_per_block(merges, patches + state.prefix_tokens),
-        prefix_tokens=state.prefix_tokens,
+        tokens=_tokens_per_block(merges, patches + state.layout.prefix_tokens),
+        prefix_tokens=state.layout.prefix_tokens,
         prop_attn=settings.prop_attn,
         matching=settings.matching,
         grad_checkpointing=state.checkpointing,

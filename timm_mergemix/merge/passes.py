@@ -1,36 +1,23 @@
-"""The settings of a patched model, and what a forward pass carries from block to block."""
+"""What one forward pass carries from block to block."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.fx import Proxy
 
 from ..errors import Words, wrong
+from .handover import Handover
 from .matching.tokens import recover
-from .record import Observer
-from .schedule import Schedule, resolve
+from .record import Watcher
+from .schedule import resolve
+from .settings import Layout, Settings
 
-__all__ = ["Merging", "Settings", "Tokens", "refuse_symbols"]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a patched model merges: a `MergeConfig` for a model of that depth.
-
-    Attributes:
-        schedule: How many tokens merge in each block.
-        prop_attn: Whether log(size) is added to the attention logits.
-        matching: How it is decided which tokens merge, one of `timm_mergemix.merge.matching.choose.MATCHINGS`.
-    """
-
-    schedule: Schedule
-    prop_attn: bool = True
-    matching: str = "bipartite"
+__all__ = ["Here", "Opened", "Pass", "Tokens", "refuse_symbols"]
 
 
 class Tokens(NamedTuple):
@@ -38,7 +25,7 @@ class Tokens(NamedTuple):
 
     Attributes:
         merges: How many tokens merge in each block of this forward pass.
-        length: Number of tokens, prefix tokens counted.
+        length: Number of tokens, protected ones counted.
         block: Index of the block that runs next.
         size: (B, length) float32, patches per token; None while nothing has merged.
         source: (B, N) int64, original token -> token; None while nothing has merged.
@@ -65,97 +52,174 @@ class Tokens(NamedTuple):
         return size, positions
 
 
-class Merging(nn.Module):
-    """Shared by all blocks of a patched model; has no parameters and no buffers.
-
-    Outside a forward pass it holds settings only, so copies and pickles never carry tensors of a pass.
+class Pass:
+    """One forward pass: its settings, fixed when it begins, and its tokens between two blocks.
 
     Args:
-        settings: How to merge.
-        depth: Number of blocks.
-        prefix_tokens: Leading tokens that never merge.
-        has_class_token: Whether the first token is a class token.
-        in_model: Whether the model around the blocks is patched too, or the blocks alone.
+        settings: How it merges.
+        layout: Which of its tokens may merge.
+        watcher: Whom it tells what it does, or None.
+        depth: Number of blocks that run.
+        opened: Whether a model's own method runs the blocks, and closes the pass.
+        recovering: Whether the last block returns all tokens.
+        exposing: Whether each block returns all tokens, and hands on the merged ones aside.
+
+    Attributes:
+        tokens: What block `Tokens.block` will take; None before the first block and after the last one.
+        most_patches: The number of patches, where images have one size; None where they have others.
+        claimed: Whether a method that runs the blocks has taken the pass for its own.
+        begun: Whether the first block has run, or still runs, and not yet the last one.
+        ended: Whether the last block has run.
     """
 
     def __init__(
-        self, settings: Settings, depth: int, prefix_tokens: int, has_class_token: bool, in_model: bool = True
+        self,
+        settings: Settings,
+        layout: Layout,
+        watcher: Watcher | None,
+        depth: int,
+        opened: bool = False,
+        recovering: bool = True,
+        exposing: bool = False,
     ) -> None:
-        super().__init__()
         self.settings = settings
+        self.layout = layout
+        self.watcher = watcher
         self.depth = depth
-        self.prefix_tokens = prefix_tokens
-        self.has_class_token = has_class_token
-        self.in_model = in_model
-        self.checkpointing = False
+        self.opened = opened
+        self.recovering = recovering
+        self.exposing = exposing
+        self.most_patches = layout.most_patches
+        self.claimed = False
+        self.begun = False
+        self.ended = False
         self.tokens: Tokens | None = None
         self.valid: Tensor | None = None
         self.aside: Tensor | None = None
-        self.exposing = False
-        self.recovering = True
-        self.observer: Observer | None = None
+        self.handover: Handover | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {
-            "tokens": None,
-            "valid": None,
-            "aside": None,
-            "exposing": False,
-            "recovering": True,
-            "observer": None,
-        }
-
-    def extra_repr(self) -> str:
-        """What ``print(model)`` shows."""
-        return f"r={self.settings.schedule.r}, prop_attn={self.settings.prop_attn}, matching={self.settings.matching!r}"
+    def is_over(self, index: int) -> bool:
+        """Whether block ``index`` runs in another pass: this one has ended, or was left before its end."""
+        return (self.ended and not self.opened) or (index == 0 and self.begun)
 
     def take_padding(self, patch_valid: Tensor | None) -> None:
         """Says, before the first block runs, which patches are none: (B, N) bool, False for padding."""
         self.valid = None
         if patch_valid is not None:
-            self.valid = F.pad(patch_valid.float(), (self.prefix_tokens, 0), value=1.0)
+            self.valid = F.pad(patch_valid.float(), (self.layout.prefix_tokens, 0), value=1.0)
 
     def enter(self, index: int, x: Tensor) -> tuple[Tensor, Tokens]:
-        """The merged tokens that block ``index`` works on, and their state."""
+        """The merged tokens that block ``index`` works on, and their state.
+
+        Raises:
+            MergeMixError: If the tokens are not those that the block before has returned.
+        """
         refuse_symbols(x)
         tokens = self.tokens
         if index == 0 or tokens is None:
-            length = int(x.shape[1])  # an int also under torch.jit.trace
-            if length < self.prefix_tokens:
-                raise wrong("prefix_tokens", self.prefix_tokens, f"at most {length}, the tokens that enter block 0")
-            merges = resolve(self.settings.schedule, length - self.prefix_tokens)
-            tokens = Tokens(merges, length, valid=self.valid)
-            self.aside = self.valid = None
-        elif self.aside is not None:
+            tokens = self._begin(x)
+        if any(tokens.merges):
+            self._check_order(index, x, tokens)
+        if self.aside is not None:
             x, self.aside = self.aside, None
-        # Without the blocks before it, a block would silently lose sizes and source map.
-        if any(tokens.merges) and (tokens.block, tokens.length) != (index, x.shape[1]):
-            raise wrong(
-                f"block {index}",
-                Words(f"{x.shape[1]} tokens"),
-                f"block {tokens.block} with {tokens.length} tokens; the blocks of a patched model must run in "
-                "order, from the first one; patch again if some were removed",
-            )
         return x, tokens
 
     def leave(self, index: int, x: Tensor, tokens: Tokens) -> Tensor:
         """What block ``index`` returns: merged tokens, or all of them where the caller must see all."""
-        if self.observer is not None:
-            self.observer.on_block(index, *tokens.entries(x))
-        last = index == self.depth - 1
-        self.tokens = (
-            None if last else Tokens(tokens.merges, tokens.length, index + 1, tokens.size, tokens.source, tokens.valid)
-        )
-        if tokens.source is None:
-            return x
-        if self.exposing:
-            self.aside = None if last else x
-            return recover(x, tokens.source)
-        return recover(x, tokens.source) if last and self.recovering else x
+        if self.watcher is not None:
+            self.watcher.on_block(index, *tokens.entries(x))
+        if index == self.depth - 1:
+            self._end()
+            all_of_them = tokens.source is not None and (self.recovering or self.exposing)
+            return recover(x, tokens.source) if all_of_them else x  # type: ignore[arg-type]
+        self.tokens = tokens._replace(block=index + 1)
+        out = x
+        if self.exposing and tokens.source is not None:
+            self.aside, out = x, recover(x, tokens.source)
+        self.handover = Handover(out) if any(tokens.merges) else None
+        return out
 
-    def during(self, **flags: Any) -> During:
-        """Sets attributes (``exposing``, ``recovering``, ``observer``, ``settings``) for a while."""
-        return During(self, flags)
+    def _begin(self, x: Tensor) -> Tokens:
+        if self.ended and not self.recovering:  # whoever ran them before has got merged tokens
+            raise wrong(
+                "blocks",
+                Words("a second run inside one forward pass"),
+                "one; a hook that needs them once more shall call the model",
+            )
+        layout, length = self.layout, int(x.shape[1])  # an int also under torch.jit.trace
+        if length < layout.protected:
+            raise wrong(
+                "suffix_tokens" if layout.suffix_tokens else "prefix_tokens",
+                layout.protected,
+                f"at most {length}, the tokens that enter block 0",
+            )
+        patches = length - layout.protected
+        tokens = Tokens(resolve(self.settings.schedule, patches), length, valid=self.valid)
+        if any(tokens.merges):
+            self._check_patches(patches)
+        self.aside = self.valid = self.handover = None
+        self.begun = True
+        return tokens
+
+    def _check_patches(self, patches: int) -> None:
+        layout = self.layout
+        if self.most_patches is not None and patches > self.most_patches:
+            raise wrong(
+                "prefix_tokens, suffix_tokens",
+                Words(f"{layout.prefix_tokens} and {layout.suffix_tokens}, which leave {patches} patches"),
+                "as many as there are leading and trailing tokens that are no patches: images have "
+                f"{self.most_patches} patches",
+            )
+
+    def _check_order(self, index: int, x: Tensor, tokens: Tokens) -> None:
+        """Without the blocks before it, a block would silently lose sizes and source map."""
+        handed = self.handover is None or self.handover.delivers(x)
+        if tokens.block == index and handed:
+            self.handover = None
+            return
+        if tokens.block != index:
+            wanted = f"block {tokens.block} with {tokens.length} tokens"
+        else:
+            wanted = f"the tokens that block {index - 1} has returned, unchanged"
+        raise wrong(
+            f"block {index}",
+            Words(f"{x.shape[1]} tokens" if tokens.block != index else "other tokens"),
+            f"{wanted}; the blocks of a patched model must run in order, from the first one, each on what the one "
+            "before it returned; patch again if some were removed",
+        )
+
+    def _end(self) -> None:
+        self.tokens = self.aside = self.handover = None
+        self.begun, self.ended = False, True
+
+
+class Here(threading.local):
+    """What belongs to one thread: its pass that is under way, and is not shared with any other."""
+
+    def __init__(self) -> None:
+        self.current: Pass | None = None
+
+
+class Opened:
+    """The pass of a model's method that runs the blocks; a class, as older compilers do not see through generators.
+
+    Args:
+        here: Where the pass of this thread is.
+        new: The pass; it may be there already.
+    """
+
+    def __init__(self, here: Here, new: Pass) -> None:
+        self.here = here
+        self.new = new
+        self.before: Pass | None = None
+
+    def __enter__(self) -> Pass:
+        self.before = self.here.current
+        self.here.current = self.new
+        return self.new
+
+    def __exit__(self, *error: object) -> None:
+        self.here.current = self.before
 
 
 def refuse_symbols(x: Any) -> None:
@@ -166,21 +230,3 @@ def refuse_symbols(x: Any) -> None:
             Words("torch.fx's symbolic trace of a patched model"),
             "one of the unpatched model; forward_intermediates gives features of a patched one",
         )
-
-
-class During:
-    """What `Merging.during` returns; a class, since older compilers do not see through generators."""
-
-    def __init__(self, merging: Merging, flags: dict[str, Any]) -> None:
-        self.merging = merging
-        self.flags = flags
-        self.before = {name: getattr(merging, name) for name in flags}
-
-    def __enter__(self) -> None:
-        for name, value in self.flags.items():
-            setattr(self.merging, name, value)
-
-    def __exit__(self, *error: object) -> None:
-        for name, value in self.before.items():
-            setattr(self.merging, name, value)
-        self.merging.tokens = self.merging.aside = self.merging.valid = None

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from torch import nn
 
-from .attach import detach, merge_by, merging_in
+from .attach import detach, merge_by, merging_in, patched
 from .config import MergeConfig
 from .find.search import Blocks, find_backbone
 from .record import Recording
@@ -111,5 +111,5 @@ def record(model: nn.Module, attention: bool = True) -> Iterator[Recording]:
         A `Recording`, filled while the context is open; inside another `record` it takes that one's place.
     """
     recording = Recording(attention=attention)
-    with merging_in(find_backbone(model)) as state, state.during(observer=recording):
+    with patched(find_backbone(model)) as state, state.scope(observer=recording):
         yield recording

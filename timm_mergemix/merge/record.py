@@ -11,7 +11,7 @@ from torch import Tensor
 from .autocast import without_autocast
 from .matching.tokens import recover
 
-__all__ = ["AttentionReader", "AttentionRow", "LayerRecord", "Observer", "Recording", "StopForward"]
+__all__ = ["AttentionReader", "AttentionRow", "LayerRecord", "Observer", "Recording", "StopForward", "Watcher"]
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,17 @@ class AttentionRow:
         size: (B, K) float32, their sizes; None where nothing has merged.
         source: (B, N) int64, their source map; None where nothing has merged.
         prefix_tokens: Leading tokens that are no patches.
+        suffix_tokens: Trailing tokens that are no patches.
     """
 
     values: Tensor
     size: Tensor | None
     source: Tensor | None
     prefix_tokens: int
+    suffix_tokens: int = 0
 
     def on_patches(self, divide: bool = True) -> Tensor:
-        """Recovers the attention of the patches, (B, N - prefix_tokens).
+        """Recovers the attention of the patches, (B, N - prefix_tokens - suffix_tokens).
 
         Args:
             divide: A merged token's attention already sums over its members, so each gets its share. False copies it
@@ -41,11 +43,11 @@ class AttentionRow:
         if self.source is not None and self.size is not None:
             values = values / self.size.clamp_min(1.0) if divide else values  # padding has neither size nor attention
             values = recover(values, self.source)
-        return values[:, self.prefix_tokens :]
+        return values[:, self.prefix_tokens : values.shape[1] - self.suffix_tokens]
 
 
-class Observer(Protocol):
-    """What a forward pass tells to whoever watches it."""
+class Watcher(Protocol):
+    """What one forward pass tells to whoever watches it."""
 
     def wants_attention(self, index: int) -> bool:
         """Whether the attention of block ``index`` shall be computed."""
@@ -55,6 +57,13 @@ class Observer(Protocol):
 
     def on_block(self, index: int, size: Tensor, source: Tensor) -> None:
         """Takes sizes and source map as they leave block ``index``."""
+
+
+class Observer(Protocol):
+    """Who watches forward passes."""
+
+    def watch(self) -> Watcher | None:
+        """Who watches the pass that begins; None for nobody."""
 
 
 @dataclass
@@ -84,27 +93,44 @@ class Recording:
 
     attention: bool = True
     forwards: list[list[LayerRecord]] = field(default_factory=list)
-    _pending: Tensor | None = None
 
     @property
     def layers(self) -> list[LayerRecord]:
         """The blocks of the last forward pass."""
         return self.forwards[-1] if self.forwards else []
 
-    def wants_attention(self, index: int) -> bool:
+    def watch(self) -> Watcher:
         """See `Observer`."""
-        return self.attention
+        return _LayerRecorder(self)
+
+
+class _LayerRecorder:
+    """Fills the list of one forward pass, so that passes inside each other do not mix.
+
+    Args:
+        recording: Where the list belongs.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self.layers: list[LayerRecord] = []
+        self.pending: Tensor | None = None
+
+    def wants_attention(self, index: int) -> bool:
+        """See `Watcher`."""
+        return self.recording.attention
 
     def on_attention(self, index: int, row: AttentionRow) -> None:
-        """See `Observer`."""
-        self._pending = row.on_patches()
+        """See `Watcher`."""
+        self.pending = row.on_patches()
 
     def on_block(self, index: int, size: Tensor, source: Tensor) -> None:
-        """See `Observer`."""
-        if index == 0 or not self.forwards:
-            self.forwards.append([])
-        self.forwards[-1].append(LayerRecord(source.detach(), size.detach(), self._pending))
-        self._pending = None
+        """See `Watcher`."""
+        if not self.layers or index == 0:  # the same blocks may run more than once in a pass
+            self.layers = []
+            self.recording.forwards.append(self.layers)
+        self.layers.append(LayerRecord(source.detach(), size.detach(), self.pending))
+        self.pending = None
 
 
 class StopForward(Exception):  # noqa: N818 - a signal, not an error
@@ -112,7 +138,7 @@ class StopForward(Exception):  # noqa: N818 - a signal, not an error
 
 
 class AttentionReader:
-    """Reads the attention of one block.
+    """Reads the attention of one block in the first pass that begins; those inside that one are not read.
 
     Args:
         layer: Index of the block; None reads nothing.
@@ -123,19 +149,27 @@ class AttentionReader:
         self.layer = layer
         self.stop = stop
         self.row: AttentionRow | None = None
+        self.watching = False
+
+    def watch(self) -> Watcher | None:
+        """See `Observer`."""
+        if self.watching:
+            return None
+        self.watching = True
+        return self
 
     def wants_attention(self, index: int) -> bool:
-        """See `Observer`."""
+        """See `Watcher`."""
         return index == self.layer
 
     def on_attention(self, index: int, row: AttentionRow) -> None:
-        """See `Observer`."""
+        """See `Watcher`."""
         self.row = row
         if self.stop:
             raise StopForward
 
     def on_block(self, index: int, size: Tensor, source: Tensor) -> None:
-        """See `Observer`."""
+        """See `Watcher`."""
 
 
 @torch.no_grad()

@@ -35,6 +35,11 @@ class Schedule:
     depth: int
 
     @property
+    def merges_any(self) -> bool:
+        """Whether it merges anything, in a model that has tokens enough."""
+        return _merges_any(self.form, self.value)
+
+    @property
     def r(self) -> R:
         """The schedule as a user would write it."""
         if self.form == "constant":
@@ -71,7 +76,10 @@ def check_r(argument: str, r: Any) -> None:
 
 def merges_any(r: Any) -> bool:
     """Whether a valid ``r`` merges anything, in a model that has tokens enough."""
-    form, value = _read(r)
+    return _merges_any(*_read(r))
+
+
+def _merges_any(form: str, value: float | tuple[int, ...]) -> bool:
     if isinstance(value, tuple):
         return any(value)
     return value < 1 if form == "keep" else value > 0

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from ..errors import Words, wrong
 from ..merge.find.search import bare
+from ..merge.view import eval_view
 from ..mix.batch import MixedBatch
 from ..mix.mixer import Mixer
 from ..mixers.mergemix import MergeMix
-from ..saliency.modes import evaluating
 from .config import PreferenceConfig
 from .loss import PreferenceLoss, PreferenceTerms
 
@@ -130,8 +130,9 @@ class PreferenceStep:
     @torch.no_grad()
     def _refer(self, batch: MixedBatch) -> tuple[Tensor, Tensor]:
         reference: Any = self.reference
-        with evaluating(reference):
-            winner, loser = reference(torch.cat([batch.raw, batch.images])).chunk(2)
+        if any(module.training for module in reference.modules()):  # it may be run by others, who want it so
+            reference = eval_view(reference)
+        winner, loser = reference(torch.cat([batch.raw, batch.images])).chunk(2)
         return winner, loser
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -11,18 +11,18 @@ from torch import Tensor, nn
 
 from ..checks import check_images
 from ..errors import named, unusable, wrong
-from ..merge.attach import merging_in, planned
+from ..merge.attach import attach_view, patched, planned
 from ..merge.autocast import uncached_autocast
 from ..merge.families import Backbone
 from ..merge.find.search import bare, find_backbone
 from ..merge.info import planned_tokens
-from ..merge.passes import Merging, Settings
 from ..merge.record import StopForward
+from ..merge.restore import CHANGING
 from ..merge.schedule import R
+from ..merge.settings import Settings
 from .config import SaliencyConfig
 from .input import EncoderInput
-from .modes import evaluating
-from .reading import Layer, check_left, reading_attention
+from .reading import AttentionReading, Layer, check_left
 from .size import PassSize
 
 __all__ = ["SaliencyPass", "saliency_map"]
@@ -113,18 +113,22 @@ class SaliencyPass:
     def __call__(self, images: Tensor) -> Tensor:
         """Returns the saliency (B, h, w) of images (B, C, H, W)."""
         self.check(images)
-        model, device = self.backbone.model, images.device.type
-        with torch.no_grad(), evaluating(model), self._keeping_rng(), uncached_autocast(device):
+        with torch.no_grad(), uncached_autocast(images.device.type):
             return self.size.to_full_grid(self._pass(images), *images.shape[-2:])
 
     def _pass(self, images: Tensor) -> Tensor:
-        """The saliency on the grid of the pass."""
-        x = self.input(images, self.size.of(*images.shape[-2:]))
-        with self.size.allowed():
-            with self._merging() as state, self._reading(state, stop=True) as read, suppress(StopForward):
-                # forward, not __call__: a compiled call of the whole model and hooks on it have no part in this pass.
-                self._backbone.model.forward(x)
-            return self._on_grid(read(), x)
+        """The saliency on the grid of the pass, which runs on a view: other passes of the encoder see nothing of it."""
+        with CHANGING:
+            view = self.size.view()
+        height, width = images.shape[-2:]
+        x = self.input(images, self.size.of(height, width, view))
+        state = attach_view(view, self._settings())
+        reading = self._reading(view, state.settings, stop=True)
+        state.observer, state.generator = reading.reader, self._generator(state.settings)
+        with reading, suppress(StopForward):
+            # forward, not __call__: a compiled call of the whole model and hooks on it have no part in this pass.
+            view.model.forward(x)
+        return _on_grid(view, reading.attention(), x)
 
     @contextmanager
     def reading(self, images: Tensor) -> Iterator[Callable[[], Tensor]]:
@@ -144,15 +148,18 @@ class SaliencyPass:
         reason = self.reason_against_reading()
         if reason is not None:
             raise unusable("saliency", f"the attention of a training pass cannot be read: {reason}")
-        with merging_in(self.backbone) as state, self._reading(state, stop=False) as read:
-            yield lambda: self._on_grid(read(), images)
+        backbone = self.backbone
+        with patched(backbone) as state:
+            reading = self._reading(backbone, state.settings_here, stop=False)
+            with state.scope(observer=reading.reader), reading:
+                yield lambda: _on_grid(backbone, reading.attention(), images)
 
     def reason_against_reading(self) -> str | None:
         """Why the attention of a training pass cannot stand in for a pass of its own, or None if it can."""
         backbone = self.backbone
         if getattr(getattr(backbone.model, "patch_drop", None), "prob", 0.0) > 0:
             return "the model drops patches in training"
-        if backbone.state is not None and not backbone.state.settings.prop_attn:
+        if backbone.state is not None and not backbone.state.settings_here.prop_attn:
             return "the model merges without proportional attention"
         return None
 
@@ -167,9 +174,9 @@ class SaliencyPass:
         self.input.check(images)
 
     def _check_size(self, height: int, width: int) -> None:
-        size, settings = self.size.of(height, width), self._settings()
-        with named(r="saliency_r"), self.size.allowed():
-            tokens = planned_tokens(self._backbone, settings, size)
+        settings, view = self._settings(), self.size.view()
+        with named(r="saliency_r"):
+            tokens = planned_tokens(view, settings, self.size.of(height, width, view))
         before, prefix = tokens[-1 if self.layer == "pool" else int(self.layer)], self._backbone.prefix_tokens
         check_left(before - prefix, tokens[0] - prefix, settings.schedule.r, self.layer)
 
@@ -178,25 +185,25 @@ class SaliencyPass:
         with named(r="saliency_r"):
             return planned(self._backbone, r=self.config.saliency_r, prop_attn=True)
 
-    def _merging(self) -> AbstractContextManager[Merging]:
-        return merging_in(self._backbone, self.config.saliency_r, prop_attn=True)
+    def _reading(self, backbone: Backbone, settings: Settings, stop: bool) -> AttentionReading:
+        return AttentionReading(backbone, settings.schedule.r, self.layer, self.config.divide, stop)
 
-    def _reading(self, state: Merging, stop: bool) -> AbstractContextManager[Callable[[], Tensor]]:
-        return reading_attention(self._backbone, state, self.layer, self.config.divide, stop)
-
-    def _on_grid(self, attention: Tensor, x: Tensor) -> Tensor:
-        # Where prefix tokens get all of it, no patch is preferred.
-        attention = attention.where(attention.sum(dim=1, keepdim=True) > 0, 1.0)
-        saliency = attention / attention.sum(dim=1, keepdim=True)
-        return saliency.unflatten(1, self._backbone.grid_size(*x.shape[-2:]))
-
-    def _keeping_rng(self) -> AbstractContextManager[None]:
-        # Merging at random is the only thing in the pass that draws.
-        state = self._backbone.state
-        if state is None or state.settings.matching != "random":
-            return nullcontext()
+    def _generator(self, settings: Settings) -> torch.Generator | None:
+        """What merging at random draws from: it begins where torch's global generator is, and leaves that alone."""
+        if settings.matching != "random":
+            return None
         device = self._backbone.parameter.device
-        return torch.random.fork_rng([device] if device.type == "cuda" else [])
+        on_cuda = device.type == "cuda"
+        generator = torch.Generator(device if on_cuda else "cpu")
+        return generator.set_state(torch.cuda.get_rng_state(device) if on_cuda else torch.get_rng_state())
+
+
+def _on_grid(backbone: Backbone, attention: Tensor, x: Tensor) -> Tensor:
+    """Attention (B, N) on the patches of images ``x`` -> (B, h, w), each map sums to 1."""
+    # Where prefix tokens get all of it, no patch is preferred.
+    attention = attention.where(attention.sum(dim=1, keepdim=True) > 0, 1.0)
+    saliency = attention / attention.sum(dim=1, keepdim=True)
+    return saliency.unflatten(1, backbone.grid_size(*x.shape[-2:]))
 
 
 def _index_of(layer: Any, depth: int) -> Layer:

@@ -2,66 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+import threading
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ..errors import unusable, wrong
 from ..merge.autocast import uncached_autocast
 from ..merge.families import Backbone
-from ..merge.passes import Merging
 from ..merge.record import AttentionReader, StopForward
+from ..merge.schedule import R
 
-__all__ = ["check_left", "reading_attention", "source_of"]
+__all__ = ["AttentionReading", "check_left", "source_of"]
 
 Layer = int | str
 
 
-@contextmanager
-def reading_attention(
-    backbone: Backbone, state: Merging, layer: Layer, divide: bool, stop: bool
-) -> Iterator[Callable[[], Tensor]]:
-    """Reads the attention of the pass that runs inside, and ends the pass there if asked.
+class AttentionReading:
+    """Reads the attention of the pass that this thread runs while the context is open, and ends it there if asked.
 
     Args:
         backbone: A patched model.
-        state: What its blocks share.
+        r: How it merges, for errors.
         layer: Index of a block, or ``"pool"``.
         divide: Whether a merged token's attention is shared out among its members.
         stop: Whether the pass ends there, by `StopForward`.
 
-    Yields:
-        A function that returns the attention on the patches, (B, N) float32, once the pass has run.
+    Attributes:
+        reader: Who has to watch the pass.
     """
-    reader = AttentionReader(None if layer == "pool" else int(layer), stop)
-    pooled: list[Tensor] = []
-    r = state.settings.schedule.r
 
-    def read_pool(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        # The casts of a pass that trains must have gradients, not those of this one.
-        with torch.no_grad(), uncached_autocast(args[0].device.type):
-            pooled.append(backbone.pool_attention(args[0]))
-        if stop:
-            raise StopForward
+    def __init__(self, backbone: Backbone, r: R, layer: Layer, divide: bool, stop: bool) -> None:
+        self.backbone = backbone
+        self.r = r
+        self.layer = layer
+        self.divide = divide
+        self.reader = AttentionReader(None if layer == "pool" else int(layer), stop)
+        self.pooled: list[Tensor] = []
+        self.handle: RemovableHandle | None = None
 
-    def attention() -> Tensor:
-        if reader.row is None and not pooled:
-            raise unusable("layer", f"{source_of(layer)} did not run in the encoder's forward pass")
-        if reader.row is None:
-            return pooled[-1]
-        found = reader.row.on_patches(divide)
-        check_left(reader.row.values.shape[1] - reader.row.prefix_tokens, found.shape[1], r, layer)
+    def __enter__(self) -> None:
+        if self.layer == "pool":
+            _HERE.reading = self
+            pool: Any = self.backbone.pool
+            self.handle = pool.register_forward_pre_hook(self._read_pool)
+
+    def __exit__(self, *error: object) -> None:
+        if self.handle is not None:
+            _HERE.reading = None
+            self.handle.remove()
+
+    def attention(self) -> Tensor:
+        """The attention on the patches, (B, N) float32, once the pass has run."""
+        row = self.reader.row
+        if row is None and not self.pooled:
+            raise unusable("layer", f"{source_of(self.layer)} did not run in the encoder's forward pass")
+        if row is None:
+            return self.pooled[-1]
+        found = row.on_patches(self.divide)
+        check_left(row.values.shape[1] - row.prefix_tokens, found.shape[1], self.r, self.layer)
         return found
 
-    with ExitStack() as stack:
-        stack.enter_context(state.during(observer=reader))
-        if layer == "pool":
-            pool: Any = backbone.pool
-            stack.callback(pool.register_forward_pre_hook(read_pool).remove)
-        yield attention
+    def _read_pool(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        if _HERE.reading is not self:  # another thread runs the same module
+            return
+        # The casts of a pass that trains must have gradients, not those of this one.
+        with torch.no_grad(), uncached_autocast(args[0].device.type):
+            self.pooled.append(self.backbone.pool_attention(args[0]))
+        if self.reader.stop:
+            raise StopForward
+
+
+class _Here(threading.local):
+    """Who reads an attention pool in this thread."""
+
+    def __init__(self) -> None:
+        self.reading: AttentionReading | None = None
+
+
+_HERE = _Here()
 
 
 def source_of(layer: Layer) -> str:

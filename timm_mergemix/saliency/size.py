@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager, nullcontext
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -27,20 +26,29 @@ class PassSize:
 
     def __init__(self, backbone: Backbone, scale: float) -> None:
         self.backbone, self.scale = backbone, scale
-        with self.allowed():
-            size = backbone.only_size
-        if scale != 1 and size is not None:
+        if scale == 1:
+            return
+        size = self.view().only_size
+        if size is not None:
             name = type(backbone.model).__name__
             raise wrong(
                 "saliency_scale", scale, f"1, since this {name} takes images of {size[0]} x {size[1]} pixels only"
             )
 
-    def allowed(self) -> AbstractContextManager[None]:
-        """Inside, the encoder takes images of the size of the pass."""
-        return nullcontext() if self.scale == 1 else self.backbone.at_any_size()
+    def view(self) -> Backbone:
+        """A view of the model that takes images of the size of the pass."""
+        view = self.backbone.view()
+        if self.scale != 1:
+            view.allow_any_size()
+        return view
 
-    def of(self, height: int, width: int) -> tuple[int, int]:
+    def of(self, height: int, width: int, view: Backbone | None = None) -> tuple[int, int]:
         """The size (pixels) in the pass of images of ``height`` x ``width``: a share of what the encoder else sees.
+
+        Args:
+            height: In pixels.
+            width: In pixels.
+            view: What `view` has returned, where the caller has one.
 
         Raises:
             MergeMixError: If that leaves a single patch.
@@ -48,14 +56,14 @@ class PassSize:
         full = self.backbone.input_size(height, width)
         if self.scale == 1:
             return full
-        with self.allowed():
-            size = self.backbone.input_size(*(math.ceil(round(side * self.scale, 6)) for side in full))
-            if self.backbone.grid_size(*size) == (1, 1):
-                raise wrong(
-                    "saliency_scale",
-                    self.scale,
-                    f"more, since one patch is all that it leaves of {full[0]} x {full[1]} pixels",
-                )
+        view = self.view() if view is None else view
+        size = view.input_size(*(math.ceil(round(side * self.scale, 6)) for side in full))
+        if view.grid_size(*size) == (1, 1):
+            raise wrong(
+                "saliency_scale",
+                self.scale,
+                f"more, since one patch is all that it leaves of {full[0]} x {full[1]} pixels",
+            )
         return size
 
     def full_grid(self, height: int, width: int) -> tuple[int, int]:

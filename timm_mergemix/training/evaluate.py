@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import Words, wrong
+from ..merge.modes import evaluating
 from ..metrics import calibration_error
-from ..saliency.modes import evaluating
 
 __all__ = ["Evaluation", "evaluate", "predict", "top1"]
 

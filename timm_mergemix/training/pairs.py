@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Words, wrong
+from ..merge.modes import evaluating
 from ..metrics import preference_accuracy, rank_correlation, reward_margin
 from ..mix.mixer import Mixer
 from ..preference.logp import label_logp
-from ..saliency.modes import evaluating
 
 __all__ = ["FAINT", "PairEvaluation", "evaluate_pairs"]
 

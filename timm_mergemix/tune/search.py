@@ -14,8 +14,8 @@ from ..merge.attach import merging_in, planned
 from ..merge.families import Backbone
 from ..merge.find.search import find_backbone
 from ..merge.info import planned_tokens
+from ..merge.modes import evaluating
 from ..merge.schedule import R
-from ..saliency.modes import evaluating
 from .timing import interleave, ratio_of
 
 __all__ = ["Tuned", "tune_r"]

@@ -14,7 +14,6 @@ from ..errors import check_int, wrong
 from ..merge.find.search import find_backbone
 from ..merge.patch import merging, record
 from ..merge.schedule import R
-from ..saliency.modes import evaluating
 from .canvas import displayable, label_lines, new_figure, show_image
 
 if TYPE_CHECKING:
@@ -102,8 +101,9 @@ def _clusters(model: nn.Module, images: Tensor, r: R | None) -> tuple[tuple[int,
     backbone = find_backbone(model)
     if backbone.input_size(*images.shape[-2:]) != tuple(images.shape[-2:]):
         raise wrong("images", tuple(images.shape), "images of the model's size")
-    with torch.no_grad(), evaluating(backbone.model), merging(model, r), record(model, attention=False) as kept:
-        backbone.model(images)
+    view = backbone.view().model
+    with torch.no_grad(), merging(view, r), record(view, attention=False) as kept:
+        view(images)
     grid = backbone.grid_size(*images.shape[-2:])
     clusters = [layer.source[:, -grid[0] * grid[1] :].cpu() for layer in kept.layers]
     return grid, clusters, [[len(row.unique()) for row in source] for source in clusters]

@@ -55,7 +55,7 @@ def _merged_blocks(model, x):
     """What leaves each block in a plain pass, all tokens, by the recorded maps."""
     outputs = []
     handles = [block.register_forward_hook(lambda *args: outputs.append(args[2])) for block in model.blocks]
-    with mm.record(model, attention=False) as rec, merging_state(model).during(recovering=False):
+    with mm.record(model, attention=False) as rec, model.opened(recovering=False):
         model.forward_features(x)
     for handle in handles:
         handle.remove()
@@ -98,8 +98,7 @@ def test_intermediates_can_stop_early(name):
         taken = range(3 - indices, 3) if isinstance(indices, int) else sorted(i % 3 for i in indices)
         assert equal(some, [everything[i] for i in taken])
         assert ran == list(range(last + 1))
-        state = merging_state(model)
-        assert (state.tokens, state.aside) == (None, None)
+        assert merging_state(model).here.current is None
     assert torch.equal(model(x), wanted)
 
 

@@ -272,7 +272,7 @@ def test_where_both_are_patched_they_are_taken_one_by_one():
     model = build(MaskedAutoencoder)
     mm.patch(model.encoder, 2)
     mm.patch(model, 3, blocks="layers", prefix_tokens=1)
-    with pytest.raises(MergeMixError, match="its MergingVisionTransformer is patched, and so are blocks beside it"):
+    with pytest.raises(MergeMixError, match="its VisionTransformer is patched, and so are blocks beside it"):
         mm.unpatch(model)
     mm.unpatch(model.encoder)
     assert type(mm.unpatch(model).layers[0]) is Block

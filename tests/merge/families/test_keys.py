@@ -6,34 +6,20 @@ from torch import nn
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError
-from timm_mergemix.merge.families.keys import AWAITED, HOOK, captured_keys, mean_key, projected_key
+from timm_mergemix.merge.families.keys import _HERE, captured_keys, mean_key, projected_key, shows_keys
 
-from ...models import tiny
+from ...models import images, tiny
 from ..reference import alone, randn
-
-
-class Attention(nn.Module):
-    """What `projected_key` reads of one."""
-
-    def __init__(self, qkv):
-        super().__init__()
-        self.qkv, self.num_heads = qkv, 3
+from .cases import build
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("wrap", [lambda qkv: qkv, nn.Sequential], ids=["linear", "wrapped"])
-def test_a_projected_key_is_the_mean_over_heads_of_the_keys(wrap, bias):
+def test_a_projected_key_is_the_mean_over_heads_of_the_keys(bias):
     qkv, x = nn.Linear(12, 36, bias=bias), randn(2, 5, 12)
     wanted = qkv(x).view(2, 5, 3, 3, 4)[:, :, 1].mean(dim=2)
-    got = projected_key(Attention(wrap(qkv)), x)
+    got = projected_key(qkv.weight, qkv.bias, 3, x)
     torch.testing.assert_close(got, wanted)
     assert not got.requires_grad
-
-
-def test_a_bias_that_the_attention_adds_itself_counts_in_the_key():
-    qkv, own, x = nn.Linear(12, 36, bias=False), randn(36), randn(2, 5, 12)
-    wanted = (qkv(x) + own).view(2, 5, 3, 3, 4)[:, :, 1].mean(dim=2)
-    torch.testing.assert_close(projected_key(Attention(qkv), x, own), wanted)
 
 
 def test_keys_are_averaged_over_attentions():
@@ -43,27 +29,59 @@ def test_keys_are_averaged_over_attentions():
     torch.testing.assert_close(mean_key([one, other]), (one + other) / 2)
 
 
+def block_of(build=tiny):
+    return mm.patch(build(), 2).blocks[0]
+
+
 def test_a_key_that_did_not_come_is_an_error():
-    with pytest.raises(MergeMixError, match="an attention that was replaced while the model was patched"):
-        mean_key([randn(2, 3, 4), 1])
+    block = block_of()
+    with (
+        pytest.raises(MergeMixError, match="an attention that was replaced while the model was patched"),
+        captured_keys(block, block.attn.k_norm),
+    ):
+        pass
 
 
 def test_keys_are_caught_only_inside_the_context():
-    block = mm.patch(tiny(), 2).blocks[0]
+    block = block_of()
     k_norm, x = block.attn.k_norm, randn(2, 17, 48)
-    assert HOOK in vars(k_norm)
+    assert shows_keys(k_norm)
     block.attn(x)
-    assert AWAITED not in vars(k_norm)
     with captured_keys(block, k_norm) as keys:
         block.attn(block.norm1(x))
+    block.attn(x)
     _, key, _ = block.query_key(x, slice(None), alone())
     assert len(keys) == 1 and not keys[0].requires_grad
     torch.testing.assert_close(keys[0], key.mean(dim=1))
-    assert AWAITED not in vars(k_norm)
 
 
 def test_an_error_inside_the_context_leaves_nothing_behind():
-    block = mm.patch(tiny(), 2).blocks[0]
+    block = block_of()
     with pytest.raises(KeyError), captured_keys(block, block.attn.k_norm):
         raise KeyError
-    assert AWAITED not in vars(block.attn.k_norm)
+    assert _HERE.waiting is None
+
+
+def test_a_pass_inside_the_pass_is_not_caught():
+    block, x, other = block_of(), randn(2, 17, 48), randn(2, 17, 48, seed=1)
+    with captured_keys(block, block.attn.k_norm) as keys:
+        block.attn(x)
+        before, block.merging.here.current = block.merging.here.current, object()
+        block.attn(other)
+        block.merging.here.current = before
+    with captured_keys(block, block.attn.k_norm) as wanted:
+        block.attn(x)
+    assert torch.equal(keys[0], wanted[0])
+
+
+@pytest.mark.parametrize(("name", "options"), [("cait", {}), ("beit", {"qkv_bias": False})])
+def test_hooks_on_a_projection_are_seen(name, options):
+    plain, hooked = (build(name, **options) for _ in range(2))
+    for block in hooked.blocks:
+        block.attn.qkv.register_forward_hook(lambda module, args, output: output.roll(7, dims=1))
+    x, seen = images(plain), []
+    for model in (plain, hooked):
+        with mm.record(mm.patch(model, [3, *[0] * (len(model.blocks) - 1)])) as rec:
+            model(x)
+        seen.append(rec.layers[0].source)
+    assert not torch.equal(*seen)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torchvision.models import vit_b_16
-from torchvision.models.vision_transformer import ConvStemConfig
+from torchvision.models.vision_transformer import ConvStemConfig, EncoderBlock
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError
@@ -12,7 +12,6 @@ from timm_mergemix.merge.families.torchvision_vit import TorchvisionVitBackbone
 from timm_mergemix.merge.matching.tokens import recover
 
 from ...models import images, tiny_torchvision
-from ..patched import merging_state
 from ..reference import alone, randn, relative_error
 from .training import backward
 
@@ -36,7 +35,7 @@ def test_the_branches_are_the_block():
     for block in layers(model):
         branch, _ = block.attention_branch(x, alone())
         after = x + branch
-        wanted = type(block).__mro__[2].forward(block, x)
+        wanted = EncoderBlock.forward(block, x)
         assert relative_error(after + block.mlp_branch(after), wanted) <= 1e-5
 
 
@@ -67,7 +66,7 @@ def test_the_encoder_gives_all_tokens_and_the_model_only_what_it_needs():
     assert lengths == [8, 17]
     assert features.shape == (2, 17, 48)
     torch.testing.assert_close(model.heads(features[:, 0]), out)
-    with merging_state(model).during(recovering=False):
+    with model.opened(recovering=False):
         merged = model.encoder(tokens)
     assert torch.equal(recover(merged, rec.layers[-1].source), features)
 
@@ -81,8 +80,8 @@ def test_recorded_attention_is_that_of_multihead_attention():
         )
     with mm.record(model) as rec:
         model(x)
-    assert len(seen) == 2
-    for wanted, layer in zip(seen, rec.layers, strict=False):
+    assert len(seen) == 3
+    for wanted, layer in zip(seen, rec.layers, strict=True):
         torch.testing.assert_close(layer.attention, wanted, rtol=1e-4, atol=1e-6)
 
 
@@ -103,14 +102,83 @@ def test_a_later_block_alone_is_refused():
         layers(model)[1](randn(2, 17, 48))
 
 
-def test_another_attention_is_refused():
-    class OwnAttention(nn.MultiheadAttention):
-        """A user's subclass."""
+class Scaled(nn.MultiheadAttention):
+    """A user's subclass."""
 
+    def forward(self, *args, **kwargs):
+        out, weights = super().forward(*args, **kwargs)
+        return 3 * out, weights
+
+
+class Adapter(nn.Module):
+    """An adapter as libraries wrap them around a module: it changes the weights for the time of the call."""
+
+    def __init__(self, base_layer):
+        super().__init__()
+        self.base_layer = base_layer
+
+    def forward(self, *args, **kwargs):
+        with torch.no_grad():
+            self.base_layer.in_proj_weight.mul_(2)
+            try:
+                return self.base_layer(*args, **kwargs)
+            finally:
+                self.base_layer.in_proj_weight.div_(2)
+
+
+def replaced(kind):
+    """A model and a function that changes its attention, in a way that a plain model heeds."""
     model = tiny_torchvision()
-    layers(model)[0].self_attention = OwnAttention(48, 3, batch_first=True)
-    with pytest.raises(MergeMixError, match="its blocks use OwnAttention, only torch's own"):
+    for block in layers(model):
+        old = block.self_attention
+        if kind is Scaled:
+            block.self_attention = Scaled(48, 3, batch_first=True).eval()
+            block.self_attention.load_state_dict(old.state_dict())
+        elif kind is Adapter:
+            block.self_attention = Adapter(old)
+        elif kind == "hook":
+            old.register_forward_hook(lambda module, args, output: (3 * output[0], output[1]))
+    return model
+
+
+@pytest.mark.parametrize("kind", [Scaled, Adapter, "hook"])
+@pytest.mark.parametrize("r", [0, [0, 4, 2]])
+def test_the_attention_is_called_whatever_it_is(kind, r):
+    model, x = replaced(kind), images(tiny_torchvision())
+    pairs = x.repeat_interleave(2, 0)
+    with mm.merging(model, r):
+        got = model(pairs)
+    plain = mm.patch(tiny_torchvision(), r)(pairs)
+    assert not torch.allclose(got, plain)
+    if r == 0:
+        assert torch.equal(got, model(pairs))
+
+
+@pytest.mark.parametrize("kind", [Scaled, Adapter])
+def test_the_attention_that_is_read_is_that_of_the_module(kind):
+    model, x = replaced(kind), images(tiny_torchvision())
+    seen = []
+    model.encoder.layers[1].self_attention.register_forward_pre_hook(
+        lambda module, args: seen.append(module.forward(*args, average_attn_weights=True)[1][:, 0, 1:])
+    )
+    model(x)
+    with mm.record(model) as rec:
+        model(x)
+    torch.testing.assert_close(rec.layers[1].attention, seen[0], rtol=1e-4, atol=1e-6)
+
+
+def test_an_attention_without_torchs_own_is_refused():
+    model = tiny_torchvision()
+    layers(model)[0].self_attention = nn.Identity()
+    with pytest.raises(MergeMixError, match=r"its blocks use Identity, which holds no nn\.MultiheadAttention"):
         mm.patch(model, 2)
+
+
+def test_an_attention_that_was_replaced_after_the_patch_is_refused():
+    model = mm.patch(tiny_torchvision(), 2)
+    layers(model)[1].self_attention = Scaled(48, 3, batch_first=True).eval()
+    with pytest.raises(MergeMixError, match="got an attention that was replaced while the model was patched"):
+        model(images(model))
 
 
 def test_a_convolutional_stem_is_taken():

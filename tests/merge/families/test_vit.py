@@ -12,7 +12,7 @@ from timm_mergemix import MergeMixError
 from timm_mergemix.merge.matching.tokens import recover
 
 from ...models import images, tiny
-from ..patched import assert_holds_no_tensor, merging_state
+from ..patched import assert_holds_no_tensor
 from ..reference import alone, randn, relative_error, sequence_lengths
 from .cases import BUILDERS, VITS, WIDTH, each_vit
 from .training import backward
@@ -65,7 +65,7 @@ def test_pooling_recovered_tokens_is_the_size_weighted_mean(case):
     x, prefix = images(model), model.num_prefix_tokens
     with mm.record(model) as rec:
         features = model.forward_features(x)
-    with merging_state(model).during(recovering=False):
+    with model.opened(recovering=False):
         merged = model.forward_features(x)
     size = rec.layers[-1].size[:, prefix:, None]
     assert merged.shape[1] == prefix + 7

@@ -176,20 +176,6 @@ def test_an_attention_with_a_forward_of_its_own_is_refused(case):
     assert type(blocks(model)[1]) in BLOCKS
 
 
-class Quantised(nn.Module):
-    """As torch's quantised linear, whose weight and bias are methods."""
-
-    def bias(self):
-        return None
-
-
-def test_mixed_heads_that_cannot_be_added_to_are_refused():
-    model = BUILDERS["cait"]()
-    model.blocks[0].attn.proj_w = Quantised()
-    with pytest.raises(MergeMixError, match=r"its heads are mixed by a .*Quantised, only nn\.Linear is known"):
-        mm.patch(model, 2)
-
-
 def test_a_part_of_blocks_is_refused_by_its_own_name():
     model = tiny()
     with pytest.raises(MergeMixError, match=r"^blocks: got some that cannot be patched: block 0 is a LayerNorm"):

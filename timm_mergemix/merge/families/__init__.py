@@ -41,7 +41,7 @@ PLAIN_BLOCKS = {merging: plain for plain, merging in BLOCKS.items()}
 
 def is_touched(module: nn.Module) -> bool:
     """Whether some patched model has changed a module inside its blocks."""
-    return keys.HOOK in vars(module) or lent.HOOK in vars(module) or isinstance(module, lent.Borrower)
+    return keys.shows_keys(module) or lent.borrows(module)
 
 
 def family_of(model: nn.Module) -> type[Backbone] | None:

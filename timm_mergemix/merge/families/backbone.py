@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from ...errors import unusable
 from ..blocks import MergingBlock
-from ..passes import Merging
+from ..state import Merging
+from ..view import eval_view
 
 __all__ = ["Backbone"]
 
@@ -109,9 +109,12 @@ class Backbone(ABC):
     def check_grid(self) -> None:  # noqa: B027 - most families know it
         """Raises a `MergeMixError` where nobody can know the model's grid of patches."""
 
-    def at_any_size(self) -> AbstractContextManager[None]:
-        """Inside, a model that was made for one image size also takes those that `input_size` returns."""
-        return nullcontext()
+    def view(self) -> Backbone:
+        """The same of a view of the model in eval mode, which may be patched and changed by itself."""
+        return type(self)(eval_view(self.model))
+
+    def allow_any_size(self) -> None:  # noqa: B027 - others take all sizes, or cannot
+        """Makes a model of one image size take those that `input_size` then returns, where it can; done to views."""
 
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:

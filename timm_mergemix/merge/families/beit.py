@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..blocks import Context, MergingBlock
 from .branches import PreNormBlock
-from .keys import projected_key
+from .keys import KeyedBlock, captured_keys, mean_key, projected_key
 from .lent import Borrower, borrowed, lend
 from .relative import RelativeBiasBlock
 from .timm_model import MergingTimmModel, TimmBackbone
@@ -27,7 +27,7 @@ class MergingBeitAttention(Borrower, Attention):
         return super()._get_rel_pos_bias() if lent is None else lent
 
 
-class MergingBeitBlock(RelativeBiasBlock, PreNormBlock, Block):
+class MergingBeitBlock(KeyedBlock, RelativeBiasBlock, PreNormBlock, Block):
     """`timm.models.beit.Block` that merges."""
 
     @classmethod
@@ -37,33 +37,45 @@ class MergingBeitBlock(RelativeBiasBlock, PreNormBlock, Block):
         return None
 
     @classmethod
+    def key_modules(cls, block: Any) -> list[nn.Module]:
+        return [block.attn.qkv] if _calls_projection(block.attn) else []
+
+    @classmethod
     def touched(cls, block: Any) -> list[nn.Module]:
-        return [block.attn]
+        return [*super().touched(block), block.attn]
 
     @classmethod
     def attach(cls, block: Any) -> None:
+        super().attach(block)
         block.attn.__class__ = MergingBeitAttention
 
     @classmethod
     def detach(cls, block: Any) -> None:
+        super().detach(block)
         if type(block.attn) is MergingBeitAttention:
             block.attn.__class__ = Attention
 
     def forward(self, x: Tensor, shared_rel_pos_bias: Tensor | None = None) -> Tensor:  # type: ignore[override]
         return self.merge_forward(x, shared_rel_pos_bias=shared_rel_pos_bias)
 
-    def attend(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
-        bias = self.logit_bias(context)
-        if self.attn.relative_position_bias_table is None:
-            out = self.attn(x, shared_rel_pos_bias=bias)
-        else:
-            with lend(self.attn, bias):
-                out = self.attn(x)
-        return out, projected_key(self.attn, x, self._projection_bias())
+    def attend(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
+        attn, bias = self.attn, self.logit_bias(context)
+        with captured_keys(self, *self.key_modules(self), make=self._mean_key) as keys:
+            if attn.relative_position_bias_table is None:
+                out = attn(x, shared_rel_pos_bias=bias)
+            else:
+                with lend(self.merging.here, attn, bias):
+                    out = attn(x)
+        if _calls_projection(attn):
+            return out, mean_key(keys)
+        return out, projected_key(attn.qkv.weight, self._projection_bias(), attn.num_heads, x)
 
     def project(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
         attn, bias = self.attn, self._projection_bias()
-        qkv = attn.qkv(x) if bias is None else F.linear(x, attn.qkv.weight, bias)
+        if _calls_projection(attn):
+            qkv = attn.qkv(x) if bias is None else attn.qkv(x) + bias
+        else:
+            qkv = F.linear(x, attn.qkv.weight, bias)
         query, key, _ = qkv.unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
         return query[:, :, queries], key, attn.scale
 
@@ -74,9 +86,19 @@ class MergingBeitBlock(RelativeBiasBlock, PreNormBlock, Block):
         own = self.attn._get_rel_pos_bias()
         return own if shared is None else own + shared
 
+    def _mean_key(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        bias = self._projection_bias()  # added to what the projection returns
+        qkv = output.detach() if bias is None else output.detach() + bias
+        return qkv.chunk(3, dim=-1)[1].unflatten(-1, (self.attn.num_heads, -1)).mean(dim=-2)
+
     def _projection_bias(self) -> Tensor | None:
         attn = self.attn
         return None if attn.q_bias is None else torch.cat((attn.q_bias, attn.k_bias, attn.v_bias))
+
+
+def _calls_projection(attn: Any) -> bool:
+    """Whether the attention calls its projection; else it reads the weight, to add a bias that is kept apart."""
+    return attn.q_bias is None or attn.qkv_bias_separate
 
 
 class MergingBeit(MergingTimmModel, Beit):

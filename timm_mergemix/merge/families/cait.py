@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch.nn.functional as F
 from timm.models.cait import Cait, LayerScaleBlock, TalkingHeadAttn
 from torch import Tensor, nn
 
 from ..autocast import without_autocast
 from ..blocks import Context, MergingBlock
 from ..record import mean_attention, softmax_attention
-from .keys import projected_key
+from .keys import KeyedBlock, captured_keys, mean_key
 from .lent import attach, detach, lend
 from .timm_model import MergingTimmModel, TimmBackbone
 
 __all__ = ["BLOCKS", "CaitBackbone", "MergingCait", "MergingCaitBlock"]
 
 
-class MergingCaitBlock(MergingBlock, LayerScaleBlock):
+class MergingCaitBlock(KeyedBlock, LayerScaleBlock):
     """`timm.models.cait.LayerScaleBlock` that merges.
 
     Its attention mixes heads before the softmax and after it, and takes no mask. The log-size bias belongs between the
@@ -37,35 +36,40 @@ class MergingCaitBlock(MergingBlock, LayerScaleBlock):
     def refusal(cls, block: Any) -> str | None:
         if type(block.attn) is not TalkingHeadAttn:
             return f"its blocks use {type(block.attn).__name__}, only TalkingHeadAttn is supported"
-        unknown = next((m for m in cls.touched(block) if not isinstance(m.bias, Tensor)), None)
-        if unknown is not None:
-            return (
-                f"its heads are mixed by a {type(unknown).__module__}.{type(unknown).__name__}, only nn.Linear is known"
-            )
         return None
 
     @classmethod
+    def key_modules(cls, block: Any) -> list[nn.Module]:
+        return [block.attn.qkv]
+
+    @classmethod
     def touched(cls, block: Any) -> list[nn.Module]:
-        return [block.attn.proj_l, block.attn.proj_w]
+        return [*super().touched(block), block.attn.proj_l, block.attn.proj_w]
 
     @classmethod
     def attach(cls, block: Any) -> None:
-        for mixing in cls.touched(block):
+        super().attach(block)
+        for mixing in (block.attn.proj_l, block.attn.proj_w):
             attach(mixing)
 
     @classmethod
     def detach(cls, block: Any) -> None:
-        for mixing in cls.touched(block):
-            detach(mixing)
+        super().detach(block)
+        for module in block.modules():
+            detach(module)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         return self.merge_forward(x)
 
-    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
-        x, (bias, offset) = self.norm1(x), self._addends(context)
-        with lend(self.attn.proj_l, bias), lend(self.attn.proj_w, offset):
+    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
+        (bias, offset), x = self._addends(x, context), self.norm1(x)
+        with (
+            captured_keys(self, self.attn.qkv, make=self._mean_key) as keys,
+            lend(self.merging.here, self.attn.proj_l, bias),
+            lend(self.merging.here, self.attn.proj_w, offset),
+        ):
             out = self.attn(x)
-        return self.drop_path(self.gamma_1 * out), projected_key(self.attn, x)
+        return self.drop_path(self.gamma_1 * out), mean_key(keys)
 
     def mlp_branch(self, x: Tensor) -> Tensor:
         return self.drop_path(self.gamma_2 * self.mlp(self.norm2(x)))
@@ -79,16 +83,19 @@ class MergingCaitBlock(MergingBlock, LayerScaleBlock):
         query, key, scale = self.query_key(x, queries, context)
         with without_autocast(x.device.type):
             logits = ((query.float() * scale) @ key.float().mT).permute(0, 2, 3, 1)  # (B, Q, N, H)
-            mixing, (bias, _) = self.attn.proj_l, self._addends(context)
-            logits = F.linear(logits, mixing.weight.float(), mixing.bias.float())
-            return (logits if bias is None else logits + bias).softmax(dim=2).permute(0, 3, 1, 2)
+        logits, (bias, _) = self.attn.proj_l(logits.to(query.dtype)).float(), self._addends(x, context)
+        return (logits if bias is None else logits + bias).softmax(dim=2).permute(0, 3, 1, 2)
 
-    def _addends(self, context: Context) -> tuple[Tensor | None, Tensor | None]:
+    def _mean_key(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return output.detach().chunk(3, dim=-1)[1].unflatten(-1, (self.attn.num_heads, -1)).mean(dim=-2)
+
+    def _addends(self, x: Tensor, context: Context) -> tuple[Tensor | None, Tensor | None]:
         """Log-sizes (B, 1, N, 1) after the first mixing, and (B, 1, N, H) after the second one, or None."""
         if context.bias is None or context.size is None:
             return None, None
         more = (context.size - 1.0)[:, None, :, None]
-        return context.bias.mT, (more * self.attn.proj_w.bias).to(context.bias.dtype)
+        offset = self.attn.proj_w(x.new_zeros(1, 1, 1, self.attn.num_heads))  # whatever module it is
+        return context.bias.mT, (more * offset).to(context.bias.dtype)
 
 
 class MergingCait(MergingTimmModel, Cait):

@@ -62,7 +62,7 @@ if DiffParallelScalingBlock is not None:
         scale: float
 
         @classmethod
-        def key_norms(cls, block: Any) -> list[nn.Module]:
+        def key_modules(cls, block: Any) -> list[nn.Module]:
             return [block.k_norm]
 
         def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:

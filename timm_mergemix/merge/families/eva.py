@@ -31,7 +31,7 @@ class RopeBlock(KeyedBlock):
         return None
 
     @classmethod
-    def key_norms(cls, block: Any) -> list[nn.Module]:
+    def key_modules(cls, block: Any) -> list[nn.Module]:
         return [block.attn.k_norm]
 
     def forward(  # type: ignore[override]

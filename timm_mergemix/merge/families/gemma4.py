@@ -15,7 +15,7 @@ from timm.models.gemma4_vit import (
 from torch import Tensor, nn
 
 from ..blocks import Context, MergingBlock
-from .keys import KeyedBlock, captured_keys, mean_key
+from .keys import KeyedBlock, captured_keys, mean_key, per_head
 from .positions import merge_rope
 from .timm_model import MergingTimmModel, TimmBackbone
 
@@ -40,7 +40,7 @@ class MergingGemma4Block(KeyedBlock, Gemma4Block):
         return None
 
     @classmethod
-    def key_norms(cls, block: Any) -> list[nn.Module]:
+    def key_modules(cls, block: Any) -> list[nn.Module]:
         return [block.attn.k_norm]
 
     def forward(  # type: ignore[override]
@@ -49,7 +49,7 @@ class MergingGemma4Block(KeyedBlock, Gemma4Block):
         return self.merge_forward(x, rope_cos=rope_cos, rope_sin=rope_sin, attn_mask=attn_mask)
 
     def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
-        with captured_keys(self, self.attn.k_norm, heads=2) as keys:  # its heads come after the norm
+        with captured_keys(self, self.attn.k_norm, make=per_head) as keys:  # its heads come after the norm
             out = self.attn(self.norm1(x), *self._rope(context), attn_mask=context.bias)
         return self.drop_path(self.norm2(out)), mean_key(keys)
 
@@ -84,7 +84,7 @@ class MergingGemma4Vit(MergingTimmModel, Gemma4VitEncoder):
     def _encode(
         self, x: Tensor, position_ids: Tensor, padding_positions: Tensor | None, *args: Any, **kwargs: Any
     ) -> Tensor:
-        self.merging.take_padding(None if padding_positions is None else ~padding_positions)
+        self.merging.pass_for(0, self.inherited).take_padding(None if padding_positions is None else ~padding_positions)
         return super()._encode(x, position_ids, padding_positions, *args, **kwargs)
 
 

@@ -2,63 +2,86 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from torch import Tensor, nn
 
 from ...errors import MergeMixError
+from ..passes import Here
+from .hooks import has_hook, hook, unhook
 from .keys import REPLACED
 
-__all__ = ["HOOK", "Borrower", "attach", "borrowed", "detach", "lend"]
-
-LENT = "_merging_lent"
-HOOK = "_merging_add_hook"
-BORROWS = "_merging_borrows"  # beside the hook, since older compilers do not look at a handle
+__all__ = ["Borrower", "attach", "borrowed", "borrows", "detach", "lend"]
 
 
 class Borrower(nn.Module):
     """Mixin of modules that use what they have been lent; others have it added to their output, by a hook."""
 
 
-def borrowed(module: nn.Module) -> Tensor | None:
-    """What the module has been lent, or None."""
-    return getattr(module, LENT, None)
-
-
 class lend:  # noqa: N801 - reads as a function; a class, since older compilers do not see through generators
-    """Lends a tensor to a module while the context is open. It is on the module itself, so copies have none of it.
+    """Lends a tensor to a module while the context is open.
+
+    It is lent to its own pass alone: threads may use one module at once, and a hook may run the model once more.
 
     Args:
+        here: Where the pass of this thread is.
         module: Who borrows.
         tensor: What; None lends nothing.
     """
 
-    def __init__(self, module: nn.Module, tensor: Tensor | None) -> None:
+    def __init__(self, here: Here, module: nn.Module, tensor: Tensor | None) -> None:
+        self.here = here
+        self.current = here.current
         self.module = module
         self.tensor = tensor
+        self.before: lend | None = None
 
     def __enter__(self) -> None:
         if self.tensor is None:
             return
-        if not hasattr(self.module, BORROWS) and not isinstance(self.module, Borrower):
+        if not borrows(self.module):
             raise MergeMixError(REPLACED)
-        setattr(self.module, LENT, self.tensor)
+        self.before, _HERE.lent = _HERE.lent, self
 
     def __exit__(self, *error: object) -> None:
         if self.tensor is not None:
-            delattr(self.module, LENT)
+            _HERE.lent = self.before
+
+
+class _Here(threading.local):
+    """The loan that this thread has made last; each knows the one before it."""
+
+    def __init__(self) -> None:
+        self.lent: lend | None = None
+
+
+_HERE = _Here()
+
+
+def borrowed(module: nn.Module) -> Tensor | None:
+    """What the module has been lent, or None."""
+    loan = _HERE.lent
+    while loan is not None:
+        if loan.module is module and loan.here.current is loan.current:
+            return loan.tensor
+        loan = loan.before
+    return None
+
+
+def borrows(module: nn.Module) -> bool:
+    """Whether the module is one to which something can be lent."""
+    return isinstance(module, Borrower) or has_hook(module, _add_lent)
 
 
 def attach(module: nn.Module) -> None:
     """Adds a hook by which the module's output is added to by what it has been lent."""
-    module.__dict__[HOOK] = module.register_forward_hook(_add_lent)
-    module.__dict__[BORROWS] = True
+    hook(module, _add_lent)
 
 
 def detach(module: nn.Module) -> None:
     """Removes the hook, if there is one."""
-    if module.__dict__.pop(BORROWS, False):
-        module.__dict__.pop(HOOK).remove()
+    unhook(module, _add_lent)
 
 
 def _add_lent(module: nn.Module, args: Any, output: Tensor) -> Tensor:

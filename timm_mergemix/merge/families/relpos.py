@@ -61,7 +61,7 @@ class RelPosAttentionBlock(KeyedBlock, RelativeBiasBlock):
         return None
 
     @classmethod
-    def key_norms(cls, block: Any) -> list[nn.Module]:
+    def key_modules(cls, block: Any) -> list[nn.Module]:
         return [block.attn.k_norm]
 
     @classmethod
@@ -90,7 +90,7 @@ class RelPosAttentionBlock(KeyedBlock, RelativeBiasBlock):
             if positions is None:
                 out = self.attn(x, shared_rel_pos=bias)
             else:
-                with lend(positions, bias):
+                with lend(self.merging.here, positions, bias):
                     out = self.attn(x)
         return out, mean_key(keys)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from timm.layers import AttentionPoolLatent
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 from ...errors import Words, wrong
 from ..blocks import MergingBlock
 from ..model import MergingModel
+from ..passes import Opened
 from ..record import mean_attention, softmax_attention
+from ..settings import Settings
 from .backbone import Backbone
 
 __all__ = ["MergingTimmModel", "TimmBackbone"]
@@ -42,28 +45,51 @@ class MergingTimmModel(MergingModel):
 
     def forward_features(self, *args: Any, **kwargs: Any) -> Any:
         """timm's own."""
-        self._follow_cuts()
-        return super().forward_features(*args, **kwargs)  # type: ignore[misc]
+        with self.running(args[0] if args else None):
+            return super().forward_features(*args, **kwargs)  # type: ignore[misc]
 
     def forward_intermediates(self, *args: Any, **kwargs: Any) -> Any:
         """timm's own, with all tokens in each intermediate."""
-        self._follow_cuts()
-        with self.merging.during(exposing=True):
+        with self.opened(args[0] if args else None, exposing=True) as current:
+            self._check_blocks(current.settings)
             return super().forward_intermediates(*args, **kwargs)  # type: ignore[misc]
 
-    def _follow_cuts(self) -> None:
-        """Where blocks were cut off, those that are left merge as before, and the last of them recovers all tokens."""
-        last = self.blocks[-1]
-        held = last if isinstance(last, MergingBlock) else next(_merging_blocks(last), None)
-        # Their settings are looked at, since torch.export puts a stand-in in place of each module.
-        if held is None or held.merging.settings is not self.merging.settings:
-            raise wrong(
-                "blocks",
-                Words(f"{'a' if held is None else 'a copied'} {type(last).__name__} as the last of them"),
-                "those that were patched; unpatch the model before its blocks are replaced",
-            )
-        if self.merging.depth != len(self.blocks):
-            self.merging.depth = len(self.blocks)
+    def running(self, images: Any) -> Opened:
+        """The context of the features: the pass that the model's forward has just opened for them, else a new one."""
+        current = self.merging.here.current
+        if current is None or not current.opened or current.claimed or current.begun:
+            opened = self.opened(images)
+            current = opened.new
+        else:
+            opened = Opened(self.merging.here, current)
+        current.claimed = True
+        if getattr(self, "dynamic_img_size", False):  # it may have been set since the patch
+            current.most_patches = None
+        self._check_blocks(current.settings)
+        return opened
+
+    def set_input_size(self, *args: Any, **kwargs: Any) -> Any:
+        """timm's own; nothing is known of the number of patches any more."""
+        super().set_input_size(*args, **kwargs)  # type: ignore[misc]
+        self.merging.layout = replace(self.merging.layout, most_patches=None)
+
+    def count_blocks(self) -> int:
+        """Those that are left: where some were cut off, the last of them recovers all tokens."""
+        return len(self.blocks)
+
+    def _check_blocks(self, settings: Settings) -> None:
+        """Raises where the blocks that run are not those that were patched, and it matters."""
+        for index, block in enumerate(self.blocks):
+            held = block if isinstance(block, MergingBlock) else next(_merging_blocks(block), None)
+            foreign = held is not None and held.merging is not self.merging
+            moved = held is None or held.merge_index != index
+            if foreign or (moved and settings.schedule.merges_any):
+                kind = "a" if held is None else "another or a copied"
+                raise wrong(
+                    "blocks",
+                    Words(f"{kind} {type(block).__name__} as block {index}"),
+                    "those that were patched; unpatch the model before its blocks are changed, then patch it again",
+                )
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)

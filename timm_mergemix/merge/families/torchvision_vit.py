@@ -13,55 +13,79 @@ from torchvision.models.vision_transformer import EncoderBlock, VisionTransforme
 from ..blocks import Context, MergingBlock
 from ..model import MergingModel
 from .backbone import Backbone
+from .keys import KeyedBlock, captured_keys, mean_key, projected_key
 
 __all__ = ["BLOCKS", "MergingEncoderBlock", "MergingTorchvisionVit", "TorchvisionVitBackbone"]
 
 
-class MergingEncoderBlock(MergingBlock, EncoderBlock):
+class MergingEncoderBlock(KeyedBlock, EncoderBlock):
     """`torchvision.models.vision_transformer.EncoderBlock` that merges.
 
-    `torch.nn.MultiheadAttention` hides its keys and takes no mask over keys alone, so its projections are used here.
+    `torch.nn.MultiheadAttention` hides its keys. They are projected once more, with the weights that it has just used:
+    an adapter may put others there for the time of the call.
     """
 
     ln_1: nn.Module
     ln_2: nn.Module
     mlp: nn.Module
     dropout: nn.Module
-    self_attention: nn.MultiheadAttention
+    self_attention: Any
 
     @classmethod
     def refusal(cls, block: Any) -> str | None:
-        attention = block.self_attention
-        if type(attention) is not nn.MultiheadAttention:
-            return f"its blocks use {type(attention).__name__}, only torch's own MultiheadAttention is supported"
+        if len(_own_attentions(block)) != 1:
+            return f"its blocks use {type(block.self_attention).__name__}, which holds no nn.MultiheadAttention"
         return None
 
     @classmethod
     def attentions(cls, block: Any) -> list[Any]:
         return [block.self_attention]
 
+    @classmethod
+    def key_modules(cls, block: Any) -> list[nn.Module]:
+        return _own_attentions(block)
+
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         return self.merge_forward(x)
 
-    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor]:
-        attn = self.self_attention
-        query, key, value = self._project(self.ln_1(x))
-        dropout = attn.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(query, key, value, attn_mask=context.bias, dropout_p=dropout)
-        branch = attn.out_proj(out.transpose(1, 2).flatten(2))
-        return self.dropout(branch), key.detach().mean(dim=1)
+    def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
+        x = self.ln_1(x)
+        with captured_keys(self, *_own_attentions(self), make=_project) as keys:
+            branch, _ = self._attend(x, context, need_weights=False)
+        return self.dropout(branch), mean_key(keys)
 
     def mlp_branch(self, x: Tensor) -> Tensor:
         return self.mlp(self.ln_2(x))
 
+    def attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
+        if type(self.self_attention) is nn.MultiheadAttention:
+            return super().attention(x, queries, context)
+        weights: Any = self._attend(self.ln_1(x), context, need_weights=True, average_attn_weights=False)[1]
+        return weights[:, :, queries].float()
+
     def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
-        query, key, _ = self._project(self.ln_1(x))
+        (attn,) = _own_attentions(self)
+        qkv = F.linear(self.ln_1(x), attn.in_proj_weight, attn.in_proj_bias)
+        query, key, _ = qkv.unflatten(-1, (3, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4).unbind(0)
         return query[:, :, queries], key, query.shape[-1] ** -0.5
 
-    def _project(self, x: Tensor) -> tuple[Tensor, ...]:
-        attn = self.self_attention
-        qkv = F.linear(x, attn.in_proj_weight, attn.in_proj_bias)
-        return qkv.unflatten(-1, (3, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4).unbind(0)
+    def _attend(self, x: Tensor, context: Context, **kwargs: bool) -> tuple[Tensor, Tensor | None]:
+        bias = None if context.bias is None else context.bias[:, 0, 0]
+        return self.self_attention(x, x, x, key_padding_mask=bias, **kwargs)
+
+
+def _own_attentions(block: Any) -> list[Any]:
+    """The `torch.nn.MultiheadAttention` that computes: the block's, or the one inside an adapter around it."""
+    attention = block.self_attention
+    while not isinstance(attention, nn.MultiheadAttention):
+        attention = getattr(attention, "base_layer", None)
+        if attention is None:
+            return []
+    return [attention]
+
+
+def _project(attention: nn.MultiheadAttention, args: tuple[Tensor, ...], output: object) -> Tensor:
+    return projected_key(attention.in_proj_weight, attention.in_proj_bias, attention.num_heads, args[0])
 
 
 class MergingTorchvisionVit(MergingModel, VisionTransformer):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -23,7 +21,7 @@ from torch import Tensor, nn
 from ..blocks import Context, MergingBlock
 from .branches import PostNormBlock, PreNormBlock
 from .differential import DIFFERENTIAL, heads_of, weigh_differences
-from .keys import KeyedBlock, captured_keys, mean_key
+from .keys import KeyedBlock, captured_keys, mean_key, per_head
 from .timm_model import MergingTimmModel, TimmBackbone
 
 __all__ = ["BLOCKS", "MergingVisionTransformer", "MergingVisionTransformerDistilled", "MergingVitBlock", "VitBackbone"]
@@ -40,7 +38,7 @@ class PlainAttentionBlock(KeyedBlock):
         return None
 
     @classmethod
-    def key_norms(cls, block: Any) -> list[nn.Module]:
+    def key_modules(cls, block: Any) -> list[nn.Module]:
         return [attn.k_norm for attn in cls.attentions(block)]
 
     def attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
@@ -107,11 +105,11 @@ class MergingParallelScalingBlock(KeyedBlock, ParallelScalingBlock):
     scale: float
 
     @classmethod
-    def key_norms(cls, block: Any) -> list[nn.Module]:
+    def key_modules(cls, block: Any) -> list[nn.Module]:
         return [block.k_norm]
 
     def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
-        with captured_keys(self, self.k_norm, heads=2) as keys:  # its heads come after the norm
+        with captured_keys(self, self.k_norm, make=per_head) as keys:  # its heads come after the norm
             out = ParallelScalingBlock.forward(self, x, attn_mask=context.bias)
         return out - x, mean_key(keys)
 
@@ -155,21 +153,13 @@ class VitBackbone(TimmBackbone):
         VisionTransformerDistilled: MergingVisionTransformerDistilled,
     }
 
-    @contextmanager
-    def at_any_size(self) -> Iterator[None]:
+    def allow_any_size(self) -> None:
         """See `Backbone`. timm resamples the position embedding at each pass of a model with `dynamic_img_size`."""
         stem = self.model.patch_embed
         if self.model.dynamic_img_size or type(stem) is not PatchEmbed or _pools_by_position(self.model):
-            yield
             return
-        before = stem.strict_img_size, stem.flatten, stem.output_fmt
-        try:
-            self.model.dynamic_img_size = True
-            stem.strict_img_size, stem.flatten, stem.output_fmt = False, False, Format.NHWC
-            yield
-        finally:
-            self.model.dynamic_img_size = False
-            stem.strict_img_size, stem.flatten, stem.output_fmt = before
+        self.model.dynamic_img_size = True
+        stem.strict_img_size, stem.flatten, stem.output_fmt = False, False, Format.NHWC
 
 
 def _pools_by_position(model: Any) -> bool:

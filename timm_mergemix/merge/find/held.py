@@ -102,8 +102,8 @@ def _held_already(
     patched.sort(key=lambda block: block.merge_index)
     if selected is not None and not same(patched, selected):
         raise wrong("blocks", selected, "the blocks that are patched already, or an unpatched model")
-    check_prefix(prefix_tokens, state.prefix_tokens)
-    return HeldBlocks(module, patched, state.prefix_tokens)
+    check_prefix(prefix_tokens, state.layout.prefix_tokens)
+    return HeldBlocks(module, patched, state.layout.prefix_tokens)
 
 
 def _only_group(module: nn.Module, argument: str) -> list[nn.Module]:

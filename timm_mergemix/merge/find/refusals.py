@@ -11,7 +11,7 @@ from ..blocks import MergingBlock
 from ..families import BLOCKS, FAMILIES, PLAIN_BLOCKS, Backbone, is_touched
 from ..families.held import HeldBlocks
 from ..model import MergingModel
-from ..passes import Merging
+from ..state import Merging
 
 __all__ = ["UnsupportedError", "is_sharded", "reason_against", "reason_unknown", "unsupported"]
 
@@ -65,9 +65,9 @@ def reason_against(backbone: Backbone, unpatching: bool = False) -> str | None:
     patched = _is_patched(backbone)
     if patched and not unpatching and len({id(m) for m in _states(model, blocks)}) > 1:
         return "blocks were copied from a patched model into it; unpatch the model, then patch it again"
+    if patched and unpatching:
+        return None
     for i, block in enumerate(blocks):
-        if patched and unpatching and (type(block) in BLOCKS or type(block) in PLAIN_BLOCKS):
-            continue
         if patched and type(block) in BLOCKS:
             return f"block {i} was replaced while the model was patched; unpatch the model, then patch it again"
         reason = _reason_against_block(i, block, patched)

@@ -10,6 +10,7 @@ from torch import nn
 from ...errors import Words, unusable, wrong
 from ..families import FAMILIES, Backbone, family_of
 from ..model import MergingModel
+from ..restore import mend
 from .held import Blocks, check_prefix, find_held, held_blocks, same, select
 from .refusals import reason_against, unsupported
 
@@ -41,6 +42,7 @@ def find_backbone(
     """
     if not isinstance(module, nn.Module):
         raise wrong(argument, module, "a torch.nn.Module")
+    mend(module)
     models = [module] if family_of(module) else _known(module, argument, alone=blocks is None)
     selected = None if blocks is None else select(module, blocks)
     if selected is not None:

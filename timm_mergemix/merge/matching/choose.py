@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ...errors import check_choice
@@ -22,6 +23,7 @@ def match(
     prefix_tokens: int = 0,
     padding: Tensor | None = None,
     progress: float = 0.0,
+    generator: torch.Generator | None = None,
 ) -> MergePlan:
     """The matching of that name, with its own defaults.
 
@@ -32,6 +34,7 @@ def match(
         prefix_tokens: Leading tokens that never merge.
         padding: (B, N) bool, True for tokens that stand for no patch.
         progress: Share of the blocks that ran before, from 0 to 1. PiToMe's margin falls with it.
+        generator: What ``"random"`` draws from, see `random_matching`; the others draw nothing.
 
     Raises:
         MergeMixError: If there is no such matching, the progress is no number from 0 to 1, or the matching refuses
@@ -42,5 +45,5 @@ def match(
     if matching == "pitome":
         return pitome_matching(keys, r, prefix_tokens, padding, pitome_margin(progress))
     if matching == "random":
-        return random_matching(keys, r, prefix_tokens, padding)
+        return random_matching(keys, r, prefix_tokens, padding, generator)
     return (kth_matching if matching == "kth" else bipartite_matching)(keys, r, prefix_tokens, padding)

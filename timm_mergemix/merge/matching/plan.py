@@ -11,7 +11,16 @@ from torch import Tensor
 from ...errors import check_int, check_number, check_tensor, wrong
 from ..autocast import without_autocast
 
-__all__ = ["MergePlan", "check", "check_range", "cosine", "merge_nothing", "plan_in_order", "prefer_padding"]
+__all__ = [
+    "MergePlan",
+    "check",
+    "check_range",
+    "cosine",
+    "keep_trailing",
+    "merge_nothing",
+    "plan_in_order",
+    "prefer_padding",
+]
 
 
 class MergePlan(NamedTuple):
@@ -92,3 +101,11 @@ def merge_nothing(keys: Tensor) -> MergePlan:
     """The plan by which all tokens of (B, N, D) keys stay."""
     none = torch.zeros(keys.shape[0], 0, dtype=torch.int64, device=keys.device)
     return plan_in_order(keys.shape[1], none, none)
+
+
+def keep_trailing(plan: MergePlan, count: int) -> MergePlan:
+    """The same plan for a sequence that has ``count`` more tokens at its end, all of which stay."""
+    batch, kept = plan.keep.shape
+    length = kept + plan.source.shape[1]
+    trailing = torch.arange(length, length + count, device=plan.keep.device).expand(batch, -1)
+    return MergePlan(torch.cat([plan.keep, trailing], dim=1), plan.source, plan.target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from timm_mergemix.saliency.modes import evaluating
+from timm_mergemix.merge.modes import evaluating
 
 
 def mixed_modes() -> nn.Module:

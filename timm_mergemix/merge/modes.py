@@ -1,4 +1,4 @@
-"""Train and eval modes of modules."""
+"""Eval mode for a while, for whoever has a model to himself; see `view.py` for models that others run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["evaluating"]
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Eval behaviour; each module's own mode comes back, also where they differ."""
+    """Eval behaviour, seen by all threads; each module's own mode comes back, also where they differ."""
     modes = [(m, m.training) for m in module.modules()]
     for m, _ in modes:
         m.training = False

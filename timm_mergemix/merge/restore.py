@@ -1,0 +1,47 @@
+"""Merging taken out of modules, all of it or what an interrupt has left."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any, cast
+
+from torch import nn
+
+from .blocks import MergingBlock
+from .families import BLOCKS, PLAIN_BLOCKS
+from .model import MergingModel
+from .state import Merging
+
+__all__ = ["CHANGING", "mend", "restore"]
+
+# Held by whoever patches or unpatches, so that no thread meets the half of it. Passes never wait for it.
+CHANGING = threading.RLock()
+
+
+def mend(module: nn.Module) -> None:
+    """Takes apart, inside a module, what was left by a patch or an unpatch that did not come to its end."""
+    with CHANGING:
+        states = ((m, vars(m).get("merging")) for m in module.modules())
+        restore([m for m, state in states if isinstance(state, Merging) and not state.complete])
+
+
+def restore(modules: Iterable[nn.Module]) -> None:
+    """Takes merging out of modules; those that have none are left alone."""
+    changed: list[Any] = [module for module in modules if "merging" in vars(module)]
+    for module in changed:
+        module.merging.complete = False
+    for module in changed:
+        _restore(module)
+
+
+def _restore(module: Any) -> None:
+    """Each step may be repeated; the mark by which the module is known goes last."""
+    if isinstance(module, MergingModel):
+        module.__class__ = cast(Any, module.plain)
+    elif isinstance(module, MergingBlock) or type(module) in BLOCKS:
+        merging_class = BLOCKS.get(type(module), type(module))
+        merging_class.detach(module)
+        module.__class__ = cast(Any, PLAIN_BLOCKS[merging_class])
+        vars(module).pop("merge_index", None)
+    del vars(module)["merging"]

@@ -1,0 +1,110 @@
+"""What the blocks of a patched model share: how they merge. What one pass carries is in `passes.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from .passes import Here, Pass
+from .recompute import Checkpointed
+from .record import Observer
+from .scopes import Scope, scopes_of
+from .settings import Layout, Settings
+
+__all__ = ["Merging"]
+
+
+class Merging:
+    """Shared by all blocks of a patched model, and by all threads; no pass writes to it.
+
+    It is no module, so that the children of a patched model are what they were.
+
+    Args:
+        settings: How to merge.
+        depth: Number of blocks.
+        layout: Which tokens may merge.
+        in_model: Whether the model around the blocks is patched too, or the blocks alone.
+
+    Attributes:
+        complete: Whether all blocks are patched. False only while they are being patched or unpatched, and after that
+            was interrupted.
+        temporary: Whether a context has patched the model, which then is unpatched when the last one closes.
+        contexts: Number of such contexts that are open.
+        generation: How often the model has been patched anew; contexts of an earlier generation set nothing.
+        observer: Who watches all passes, whatever thread they run in; for a model that nobody else can see.
+        generator: What matchings draw from; None for torch's global generator.
+    """
+
+    def __init__(self, settings: Settings, depth: int, layout: Layout, in_model: bool = True) -> None:
+        self.settings = settings
+        self.depth = depth
+        self.layout = layout
+        self.in_model = in_model
+        self.checkpointing = False
+        self.complete = False
+        self.temporary = False
+        self.contexts = 0
+        self.generation = 0
+        self.observer: Observer | None = None
+        self.generator: torch.Generator | None = None
+        self.here = Here()
+        self.checkpointed = Checkpointed()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies and pickles are models of their own: no pass is under way in them, and no context is open.
+        left_out = dict.fromkeys(("here", "checkpointed", "observer", "generator"))
+        return self.__dict__ | left_out | {"contexts": 0, "temporary": False}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, here=Here(), checkpointed=Checkpointed())
+
+    def __repr__(self) -> str:
+        given = self.settings
+        return f"Merging(r={given.schedule.r}, prop_attn={given.prop_attn}, matching={given.matching!r})"
+
+    @property
+    def settings_here(self) -> Settings:
+        """The settings in force for a pass that begins here and now, in this thread and task."""
+        return self._settings_in(scopes_of(self))
+
+    def scope(self, settings: Settings | None = None, observer: Observer | None = None) -> Scope:
+        """A context in which passes of this thread or task merge by other settings, or are watched."""
+        return Scope(self, self.generation, settings, observer)
+
+    def patch_anew(self, settings: Settings) -> None:
+        """New settings for all threads; what contexts have set before is no longer in force."""
+        self.temporary = False
+        self.generation += 1
+        self.settings = settings
+
+    def begin(
+        self, inherited: Sequence[Scope] = (), depth: int | None = None, images: Any = None, **flags: bool
+    ) -> Pass:
+        """A new pass.
+
+        Args:
+            inherited: Scopes of the thread that has started this one.
+            images: What the model is run on, where that is known.
+            depth: Number of blocks that will run; all of them if None.
+            **flags: See `Pass`.
+        """
+        scopes = (*inherited, *scopes_of(self))
+        observer = next((s.observer for s in reversed(scopes) if s.observer is not None), self.observer)
+        watcher = None if observer is None else observer.watch()
+        settings = self.checkpointed.settings(self._settings_in(scopes), images)
+        return Pass(settings, self.layout, watcher, self.depth if depth is None else depth, **flags)
+
+    def pass_for(self, index: int, inherited: Sequence[Scope] = ()) -> Pass:
+        """The pass of this thread in which block ``index`` runs: the one under way, or one that begins."""
+        current = self.here.current
+        if current is None or current.is_over(index):
+            current = self.here.current = self.begin(inherited)
+        return current
+
+    def _settings_in(self, scopes: Sequence[Scope]) -> Settings:
+        for scope in reversed(scopes):
+            if scope.settings is not None and scope.generation == self.generation:
+                return scope.settings
+        return self.settings
