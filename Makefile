@@ -11,7 +11,7 @@ OLDEST = sed -nE '/^(dependencies|demo|metrics) = /{s/^[^[]*\[(.*)\]/\1/;s/[",]/
 
 DIST_VENV := .venv-dist
 
-.PHONY: help install demo test test-timm-oldest oldest-pins census test-train bench models options results docs dist-test coverage lint format clean
+.PHONY: help install demo test test-timm-oldest oldest-pins census stress interrupts test-train bench models options results docs dist-test coverage lint format clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,12 @@ test-timm-oldest: $(OLDEST_INSTALLED)  ## Run the tests with the oldest timm, to
 
 census: $(INSTALLED)  ## Check every plain transformer of timm, made small; takes minutes.
 	$(BIN)/python -m tools.census
+
+stress: $(INSTALLED)  ## Share one model of each family among threads and tasks, and check each call; takes an hour.
+	$(BIN)/python -m tools.stress
+
+interrupts: $(INSTALLED)  ## Interrupt patch, unpatch, saliency, merging and record at random moments; takes minutes.
+	$(BIN)/python -m tools.interrupts
 
 test-train: $(INSTALLED)  ## Run the launcher against real train.py scripts: TIMM_TRAIN_PY=/path make test-train; takes minutes.
 	@test -n "$$TIMM_TRAIN_PY" || { echo "TIMM_TRAIN_PY is not set: the path of timm's train.py, or several with colons between"; exit 2; }

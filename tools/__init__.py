@@ -1,1 +1,1 @@
-"""Long checks that are programs: the census of timm's models, and timm's train.py in many settings."""
+"""Long checks that are programs: the census of timm's models, timm's train.py in many settings, threads, interrupts."""
