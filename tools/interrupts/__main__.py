@@ -43,7 +43,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--signals", type=int, default=200, help="as many more come as signals")
     parser.add_argument("--family", nargs="+", default=FAMILIES, metavar="GLOB", help="only these families")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="families at the same time")
-    parser.add_argument("--limit", type=float, default=1800, help="seconds for each family")
+    parser.add_argument("--limit", type=float, default=3600, help="seconds for each family")
     parser.add_argument("--out", type=Path, default=Path("runs/interrupts.jsonl"), help="results as JSON lines")
     return parser.parse_args(arguments)
 

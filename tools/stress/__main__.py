@@ -37,7 +37,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=4, help="threads, and tasks; the first one trains")
     parser.add_argument("--calls", type=int, default=2000, help="calls of each thread; a task makes a quarter of them")
     parser.add_argument("--family", default="*", metavar="GLOB", help="only these families")
-    parser.add_argument("--limit", type=float, default=1200, help="seconds for each family")
+    parser.add_argument("--limit", type=float, default=3600, help="seconds for each family")
     parser.add_argument("--out", type=Path, default=Path("runs/stress.jsonl"), help="results as JSON lines")
     return parser.parse_args(arguments)
 

@@ -43,11 +43,11 @@ def test_a_family_without_a_result_is_wrong(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def hang(*_: object) -> Row:
-        raise ApartError("did not end in 1200 s")
+        raise ApartError("did not end in 3600 s")
 
     monkeypatch.setattr(stress, "apart", hang)
     assert run(tmp_path / "stress.jsonl") == 1
-    assert "| vit | did not end in 1200 s |" in capsys.readouterr().out
+    assert "| vit | did not end in 3600 s |" in capsys.readouterr().out
 
 
 def test_a_name_that_fits_no_family_is_no_success(tmp_path: Path) -> None:
