@@ -169,4 +169,5 @@ def test_functions_that_take_a_part_of_a_config_have_its_defaults() -> None:
     for function in (Mixer, mm.ResizeMix):
         assert {name: defaults_of(function)[name] for name in shared} == MixConfig().shared()
     assert defaults_of(mm.PreferenceStep)["saliency"] == PreferenceConfig().saliency
-    assert set(defaults_of(merging)) == {"model", *MergeConfig.options()}
+    blocks = {"blocks", "prefix_tokens", "suffix_tokens"}
+    assert set(defaults_of(merging)) == {"model", *MergeConfig.options(), *blocks}

@@ -107,7 +107,7 @@ def test_an_unsupported_model_is_left_untouched():
     model.blocks[2] = nn.Identity()
     before = snapshot(model)
     for function in (mm.unpatch, mm.merge_info, lambda m: mm.patch(m, 2), lambda m: mm.merging(m, 2).__enter__()):
-        with pytest.raises(MergeMixError, match="block 2 is a Identity"):
+        with pytest.raises(MergeMixError, match=r"blocks\.2 is of class Identity"):
             function(model)
     assert_unchanged(before, model)
 
@@ -185,3 +185,21 @@ def test_blocks_out_of_order_are_refused(order):
     with pytest.raises(MergeMixError, match="must run in order, from the first one"):
         run()
     assert model(images(model)).shape == (2, 10)
+
+
+def test_adapters_is_true_or_false():
+    with pytest.raises(MergeMixError, match="adapters: got 'no', wanted True or False"):
+        mm.patch(tiny(), 2, adapters="no")
+
+
+def test_a_hook_that_steers_is_refused_unless_it_is_allowed():
+    model, steered = mm.patch(tiny(), 3), tiny()
+    x = images(model)
+    for each in (model, steered):
+        each.blocks[0].register_forward_hook(lambda module, args, output: output + 0.5)
+    with pytest.raises(MergeMixError, match="adapters=True"):
+        model(x)
+    mm.patch(model, [0, 3, 0], adapters=True)
+    assert torch.equal(model(x), mm.patch(steered, [0, 3, 0], adapters=True)(x))
+    with mm.merging(model, 0):
+        assert torch.equal(model(x), mm.unpatch(steered)(x))

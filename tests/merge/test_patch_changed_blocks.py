@@ -67,7 +67,7 @@ def test_a_block_that_was_replaced_by_a_plain_one_is_an_error(index):
     fresh = copy.deepcopy(model.blocks[index])
     mm.patch(model, 4)
     model.blocks[index] = fresh
-    message = rf"block {index} was replaced while the model was patched; unpatch the model, then patch it again"
+    message = rf"blocks\.{index} was replaced while the model was patched; unpatch the model, then patch it again"
     for call in (lambda: mm.patch(model, 3), lambda: mm.merge_info(model)):
         with pytest.raises(MergeMixError, match=message):
             call()

@@ -171,7 +171,7 @@ def test_a_traced_model_computes_what_the_model_does():
 @pytest.mark.filterwarnings("ignore")
 def test_a_scripted_model_is_refused():
     model = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=1, embed_dim=48, num_heads=3, scriptable=True)
-    with pytest.raises(MergeMixError, match="it is scripted; patch the model before"):
+    with pytest.raises(MergeMixError, match="it is scripted or traced; patch the model before"):
         mm.patch(torch.jit.script(model.eval()), 2)
 
 

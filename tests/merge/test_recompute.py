@@ -9,8 +9,9 @@ from torch.utils.checkpoint import checkpoint
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError
 
-from ..models import images, tiny
+from ..models import images, tiny, tiny_torchvision
 from .families.training import backward
+from .patched import blocks_of
 
 REENTRANT = pytest.mark.parametrize("reentrant", [True, False])
 
@@ -52,7 +53,7 @@ def test_the_same_images_under_two_settings_are_refused(reentrant):
     one = wrapper(x)
     with mm.merging(model, matching="pitome"):
         other = wrapper(x)
-    with pytest.raises(MergeMixError, match="r: got several settings since the forward pass that a checkpoint now"):
+    with pytest.raises(MergeMixError, match="r: got none or several settings for a forward pass"):
         gradients(model, one + other)
 
 
@@ -86,7 +87,7 @@ def test_checkpoints_around_single_blocks_are_refused(reentrant):
     model = mm.patch(tiny(), 3)
     tokens = model._pos_embed(model.patch_embed(images(model)))
     out = checkpoint_seq(model.blocks, tokens, use_reentrant=reentrant)
-    with pytest.raises(MergeMixError, match="must run in order"):
+    with pytest.raises(MergeMixError, match="a checkpoint around single blocks runs them once more"):
         out.sum().backward()
 
 
@@ -98,3 +99,16 @@ def test_the_models_own_checkpointing_needs_none_of_it():
     got = backward(model, x)
     torch.testing.assert_close(got, wanted)
     assert not model.merging.checkpointed.all
+
+
+@REENTRANT
+@pytest.mark.parametrize("build", [tiny, tiny_torchvision])
+def test_a_checkpoint_around_all_blocks_inside_the_model_recomputes_them(reentrant, build):
+    model = mm.patch(build(), 3)
+    x = images(model).requires_grad_()
+    wanted = gradients(model, model(x))
+    run = blocks_of(model).forward
+    blocks_of(model).forward = lambda tokens: checkpoint(run, tokens, use_reentrant=reentrant)
+    out = model(x)
+    mm.patch(model, 5)
+    assert all(torch.equal(a, b) for a, b in zip(gradients(model, out), wanted, strict=True))

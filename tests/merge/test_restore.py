@@ -85,7 +85,7 @@ def test_a_block_that_was_only_marked_and_hooked_is_known():
     block.merging = mm.patch(tiny(), 1).merging
     block.merging.complete = False
     MergingVitBlock.attach(block)
-    mend(model)
+    mend(model.modules())
     assert_unchanged(before, model)
 
 
@@ -93,9 +93,9 @@ def test_modules_that_are_not_patched_are_left_alone():
     model = tiny()
     before = snapshot(model)
     restore(model.modules())
-    mend(model)
+    mend(model.modules())
     assert_unchanged(before, model)
     mm.patch(model, 2)
     before = snapshot(model)
-    mend(model)
+    mend(model.modules())
     assert_unchanged(before, model)

@@ -12,10 +12,11 @@ from typing import Any, cast
 
 from .config import MergeConfig
 from .families import BLOCKS, Backbone
+from .families.held import HeldBlocks
 from .find.refusals import reason_against, unsupported
 from .restore import CHANGING, restore
 from .schedule import parse, resolve
-from .settings import Layout, Settings
+from .settings import Settings
 from .state import Merging
 
 __all__ = ["attach", "attach_view", "detach", "merge_by", "merging_in", "patched", "planned"]
@@ -46,7 +47,7 @@ def attach(backbone: Backbone, settings: Settings) -> Merging:
     with CHANGING:
         # Until all are patched, they merge nothing: so the model runs as before, whatever comes between.
         nothing = replace(settings, schedule=parse(0, len(backbone.blocks)))
-        state = Merging(nothing, len(backbone.blocks), _layout(backbone), type(backbone.model) in backbone.models)
+        state = Merging(nothing, len(backbone.blocks), backbone.layout, type(backbone.model) in backbone.models)
         try:
             _attach(backbone, state)
         except BaseException:
@@ -54,12 +55,6 @@ def attach(backbone: Backbone, settings: Settings) -> Merging:
             raise
         state.settings, state.complete = settings, True
     return state
-
-
-def _layout(backbone: Backbone) -> Layout:
-    size = backbone.only_size
-    most_patches = None if size is None else backbone.count_patches(*size)
-    return Layout(backbone.prefix_tokens, 0, backbone.has_class_token, most_patches)
 
 
 def _attach(backbone: Backbone, state: Merging) -> None:
@@ -76,23 +71,24 @@ def _attach(backbone: Backbone, state: Merging) -> None:
         model.__class__ = cast(Any, backbone.models[type(model)])
 
 
-def merge_by(backbone: Backbone, config: MergeConfig) -> None:
+def merge_by(backbone: Backbone, config: MergeConfig, adapters: bool = False) -> None:
     """`timm_mergemix.patch` of a model that was found already."""
     settings = settings_for(backbone, config)
     with CHANGING:
         state = backbone.state
         if state is None:
-            attach(backbone, settings)
+            state = attach(backbone, settings)
         else:
             number_blocks(backbone.blocks, state)
             state.patch_anew(settings)
+        state.adapters = adapters
 
 
 def attach_view(view: Backbone, settings: Settings) -> Merging:
     """Merging of its own for a view of a model, patched or not; nobody else sees it."""
     if view.state is None:
         return attach(view, settings)
-    state = Merging(settings, len(view.blocks), _layout(view), in_model=True)
+    state = Merging(settings, len(view.blocks), view.own_layout)
     state.complete = True
     for part in (*view.blocks, view.model):
         part.merging = state
@@ -109,7 +105,8 @@ def number_blocks(blocks: Sequence[Any], state: Merging) -> None:
 def detach(backbone: Backbone) -> None:
     """Makes a model what it was before `attach`; one that is not patched, or only half, as well."""
     with CHANGING:
-        restore((*backbone.blocks, backbone.model))
+        # The module around held blocks may be patched too, for other blocks.
+        restore(backbone.blocks if isinstance(backbone, HeldBlocks) else (*backbone.blocks, backbone.model))
 
 
 @contextmanager

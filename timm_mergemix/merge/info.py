@@ -79,7 +79,7 @@ def info_of(backbone: Backbone, image_size: tuple[int, int] | None = None) -> Me
     return MergeInfo(
         r=settings.schedule.r,
         merges=merges,
-        tokens=_tokens_per_block(merges, patches + state.layout.prefix_tokens),
+        tokens=_tokens_per_block(merges, patches + state.layout.protected),
         prefix_tokens=state.layout.prefix_tokens,
         prop_attn=settings.prop_attn,
         matching=settings.matching,

@@ -6,13 +6,13 @@ import threading
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.fx import Proxy
 
 from ..errors import Words, wrong
 from .handover import Handover
 from .matching.tokens import recover
+from .recompute import Checkpointed, Manner, in_order
 from .record import Watcher
 from .schedule import resolve
 from .settings import Layout, Settings
@@ -63,9 +63,12 @@ class Pass:
         opened: Whether a model's own method runs the blocks, and closes the pass.
         recovering: Whether the last block returns all tokens.
         exposing: Whether each block returns all tokens, and hands on the merged ones aside.
+        lenient: Whether tokens may change between two blocks, one by one.
 
     Attributes:
         tokens: What block `Tokens.block` will take; None before the first block and after the last one.
+        checkpointed: How earlier passes ran inside checkpoints; None where that does not matter.
+        images: What the model is run on, where that is known.
         most_patches: The number of patches, where images have one size; None where they have others.
         claimed: Whether a method that runs the blocks has taken the pass for its own.
         begun: Whether the first block has run, or still runs, and not yet the last one.
@@ -81,6 +84,7 @@ class Pass:
         opened: bool = False,
         recovering: bool = True,
         exposing: bool = False,
+        lenient: bool = False,
     ) -> None:
         self.settings = settings
         self.layout = layout
@@ -89,10 +93,13 @@ class Pass:
         self.opened = opened
         self.recovering = recovering
         self.exposing = exposing
+        self.lenient = lenient
         self.most_patches = layout.most_patches
         self.claimed = False
         self.begun = False
         self.ended = False
+        self.checkpointed: Checkpointed | None = None
+        self.images: Any = None
         self.tokens: Tokens | None = None
         self.valid: Tensor | None = None
         self.aside: Tensor | None = None
@@ -100,13 +107,9 @@ class Pass:
 
     def is_over(self, index: int) -> bool:
         """Whether block ``index`` runs in another pass: this one has ended, or was left before its end."""
-        return (self.ended and not self.opened) or (index == 0 and self.begun)
-
-    def take_padding(self, patch_valid: Tensor | None) -> None:
-        """Says, before the first block runs, which patches are none: (B, N) bool, False for padding."""
-        self.valid = None
-        if patch_valid is not None:
-            self.valid = F.pad(patch_valid.float(), (self.layout.prefix_tokens, 0), value=1.0)
+        if index == 0:
+            return self.begun or not self.opened
+        return self.ended and not self.opened
 
     def enter(self, index: int, x: Tensor) -> tuple[Tensor, Tokens]:
         """The merged tokens that block ``index`` works on, and their state.
@@ -136,7 +139,8 @@ class Pass:
         out = x
         if self.exposing and tokens.source is not None:
             self.aside, out = x, recover(x, tokens.source)
-        self.handover = Handover(out) if any(tokens.merges) else None
+        lenient = self.lenient and not self.exposing  # what is done to tokens is not done to those aside
+        self.handover = Handover(out, lenient) if any(tokens.merges) else None
         return out
 
     def _begin(self, x: Tensor) -> Tokens:
@@ -153,6 +157,10 @@ class Pass:
                 layout.protected,
                 f"at most {length}, the tokens that enter block 0",
             )
+        if self.checkpointed is not None:
+            now = Manner(self.settings, self.recovering)
+            self.settings, self.recovering = self.checkpointed.manner(now, self.images, x)
+            self.images = None
         patches = length - layout.protected
         tokens = Tokens(resolve(self.settings.schedule, patches), length, valid=self.valid)
         if any(tokens.merges):
@@ -173,20 +181,17 @@ class Pass:
 
     def _check_order(self, index: int, x: Tensor, tokens: Tokens) -> None:
         """Without the blocks before it, a block would silently lose sizes and source map."""
-        handed = self.handover is None or self.handover.delivers(x)
-        if tokens.block == index and handed:
-            self.handover = None
-            return
         if tokens.block != index:
-            wanted = f"block {tokens.block} with {tokens.length} tokens"
-        else:
-            wanted = f"the tokens that block {index - 1} has returned, unchanged"
-        raise wrong(
-            f"block {index}",
-            Words(f"{x.shape[1]} tokens" if tokens.block != index else "other tokens"),
-            f"{wanted}; the blocks of a patched model must run in order, from the first one, each on what the one "
-            "before it returned; patch again if some were removed",
-        )
+            wanted = f"block {tokens.block} with {tokens.length} tokens; {in_order()}"
+            raise wrong(f"block {index}", Words(f"{x.shape[1]} tokens"), wanted)
+        if self.handover is not None and not self.handover.delivers(x):
+            raise wrong(
+                f"block {index}",
+                Words("other tokens"),
+                f"those that block {index - 1} has returned, which sizes and source map belong to; where an adapter or "
+                "a hook changes tokens one by one, each in its place, call timm_mergemix.patch with adapters=True",
+            )
+        self.handover = None
 
     def _end(self) -> None:
         self.tokens = self.aside = self.handover = None
@@ -194,10 +199,11 @@ class Pass:
 
 
 class Here(threading.local):
-    """What belongs to one thread: its pass that is under way, and is not shared with any other."""
+    """What belongs to one thread: its pass that is under way."""
 
     def __init__(self) -> None:
         self.current: Pass | None = None
+        self.valid: Tensor | None = None  # the padding of the pass that begins next
 
 
 class Opened:

@@ -8,9 +8,10 @@ from typing import TypeVar
 
 from torch import nn
 
+from ..errors import wrong
 from .attach import detach, merge_by, merging_in, patched
 from .config import MergeConfig
-from .find.search import Blocks, find_backbone
+from .find.search import Blocks, find_backbone, find_patched
 from .record import Recording
 from .schedule import R
 
@@ -27,6 +28,8 @@ def patch(
     matching: str = "bipartite",
     blocks: Blocks | None = None,
     prefix_tokens: int | None = None,
+    suffix_tokens: int | None = None,
+    adapters: bool = False,
 ) -> M:
     """Adds token merging to a vision transformer, in place.
 
@@ -47,8 +50,13 @@ def patch(
             2024). ``"kth"`` and ``"random"``: baselines. See `timm_mergemix.functional`.
         blocks: For a module of your own: the path of the container of its blocks (``"encoder.layers"``), or the blocks
             in the order in which they run. All of them must run: after the last one all tokens are back. None finds the
-            only ones.
-        prefix_tokens: For a module of your own: leading tokens that never merge. None takes its ``num_prefix_tokens``.
+            only ones. Where there are several sequences, as in an autoencoder, each is patched by itself.
+        prefix_tokens: Leading tokens that never merge. None takes the model's own, which in a module of your own is
+            its ``num_prefix_tokens``. A forward of yours that adds some, prompts for example, needs more.
+        suffix_tokens: Trailing tokens that never merge, such as detection tokens that a forward of yours adds. None
+            takes none. A model that is patched already keeps both numbers.
+        adapters: Whether something between the blocks changes tokens, each in its place: adapters around the blocks,
+            hooks that steer. If False, a block refuses tokens that are not those which the block before it returned.
 
     Returns:
         ``model`` itself.
@@ -57,7 +65,10 @@ def patch(
         MergeMixError: If the model is not supported, ``r`` has no known form or cannot be met, or there is no such
             matching.
     """
-    merge_by(find_backbone(model, "model", blocks, prefix_tokens), MergeConfig(r, prop_attn, matching))
+    if not isinstance(adapters, bool):
+        raise wrong("adapters", adapters, "True or False")
+    backbone = find_backbone(model, "model", blocks, prefix_tokens, suffix_tokens)
+    merge_by(backbone, MergeConfig(r, prop_attn, matching), adapters)
     return model
 
 
@@ -65,7 +76,8 @@ def unpatch(model: M) -> M:
     """Takes token merging out again: classes, hooks, attributes and outputs are as before `patch`.
 
     Args:
-        model: A patched model. One that is not patched is left as it is.
+        model: A patched model, or a module that holds some: merging is taken out of all of them, and of all sequences
+            of blocks. What is not patched is left as it is.
 
     Returns:
         ``model`` itself.
@@ -73,12 +85,22 @@ def unpatch(model: M) -> M:
     Raises:
         MergeMixError: If the model is not a supported one.
     """
-    detach(find_backbone(model, unpatching=True))
+    for backbone in find_patched(model):
+        detach(backbone)
     return model
 
 
 @contextmanager
-def merging(model: M, r: R | None = None, *, prop_attn: bool | None = None, matching: str | None = None) -> Iterator[M]:
+def merging(
+    model: M,
+    r: R | None = None,
+    *,
+    prop_attn: bool | None = None,
+    matching: str | None = None,
+    blocks: Blocks | None = None,
+    prefix_tokens: int | None = None,
+    suffix_tokens: int | None = None,
+) -> Iterator[M]:
     """Token merging for a while: patches the model, or changes the settings of a patched one.
 
     Args:
@@ -86,30 +108,36 @@ def merging(model: M, r: R | None = None, *, prop_attn: bool | None = None, matc
         r: As for `patch`; 0 switches merging off. None keeps what is in force, which is 0 for an unpatched model.
         prop_attn: As for `patch`; None keeps what is in force.
         matching: As for `patch`; None keeps what is in force.
+        blocks: As for `patch`.
+        prefix_tokens: As for `patch`.
+        suffix_tokens: As for `patch`.
 
     Yields:
-        ``model`` itself. What `patch` does to it inside is undone at the end.
+        ``model`` itself. The settings hold for the thread that opens it, and for the asyncio task. A `patch` or an
+        `unpatch` inside is for good: it leaves nothing to undo.
 
     Raises:
         MergeMixError: As `patch` does. With gradient checkpointing, also by a backward pass after the end, if the model
             was not patched before: it would have to recompute what is no longer there.
     """
-    with merging_in(find_backbone(model), r, prop_attn=prop_attn, matching=matching):
+    backbone = find_backbone(model, "model", blocks, prefix_tokens, suffix_tokens)
+    with merging_in(backbone, r, prop_attn=prop_attn, matching=matching):
         yield model
 
 
 @contextmanager
-def record(model: nn.Module, attention: bool = True) -> Iterator[Recording]:
+def record(model: nn.Module, attention: bool = True, *, blocks: Blocks | None = None) -> Iterator[Recording]:
     """Keeps source maps, sizes and attention of the forward passes inside the context.
 
     Args:
         model: A supported model, patched or not.
         attention: Whether attention is recorded too: from the class token, else received from all patches. It costs one
             more query-key projection a block.
+        blocks: As for `patch`: which blocks are recorded, where the model holds several sequences of them.
 
     Yields:
         A `Recording`, filled while the context is open; inside another `record` it takes that one's place.
     """
     recording = Recording(attention=attention)
-    with patched(find_backbone(model)) as state, state.scope(observer=recording):
+    with patched(find_backbone(model, blocks=blocks)) as state, state.scope(observer=recording):
         yield recording

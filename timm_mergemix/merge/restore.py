@@ -19,11 +19,11 @@ __all__ = ["CHANGING", "mend", "restore"]
 CHANGING = threading.RLock()
 
 
-def mend(module: nn.Module) -> None:
-    """Takes apart, inside a module, what was left by a patch or an unpatch that did not come to its end."""
+def mend(modules: Iterable[nn.Module]) -> None:
+    """Takes apart what was left in modules by a patch or an unpatch that did not come to its end."""
     with CHANGING:
-        states = ((m, vars(m).get("merging")) for m in module.modules())
-        restore([m for m, state in states if isinstance(state, Merging) and not state.complete])
+        states = [(module, vars(module).get("merging")) for module in modules]
+        restore([module for module, state in states if isinstance(state, Merging) and not state.complete])
 
 
 def restore(modules: Iterable[nn.Module]) -> None:

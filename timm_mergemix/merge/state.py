@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from .passes import Here, Pass
 from .recompute import Checkpointed
@@ -28,6 +30,8 @@ class Merging:
         in_model: Whether the model around the blocks is patched too, or the blocks alone.
 
     Attributes:
+        adapters: Whether something between the blocks changes tokens, each in its place.
+        checkpointing: Whether blocks recompute their activations in the backward pass.
         complete: Whether all blocks are patched. False only while they are being patched or unpatched, and after that
             was interrupted.
         temporary: Whether a context has patched the model, which then is unpatched when the last one closes.
@@ -42,6 +46,7 @@ class Merging:
         self.depth = depth
         self.layout = layout
         self.in_model = in_model
+        self.adapters = False
         self.checkpointing = False
         self.complete = False
         self.temporary = False
@@ -93,15 +98,25 @@ class Merging:
         scopes = (*inherited, *scopes_of(self))
         observer = next((s.observer for s in reversed(scopes) if s.observer is not None), self.observer)
         watcher = None if observer is None else observer.watch()
-        settings = self.checkpointed.settings(self._settings_in(scopes), images)
-        return Pass(settings, self.layout, watcher, self.depth if depth is None else depth, **flags)
+        settings = self._settings_in(scopes)
+        depth = self.depth if depth is None else depth
+        new = Pass(settings, self.layout, watcher, depth, lenient=self.adapters, **flags)
+        new.checkpointed, new.images = self.checkpointed, images
+        return new
 
     def pass_for(self, index: int, inherited: Sequence[Scope] = ()) -> Pass:
         """The pass of this thread in which block ``index`` runs: the one under way, or one that begins."""
         current = self.here.current
         if current is None or current.is_over(index):
             current = self.here.current = self.begin(inherited)
+        if index == 0:
+            current.valid, self.here.valid = self.here.valid, None
         return current
+
+    def take_padding(self, patch_valid: Tensor | None) -> None:
+        """Says, before the first block runs, which patches are none: (B, N) bool, False for padding."""
+        prefix = self.layout.prefix_tokens
+        self.here.valid = None if patch_valid is None else F.pad(patch_valid.float(), (prefix, 0), value=1.0)
 
     def _settings_in(self, scopes: Sequence[Scope]) -> Settings:
         for scope in reversed(scopes):

@@ -107,8 +107,6 @@ def test_the_path_of_a_whole_models_blocks_is_that_model():
     mm.patch(held, 3, blocks="module.blocks", prefix_tokens=1)
     assert mm.merge_info(vit).r == 3
     mm.unpatch(held)
-    with pytest.raises(MergeMixError, match=r"^prefix_tokens: got 2, wanted 1 or None"):
-        mm.patch(held, 3, prefix_tokens=2)
 
 
 def test_copies_and_pickles_have_a_state_of_their_own():
@@ -140,7 +138,7 @@ def test_checkpointing_a_block_from_outside_is_an_error_and_not_a_wrong_gradient
 
     model = mm.patch(build(Checkpointed), 3)
     out = model(randn(2, 18, 48).requires_grad_())
-    with pytest.raises(MergeMixError, match="the blocks of a patched model must run in order"):
+    with pytest.raises(MergeMixError, match="a checkpoint around single blocks runs them once more"):
         out.sum().backward()
 
 
@@ -154,7 +152,7 @@ def test_checkpointing_a_block_from_outside_is_an_error_and_not_a_wrong_gradient
         ({"blocks": 3}, r"^blocks: got 3, wanted the path of a container of blocks"),
         ({"blocks": []}, r"^blocks: got \[\], wanted"),
         ({"blocks": [nn.Linear(2, 2)]}, r"^blocks: got .*, wanted blocks inside TwoTowers"),
-        ({"blocks": "encoder", "prefix_tokens": 0}, "block 0 is a ModuleList, for which there is no merging class"),
+        ({"blocks": "encoder", "prefix_tokens": 0}, r"encoder\.layers is of class ModuleList, for which there is no"),
         ({}, r"wanted blocks= to select some: it holds blocks in 'encoder\.layers', 'decoder\.layers'"),
         ({"blocks": "encoder.layers"}, r"^prefix_tokens: got None, wanted a number, since TwoTowers has no"),
         ({"blocks": "encoder.layers", "prefix_tokens": -1}, r"^prefix_tokens: got -1, wanted an integer >= 0"),
@@ -166,25 +164,6 @@ def test_what_cannot_be_is_an_error_before_anything_has_changed(options, message
     with pytest.raises(MergeMixError, match=message):
         mm.patch(model, 3, **options)
     assert before == {key: (type(module), dict(module.__dict__)) for key, module in model.named_modules()}
-
-
-def test_another_selection_needs_an_unpatched_model():
-    model = mm.patch(build(TwoTowers), 3, blocks="encoder.layers", prefix_tokens=2)
-    with pytest.raises(MergeMixError, match="wanted the blocks that are patched already, or an unpatched model"):
-        mm.patch(model, 3, blocks="decoder.layers", prefix_tokens=2)
-    with pytest.raises(MergeMixError, match=r"^prefix_tokens: got 1, wanted 2 or None"):
-        mm.patch(model, 3, prefix_tokens=1)
-
-
-def test_two_patched_towers_are_taken_one_by_one():
-    model = build(TwoTowers)
-    mm.patch(model.encoder, 3)
-    mm.patch(model.decoder, 2)
-    with pytest.raises(MergeMixError, match="one patched sequence of blocks, it holds several"):
-        mm.unpatch(model)
-    assert model(X).shape == (2, 18, 48)
-    mm.unpatch(model.encoder)
-    mm.unpatch(model.decoder)
 
 
 def test_the_blocks_of_a_patched_model_are_no_module_of_their_own():
@@ -266,13 +245,3 @@ def test_patched_blocks_beside_a_known_model_are_the_ones_that_are_meant():
     assert len(rec.layers) == 2
     assert type(mm.unpatch(model).layers[0]) is Block
     assert torch.equal(model(X), plain)
-
-
-def test_where_both_are_patched_they_are_taken_one_by_one():
-    model = build(MaskedAutoencoder)
-    mm.patch(model.encoder, 2)
-    mm.patch(model, 3, blocks="layers", prefix_tokens=1)
-    with pytest.raises(MergeMixError, match="its VisionTransformer is patched, and so are blocks beside it"):
-        mm.unpatch(model)
-    mm.unpatch(model.encoder)
-    assert type(mm.unpatch(model).layers[0]) is Block

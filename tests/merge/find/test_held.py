@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
+import timm_mergemix as mm
 from timm_mergemix import MergeMixError
-from timm_mergemix.merge.find.held import check_prefix, find_held, same, select
+from timm_mergemix.merge.find.held import find_held, held_groups, name_groups, plain_groups, same, select
 
 from ...models import tiny
 
@@ -48,9 +49,25 @@ def test_the_number_of_prefix_tokens_must_be_known() -> None:
     assert find_held(own, "model", None, 2).prefix_tokens == 2
 
 
-def test_a_number_of_prefix_tokens_that_is_given_must_be_the_actual_one() -> None:
-    check_prefix(None, 1)
-    check_prefix(1, 1)
-    for given in (2, -1, 1.5):
-        with pytest.raises(MergeMixError, match=r"^prefix_tokens: got"):
-            check_prefix(given, 1)
+class Autoencoder(nn.Module):
+    """Two sequences of blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks, self.decoder_blocks = tiny().blocks, tiny(depth=2).blocks
+
+
+def test_groups_are_told_apart_by_what_they_were_patched_with() -> None:
+    both = Autoencoder()
+    assert list(plain_groups(both)) == ["blocks", "decoder_blocks"] and not held_groups(both)
+    mm.patch(both, 2, blocks="decoder_blocks", prefix_tokens=1)
+    assert list(plain_groups(both)) == ["blocks"]
+    mm.patch(both, 1, blocks="blocks", prefix_tokens=1)
+    groups = held_groups(both)
+    assert [len(group) for group in groups] == [3, 2] and not plain_groups(both)
+    assert name_groups(both, groups) == "'blocks', 'decoder_blocks'"
+
+
+def test_wrappers_around_the_blocks_of_one_container_are_one_group() -> None:
+    wrapped = nn.ModuleDict({"layers": nn.ModuleList(nn.Sequential(block) for block in tiny().blocks)})
+    assert {name: len(group) for name, group in plain_groups(wrapped).items()} == {"layers": 3}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from ...errors import unusable
+from ...errors import check_int, unusable, wrong
 from ..blocks import MergingBlock
+from ..settings import Layout
 from ..state import Merging
 from ..view import eval_view
 
@@ -36,7 +38,8 @@ class Backbone(ABC):
 
     def __init__(self, model: nn.Module) -> None:
         self.model: Any = model
-        self.blocks: tuple[Any, ...] = tuple(self.find_blocks())
+        self.blocks: tuple[Any, ...] = self._blocks_now()
+        self._asked: tuple[int, int] | None = None
 
     @classmethod
     def knows(cls, model: nn.Module) -> bool:
@@ -49,7 +52,7 @@ class Backbone(ABC):
         No search: the list of blocks is compared with the one that was found. Whether the model is patched does not
         count, since `state` tells that at any time.
         """
-        same = self.knows(self.model) and tuple(self.find_blocks()) == self.blocks
+        same = self.knows(self.model) and self._blocks_now() == self.blocks
         return same and not any(isinstance(block, MergingBlock) and block.is_overridden() for block in self.blocks)
 
     @property
@@ -57,6 +60,52 @@ class Backbone(ABC):
         """What the blocks of a patched model share; None where the model is not patched."""
         first = self.blocks[0]
         return first.merging if isinstance(first, MergingBlock) else None
+
+    @property
+    def layout(self) -> Layout:
+        """The tokens that never merge: those that a patched model was patched with, else what `protect` was told."""
+        state = self.state
+        if state is not None:
+            return state.layout
+        own = self.own_layout
+        return own if self._asked is None else replace(own, prefix_tokens=self._asked[0], suffix_tokens=self._asked[1])
+
+    @property
+    def own_layout(self) -> Layout:
+        """The tokens that are patches when the model's own forward runs, which adds none to its own."""
+        size = self.only_size
+        most_patches = None if size is None else self.count_patches(*size)
+        return Layout(self.prefix_tokens, 0, self.has_class_token, most_patches)
+
+    def protect(self, prefix_tokens: int | None, suffix_tokens: int | None) -> None:
+        """Says how many tokens a patch shall protect, where a user's own forward adds some to the model's.
+
+        Args:
+            prefix_tokens: Leading tokens, the model's own counted. None takes the model's own.
+            suffix_tokens: Trailing tokens. None takes none.
+
+        Raises:
+            MergeMixError: If they are no such numbers, or the model is patched already with other ones.
+        """
+        before = self.layout
+        given = (
+            ("prefix_tokens", prefix_tokens, before.prefix_tokens),
+            ("suffix_tokens", suffix_tokens, before.suffix_tokens),
+        )
+        for name, value, now in given:
+            if value is not None:
+                check_int(name, value, 0)
+                if self.state is not None and value != now:
+                    raise wrong(name, value, f"{now} or None: the model is patched with {now}; unpatch it first")
+        if self.state is not None:
+            return
+        own = self.prefix_tokens
+        if prefix_tokens is not None and prefix_tokens < own:
+            raise wrong("prefix_tokens", prefix_tokens, f"at least {own}, which {type(self.model).__name__} itself has")
+        self._asked = own if prefix_tokens is None else prefix_tokens, suffix_tokens or 0
+
+    def _blocks_now(self) -> tuple[Any, ...]:
+        return tuple(unwrapped(block) for block in self.find_blocks())
 
     @property
     def parameter(self) -> Tensor:
@@ -70,7 +119,7 @@ class Backbone(ABC):
     @property
     @abstractmethod
     def prefix_tokens(self) -> int:
-        """Number of leading tokens that are no patches."""
+        """Number of leading tokens that are no patches, in the model itself; for what never merges see `layout`."""
 
     @property
     @abstractmethod
@@ -128,3 +177,15 @@ class Backbone(ABC):
     def pool_attention(self, x: Tensor) -> Tensor:
         """Attention of the pool over the patches, (B, N - prefix tokens) float32, for its input (B, N, C)."""
         raise unusable("layer", f"{type(self.model).__name__} has no attention pool")
+
+
+def unwrapped(block: Any) -> Any:
+    """The merging block inside what has been put around it since the patch, such as FSDP; else what came."""
+    part = block
+    while not isinstance(part, MergingBlock):
+        children = list(part.children())
+        inside = [child for child in children if isinstance(child, MergingBlock)] or children
+        if len(inside) != 1:
+            return block
+        part = inside[0]
+    return part

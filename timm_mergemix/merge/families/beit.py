@@ -56,7 +56,7 @@ class MergingBeitBlock(KeyedBlock, RelativeBiasBlock, PreNormBlock, Block):
             block.attn.__class__ = Attention
 
     def forward(self, x: Tensor, shared_rel_pos_bias: Tensor | None = None) -> Tensor:  # type: ignore[override]
-        return self.merge_forward(x, shared_rel_pos_bias=shared_rel_pos_bias)
+        return MergingBlock.merge_forward(self, x, shared_rel_pos_bias=shared_rel_pos_bias)
 
     def attend(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
         attn, bias = self.attn, self.logit_bias(context)

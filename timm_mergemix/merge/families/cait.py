@@ -59,7 +59,7 @@ class MergingCaitBlock(KeyedBlock, LayerScaleBlock):
             detach(module)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        return self.merge_forward(x)
+        return MergingBlock.merge_forward(self, x)
 
     def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
         (bias, offset), x = self._addends(x, context), self.norm1(x)

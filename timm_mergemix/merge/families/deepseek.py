@@ -19,7 +19,7 @@ class MergingDeepseekVitBlock(RopeBlock, PreNormBlock, DeepseekVitBlock):
     """`timm.models.deepseek_vit.DeepseekVitBlock` that merges."""
 
     def forward(self, x: Tensor, rope: Tensor | None = None) -> Tensor:  # type: ignore[override]
-        return self.merge_forward(x, rope=rope)
+        return MergingBlock.merge_forward(self, x, rope=rope)
 
 
 class MergingDeepseekVit(MergingTimmModel, DeepseekVitEncoder):

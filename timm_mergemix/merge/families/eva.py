@@ -38,7 +38,7 @@ class RopeBlock(KeyedBlock):
         self, x: Tensor, rope: Tensor | None = None, attn_mask: Tensor | None = None, is_causal: bool = False
     ) -> Tensor:
         causal = {"is_causal": True} if is_causal else {}  # older releases of timm do not have it
-        return self.merge_forward(x, rope=rope, attn_mask=attn_mask, **causal)
+        return MergingBlock.merge_forward(self, x, rope=rope, attn_mask=attn_mask, **causal)
 
     def attend(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
         with captured_keys(self, self.attn.k_norm) as keys:

@@ -46,7 +46,7 @@ class MergingGemma4Block(KeyedBlock, Gemma4Block):
     def forward(  # type: ignore[override]
         self, x: Tensor, rope_cos: Tensor, rope_sin: Tensor, attn_mask: Tensor | None = None
     ) -> Tensor:
-        return self.merge_forward(x, rope_cos=rope_cos, rope_sin=rope_sin, attn_mask=attn_mask)
+        return MergingBlock.merge_forward(self, x, rope_cos=rope_cos, rope_sin=rope_sin, attn_mask=attn_mask)
 
     def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
         with captured_keys(self, self.attn.k_norm, make=per_head) as keys:  # its heads come after the norm
@@ -84,7 +84,7 @@ class MergingGemma4Vit(MergingTimmModel, Gemma4VitEncoder):
     def _encode(
         self, x: Tensor, position_ids: Tensor, padding_positions: Tensor | None, *args: Any, **kwargs: Any
     ) -> Tensor:
-        self.merging.pass_for(0, self.inherited).take_padding(None if padding_positions is None else ~padding_positions)
+        self.merging.take_padding(None if padding_positions is None else ~padding_positions)
         return super()._encode(x, position_ids, padding_positions, *args, **kwargs)
 
 

@@ -41,6 +41,7 @@ class HeldBlocks(Backbone):
 
     @property
     def prefix_tokens(self) -> int:
+        """See `Backbone`: the leading tokens that never merge, since nobody knows the model's own."""
         return self._prefix_tokens
 
     @property

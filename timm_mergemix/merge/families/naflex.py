@@ -20,7 +20,7 @@ class MergingNaFlexVit(MergingTimmModel, NaFlexVit):
     ) -> dict[str, Any]:
         embeds = super()._forward_embeds(x, patch_coord, patch_valid, attn_mask)
         # A mask of the caller's own may say more than the padding does: the blocks then refuse it.
-        self.merging.pass_for(0, self.inherited).take_padding(embeds["patch_valid"] if attn_mask is None else None)
+        self.merging.take_padding(embeds["patch_valid"] if attn_mask is None else None)
         return embeds
 
 

@@ -82,7 +82,7 @@ class RelPosAttentionBlock(KeyedBlock, RelativeBiasBlock):
             block.attn.rel_pos.__class__ = PLAIN[type(block.attn.rel_pos)]
 
     def forward(self, x: Tensor, shared_rel_pos: Tensor | None = None) -> Tensor:  # type: ignore[override]
-        return self.merge_forward(x, shared_rel_pos=shared_rel_pos)
+        return MergingBlock.merge_forward(self, x, shared_rel_pos=shared_rel_pos)
 
     def attend(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
         bias, positions = self.logit_bias(context), self.attn.rel_pos

@@ -75,6 +75,8 @@ class MergingTimmModel(MergingModel):
 
     def count_blocks(self) -> int:
         """Those that are left: where some were cut off, the last of them recovers all tokens."""
+        if not hasattr(self.blocks, "__len__"):
+            raise wrong("blocks", self.blocks, "a container of blocks, not what wraps one; wrap the whole model")
         return len(self.blocks)
 
     def _check_blocks(self, settings: Settings) -> None:
@@ -93,8 +95,8 @@ class MergingTimmModel(MergingModel):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        if name == "blocks":
-            self.merging.depth = len(self.blocks)
+        if name == "blocks" and hasattr(value, "__len__"):
+            self.merging.depth = len(value)
 
 
 class TimmBackbone(Backbone):

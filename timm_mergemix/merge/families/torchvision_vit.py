@@ -46,7 +46,7 @@ class MergingEncoderBlock(KeyedBlock, EncoderBlock):
         return _own_attentions(block)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        return self.merge_forward(x)
+        return MergingBlock.merge_forward(self, x)
 
     def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
         x = self.ln_1(x)

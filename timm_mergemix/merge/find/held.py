@@ -2,38 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 from torch import nn
 
-from ...errors import check_int, wrong
+from ...errors import Words, check_int, wrong
 from ..blocks import MergingBlock
 from ..families import BLOCKS
+from ..families.backbone import unwrapped
 from ..families.held import HeldBlocks
-from .refusals import is_sharded, reason_unknown, unsupported
+from ..model import MergingModel
+from .refusals import COPIED, unsupported
+from .unknown import path_of, reason_unknown
+from .wrappers import changer_of, reason_changed
 
-__all__ = ["Blocks", "check_prefix", "find_held", "held_blocks", "same", "select"]
+__all__ = ["Blocks", "find_held", "held_groups", "name_groups", "plain_groups", "same", "select"]
 
 Blocks: TypeAlias = str | Sequence[nn.Module] | nn.Module
 
 
-def held_blocks(module: nn.Module) -> list[MergingBlock]:
-    """Patched blocks that are not those of a known model."""
-    return [m for m in module.modules() if isinstance(m, MergingBlock) and not m.merging.in_model]
+def held_groups(module: nn.Module) -> list[list[MergingBlock]]:
+    """Patched blocks that are not those of a known model: a list for each sequence that was patched, in its order."""
+    groups: dict[int, list[MergingBlock]] = {}
+    for part in module.modules():
+        if isinstance(part, MergingBlock) and not part.merging.in_model:
+            groups.setdefault(id(part.merging), []).append(part)
+    return [sorted(group, key=lambda block: block.merge_index) for group in groups.values()]
+
+
+def plain_groups(module: nn.Module) -> dict[str, list[nn.Module]]:
+    """The unpatched blocks of known classes: path of their container -> blocks, or what is wrapped around each."""
+    groups = {
+        name: known
+        for name, parent in module.named_modules()
+        if (known := [child for child in parent.children() if type(child) in BLOCKS])
+    }
+    above = {name.rpartition(".")[0] for name in groups}
+    if len(groups) > 1 and len(above) == 1 and all(len(blocks) == 1 for blocks in groups.values()):
+        name = above.pop()  # each block has a wrapper of its own
+        return {name: [module.get_submodule(wrapper) for wrapper in groups]}
+    return groups
 
 
 def same(some: Sequence[nn.Module], others: Sequence[nn.Module]) -> bool:
     """Whether both hold the same modules in the same order."""
     return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))
-
-
-def check_prefix(given: int | None, actual: int) -> None:
-    """Raises unless a number of prefix tokens that was given is the actual one."""
-    if given is not None:
-        check_int("prefix_tokens", given, 0)
-        if given != actual:
-            raise wrong("prefix_tokens", given, f"{actual} or None, as the model has {actual}")
 
 
 def select(module: nn.Module, blocks: Any) -> list[nn.Module]:
@@ -51,7 +65,7 @@ def select(module: nn.Module, blocks: Any) -> list[nn.Module]:
     inside = {id(m) for m in module.modules()}
     if not all(id(block) in inside for block in blocks):
         raise wrong("blocks", blocks, f"blocks inside {type(module).__name__}")
-    return list(blocks)
+    return [unwrapped(block) for block in blocks]
 
 
 def find_held(
@@ -62,57 +76,71 @@ def find_held(
     Raises:
         MergeMixError: If it has none, or nobody knows which are meant.
     """
-    patched = held_blocks(module)
-    if not patched:  # those of a known model that are asked for without it
-        asked = list(module.modules()) if selected is None else selected
-        patched = [m for m in asked if isinstance(m, MergingBlock)]
+    groups = held_groups(module)
+    asked = list(module.modules()) if selected is None else selected
+    patched = [block for block in asked if isinstance(block, MergingBlock)]
     if patched:
-        return _held_already(module, argument, patched, selected, prefix_tokens)
+        _refuse_changed(module, argument)
+        if all(block.merging.in_model for block in patched):
+            raise wrong(argument, module, "the whole model that was patched")
+        group = _only_patched(module, argument, groups) if selected is None else _patched_as(module, selected, groups)
+        return HeldBlocks(module, group, group[0].merging.layout.prefix_tokens)
     if selected is None:
         reason = reason_unknown(module)
         if reason is not None:
             raise unsupported(argument, module, reason)
         selected = _only_group(module, argument)
-    if prefix_tokens is None:
-        prefix_tokens = getattr(module, "num_prefix_tokens", None)
+    return HeldBlocks(module, selected, _count_prefix(module, selected, prefix_tokens))
+
+
+def _count_prefix(module: nn.Module, blocks: Sequence[nn.Module], given: int | None) -> int:
+    """The number of leading tokens of a module of the user's own."""
+    prefix_tokens = getattr(module, "num_prefix_tokens", None) if given is None else given
     if prefix_tokens is None:
         raise wrong("prefix_tokens", None, f"a number, since {type(module).__name__} has no num_prefix_tokens")
     check_int("prefix_tokens", prefix_tokens, 0)
-    least = max(getattr(getattr(block, "attn", None), "num_prefix_tokens", 0) for block in selected)
+    least = max(getattr(getattr(block, "attn", None), "num_prefix_tokens", 0) for block in blocks)
     if prefix_tokens < least:
         raise wrong("prefix_tokens", prefix_tokens, f"at least {least}, which the attention of its blocks counts on")
-    return HeldBlocks(module, selected, prefix_tokens)
+    return prefix_tokens
 
 
-def _held_already(
-    module: nn.Module,
-    argument: str,
-    patched: list[MergingBlock],
-    selected: list[nn.Module] | None,
-    prefix_tokens: int | None,
-) -> HeldBlocks:
-    state = patched[0].merging
-    if is_sharded(module):
-        known = "once fully_shard has changed its classes it only runs"
-        raise wrong(argument, module, f"a patched model that is not sharded: {known}")
-    if state.in_model:
-        raise wrong(argument, module, "the whole model that was patched")
-    if any(block.merging is not state for block in patched):
-        raise wrong(argument, module, "one patched sequence of blocks, it holds several; pass one of them")
-    patched.sort(key=lambda block: block.merge_index)
-    if selected is not None and not same(patched, selected):
-        raise wrong("blocks", selected, "the blocks that are patched already, or an unpatched model")
-    check_prefix(prefix_tokens, state.layout.prefix_tokens)
-    return HeldBlocks(module, patched, state.layout.prefix_tokens)
+def name_groups(module: nn.Module, groups: Iterable[Sequence[nn.Module]]) -> str:
+    """The containers of groups of blocks, in words: ``"'blocks', 'decoder_blocks'"``."""
+    names = (path_of(group[0], module).rpartition(".")[0] for group in groups)
+    return ", ".join(repr(name) for name in dict.fromkeys(names))
+
+
+def _refuse_changed(module: nn.Module, argument: str) -> None:
+    """Raises where a patched model or block got another class since the patch."""
+    for name, part in module.named_modules():
+        changer = changer_of(part)
+        if changer is not None and isinstance(part, MergingBlock | MergingModel):
+            raise unsupported(argument, module, reason_changed(part, name or "it", changer))
+
+
+def _only_patched(module: nn.Module, argument: str, groups: list[list[MergingBlock]]) -> list[MergingBlock]:
+    if len(groups) > 1:
+        names = name_groups(module, groups)
+        if "," not in names:
+            raise unsupported(argument, module, COPIED)
+        raise wrong(argument, module, f"blocks= to select one of the sequences that are patched in it: {names}")
+    return groups[0]
+
+
+def _patched_as(module: nn.Module, selected: list[nn.Module], groups: list[list[MergingBlock]]) -> list[MergingBlock]:
+    """The patched sequence that a selection is."""
+    group = next((group for group in groups if same(group, selected)), None)
+    if group is None:
+        got = Words(f"{len(selected)} blocks, some of which are patched")
+        names = name_groups(module, groups)
+        raise wrong("blocks", got, f"all blocks of a sequence that is patched, in order, or none of them: {names}")
+    return group
 
 
 def _only_group(module: nn.Module, argument: str) -> list[nn.Module]:
     """The blocks of the only container that holds any."""
-    groups = {
-        name: known
-        for name, parent in module.named_modules()
-        if (known := [child for child in parent.children() if type(child) in BLOCKS])
-    }
+    groups = plain_groups(module)
     if len(groups) > 1:
         raise wrong(argument, module, f"blocks= to select some: it holds blocks in {', '.join(map(repr, groups))}")
     return next(iter(groups.values()), [module])

@@ -8,12 +8,16 @@ from torch import nn
 
 from ...errors import MergeMixError
 from ..blocks import MergingBlock
-from ..families import BLOCKS, FAMILIES, PLAIN_BLOCKS, Backbone, is_touched
+from ..families import BLOCKS, PLAIN_BLOCKS, Backbone, is_touched
 from ..families.held import HeldBlocks
 from ..model import MergingModel
 from ..state import Merging
+from .unknown import path_of
+from .wrappers import class_name, reason_not_plain
 
-__all__ = ["UnsupportedError", "is_sharded", "reason_against", "reason_unknown", "unsupported"]
+__all__ = ["COPIED", "UnsupportedError", "reason_against", "reason_against_container", "unsupported"]
+
+COPIED = "blocks were copied from a patched model into it; unpatch the model, then patch it again"
 
 
 class UnsupportedError(MergeMixError):
@@ -33,26 +37,21 @@ def unsupported(argument: str, module: nn.Module, reason: str) -> UnsupportedErr
     return UnsupportedError(f"{type(module).__name__} is not supported: {reason}", argument=argument, reason=reason)
 
 
-# Why models that people ask for cannot merge, by class.
-REASONS = {
-    "TNT": "each of its patches has a second stream of pixel tokens, which would lose its patch when patches merge",
-    "ConVit": "its gated attention (GPSA) computes positions from the grid of patches",
-    "VisionTransformerSAM": "its blocks work on windows of the grid of patches",
-    "Hiera": "its blocks work on windows of the grid of patches and pool it",
-    "HieraDet": "its blocks work on windows of the grid of patches and pool it",
-    "VOLO": "its stages need the grid of patches",
-    "PoolingVisionTransformer": "its stages pool the grid; blocks='transformers.2.blocks', prefix_tokens=1 works",
-    "CrossVit": "its branches exchange tokens between blocks",
-    "MultiScaleVit": "its blocks pool the grid of patches",
-    "Xcit": "its blocks convolve over the grid of patches",
-    "Levit": "its blocks need the grid of patches",
-    "LevitDistilled": "its blocks need the grid of patches",
-    "SwinTransformer": "its blocks work on windows of the grid of patches",
-    "SwinTransformerV2": "its blocks work on windows of the grid of patches",
-    "SwinTransformerV2Cr": "its blocks work on windows of the grid of patches",
-    "Twins": "its blocks work on windows of the grid of patches",
-    "PyramidVisionTransformerV2": "its blocks pool the grid of patches",
-}
+def reason_against_container(model: nn.Module) -> str | None:
+    """Why the blocks of a known model cannot be counted, where one wrapper stands around all of them; or None."""
+    places = {
+        "blocks": getattr(model, "blocks", None),
+        "encoder.layers": getattr(getattr(model, "encoder", None), "layers", None),
+    }
+    for place, part in places.items():
+        # A checkpoint around torchvision's can be iterated over, which is all that is done with it.
+        if not isinstance(part, nn.Module):
+            continue
+        countless = place == "blocks" and not hasattr(type(part), "__len__")
+        if countless or "_orig_mod" in part._modules:
+            wrapper = f"{place} is a wrapper of class {class_name(type(part))} around its blocks"
+            return f"{wrapper}; wrap the whole model instead"
+    return None
 
 
 def reason_against(backbone: Backbone, unpatching: bool = False) -> str | None:
@@ -63,35 +62,54 @@ def reason_against(backbone: Backbone, unpatching: bool = False) -> str | None:
     if len({id(block) for block in blocks}) < len(blocks):
         return "the same block stands in it more than once"
     patched = _is_patched(backbone)
-    if patched and not unpatching and len({id(m) for m in _states(model, blocks)}) > 1:
-        return "blocks were copied from a patched model into it; unpatch the model, then patch it again"
-    if patched and unpatching:
-        return None
-    for i, block in enumerate(blocks):
+    if patched and not unpatching and len({id(m) for m in _states(backbone)}) > 1:
+        return COPIED
+    for block in blocks:
+        if patched and unpatching and (not isinstance(block, MergingBlock) or type(block) in PLAIN_BLOCKS):
+            continue
         if patched and type(block) in BLOCKS:
-            return f"block {i} was replaced while the model was patched; unpatch the model, then patch it again"
-        reason = _reason_against_block(i, block, patched)
+            place = path_of(block, model)
+            return f"{place} was replaced while the model was patched; unpatch the model, then patch it again"
+        reason = _reason_against_block(model, block, patched)
         if reason is not None:
             return reason
     return None if patched else _reason_against_sharing(blocks)
 
 
-def _reason_against_block(i: int, block: nn.Module, patched: bool) -> str | None:
+def _reason_against_block(model: nn.Module, block: nn.Module, patched: bool) -> str | None:
     if isinstance(block, MergingBlock) and not patched:
-        return f"block {i} is patched already, as part of another module"
+        return f"{path_of(block, model)} is patched already, as part of another module"
     if type(block) not in (PLAIN_BLOCKS if patched else BLOCKS):
-        hint = "; compile the whole model instead" if hasattr(block, "_orig_mod") else ""
-        return f"block {i} is a {type(block).__name__}, for which there is no merging class{hint}"
-    if "forward" in vars(block):
-        return f"block {i} has a forward of its own in place of its class's, which merging would not change"
-    merging_class = block if isinstance(block, MergingBlock) else BLOCKS[type(block)]
-    reason = merging_class.refusal(block)
-    if reason is None and any("forward" in vars(attention) for attention in merging_class.attentions(block)):
-        return (
-            f"the attention of block {i} has a forward of its own in place of its class's, which knows nothing of "
-            "merged tokens; timm_mergemix.record shows attention"
-        )
-    return reason
+        place = path_of(block, model)
+        foreign = f"{place} is of class {class_name(type(block))}, for which there is no merging class"
+        return reason_not_plain(block, place, {*BLOCKS, *PLAIN_BLOCKS}) or foreign
+    if "forward" in vars(block) and not (patched and _is_hooked(block)):
+        own = "has a forward of its own in place of its class's, which merging would not change"
+        hooks = "; accelerate has put it there: patch the model before its hooks are added"
+        return f"{path_of(block, model)} {own}" + (hooks if "_hf_hook" in vars(block) else "")
+    merging_class = type(block) if isinstance(block, MergingBlock) else BLOCKS[type(block)]
+    refusal = merging_class.refusal(block)
+    reasons = (_reason_against_attention(model, part, refusal) for part in merging_class.attentions(block))
+    return next(filter(None, reasons), refusal)
+
+
+def _reason_against_attention(model: nn.Module, attention: nn.Module, refusal: str | None) -> str | None:
+    """Why an attention is refused; ``refusal`` is what its block says, which knows nothing of wrappers."""
+    replaced = "forward" in vars(attention)
+    if not replaced and refusal is None:
+        return None
+    place = path_of(attention, model)
+    own = (
+        f"the attention {place} has a forward of its own in place of its class's, which knows nothing of merged "
+        "tokens; timm_mergemix.record shows attention"
+    )
+    return reason_not_plain(attention, place, set()) or refusal or own
+
+
+def _is_hooked(block: nn.Module) -> bool:
+    """Whether the block's own forward is that of accelerate's hooks around the forward of its class."""
+    inner = getattr(vars(block).get("_old_forward"), "__func__", None)
+    return "_hf_hook" in vars(block) and inner is type(block).forward
 
 
 def _reason_against_sharing(blocks: Sequence[nn.Module]) -> str | None:
@@ -105,45 +123,11 @@ def _reason_against_sharing(blocks: Sequence[nn.Module]) -> str | None:
     return None
 
 
-def _states(model: nn.Module, blocks: Sequence[nn.Module]) -> list[Merging]:
-    return [part.merging for part in (model, *blocks) if isinstance(part, MergingModel | MergingBlock)]
+def _states(backbone: Backbone) -> list[Merging]:
+    whole = () if isinstance(backbone, HeldBlocks) else (backbone.model,)
+    return [part.merging for part in (*whole, *backbone.blocks) if isinstance(part, MergingModel | MergingBlock)]
 
 
 def _is_patched(backbone: Backbone) -> bool:
     whole = backbone.blocks[0] if isinstance(backbone, HeldBlocks) else backbone.model
     return isinstance(whole, MergingBlock | MergingModel)
-
-
-def reason_unknown(module: nn.Module) -> str | None:
-    """Why a module that is no known model is refused; None for a user's module that holds known blocks."""
-    cls = type(module)
-    if "ScriptModule" in {base.__name__ for base in cls.__mro__}:
-        return "it is scripted; patch the model before torch.jit.trace instead"
-    if is_sharded(module):
-        return "fully_shard has changed its class; patch a model before it is sharded"
-    for part in module.modules():
-        known = {base for family in FAMILIES for base in family.models}
-        parent = next((base for base in type(part).__mro__[1:] if base in known), None)
-        if parent is not None:
-            return f"{_name(part, module)} is a subclass of {parent.__name__} that may compute something else"
-        if type(part).__name__ in REASONS and type(part).__module__.startswith("timm."):
-            return REASONS[type(part).__name__]
-    blocks = getattr(module, "blocks", None)
-    if cls in BLOCKS:
-        return None
-    foreign = cls.__module__.split(".")[0] in ("timm", "torchvision")
-    containers = (nn.Sequential, nn.ModuleList)
-    if foreign and isinstance(blocks, containers) and len(blocks) and not isinstance(blocks[0], containers):
-        return f"there is no merging class for {cls.__name__} with {type(blocks[0]).__name__} blocks"
-    if foreign or not any(type(part) in BLOCKS for part in module.modules()):
-        return f"there is no merging class for {cls.__name__}"
-    return None
-
-
-def is_sharded(module: nn.Module) -> bool:
-    """Whether FSDP2 holds a part of it, which then has a class of its own."""
-    return any(base.__name__ == "FSDPModule" for part in module.modules() for base in type(part).__mro__)
-
-
-def _name(part: nn.Module, module: nn.Module) -> str:
-    return "it" if part is module else type(part).__name__

@@ -8,13 +8,15 @@ from typing import Any
 from torch import nn
 
 from ...errors import Words, unusable, wrong
+from ..blocks import MergingBlock
 from ..families import FAMILIES, Backbone, family_of
+from ..families.held import HeldBlocks
 from ..model import MergingModel
 from ..restore import mend
-from .held import Blocks, check_prefix, find_held, held_blocks, same, select
-from .refusals import reason_against, unsupported
+from .held import Blocks, find_held, held_groups, name_groups, plain_groups, same, select
+from .refusals import reason_against, reason_against_container, unsupported
 
-__all__ = ["Blocks", "bare", "find_backbone"]
+__all__ = ["Blocks", "bare", "find_backbone", "find_patched"]
 
 
 def find_backbone(
@@ -22,8 +24,7 @@ def find_backbone(
     argument: str = "model",
     blocks: Blocks | None = None,
     prefix_tokens: int | None = None,
-    *,
-    unpatching: bool = False,
+    suffix_tokens: int | None = None,
 ) -> Backbone:
     """Finds the supported model: the module itself, or the only one inside a wrapper (DDP, compiled, a user's module).
 
@@ -33,17 +34,17 @@ def find_backbone(
     Args:
         module: The model or its wrapper, or a module that holds supported blocks.
         argument: Name of the argument, for the error.
-        blocks: Which blocks, for a module that holds no supported model: see `timm_mergemix.patch`.
+        blocks: Which blocks, for a module that holds several sequences of them: see `timm_mergemix.patch`.
         prefix_tokens: Leading tokens that never merge, likewise.
-        unpatching: Whether blocks that were replaced in a patched model may stay.
+        suffix_tokens: Trailing tokens that never merge, likewise.
 
     Raises:
         MergeMixError: If there is none, or more than one, or its blocks cannot merge.
     """
     if not isinstance(module, nn.Module):
         raise wrong(argument, module, "a torch.nn.Module")
-    mend(module)
-    models = [module] if family_of(module) else _known(module, argument, alone=blocks is None)
+    mend(module.modules())
+    models = _known(module, argument, alone=blocks is None)
     selected = None if blocks is None else select(module, blocks)
     if selected is not None:
         models = [model for model in models if _selects(selected, model)]
@@ -52,32 +53,64 @@ def find_backbone(
     if len(models) > 1:
         names = ", ".join(name for name, m in module.named_modules() if any(m is model for model in models))
         raise wrong(argument, module, f"one vision transformer, it holds {len(models)}: {names}; pass one of them")
-    if models:
-        backbone = _of_family(models[0])
-        check_prefix(prefix_tokens, backbone.prefix_tokens)
-    else:
-        own = bare(module)
-        backbone = find_held(own, argument, selected, prefix_tokens)
-    reason = reason_against(backbone, unpatching)
+    backbone = _of_family(models[0]) if models else find_held(bare(module), argument, selected, prefix_tokens)
+    reason = reason_against(backbone)
     if reason is not None and selected is not None:
         raise unusable("blocks", f"got some that cannot be patched: {reason}")
     if reason is not None:
         raise unsupported(argument, module, reason)
+    backbone.protect(prefix_tokens, suffix_tokens)
     return backbone
+
+
+def find_patched(module: nn.Module, argument: str = "model") -> list[Backbone]:
+    """Finds all that is patched inside a module: known models, and sequences of blocks beside them.
+
+    Args:
+        module: As for `find_backbone`.
+        argument: Name of the argument, for the error.
+
+    Returns:
+        A `Backbone` for each; blocks in them may have been replaced since. Empty where nothing is patched.
+
+    Raises:
+        MergeMixError: If it holds nothing that could be patched, or what is patched cannot be changed any more.
+    """
+    if not isinstance(module, nn.Module):
+        raise wrong(argument, module, "a torch.nn.Module")
+    mend(module.modules())
+    known = [part for part in module.modules() if family_of(part)]
+    held = [HeldBlocks(bare(module), group, group[0].merging.layout.prefix_tokens) for group in held_groups(module)]
+    found = [*(_of_family(model) for model in known if isinstance(model, MergingModel)), *held]
+    if not found and len(known) < 2 and (known or not plain_groups(module)):
+        find_backbone(module, argument)  # raises where nothing could be patched
+    for backbone in found:
+        reason = reason_against(backbone, unpatching=True)
+        if reason is not None:
+            raise unsupported(argument, module, reason)
+    return found
 
 
 def _known(module: nn.Module, argument: str, alone: bool) -> list[nn.Module]:
     """The models of known families inside a module; none where blocks beside them are patched, which are then meant."""
-    models = [m for m in module.modules() if family_of(m)]
+    models = [module] if family_of(module) else [m for m in module.modules() if family_of(m)]
+    container = next(filter(None, map(reason_against_container, models)), None)
+    if container is not None:
+        raise unsupported(argument, module, container)
+    if models == [module]:
+        first = _of_family(module).blocks[:1]
+        held_alone = any(isinstance(block, MergingBlock) and not block.merging.in_model for block in first)
+        return [] if alone and held_alone else models
     if models and any(type(m).__name__ == "FeatureHookNet" for m in module.modules()):
         reason = "its hooks see merged tokens; feature_cls='getter' gives all of them"
         raise unsupported(argument, module, reason)
-    if not alone or not held_blocks(module):
+    held = held_groups(module)
+    if not alone or not held:
         return models
-    patched = next((m for m in models if isinstance(m, MergingModel)), None)
-    if patched is not None:
-        both = f"its {type(patched).__name__} is patched, and so are blocks beside it"
-        raise wrong(argument, module, f"one patched part: {both}; pass the former by itself")
+    patched = [_of_family(model).blocks for model in models if isinstance(model, MergingModel)]
+    if patched:
+        names = name_groups(module, [*patched, *held])
+        raise wrong(argument, module, f"blocks= to select one of the sequences that are patched in it: {names}")
     return []
 
 
