@@ -11,7 +11,7 @@ OLDEST = sed -nE '/^(dependencies|demo|metrics) = /{s/^[^[]*\[(.*)\]/\1/;s/[",]/
 
 DIST_VENV := .venv-dist
 
-.PHONY: help install demo test test-timm-oldest oldest-pins census stress interrupts test-train bench models options results docs dist-test coverage lint format clean
+.PHONY: help install demo test test-timm-oldest oldest-pins census stress interrupts test-train test-peers bench models options results docs dist-test coverage lint format clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,12 @@ interrupts: $(INSTALLED)  ## Interrupt patch, unpatch, saliency, merging and rec
 test-train: $(INSTALLED)  ## Run the launcher against real train.py scripts: TIMM_TRAIN_PY=/path make test-train; takes minutes.
 	@test -n "$$TIMM_TRAIN_PY" || { echo "TIMM_TRAIN_PY is not set: the path of timm's train.py, or several with colons between"; exit 2; }
 	$(BIN)/python -m tools.train_matrix
+
+# PEFT_TESTS and ACCELERATE_TESTS import packages that nothing else here needs.
+test-peers: $(INSTALLED)  ## Run the tests of timm, peft and accelerate on patched models: TIMM_TESTS=/path/tests make test-peers; takes hours.
+	@test -n "$$TIMM_TESTS$$PEFT_TESTS$$ACCELERATE_TESTS" || { echo "set TIMM_TESTS, PEFT_TESTS or ACCELERATE_TESTS: folders of their tests"; exit 2; }
+	$(BIN)/python -m pip install --quiet peft diffusers datasets parameterized
+	$(BIN)/python -m tools.peers
 
 bench: $(INSTALLED)  ## Measure merging and mixing against their floor; writes bench/, takes minutes on a quiet machine.
 	$(BIN)/python -m benchmarks.speed --out bench

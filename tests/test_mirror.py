@@ -42,6 +42,7 @@ UNTESTED = {
     "benchmarks/speed/steps.py": "benchmarks/speed/test_rows.py times each of them",
     "benchmarks/study/places.py": "benchmarks/study/test_tasks.py looks there",
     "benchmarks/study/setup.py": "benchmarks/study/test_trial.py runs on one",
+    "tools/peers/peer.py": "a protocol",
     "tools/train_matrix/settings/": "each is a row of the matrix, which checks itself; make test-train runs them",
 }
 

@@ -47,7 +47,7 @@ def reason_against_container(model: nn.Module) -> str | None:
         # A checkpoint around torchvision's can be iterated over, which is all that is done with it.
         if not isinstance(part, nn.Module):
             continue
-        countless = place == "blocks" and not hasattr(type(part), "__len__")
+        countless = not hasattr(type(part), "__len__" if place == "blocks" else "__iter__")
         if countless or "_orig_mod" in part._modules:
             wrapper = f"{place} is a wrapper of class {class_name(type(part))} around its blocks"
             return f"{wrapper}; wrap the whole model instead"

@@ -1,0 +1,50 @@
+"""Both sides run, what differs is named with exit code 1, and a later run goes on where it stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools.peers import __main__ as peers
+
+TESTS = """
+import pytest, torch
+from timm import create_model
+
+@pytest.mark.parametrize("model_name", ["test_vit", "test_resnet"])
+def test_forward(model_name):
+    assert create_model(model_name)(torch.zeros(1, 3, 160, 160)).shape == (1, 1000)
+
+@pytest.mark.parametrize("model_name", ["test_vit"])
+def test_class(model_name):
+    assert type(create_model(model_name)).__name__ == "VisionTransformer"
+"""
+
+
+def test_both_sides_run_and_a_difference_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "test_models.py").write_text(TESTS)
+    monkeypatch.setenv("TIMM_TESTS", str(tmp_path))
+    out = tmp_path / "peers.jsonl"
+    arguments = ["--models", "test_vit", "--jobs", "0", "--out", str(out), "--work", str(tmp_path / "work")]
+    assert peers.main([*arguments, "--filter", "test_forward"]) == 0
+    assert "| timm | all | 1 / 0 / 0 | 1 / 0 / 0 | 0 |" in capsys.readouterr().out
+    first = out.read_text()
+    assert peers.main([*arguments, "--resume"]) == 1
+    assert out.read_text().startswith(first)
+    assert len(out.read_text().splitlines()) == 4
+    printed = capsys.readouterr().out
+    assert "| timm | all | 2 / 0 / 0 | 1 / 1 / 0 | 1 |" in printed
+    assert "1: test_models.py::test_class[test_vit]" in printed
+
+
+def test_without_a_folder_it_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for peer in peers.PEERS:
+        monkeypatch.delenv(f"{peer.upper()}_TESTS", raising=False)
+    with pytest.raises(SystemExit, match="none of TIMM_TESTS, PEFT_TESTS, ACCELERATE_TESTS is set"):
+        peers.main([])
+    monkeypatch.setenv("TIMM_TESTS", str(tmp_path / "no"))
+    with pytest.raises(SystemExit, match="is no folder"):
+        peers.main([])

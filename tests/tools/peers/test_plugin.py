@@ -1,0 +1,29 @@
+"""The plugin names a test without its folders, and says why it did not pass."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools.peers.plan import Plan
+from tools.peers.plugin import outcome, short
+from tools.peers.row import Row
+
+PLAN = Plan("timm", "patched", [], ["*"], [], "")
+
+
+def report(result: str, said: object) -> pytest.TestReport:
+    properties = [("models", 1)]
+    return pytest.TestReport(
+        "../tests/test_models.py::test_a[x::y]", ("", 0, ""), {}, result, said, "call", (), 1.234, 0.0, 0.0, properties
+    )
+
+
+def test_folders_are_cut_off_and_parameters_kept() -> None:
+    assert short("../some/tests/test_a.py::Class::test_b[x/y::z]") == "test_a.py::Class::test_b[x/y::z]"
+
+
+def test_an_outcome_has_the_first_line_of_what_was_said() -> None:
+    name = "test_models.py::test_a[x::y]"
+    assert outcome(PLAN, report("passed", None)) == Row("timm", "patched", name, "passed", 1, "", 1.23)
+    assert outcome(PLAN, report("failed", "\nE: no\nmore")).message == "E: no"
+    assert outcome(PLAN, report("skipped", ("test_a.py", 3, "Skipped: large"))).message == "Skipped: large"

@@ -1,0 +1,8 @@
+"""A row knows the function of its test."""
+
+from tools.peers.row import Row
+
+
+def test_a_function_has_no_parameters() -> None:
+    row = Row("timm", "patched", "test_models.py::test_a[1-vit]", "passed", 1)
+    assert row.function == "test_models.py::test_a"

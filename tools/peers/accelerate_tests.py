@@ -1,0 +1,52 @@
+"""accelerate's tests of hooks, offloading and device maps: the batch norm of their models gets a ViT on top."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+from torch import nn
+
+from .patched import Patcher
+from .tiny import NormAndViT, RowsViT
+
+
+class Accelerate:
+    """Its test models name their layers in device maps; what stands inside their batch norm follows it."""
+
+    files = (
+        "test_big_modeling.py",
+        "test_hooks.py",
+        "test_modeling_utils.py",
+        "test_offload.py",
+        "test_memory_utils.py",
+        "test_accelerator.py",
+        "test_utils.py",
+    )
+
+    def adapt(self, module: ModuleType, patcher: Patcher) -> None:
+        """Puts a ViT into each model that the test module defines with a batch norm, and in the place of another."""
+        for value in list(vars(module).values()):
+            if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module.__name__:
+                with_vit_inside(value, patcher)
+        if hasattr(module, "RegressionModel"):
+            vars(module)["RegressionModel"] = lambda: RowsViT(patcher)
+
+    def wants(self, item: pytest.Item, names: list[str]) -> bool:
+        """All tests: those that build no ViT are not counted."""
+        return True
+
+
+def with_vit_inside(cls: type[nn.Module], patcher: Patcher) -> None:
+    """Lets a class put a ViT into its batch norm when it is made."""
+    init: Callable[..., None] = cls.__init__
+
+    def with_vit(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        norm = self._modules.get("batchnorm")
+        if type(norm) is nn.BatchNorm1d:
+            self.add_module("batchnorm", NormAndViT(norm.num_features, patcher))
+
+    cls.__init__ = with_vit  # type: ignore[method-assign]

@@ -1,0 +1,10 @@
+"""The packages whose tests run, by name."""
+
+from __future__ import annotations
+
+from .accelerate_tests import Accelerate
+from .peer import Peer
+from .peft_tests import Peft
+from .timm_tests import Timm
+
+PEERS: dict[str, Peer] = {"timm": Timm(), "peft": Peft(), "accelerate": Accelerate()}

@@ -1,0 +1,65 @@
+"""peft's tests of custom models: its cases of an MLP are put to a ViT."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from .patched import Patcher
+from .tiny import RowsViT
+
+MODEL = "ViT"
+LAYERS = {"lin0": "qkv", "lin1": "fc1"}
+
+
+class Peft:
+    """Its tests take a model's name and ask a class for the model, so both are rebound."""
+
+    files = ("test_custom_models.py",)
+
+    def adapt(self, module: ModuleType, patcher: Patcher) -> None:
+        """Replaces the cases, and the class that makes the models."""
+        cases = vars(module)["TEST_CASES"]
+        # In place: the tests' marks hold this list, and are read when the class is collected, after the module.
+        cases[:] = [(name, MODEL, config, for_vit(options)) for name, model, config, options in cases if model == "MLP"]
+        vars(module)["TestPeftCustomModel"].transformers_class = Models(patcher)
+
+    def wants(self, item: pytest.Item, names: list[str]) -> bool:
+        """The tests that go through the cases."""
+        call = getattr(item, "callspec", None)
+        return call is not None and call.params.get("model_id") == MODEL
+
+
+class Models:
+    """What the tests take for a class of transformers.
+
+    Args:
+        patcher: Patches the models.
+    """
+
+    def __init__(self, patcher: Patcher) -> None:
+        self.patcher = patcher
+
+    def from_pretrained(self, model_id: str, dtype: torch.dtype | None = None) -> RowsViT:
+        """The same model at each call."""
+        torch.manual_seed(0)
+        return RowsViT(self.patcher).to(dtype or torch.float)
+
+
+def for_vit(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a case with the layers of a ViT instead of those of the MLP."""
+    return {name: _renamed(name, value) for name, value in options.items()}
+
+
+def _renamed(name: str, value: Any) -> Any:
+    if isinstance(value, str):  # a pattern that fits a whole path
+        return f".*{LAYERS[value]}" if value in LAYERS else value
+    if isinstance(value, list):
+        layers = {**LAYERS, "lin1": "head"} if name == "modules_to_save" else LAYERS
+        return [layers.get(entry, entry) if isinstance(entry, str) else entry for entry in value]
+    if isinstance(value, dict):
+        return {LAYERS.get(key, key): entry for key, entry in value.items()}
+    return value

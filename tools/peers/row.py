@@ -1,0 +1,35 @@
+"""The outcome of one test on one side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SIDES = ("unpatched", "patched")
+
+
+@dataclass(frozen=True)
+class Row:
+    """The outcome of one test on one side.
+
+    Attributes:
+        peer: The package whose test it is.
+        side: ``unpatched`` or ``patched``.
+        test: File and test, as pytest names it: ``test_models.py::test_model_forward[1-vit_tiny_patch16_224]``.
+        outcome: ``passed``, ``failed`` or ``skipped``.
+        models: How many models that can be patched it built.
+        message: Why it failed or was skipped.
+        seconds: Time that it took.
+    """
+
+    peer: str
+    side: str
+    test: str
+    outcome: str
+    models: int
+    message: str = ""
+    seconds: float = 0.0
+
+    @property
+    def function(self) -> str:
+        """File and function, without parameters."""
+        return self.test.split("[")[0]
