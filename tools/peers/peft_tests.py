@@ -25,7 +25,9 @@ class Peft:
         cases = vars(module)["TEST_CASES"]
         # In place: the tests' marks hold this list, and are read when the class is collected, after the module.
         cases[:] = [(name, MODEL, config, for_vit(options)) for name, model, config, options in cases if model == "MLP"]
-        vars(module)["TestPeftCustomModel"].transformers_class = Models(patcher)
+        for value in list(vars(module).values()):
+            if isinstance(value, type) and value.__module__ == module.__name__ and "transformers_class" in vars(value):
+                value.transformers_class = Models(patcher)  # type: ignore[attr-defined]
 
     def wants(self, item: pytest.Item, names: list[str]) -> bool:
         """The tests that go through the cases."""

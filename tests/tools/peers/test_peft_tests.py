@@ -18,11 +18,11 @@ def test_layers_are_renamed_as_lists_patterns_and_keys() -> None:
 def test_cases_are_replaced_in_the_list_that_marks_hold() -> None:
     module = ModuleType("test_custom_models")
     cases = [("a", "MLP", dict, {"target_modules": ["lin0"]}), ("b", "Conv2d", dict, {})]
-    tests = SimpleNamespace(transformers_class=None)
-    vars(module).update(TEST_CASES=cases, TestPeftCustomModel=tests)
+    tests = type("Tests", (), {"transformers_class": None, "__module__": module.__name__})
+    vars(module).update(TEST_CASES=cases, Tests=tests)
     Peft().adapt(module, Patcher(True))
     assert cases == [("a", "ViT", dict, {"target_modules": ["qkv"]})]
-    assert isinstance(tests.transformers_class, Models)
+    assert isinstance(vars(tests)["transformers_class"], Models)
 
 
 def test_the_same_model_comes_at_each_call_in_the_dtype_that_is_asked_for() -> None:
