@@ -1,1 +1,1 @@
-"""Long checks that are programs: of timm's models and its train.py, of threads and interrupts, by other packages' tests."""
+"""Long checks that are programs: of timm's models and train.py, of threads and interrupts, by other packages' tests."""

@@ -6,7 +6,7 @@ from types import MethodType
 import torch
 from torch import nn
 
-from timm_mergemix.merge.view import eval_view
+from timm_mergemix.merge.view import eval_view, view_of
 
 from ..models import images, tiny
 from .patched import assert_unchanged, snapshot
@@ -88,3 +88,9 @@ def test_scripted_parts_are_shared():
     x = torch.ones(1, 2)
     assert view[0] is part
     assert torch.equal(view(x), part(x))
+
+
+def test_a_view_keeps_the_modes_unless_it_is_asked_for_eval_mode():
+    model = nn.Sequential(nn.Dropout(), nn.Dropout().eval())
+    assert [module.training for module in view_of(model)] == [True, False]
+    assert [module.training for module in eval_view(model)] == [False, False]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
+from .blocks import MergingBlock
 from .config import MergeConfig
 from .families import BLOCKS, Backbone
 from .families.held import HeldBlocks
@@ -53,16 +54,25 @@ def attach(backbone: Backbone, settings: Settings) -> Merging:
         except BaseException:
             detach(backbone)
             raise
+        prepare(backbone, state, settings)
         state.settings, state.complete = settings, True
     return state
+
+
+def prepare(backbone: Backbone, state: Merging, settings: Settings) -> None:
+    """Prepares the blocks of a patched model beyond their class, once they are to merge anything."""
+    if state.prepared or not settings.schedule.merges_any:
+        return
+    for block in backbone.blocks:
+        if isinstance(block, MergingBlock):
+            block.attach(block)
+    state.prepared = True
 
 
 def _attach(backbone: Backbone, state: Merging) -> None:
     for block in backbone.blocks:
         block.merging = state  # first: by it a block is known that was left half patched
-        merging_class = BLOCKS[type(block)]
-        merging_class.attach(block)
-        block.__class__ = merging_class
+        block.__class__ = BLOCKS[type(block)]
     number_blocks(backbone.blocks, state)
     model = backbone.model
     if state.in_model:
@@ -80,6 +90,7 @@ def merge_by(backbone: Backbone, config: MergeConfig, adapters: bool = False) ->
             state = attach(backbone, settings)
         else:
             number_blocks(backbone.blocks, state)
+            prepare(backbone, state, settings)
             state.patch_anew(settings)
         state.adapters = adapters
 
@@ -89,9 +100,11 @@ def attach_view(view: Backbone, settings: Settings) -> Merging:
     if view.state is None:
         return attach(view, settings)
     state = Merging(settings, len(view.blocks), view.own_layout)
-    state.complete = True
+    state.prepared = view.state.prepared
     for part in (*view.blocks, view.model):
         part.merging = state
+    prepare(view, state, settings)
+    state.complete = True
     return state
 
 
@@ -115,8 +128,11 @@ def merging_in(
 ) -> Iterator[Merging]:
     """`timm_mergemix.merging` for a model that was found already; yields what its blocks share."""
     settings = planned(backbone, r=r, prop_attn=prop_attn, matching=matching)
-    with patched(backbone) as state, state.scope(settings):
-        yield state
+    with patched(backbone) as state:
+        with CHANGING:
+            prepare(backbone, state, settings)
+        with state.scope(settings):
+            yield state
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from .autocast import uncached_autocast
 from .matching.choose import match
 from .matching.plan import MergePlan, keep_trailing
 from .matching.tokens import compose_source, log_size_bias, merge_tokens
-from .passes import Pass, Tokens
+from .passes import Pass, Tokens, is_symbolic
 from .record import AttentionRow, mean_attention, softmax_attention
 from .scopes import Scope, scopes_of
+from .script import scriptable
 from .settings import Settings
 from .state import Merging
 
@@ -52,14 +53,15 @@ class MergingBlock(nn.Module, ABC):
 
     merging: Merging
     merge_index: int
+    plain: type[nn.Module]
     inherited: tuple[Scope, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # What looks for blocks by name (FSDP policies, device maps) finds them; pickles go by the qualified name.
         super().__init_subclass__(**kwargs)
-        plain = cls.__bases__[-1]
+        plain: Any = cls.__bases__[-1]
         if not issubclass(plain, MergingBlock) and plain is not ABC:  # else a mixin, or what FSDP makes of one of these
-            cls.__name__ = plain.__name__
+            cls.plain, cls.__name__ = plain, plain.__name__
 
     @classmethod
     def refusal(cls, block: Any) -> str | None:
@@ -87,6 +89,17 @@ class MergingBlock(nn.Module, ABC):
     @classmethod
     def detach(cls, block: Any) -> None:
         """Undoes `attach`."""
+
+    @classmethod
+    def take_out(cls, block: Any) -> None:
+        """Makes a block one of its plain class; steps may be repeated, and the mark by which it is known goes last."""
+        cls.detach(block)
+        block.__class__ = cls.plain
+        vars(block).pop("merge_index", None)
+        vars(block).pop("merging", None)
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        return scriptable(self, self.merging)
 
     @abstractmethod
     def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
@@ -135,7 +148,7 @@ class MergingBlock(nn.Module, ABC):
 
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
         """The block on merged tokens. A family whose blocks take other arguments overrides it."""
-        causal = {"is_causal": True} if is_causal else {}  # older releases of timm do not have it
+        causal = {} if is_causal is False else {"is_causal": is_causal}  # older releases of timm do not have it
         return MergingBlock.merge_forward(self, x, attn_mask=attn_mask, **causal)
 
     def merge_forward(self, x: Tensor, **call: Any) -> Tensor:
@@ -145,6 +158,8 @@ class MergingBlock(nn.Module, ABC):
             return type(block).forward(block, x, **call)
         index = self.merge_index
         current = self.merging.pass_for(index, self.inherited)
+        if is_symbolic(x) and not current.settings.schedule.merges_any:
+            return super().forward(x, **call)
         x, tokens = current.enter(index, x)
         watcher = current.watcher
         if watcher is not None and not watcher.wants_attention(index):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from types import FunctionType
 from typing import Any
 
 from torch import nn
 
-from ..errors import Words, wrong
 from .passes import Opened, refuse_symbols
 from .scopes import Scope, scopes_of
+from .script import scriptable
 from .state import Merging
 
 __all__ = ["MergingModel"]
@@ -43,11 +44,12 @@ class MergingModel(nn.Module):
         return ", ".join(filter(None, (super().extra_repr(), repr(self.merging))))
 
     def __prepare_scriptable__(self) -> nn.Module:
-        raise wrong(
-            "torch.jit.script",
-            Words(f"a patched {type(self).__name__}"),
-            "an unpatched model: merging cannot be scripted; torch.jit.trace, torch.export and torch.compile work",
-        )
+        return scriptable(self, self.merging)
+
+    def take_out(self) -> None:
+        """Makes the model one of its plain class again; its blocks are another matter."""
+        self.__class__ = self.plain  # type: ignore[assignment]
+        del self.merging
 
     def opened(self, images: Any = None, recovering: bool = True, exposing: bool = False) -> Opened:
         """The context of a method that runs the blocks: a pass of its own, whatever is under way around it."""
@@ -65,15 +67,24 @@ class MergingModel(nn.Module):
         return True
 
 
-def _recovering(forward: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(forward)
-    def recovering_forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if not isinstance(self, MergingModel):  # unpatched since; a wrapper that holds this method calls it still
-            return forward(self, *args, **kwargs)
-        refuse_symbols(args[0] if args else None)
-        # What a user has put in place of the class's own may read any token.
-        replaced = any(name in self.__dict__ for name in HEAD)
-        with self.opened(args[0] if args else None, replaced or self.head_reads_patches()):
-            return forward(self, *args, **kwargs)
+def _recovering(plain: Callable[..., Any]) -> Callable[..., Any]:
+    run = _run
 
-    return recovering_forward
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return run(plain, self, args, kwargs)
+
+    # torch.fx leaves those functions alone that it finds among the globals of a model's forward: timm's, not ours.
+    own = FunctionType(forward.__code__, plain.__globals__, closure=forward.__closure__)
+    return wraps(plain)(own)
+
+
+def _run(plain: Callable[..., Any], self: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if not isinstance(self, MergingModel):  # unpatched since; a wrapper that holds this method calls it still
+        return plain(self, *args, **kwargs)
+    images = args[0] if args else None
+    if self.merging.settings_here.schedule.merges_any:
+        refuse_symbols(images)
+    # What a user has put in place of the class's own may read any token.
+    replaced = any(name in self.__dict__ for name in HEAD)
+    with self.opened(images, replaced or self.head_reads_patches()):
+        return plain(self, *args, **kwargs)

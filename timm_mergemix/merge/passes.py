@@ -17,7 +17,7 @@ from .record import Watcher
 from .schedule import resolve
 from .settings import Layout, Settings
 
-__all__ = ["Here", "Opened", "Pass", "Tokens", "refuse_symbols"]
+__all__ = ["Here", "Opened", "Pass", "Tokens", "is_symbolic", "refuse_symbols"]
 
 
 class Tokens(NamedTuple):
@@ -228,9 +228,14 @@ class Opened:
         self.here.current = self.before
 
 
+def is_symbolic(x: Any) -> bool:
+    """Whether torch.fx traces, as torchvision's and timm's feature extractors do: then there are no numbers."""
+    return isinstance(x, Proxy)
+
+
 def refuse_symbols(x: Any) -> None:
     """Raises where torch.fx traces: what merging does depends on the number of tokens."""
-    if isinstance(x, Proxy):  # torchvision's create_feature_extractor makes them
+    if is_symbolic(x):
         raise wrong(
             "model",
             Words("torch.fx's symbolic trace of a patched model"),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 
 from .blocks import MergingBlock
-from .families import BLOCKS, PLAIN_BLOCKS
+from .families import BLOCKS
 from .model import MergingModel
 from .state import Merging
 
@@ -36,12 +36,10 @@ def restore(modules: Iterable[nn.Module]) -> None:
 
 
 def _restore(module: Any) -> None:
-    """Each step may be repeated; the mark by which the module is known goes last."""
     if isinstance(module, MergingModel):
-        module.__class__ = cast(Any, module.plain)
+        module.take_out()
     elif isinstance(module, MergingBlock) or type(module) in BLOCKS:
-        merging_class = BLOCKS.get(type(module), type(module))
-        merging_class.detach(module)
-        module.__class__ = cast(Any, PLAIN_BLOCKS[merging_class])
-        vars(module).pop("merge_index", None)
-    del vars(module)["merging"]
+        merging_class: Any = BLOCKS.get(type(module), type(module))
+        merging_class.take_out(module)
+    else:
+        del module.merging

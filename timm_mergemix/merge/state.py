@@ -34,6 +34,7 @@ class Merging:
         checkpointing: Whether blocks recompute their activations in the backward pass.
         complete: Whether all blocks are patched. False only while they are being patched or unpatched, and after that
             was interrupted.
+        prepared: Whether the blocks have what merging needs of them beside their class, hooks for example.
         temporary: Whether a context has patched the model, which then is unpatched when the last one closes.
         contexts: Number of such contexts that are open.
         generation: How often the model has been patched anew; contexts of an earlier generation set nothing.
@@ -49,6 +50,7 @@ class Merging:
         self.adapters = False
         self.checkpointing = False
         self.complete = False
+        self.prepared = False
         self.temporary = False
         self.contexts = 0
         self.generation = 0

@@ -9,13 +9,22 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-__all__ = ["eval_view"]
+__all__ = ["eval_view", "view_of"]
 
 M = TypeVar("M", bound=nn.Module)
 
 
 def eval_view(model: M) -> M:
-    """A view of a model in eval mode: modules of its own, whose parameters and buffers are the model's.
+    """`view_of` a model, in eval mode whatever the mode of the model is."""
+    view = view_of(model)
+    for module in view.modules():
+        if not isinstance(module, torch.jit.ScriptModule):
+            module.training = False
+    return view
+
+
+def view_of(model: M) -> M:
+    """A view of a model: modules of its own, whose parameters and buffers are the model's.
 
     Modes, classes, attributes and hooks that are set on it concern nobody else; weights that change, or move to another
     device, change in both. It is cheap, so that it can be made for each use, and is then never out of date.
@@ -39,7 +48,6 @@ def _add_views(model: nn.Module, views: dict[int, nn.Module]) -> None:
 def _bare_view(module: nn.Module) -> nn.Module:
     view = module.__class__.__new__(module.__class__)
     view.__dict__.update(module.__dict__)
-    view.__dict__["training"] = False
     view.__dict__["_forward_hooks"] = module._forward_hooks.copy()
     view.__dict__["_forward_pre_hooks"] = module._forward_pre_hooks.copy()
     view.__dict__.pop("_compiled_call_impl", None)  # it calls the original

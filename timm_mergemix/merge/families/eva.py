@@ -37,7 +37,7 @@ class RopeBlock(KeyedBlock):
     def forward(  # type: ignore[override]
         self, x: Tensor, rope: Tensor | None = None, attn_mask: Tensor | None = None, is_causal: bool = False
     ) -> Tensor:
-        causal = {"is_causal": True} if is_causal else {}  # older releases of timm do not have it
+        causal = {} if is_causal is False else {"is_causal": is_causal}  # older releases of timm do not have it
         return MergingBlock.merge_forward(self, x, rope=rope, attn_mask=attn_mask, **causal)
 
     def attend(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
