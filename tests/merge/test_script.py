@@ -28,9 +28,7 @@ def test_a_model_that_merges_nothing_can_be_scripted(name):
 
 
 def test_what_merges_or_is_inside_another_module_is_refused():
-    with pytest.raises(
-        MergeMixError, match=r"jit\.script: got a patched VisionTransformer, wanted an unpatched"
-    ):
+    with pytest.raises(MergeMixError, match=r"jit\.script: got a patched VisionTransformer, wanted an unpatched"):
         torch.jit.script(mm.patch(tiny(), 2))
     for part in (mm.patch(tiny(), 0), mm.patch(tiny(), 0).blocks[0]):
         with pytest.raises(MergeMixError, match="inside another module"):

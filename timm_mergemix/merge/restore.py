@@ -30,7 +30,7 @@ def restore(modules: Iterable[nn.Module]) -> None:
     """Takes merging out of modules; those that have none are left alone."""
     changed: list[Any] = [module for module in modules if "merging" in vars(module)]
     for module in changed:
-        module.merging.complete = False
+        module.merging.retire()
     for module in changed:
         _restore(module)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from .passes import Here, Pass
 from .recompute import Checkpointed
 from .record import Observer
+from .schedule import parse
 from .scopes import Scope, scopes_of
 from .settings import Layout, Settings
 
@@ -85,6 +87,11 @@ class Merging:
         self.temporary = False
         self.generation += 1
         self.settings = settings
+
+    def retire(self) -> None:
+        """Nothing merges any more, so that a model runs as before while its blocks are unpatched one by one."""
+        self.complete = False
+        self.patch_anew(replace(self.settings, schedule=parse(0, self.depth)))
 
     def begin(
         self, inherited: Sequence[Scope] = (), depth: int | None = None, images: Any = None, **flags: bool
