@@ -3,11 +3,14 @@
 import math
 
 import pytest
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from timm_mergemix import MergeMixError
 from timm_mergemix.merge.schedule import Schedule, check_r, parse, read_r, resolve, typed_r
+
+from .slow_schedule import slow_schedule
 
 DEPTHS = st.integers(1, 16)
 PATCHES = st.integers(0, 300)
@@ -152,6 +155,62 @@ def test_a_list_is_taken_as_it_is_or_refused(values, patches):
     else:
         with pytest.raises(MergeMixError, match=r"r\[\d+\]: got \d+, wanted at most \d+, half of the \d+ patch tokens"):
             merges(values, patches, len(values))
+
+
+@settings(max_examples=500, deadline=None)
+@given(data=st.data(), patches=PATCHES, depth=DEPTHS)
+def test_every_form_equals_the_slow_reference(data, patches, depth):
+    form = data.draw(st.sampled_from(["constant", "decreasing", "list", "total", "keep"]))
+    if form == "list":
+        value, left = [], patches
+        for _ in range(depth):
+            value.append(data.draw(st.integers(0, min(left // 2, 40))))
+            left -= value[-1]
+        r = value
+    elif form == "keep":
+        value = data.draw(st.floats(0.01, 1.0))
+        assume(patches - max(1, math.floor(value * patches + 0.5)) <= most(patches, depth))
+        r = (form, value)
+    elif form == "total":
+        value = data.draw(st.integers(0, most(patches, depth)))
+        r = (form, value)
+    else:
+        value = data.draw(st.integers(0, 60))
+        r = value if form == "constant" else (form, value)
+    assert merges(r, patches, depth) == slow_schedule(form, value, patches, depth)
+
+
+class Merges(torch.nn.Module):
+    """Returns how many tokens merge in each block, as a tensor."""
+
+    def __init__(self, r, depth):
+        super().__init__()
+        self.schedule = parse(r, depth)
+
+    def forward(self, x):
+        return torch.stack([torch.zeros(()) + r for r in resolve(self.schedule, x.shape[1])])
+
+
+def exported(r, depth, example):
+    dims = {"x": {1: torch.export.Dim.DYNAMIC}}
+    return torch.export.export(Merges(r, depth), (torch.zeros(1, example),), dynamic_shapes=dims, strict=False).module()
+
+
+@pytest.mark.parametrize(
+    "r", [3, 0, ("decreasing", 4), [5, 0, 9, 1], ("total", 18), ("keep", 0.5), ("keep", 0.29), ("keep", 1.0)], ids=str
+)
+@pytest.mark.filterwarnings("ignore")
+def test_an_export_gives_the_merges_of_every_size(r):
+    program = exported(r, 4, 100)
+    for patches in (40, 50, 64, 99, 100, 101, 143, 196, 577):
+        assert tuple(program(torch.zeros(1, patches)).int().tolist()) == merges(r, patches, 4)
+
+
+@pytest.mark.parametrize("r", [8, ("decreasing", 8), ("total", 28), ("keep", 0.1)], ids=str)
+def test_an_export_refuses_an_example_that_is_too_small(r):
+    assert merges(r, 32, 4)
+    with pytest.raises(MergeMixError, match=r"^r: got .* image size that is left open, .* wanted an example image"):
+        exported(r, 4, 32)
 
 
 def test_a_list_that_cannot_be_met_names_the_block_and_what_it_can_do():

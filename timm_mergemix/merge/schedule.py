@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, TypeAlias
 
 from ..errors import Words, check_int, check_number, named, wrong
+from .tracing import is_symbol
 
 __all__ = ["TEXTS", "R", "Schedule", "check_r", "merges_any", "parse", "read_r", "resolve", "typed_r"]
 
@@ -134,11 +136,62 @@ def resolve(schedule: Schedule, patches: int) -> tuple[int, ...]:
 
     Args:
         schedule: The checked schedule.
-        patches: Unprotected tokens that enter the first block.
+        patches: Unprotected tokens that enter the first block. Where the image size of an export is left open, it is
+            a symbol, and the result holds for every number of patches of which no block has to merge more than half.
 
     Raises:
-        MergeMixError: If a list, total or keep ratio cannot be met; the message says what can.
+        MergeMixError: If a list, total or keep ratio cannot be met; the message says what can. If ``patches`` is a
+            symbol and its example is too small.
     """
+    merges, least = _unlimited(schedule, patches)
+    if patches >= least:
+        return merges
+    if is_symbol(patches):
+        raise wrong(
+            "r",
+            Words(f"{schedule.r!r} and an image size that is left open, with an example too small for it"),
+            "an example image of which no block has to merge more than half of the patches, or a fixed image size",
+        )
+    return _limited(schedule, patches)
+
+
+def _unlimited(schedule: Schedule, patches: int) -> tuple[tuple[int, ...], int]:
+    """The merges if any number of tokens could merge, and the least number of patches for which they are possible.
+
+    These are closed forms without a branch, so that ``patches`` can be a symbol.
+    """
+    depth, value = schedule.depth, schedule.value
+    if isinstance(value, tuple):
+        return value, _least(value)
+    if schedule.form == "decreasing":
+        merges = _decreasing(int(value), depth)
+        return merges, _least(merges)
+    if schedule.form == "constant":
+        merges = (int(value),) * depth
+    else:
+        total = int(value) if schedule.form == "total" else patches - _left(float(value), patches)
+        merges = tuple((total + depth - 1 - i) // depth for i in range(depth))
+    return merges, (depth + 1) * merges[0]
+
+
+def _least(merges: tuple[int, ...]) -> int:
+    """The least number of patches of which no block merges more than half."""
+    least = before = 0
+    for r in merges:
+        least = max(least, before + 2 * r)
+        before += r
+    return least
+
+
+def _decreasing(r: int, depth: int) -> tuple[int, ...]:
+    return tuple(2 * r * (depth - 1 - i) // (depth - 1) for i in range(depth)) if depth > 1 else (r,)
+
+
+def _left(ratio: float, patches: int) -> int:
+    return math.floor(ratio * patches + 0.5)
+
+
+def _limited(schedule: Schedule, patches: int) -> tuple[int, ...]:
     depth, value = schedule.depth, schedule.value
     if isinstance(value, tuple):
         return _exact(value, patches)
@@ -147,13 +200,11 @@ def resolve(schedule: Schedule, patches: int) -> tuple[int, ...]:
     if schedule.form == "keep":
         return _keep(float(value), patches, depth)
     r = int(value)
-    if schedule.form == "constant":
-        return _clip([r] * depth, patches)
-    return _clip([2 * r * (depth - 1 - i) // max(depth - 1, 1) if depth > 1 else r for i in range(depth)], patches)
+    return _clip((r,) * depth if schedule.form == "constant" else _decreasing(r, depth), patches)
 
 
 def _keep(ratio: float, patches: int, depth: int) -> tuple[int, ...]:
-    left = max(1, int(ratio * patches + 0.5))
+    left = max(1, _left(ratio, patches))
     least = patches - sum(_clip([patches] * depth, patches))
     if left < least:
         raise wrong(
