@@ -12,7 +12,7 @@ __all__ = ["uncached_autocast", "without_autocast"]
 
 def without_autocast(device_type: str) -> AbstractContextManager[Any]:
     """Autocast switched off: for sums and comparisons that need float32."""
-    if not _knows_autocast(device_type):
+    if not _knows_autocast(device_type) or not torch.is_autocast_enabled(device_type):
         return nullcontext()
     return torch.autocast(device_type, enabled=False)
 

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.merge.matching.plan import check, check_range, cosine, merge_nothing, plan_in_order, prefer_padding
+from timm_mergemix.merge.matching.plan import (
+    check,
+    check_range,
+    cosine,
+    first,
+    merge_nothing,
+    plan_in_order,
+    prefer_padding,
+    take_rows,
+)
 
 from ..reference import cosine as slow_cosine
 from ..reference import randn
@@ -72,3 +81,16 @@ def test_where_nothing_merges_all_tokens_stay(batch, length):
     assert plan.keep.tolist() == [list(range(length))] * batch
     assert plan.source.shape == plan.target.shape == (batch, 0)
     assert all(part.dtype == torch.int64 for part in plan)
+
+
+def test_rows_are_taken_by_position():
+    values = randn(2, 5, 3)
+    index = torch.tensor([[4, 0, 0], [1, 2, 3]])
+    assert torch.equal(take_rows(values, index), torch.stack([values[i, index[i]] for i in range(2)]))
+
+
+def test_the_first_columns_and_the_others():
+    index = torch.arange(10).view(2, 5)
+    for count in (0, 3, 5):
+        head, rest = first(index, count)
+        assert torch.equal(head, index[:, :count]) and torch.equal(rest, index[:, count:])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from timm_mergemix.merge.matching.bipartite import bipartite_matching
-from timm_mergemix.merge.matching.tokens import compose_source, log_size_bias, merge_tokens, recover
+from timm_mergemix.merge.matching.tokens import compose_source, log_size_bias, members, merge_tokens, recover
 
 from ..reference import randn, source_of
 
@@ -209,3 +209,9 @@ def test_attention_that_is_not_proportional_sees_all_tokens_alike_but_padding():
     size = torch.tensor([[0.0, 1.0, 3.0]])
     bias = log_size_bias(size, torch.float32, proportional=False).flatten()
     assert bias.tolist() == [torch.finfo(torch.float32).min, 0.0, 0.0]
+
+
+def test_the_product_with_the_members_adds_up():
+    index, values = torch.tensor([[3, 0, 3], [1, 1, 1]]), randn(2, 3, 2)
+    wanted = torch.zeros(2, 4, 2).scatter_add(1, index.unsqueeze(-1).expand(-1, -1, 2), values)
+    torch.testing.assert_close(members(index, 4) @ values, wanted)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from ..autocast import without_autocast
+from ..matching.tokens import members
+from ..tracing import writes_onnx
 
 __all__ = ["merge_bias", "merge_rope"]
 
@@ -33,9 +35,13 @@ def merge_rope(
     rows = rope.float()[(None,) * (4 - rope.ndim)].expand(source.shape[0], -1, -1, -1)
     if valid is not None:
         rows = rows * valid[:, None, prefix_tokens:, None]
-    index = patches[:, None, :, None].expand_as(rows)
-    total = torch.zeros(*rows.shape[:2], sizes.shape[1], rows.shape[3], dtype=torch.float32, device=rope.device)
-    return (total.scatter_add(2, index, rows) / sizes.clamp_min(1.0)[:, None, :, None]).to(rope.dtype)
+    if writes_onnx():
+        total = members(patches, sizes.shape[1]).unsqueeze(1) @ rows
+    else:
+        index = patches[:, None, :, None].expand_as(rows)
+        total = torch.zeros(*rows.shape[:2], sizes.shape[1], rows.shape[3], dtype=torch.float32, device=rope.device)
+        total = total.scatter_add(2, index, rows)
+    return (total / sizes.clamp_min(1.0)[:, None, :, None]).to(rope.dtype)
 
 
 def merge_bias(bias: Tensor, source: Tensor, size: Tensor, proportional: bool = True) -> Tensor:
@@ -55,13 +61,13 @@ def merge_bias(bias: Tensor, source: Tensor, size: Tensor, proportional: bool = 
         (B, H, K, K) in ``bias``'s dtype.
     """
     with without_autocast(bias.device.type):
-        members = torch.zeros(*source.shape, size.shape[1], dtype=torch.float32, device=bias.device)
-        members = members.scatter(2, source.unsqueeze(-1), 1.0).unsqueeze(1)  # (B, 1, N, K)
+        belongs = torch.zeros(*source.shape, size.shape[1], dtype=torch.float32, device=bias.device)
+        belongs = belongs.scatter(2, source.unsqueeze(-1), 1.0).unsqueeze(1)  # (B, 1, N, K)
         logits = bias.float().reshape(1, *bias.shape[-3:])
         highest = logits.amax(dim=-1, keepdim=True).detach()
-        keys = (logits - highest).exp() @ members
+        keys = (logits - highest).exp() @ belongs
         keys = keys.clamp_min(torch.finfo(torch.float32).tiny).log() + highest
-        merged = (members / size[:, None, None]).mT @ keys
+        merged = (belongs / size[:, None, None]).transpose(2, 3) @ keys
         if not proportional:
             merged = merged - size.log()[:, None, None]
     return merged.to(bias.dtype)

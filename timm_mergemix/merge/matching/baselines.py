@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from ...errors import check_int, wrong
-from .plan import MergePlan, check, cosine, merge_nothing, plan_in_order, prefer_padding
+from ..tracing import may_merge
+from .plan import MergePlan, check, cosine, first, merge_nothing, plan_in_order, prefer_padding, take_rows
 
 __all__ = ["kth_matching", "random_matching"]
 
 
-@torch.no_grad()
 def kth_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Tensor | None = None, k: int = 3) -> MergePlan:
     """Every k-th unprotected token is a target, from the first on; all others may merge into one.
 
@@ -32,21 +32,21 @@ def kth_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Tensor |
     """
     check(keys, r, prefix_tokens, padding)
     check_int("k", k, 2)
-    if r == 0:
+    if not may_merge(r):
         return merge_nothing(keys)
+    keys = keys.detach()
     length = keys.shape[1]
     target = torch.arange(prefix_tokens, length, k, device=keys.device)
-    source = torch.arange(length - prefix_tokens - len(target), device=keys.device)
+    source = torch.arange(length - prefix_tokens - target.shape[0], device=keys.device)
     source = prefix_tokens + source + source // (k - 1) + 1  # what the targets leave between them
     scores = cosine(keys[:, source], keys[:, target])
     if padding is not None:
         scores = prefer_padding(scores, padding[:, source], padding[:, target])
     strength, partner = scores.max(dim=-1)
-    merged = strength.argsort(dim=-1, descending=True)[:, :r]
+    merged, _ = first(strength.argsort(dim=-1, descending=True), r)
     return plan_in_order(length, source[merged], target[partner.gather(1, merged)])
 
 
-@torch.no_grad()
 def random_matching(
     keys: Tensor,
     r: int,
@@ -74,8 +74,9 @@ def random_matching(
     check(keys, r, prefix_tokens, padding)
     if generator is not None and not isinstance(generator, torch.Generator):
         raise wrong("generator", generator, "a torch.Generator or None")
-    if r == 0:
+    if not may_merge(r):
         return merge_nothing(keys)
+    keys = keys.detach()
     batch, length = keys.shape[:2]
     free = length - prefix_tokens
     if generator is None:  # its own call: torch.compile traces none that names a generator
@@ -85,9 +86,8 @@ def random_matching(
         rank = rank.to(keys.device)
     if padding is not None:
         rank = _padding_first(rank, padding[:, prefix_tokens:])
-    order = prefix_tokens + rank.argsort(dim=-1, descending=True)
-    source, stay = order[:, :r], order[:, r:]
-    scores = cosine(keys.take_along_dim(source[..., None], dim=1), keys.take_along_dim(stay[..., None], dim=1))
+    source, stay = first(prefix_tokens + rank.argsort(dim=-1, descending=True), r)
+    scores = cosine(take_rows(keys, source), take_rows(keys, stay))
     if padding is not None:
         scores = prefer_padding(scores, padding.gather(1, source), padding.gather(1, stay))
     return plan_in_order(length, source, stay.gather(1, scores.argmax(dim=-1)))

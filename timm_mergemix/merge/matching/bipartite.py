@@ -7,12 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..autocast import without_autocast
-from .plan import MergePlan, check, prefer_padding
+from .plan import MergePlan, check, first, prefer_padding
 
 __all__ = ["bipartite_matching"]
 
 
-@torch.no_grad()
 def bipartite_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Tensor | None = None) -> MergePlan:
     """Bipartite soft matching of Bolya et al., "Token Merging: Your ViT but Faster", ICLR 2023 (arXiv 2210.09461).
 
@@ -32,23 +31,23 @@ def bipartite_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Te
             can.
     """
     check(keys, r, prefix_tokens, padding)
+    keys = keys.detach()
     batch, length = keys.shape[:2]
     first_a = prefix_tokens + prefix_tokens % 2
     first_b = prefix_tokens + 1 - prefix_tokens % 2
     with without_autocast(keys.device.type):
         metric = F.normalize(keys.float(), dim=-1)
-        scores = torch.bmm(metric[:, first_a::2], metric[:, first_b::2].mT)
+        scores = torch.bmm(metric[:, first_a::2], metric[:, first_b::2].transpose(1, 2))
     if padding is not None:
         scores = prefer_padding(scores, padding[:, first_a::2], padding[:, first_b::2])
     if scores.shape[2] == 0:  # at most one unprotected token: A has no edges
         scores = scores.new_zeros(batch, scores.shape[1], 1)
     strength, partner = scores.max(dim=-1)
-    order = strength.argsort(dim=-1, descending=True)
-    in_a = 2 * order + first_a
-    unmerged = in_a[:, r:].sort(dim=-1).values
+    merged, rest = first(strength.argsort(dim=-1, descending=True), r)
+    unmerged = (2 * rest + first_a).sort(dim=-1).values
 
     positions = torch.arange(length, device=keys.device)
     prefix, in_b = positions[:prefix_tokens], positions[first_b::2]
     keep = torch.cat([prefix.expand(batch, -1), unmerged, in_b.expand(batch, -1)], dim=1)
-    target = partner.gather(1, order[:, :r]) + (prefix_tokens + unmerged.shape[1])
-    return MergePlan(keep, in_a[:, :r], target)
+    target = partner.gather(1, merged) + (prefix_tokens + unmerged.shape[1])
+    return MergePlan(keep.reshape(batch, length - r), 2 * merged + first_a, target)

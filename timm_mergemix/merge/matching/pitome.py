@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .plan import MergePlan, check, check_range, cosine, merge_nothing, plan_in_order, prefer_padding
+from ..tracing import may_merge, writes_onnx
+from .plan import MergePlan, check, check_range, cosine, first, merge_nothing, plan_in_order, prefer_padding, take_rows
 
 __all__ = ["pitome_margin", "pitome_matching"]
 
@@ -19,7 +20,6 @@ def pitome_margin(progress: float) -> float:
     return 0.9 - 0.9 * progress
 
 
-@torch.no_grad()
 def pitome_matching(
     keys: Tensor, r: int, prefix_tokens: int = 0, padding: Tensor | None = None, margin: float = 0.9
 ) -> MergePlan:
@@ -45,14 +45,14 @@ def pitome_matching(
     """
     check(keys, r, prefix_tokens, padding)
     check_range("margin", margin, -1, 1)
-    if r == 0:
+    if not may_merge(r):
         return merge_nothing(keys)
-    free = keys[:, prefix_tokens:]
+    free = keys.detach()[:, prefix_tokens:]
     pad = None if padding is None else padding[:, prefix_tokens:]
     similarity = cosine(free, free)
-    mergeable = _energy(similarity, margin, pad).argsort(dim=-1, descending=True)[:, : 2 * r]
-    a, b = mergeable[:, ::2], mergeable[:, 1::2]
-    scores = similarity.take_along_dim(a[:, :, None], dim=1).take_along_dim(b[:, None], dim=2)
+    mergeable, _ = first(_energy(similarity, margin, pad).argsort(dim=-1, descending=True), 2 * r)
+    a, b = mergeable.reshape(keys.shape[0], r, 2).unbind(dim=2)
+    scores = take_rows(similarity, a).gather(2, b.unsqueeze(1).expand(-1, r, -1))
     if pad is not None:
         scores = prefer_padding(scores, pad.gather(1, a), pad.gather(1, b))
     partner = b.gather(1, scores.argmax(dim=-1))
@@ -61,9 +61,14 @@ def pitome_matching(
 
 def _energy(similarity: Tensor, margin: float, padding: Tensor | None) -> Tensor:
     """Energies from (B, N, N) cosines and (B, N) padding: (B, N), as sums, which sort as the means do."""
-    terms = torch.where(similarity >= margin, similarity, torch.expm1(similarity - margin))
-    alone = torch.eye(similarity.shape[1], dtype=torch.bool, device=similarity.device)
+    terms = torch.where(similarity >= margin, similarity, _expm1(similarity - margin))
+    positions = torch.arange(similarity.shape[1], device=similarity.device)
+    alone = positions == positions.unsqueeze(1)
     if padding is None:
         return terms.masked_fill(alone, 0).sum(dim=-1)
     energy = terms.masked_fill(alone | padding[:, None], 0).sum(dim=-1)
     return energy.masked_fill(padding, torch.inf)
+
+
+def _expm1(x: Tensor) -> Tensor:
+    return x.exp() - 1 if writes_onnx() else x.expm1()

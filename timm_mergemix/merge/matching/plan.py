@@ -10,16 +10,19 @@ from torch import Tensor
 
 from ...errors import check_int, check_number, check_tensor, wrong
 from ..autocast import without_autocast
+from ..tracing import is_symbol, token_count
 
 __all__ = [
     "MergePlan",
     "check",
     "check_range",
     "cosine",
+    "first",
     "keep_trailing",
     "merge_nothing",
     "plan_in_order",
     "prefer_padding",
+    "take_rows",
 ]
 
 
@@ -47,10 +50,11 @@ def check(keys: Tensor, r: int, prefix_tokens: int, padding: Tensor | None) -> N
     if not isinstance(keys, Tensor) or keys.ndim != 3 or not keys.is_floating_point():
         raise wrong("keys", keys, "a float tensor of shape (B, N, D)")
     check_int("prefix_tokens", prefix_tokens, 0)
-    check_int("r", r, 0)
-    most = max(int(keys.shape[1]) - prefix_tokens, 0) // 2
-    if r > most:
-        raise wrong("r", r, f"at most {most}, half of the unprotected tokens")
+    if not is_symbol(r):  # for a symbol, the schedule has seen to it
+        check_int("r", r, 0)
+        most = max(token_count(keys) - prefix_tokens, 0) // 2
+        if r > most:
+            raise wrong("r", r, f"at most {most}, half of the unprotected tokens")
     if padding is not None:
         check_tensor("padding", padding, tuple(keys.shape[:2]), "bool")
 
@@ -64,7 +68,18 @@ def check_range(argument: str, value: float, low: float, high: float) -> None:
 def cosine(a: Tensor, b: Tensor) -> Tensor:
     """Cosine similarity of (B, R, D) and (B, C, D) keys: (B, R, C) float32, under autocast too."""
     with without_autocast(a.device.type):
-        return F.normalize(a.float(), dim=-1) @ F.normalize(b.float(), dim=-1).mT
+        return F.normalize(a.float(), dim=-1) @ F.normalize(b.float(), dim=-1).transpose(1, 2)
+
+
+def first(index: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The first ``count`` columns of (B, K), and the others. Unlike a slice it gives an exporter their exact sizes."""
+    head, rest = index.split([count, index.shape[1] - count], dim=1)
+    return head, rest
+
+
+def take_rows(values: Tensor, index: Tensor) -> Tensor:
+    """The rows of (B, N, D) values at (B, K) positions: (B, K, D)."""
+    return values.gather(1, index.unsqueeze(-1).expand(-1, -1, values.shape[2]))
 
 
 def prefer_padding(scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -91,9 +106,9 @@ def plan_in_order(length: int, source: Tensor, partner: Tensor) -> MergePlan:
         partner: (B, r) int64, old positions of the tokens that they merge into.
     """
     batch, r = source.shape
-    stays = torch.ones(batch, length, dtype=torch.bool, device=source.device).scatter(1, source, False)
+    stays = torch.ones(batch, length, dtype=torch.int64, device=source.device).scatter(1, source, 0)
     positions = torch.arange(length, device=source.device)
-    keep = positions.where(stays, length).sort(dim=1).values[:, : length - r]
+    keep, _ = first(positions.where(stays > 0, length).sort(dim=1).values, length - r)
     return MergePlan(keep, source, (stays.cumsum(dim=1) - 1).gather(1, partner))
 
 

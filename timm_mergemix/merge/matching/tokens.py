@@ -5,16 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..tracing import writes_onnx
 from .plan import MergePlan
 
-__all__ = ["compose_source", "log_size_bias", "merge_tokens", "recover"]
+__all__ = ["compose_source", "log_size_bias", "members", "merge_tokens", "recover"]
 
 
 def recover(values: Tensor, source: Tensor) -> Tensor:
     """`timm_mergemix.functional.recover` without its checks, for the forward pass."""
     if values.ndim == 2:
         return values.gather(1, source)
-    return values.flatten(0, 1).index_select(0, _rows(source, values.shape[1])).unflatten(0, source.shape)
+    rows = values.flatten(0, 1).index_select(0, _rows(source, values.shape[1]))
+    return rows.reshape(*source.shape, *values.shape[2:])
 
 
 def _rows(index: Tensor, length: int) -> Tensor:
@@ -31,14 +33,35 @@ def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None) -> tupl
     if size is None:
         size = torch.ones(x.shape[:2], dtype=torch.float32, device=x.device)
     size, joining_size = size.gather(1, plan.keep), size.gather(1, plan.source)
-    size = size.scatter_add(1, plan.target, joining_size)
+    if writes_onnx():
+        size = size + (members(plan.target, size.shape[1]) @ joining_size.unsqueeze(-1)).squeeze(-1)
+    else:
+        size = size.scatter_add(1, plan.target, joining_size)
     share = joining_size / size.gather(1, plan.target).clamp_min(1.0)  # padding has none
     rows, target = x.flatten(0, 1), _rows(plan.target, plan.keep.shape[1])
     kept = rows.index_select(0, _rows(plan.keep, x.shape[1]))
     joining = rows.index_select(0, _rows(plan.source, x.shape[1]))
     # The mean as a step from the target towards what joins it: only r rows are touched, the others not by a bit.
     step = (joining - kept.index_select(0, target)) * share.to(x.dtype).view(-1, 1)
-    return kept.index_add_(0, target, step).unflatten(0, plan.keep.shape), size
+    if writes_onnx():
+        steps = step.reshape(*plan.target.shape, x.shape[2])
+        return kept.reshape(*plan.keep.shape, x.shape[2]) + members(plan.target, size.shape[1]).to(
+            x.dtype
+        ) @ steps, size
+    return kept.index_add_(0, target, step).reshape(*plan.keep.shape, x.shape[2]), size
+
+
+def members(index: Tensor, length: int) -> Tensor:
+    """Which of K entries belong to each of ``length`` tokens, as ones and zeros: (B, length, K) float32.
+
+    Its product with the entries adds them up. ONNX's tracing exporter needs that: it writes ``index_add``, and with
+    opsets before 16 ``scatter_add`` too, so that only the last entry of a token counts.
+
+    Args:
+        index: (B, K) int64, the token of each entry.
+        length: Number of tokens.
+    """
+    return (index.unsqueeze(1) == torch.arange(length, device=index.device).unsqueeze(1)).float()
 
 
 def compose_source(plan: MergePlan, source: Tensor | None = None) -> Tensor:
