@@ -22,6 +22,7 @@ from .scopes import Scope, scopes_of
 from .script import scriptable
 from .settings import Settings
 from .state import Merging
+from .tracing import may_merge
 
 __all__ = ["Context", "MergingBlock"]
 
@@ -168,8 +169,8 @@ class MergingBlock(nn.Module, ABC):
             refuse_masks(call, tokens)
         if watcher is not None:
             watcher.on_attention(index, self._attention_row(x, tokens, current, call))
-        r = min(tokens.merges[index], (tokens.length - current.layout.protected) // 2)
-        if r == 0 and tokens.source is None:
+        r = tokens.merges[index]
+        if not may_merge(r) and tokens.source is None:
             x = self._run(partial(super().forward, **call), x)
         else:
             x, size, source = self._run(_merged, self, x, tokens, r, current.settings, call)
@@ -215,7 +216,7 @@ def _merged(
     bias = call.get("attn_mask") if source is None else _bias(size, x.dtype, settings, tokens)
     context = Context(size, source, bias, call, tokens.valid)
     x, keys = _attend(block, x, context)
-    if r > 0:
+    if may_merge(r):
         weights = tokens.weights()
         padding = None if weights is None or tokens.valid is None else weights == 0
         if padding is not None:  # what it holds has no weight in a mean, and must not be rounded off from one

@@ -16,6 +16,7 @@ from .recompute import Checkpointed, Manner, in_order
 from .record import Watcher
 from .schedule import resolve
 from .settings import Layout, Settings
+from .tracing import check_length, token_count
 
 __all__ = ["Here", "Opened", "Pass", "Tokens", "is_symbolic", "refuse_symbols"]
 
@@ -120,6 +121,7 @@ class Pass:
         refuse_symbols(x)
         tokens = self.tokens
         if index == 0 or tokens is None:
+            x = check_length(x, token_count(x))
             tokens = self._begin(x)
         if any(tokens.merges):
             self._check_order(index, x, tokens)
@@ -150,7 +152,7 @@ class Pass:
                 Words("a second run inside one forward pass"),
                 "one; a hook that needs them once more shall call the model",
             )
-        layout, length = self.layout, int(x.shape[1])  # an int also under torch.jit.trace
+        layout, length = self.layout, token_count(x)
         if length < layout.protected:
             raise wrong(
                 "suffix_tokens" if layout.suffix_tokens else "prefix_tokens",
