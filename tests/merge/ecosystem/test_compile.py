@@ -8,6 +8,7 @@ import timm_mergemix as mm
 
 from ..families.cases import build
 from .common import NAMES, batch, equal, gradients, loss_of, two_models
+from .test_export import any_size
 
 
 @pytest.fixture(autouse=True)
@@ -98,3 +99,20 @@ def test_gradient_checkpointing_compiles_to_one_graph(name):
     loss_of(torch.compile(model, backend="eager", fullgraph=True)(x)).backward()
     got = [parameter.grad.clone() for parameter in model.parameters()]
     assert equal(got, gradients(model, x))
+
+
+def test_image_sizes_compile_as_seldom_as_without_the_patch():
+    def compilations(model):
+        torch._dynamo.reset()
+        counter = CompileCounter()
+        compiled = torch.compile(model, backend=counter, dynamic=True, fullgraph=True)
+        for size in ((64, 96), (96, 64), (80, 48), (128, 104)):
+            x = torch.randn(2, 3, *size)
+            with torch.no_grad():
+                torch.testing.assert_close(compiled(x), model(x))
+        return counter.frame_count
+
+    model = any_size(dynamic_img_pad=True)  # else timm's own messages fix height and width
+    assert compilations(model) == 1
+    assert compilations(mm.patch(model, 4)) == 1
+    assert compilations(mm.patch(model, ("total", 20))) == 1

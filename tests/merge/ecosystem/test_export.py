@@ -1,10 +1,11 @@
-"""Tracing, torch.export, ONNX, and the refusal of scripting."""
+"""Tracing, torch.export, and the refusal of scripting."""
 
 import inspect
 import io
 
 import pytest
 import torch
+from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 
 import timm_mergemix as mm
@@ -63,18 +64,77 @@ def test_an_export_takes_batches_of_any_size(name):
         torch.testing.assert_close(program(x), model(x), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [NAMES[0], NAMES[-1]])
-def test_an_onnx_model_takes_batches_of_any_size(name, tmp_path):
-    ort = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    model = mm.patch(build(name, depth=2), 3)
-    program = torch.onnx.export(Wrapper(model), (batch(model, 4),), dynamo=True, dynamic_shapes=DYNAMIC, verbose=False)
-    program.save(tmp_path / "model.onnx")
-    session = ort.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    for size in (4, 1, 7):
-        x = batch(model, size, seed=size)
-        (out,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
-        torch.testing.assert_close(torch.from_numpy(out), model(x), rtol=1e-4, atol=1e-4)
+def any_size(global_pool="token", **options):
+    """A small ViT for images of any size; its weights are large enough for differences to show."""
+    torch.manual_seed(0)
+    model = VisionTransformer(
+        img_size=64, patch_size=8, embed_dim=32, depth=3, num_heads=2, num_classes=7, global_pool=global_pool,
+        class_token=global_pool == "token", dynamic_img_size=True, **options,
+    )  # fmt: skip
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+def agree(program, model, sizes):
+    for batch_size, height, width in sizes:
+        x = torch.randn(batch_size, 3, height, width)
+        torch.testing.assert_close(program(x), model(x), rtol=1e-4, atol=1e-4)
+
+
+OPEN = {"x": {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}}
+SIZES = [(2, 64, 96), (2, 96, 64), (2, 64, 64), (2, 80, 48), (2, 128, 104)]
+
+
+@pytest.mark.parametrize("pool", ["token", "avg"])
+@pytest.mark.parametrize("r", [4, ("decreasing", 4), [3, 0, 5], ("total", 20), ("keep", 0.5)], ids=str)
+def test_an_export_takes_images_of_any_size(r, pool):
+    model = mm.patch(any_size(pool), r)
+    program = torch.export.export(model, (torch.randn(2, 3, 64, 96),), dynamic_shapes=OPEN, strict=False).module()
+    agree(program, model, SIZES)
+
+
+@pytest.mark.parametrize("matching", ["kth", "pitome"])
+def test_an_export_takes_images_and_batches_of_any_size_by_every_matching(matching):
+    model = mm.patch(any_size(), ("keep", 0.5), matching=matching)
+    height, width = torch.export.Dim("height", min=4, max=32), torch.export.Dim("width", min=4, max=32)
+    dims = {"x": {0: torch.export.Dim("batch", max=64), 2: 8 * height, 3: 8 * width}}
+    program = torch.export.export(model, (torch.randn(2, 3, 64, 96),), dynamic_shapes=dims, strict=False).module()
+    agree(program, model, [*SIZES, (1, 64, 96), (5, 72, 40)])
+
+
+def test_an_export_takes_images_of_any_size_with_rotary_positions():
+    torch.manual_seed(0)
+    model = Eva(
+        img_size=64, patch_size=8, embed_dim=32, depth=2, num_heads=2, num_classes=7, dynamic_img_size=True,
+        use_rot_pos_emb=True, use_abs_pos_emb=False,
+    ).eval()  # fmt: skip
+    mm.patch(model, ("keep", 0.5))
+    program = torch.export.export(model, (torch.randn(2, 3, 64, 96),), dynamic_shapes=OPEN, strict=False).module()
+    agree(program, model, SIZES)
+
+
+def test_a_strict_export_takes_images_of_any_size_where_the_plain_model_can():
+    model = mm.patch(any_size(dynamic_img_pad=True), 4)  # else timm's own messages fix height and width
+    program = torch.export.export(model, (torch.randn(2, 3, 64, 96),), dynamic_shapes=OPEN, strict=True).module()
+    agree(program, model, SIZES)
+
+
+def test_an_example_that_is_too_small_is_refused_by_name():
+    model = mm.patch(any_size(), 20)
+    with pytest.raises(mm.MergeMixError, match=r"^r: got 20 and an image size that is left open"):
+        torch.export.export(model, (torch.randn(2, 3, 64, 64),), dynamic_shapes=OPEN, strict=False)
+    assert model(torch.randn(2, 3, 64, 64)).shape == (2, 7)
+
+
+@pytest.mark.parametrize("r", [6, ("keep", 0.5)], ids=str)
+def test_a_trace_refuses_images_of_another_size(r):
+    model = mm.patch(any_size("avg", pos_embed="none"), r)
+    traced = torch.jit.trace(model, torch.randn(2, 3, 64, 64))
+    agree(traced, model, [(1, 64, 64), (5, 64, 64)])
+    with pytest.raises(Exception, match="got 144 tokens, wanted 64, as in the example"):
+        traced(torch.randn(2, 3, 96, 96))
 
 
 @each_model
