@@ -17,7 +17,7 @@ from timm_mergemix.mixers import registry
 ROOT = Path(__file__).parents[2]
 FRONT = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md"]
 PAGES = [*FRONT, *sorted((ROOT / "docs").rglob("*.md"))]
-RUN_ELSEWHERE = {"lightning.md": "lightning", "trainer.md": "transformers"}  # tests/recipes runs them whole
+NEEDS = {"lightning.md": "lightning", "trainer.md": "transformers", "adapters.md": "peft", "fsdp.md": "accelerate"}
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -32,8 +32,8 @@ def name(page: Path) -> str:
 def test_python_runs_from_top_to_bottom(  # the README's: tests/test_readme.py
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if page.name in RUN_ELSEWHERE:
-        pytest.importorskip(RUN_ELSEWHERE[page.name])
+    if page.name in NEEDS:
+        pytest.importorskip(NEEDS[page.name])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "_MIXERS", dict(registry._MIXERS))
     torch.manual_seed(0)
