@@ -188,7 +188,7 @@ def test_blocks_out_of_order_are_refused(order):
 
 
 def test_adapters_is_true_or_false():
-    with pytest.raises(MergeMixError, match="adapters: got 'no', wanted True or False"):
+    with pytest.raises(MergeMixError, match="adapters: got 'no', wanted True, False or None"):
         mm.patch(tiny(), 2, adapters="no")
 
 
@@ -203,3 +203,10 @@ def test_a_hook_that_steers_is_refused_unless_it_is_allowed():
     assert torch.equal(model(x), mm.patch(steered, [0, 3, 0], adapters=True)(x))
     with mm.merging(model, 0):
         assert torch.equal(model(x), mm.unpatch(steered)(x))
+    mm.patch(model, 3)  # keeps it
+    model(x)
+    with pytest.raises(MergeMixError, match="forward_intermediates hands merged tokens on aside"):
+        model.forward_intermediates(x)
+    mm.patch(model, 3, adapters=False)
+    with pytest.raises(MergeMixError, match="adapters=True"):
+        model(x)

@@ -81,7 +81,7 @@ def _attach(backbone: Backbone, state: Merging) -> None:
         model.__class__ = cast(Any, backbone.models[type(model)])
 
 
-def merge_by(backbone: Backbone, config: MergeConfig, adapters: bool = False) -> None:
+def merge_by(backbone: Backbone, config: MergeConfig, adapters: bool | None = None) -> None:
     """`timm_mergemix.patch` of a model that was found already."""
     settings = settings_for(backbone, config)
     with CHANGING:
@@ -90,9 +90,11 @@ def merge_by(backbone: Backbone, config: MergeConfig, adapters: bool = False) ->
             state = attach(backbone, settings)
         else:
             number_blocks(backbone.blocks, state)
+            state.prepared = False  # modules may have been replaced since
             prepare(backbone, state, settings)
             state.patch_anew(settings)
-        state.adapters = adapters
+        if adapters is not None:
+            state.adapters = adapters
 
 
 def attach_view(view: Backbone, settings: Settings) -> Merging:

@@ -165,7 +165,7 @@ class MergingBlock(nn.Module, ABC):
         watcher = current.watcher
         if watcher is not None and not watcher.wants_attention(index):
             watcher = None
-        if watcher is not None or any(tokens.merges):
+        if watcher is not None or tokens.may_merge():
             refuse_masks(call, tokens)
         if watcher is not None:
             watcher.on_attention(index, self._attention_row(x, tokens, current, call))

@@ -16,7 +16,7 @@ from .recompute import Checkpointed, Manner, in_order
 from .record import Watcher
 from .schedule import resolve
 from .settings import Layout, Settings
-from .tracing import check_length, token_count
+from .tracing import check_length, may_merge, token_count
 
 __all__ = ["Here", "Opened", "Pass", "Tokens", "is_symbolic", "refuse_symbols"]
 
@@ -39,6 +39,10 @@ class Tokens(NamedTuple):
     size: Tensor | None = None
     source: Tensor | None = None
     valid: Tensor | None = None
+
+    def may_merge(self) -> bool:
+        """Whether anything merges in this pass; True where an export leaves it open."""
+        return any(may_merge(r) for r in self.merges)
 
     def weights(self) -> Tensor | None:
         """(B, length) float32, patches per token, 0 for padding; None where each token stands for one patch."""
@@ -123,7 +127,7 @@ class Pass:
         if index == 0 or tokens is None:
             x = check_length(x, token_count(x))
             tokens = self._begin(x)
-        if any(tokens.merges):
+        if tokens.may_merge():
             self._check_order(index, x, tokens)
         if self.aside is not None:
             x, self.aside = self.aside, None
@@ -142,7 +146,7 @@ class Pass:
         if self.exposing and tokens.source is not None:
             self.aside, out = x, recover(x, tokens.source)
         lenient = self.lenient and not self.exposing  # what is done to tokens is not done to those aside
-        self.handover = Handover(out, lenient) if any(tokens.merges) else None
+        self.handover = Handover(out, lenient) if tokens.may_merge() else None
         return out
 
     def _begin(self, x: Tensor) -> Tokens:
@@ -165,7 +169,7 @@ class Pass:
             self.images = None
         patches = length - layout.protected
         tokens = Tokens(resolve(self.settings.schedule, patches), length, valid=self.valid)
-        if any(tokens.merges):
+        if tokens.may_merge():
             self._check_patches(patches)
         self.aside = self.valid = self.handover = None
         self.begun = True
@@ -187,13 +191,19 @@ class Pass:
             wanted = f"block {tokens.block} with {tokens.length} tokens; {in_order()}"
             raise wrong(f"block {index}", Words(f"{x.shape[1]} tokens"), wanted)
         if self.handover is not None and not self.handover.delivers(x):
-            raise wrong(
-                f"block {index}",
-                Words("other tokens"),
-                f"those that block {index - 1} has returned, which sizes and source map belong to; where an adapter or "
-                "a hook changes tokens one by one, each in its place, call timm_mergemix.patch with adapters=True",
-            )
+            wanted = f"those that block {index - 1} has returned, which sizes and source map belong to"
+            raise wrong(f"block {index}", Words("other tokens"), f"{wanted}; {self._advice_on_changes()}")
         self.handover = None
+
+    def _advice_on_changes(self) -> str:
+        if self.exposing:
+            return "forward_intermediates hands merged tokens on aside, where adapters and hooks do not change them"
+        if self.lenient:
+            return "adapters and hooks may change tokens in their place, not their number"
+        return (
+            "where an adapter or a hook changes tokens one by one, each in its place, call timm_mergemix.patch with "
+            "adapters=True"
+        )
 
     def _end(self) -> None:
         self.tokens = self.aside = self.handover = None

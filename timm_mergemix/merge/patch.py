@@ -29,7 +29,7 @@ def patch(
     blocks: Blocks | None = None,
     prefix_tokens: int | None = None,
     suffix_tokens: int | None = None,
-    adapters: bool = False,
+    adapters: bool | None = None,
 ) -> M:
     """Adds token merging to a vision transformer, in place.
 
@@ -56,7 +56,8 @@ def patch(
         suffix_tokens: Trailing tokens that never merge, such as detection tokens that a forward of yours adds. None
             takes none. A model that is patched already keeps both numbers.
         adapters: Whether something between the blocks changes tokens, each in its place: adapters around the blocks,
-            hooks that steer. If False, a block refuses tokens that are not those which the block before it returned.
+            hooks that steer. If False, a block refuses tokens that are not those which the block before it returned. None
+            keeps what a patched model has, which is False at first.
 
     Returns:
         ``model`` itself.
@@ -65,8 +66,8 @@ def patch(
         MergeMixError: If the model is not supported, ``r`` has no known form or cannot be met, or there is no such
             matching.
     """
-    if not isinstance(adapters, bool):
-        raise wrong("adapters", adapters, "True or False")
+    if adapters is not None and not isinstance(adapters, bool):
+        raise wrong("adapters", adapters, "True, False or None")
     backbone = find_backbone(model, "model", blocks, prefix_tokens, suffix_tokens)
     merge_by(backbone, MergeConfig(r, prop_attn, matching), adapters)
     return model

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import accelerate
 import pytest
 import torch
 import torch.distributed as dist
-from accelerate.hooks import ModelHook, add_hook_to_module
-from peft import LoraConfig, get_peft_model
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
@@ -64,11 +61,13 @@ def compiled(module: nn.Module) -> Any:
 
 
 def hooked(module: nn.Module) -> nn.Module:
-    return add_hook_to_module(module, ModelHook())
+    hooks = pytest.importorskip("accelerate.hooks")
+    return hooks.add_hook_to_module(module, hooks.ModelHook())  # type: ignore[no-any-return]
 
 
 def copied(model: Any) -> None:
-    get_peft_model(model, LoraConfig(target_modules=["qkv"], modules_to_save=["blocks.1"]))
+    peft = pytest.importorskip("peft")
+    peft.get_peft_model(model, peft.LoraConfig(target_modules=["qkv"], modules_to_save=["blocks.1"]))
 
 
 def in_block(wrap: Callable[[Any], Any]) -> Callable[[Any], None]:
@@ -280,7 +279,8 @@ def test_a_users_wrapped_blocks_are_named_as_such() -> None:
 
 
 def lora(model: Any) -> Any:
-    return get_peft_model(model, LoraConfig(target_modules=["qkv", "proj", "fc1"], init_lora_weights=False))
+    peft = pytest.importorskip("peft")
+    return peft.get_peft_model(model, peft.LoraConfig(target_modules=["qkv", "proj", "fc1"], init_lora_weights=False))
 
 
 def normed(model: Any) -> Any:
@@ -295,6 +295,7 @@ def pruned(model: Any) -> Any:
 
 
 def offloaded(model: Any) -> Any:
+    accelerate = pytest.importorskip("accelerate")
     return accelerate.cpu_offload(model, execution_device=torch.device("cpu"))
 
 
