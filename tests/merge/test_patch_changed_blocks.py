@@ -10,8 +10,9 @@ from torch import nn
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError
 
-from ..models import images, tiny
+from ..models import images, tiny, tiny_torchvision
 from .families.cases import BUILDERS
+from .reference import randn
 
 
 @pytest.mark.parametrize("pool", ["token", "avg"])
@@ -115,3 +116,12 @@ def test_a_block_that_was_wrapped_after_the_patch_still_merges():
     wanted = model(x)
     model.blocks[2] = nn.Sequential(model.blocks[2])
     assert torch.equal(model(x), wanted)
+
+
+def test_blocks_of_torchvision_can_be_cut_off_too():
+    model, x = mm.patch(tiny_torchvision(), 2), randn(2, 17, 48)
+    model.encoder.layers = model.encoder.layers[:2]
+    assert model(images(model)).shape == (2, 10)
+    assert torch.equal(model(images(model)), mm.patch(model, 2)(images(model)))
+    assert mm.merge_info(model).tokens == (17, 15, 13)
+    assert model.encoder(x).shape == x.shape

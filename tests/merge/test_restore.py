@@ -33,7 +33,7 @@ def half_patched(monkeypatch, build):
     model = build()
     with monkeypatch.context() as patched:
         patched.setattr(attaching, "detach", lambda backbone: None)
-        interrupt_after(patched, attaching, "number_blocks", 1)
+        interrupt_after(patched, attaching, "prepare", 1)
         with pytest.raises(KeyboardInterrupt):
             mm.patch(model, 3)
     return model
@@ -44,7 +44,7 @@ def test_a_patch_that_was_interrupted_changes_nothing(monkeypatch, name):
     model = BUILDERS[name]()
     before = snapshot(model)
     with monkeypatch.context() as patched:
-        interrupt_after(patched, attaching, "number_blocks", 1)
+        interrupt_after(patched, attaching, "prepare", 1)
         with pytest.raises(KeyboardInterrupt):
             mm.patch(model, 3)
     assert_unchanged(before, model)
@@ -56,7 +56,8 @@ def test_half_a_patch_is_taken_apart_by_the_next_call(monkeypatch, name, again):
     build = BUILDERS[name]
     model, x = half_patched(monkeypatch, build), images(build())
     assert isinstance(model.blocks[0], MergingBlock)
-    assert not isinstance(model, MergingModel)
+    assert isinstance(model, MergingModel)
+    assert torch.equal(model(x), build()(x))
     again(model)
     assert torch.equal(model(x), again(build())(x))
     mm.unpatch(model)

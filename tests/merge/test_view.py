@@ -3,6 +3,7 @@
 from functools import partial
 from types import MethodType
 
+import pytest
 import torch
 from torch import nn
 
@@ -80,6 +81,48 @@ def test_a_compiled_call_is_left_to_the_model():
     model = Switch().train()
     model.compile(backend="eager")
     assert eval_view(model)(torch.ones(1)).item() == 1
+
+
+class Referring(nn.Module):
+    """Refers to a module outside its children, in one of several ways."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.switch = Switch()
+        if way == "attribute":
+            object.__setattr__(self, "other", self.switch)
+        elif way == "list":
+            self.others = [self.switch]
+        elif way == "keyword":
+            self.call = partial(self.run, module=self.switch)
+        elif way == "hook":
+            self.register_forward_hook(
+                MethodType(lambda module, _, args, output: output + module.training, self.switch)
+            )
+        elif way == "compiled":
+            self.switch = torch.compile(self.switch, backend="eager")
+        self.way = way
+
+    def run(self, x, module):
+        return module(x)
+
+    def forward(self, x):
+        if self.way == "attribute":
+            return self.other(x)
+        if self.way == "list":
+            return self.others[0](x)
+        if self.way == "keyword":
+            return self.call(x)
+        return x if self.way == "hook" else self.switch(x)
+
+
+@pytest.mark.parametrize("way", ["attribute", "list", "keyword", "hook", "compiled"])
+def test_modules_are_found_wherever_they_are_referred_to(way):
+    model = Referring(way).train()
+    x = torch.ones(1)
+    assert model(x).item() == 2
+    assert eval_view(model)(x).item() == 1
+    assert model(x).item() == 2
 
 
 def test_scripted_parts_are_shared():

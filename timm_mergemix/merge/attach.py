@@ -15,7 +15,8 @@ from .config import MergeConfig
 from .families import BLOCKS, Backbone
 from .families.held import HeldBlocks
 from .find.refusals import reason_against, unsupported
-from .restore import CHANGING, restore
+from .lock import CHANGING
+from .restore import restore
 from .schedule import parse, resolve
 from .settings import Settings
 from .state import Merging
@@ -51,29 +52,28 @@ def attach(backbone: Backbone, settings: Settings) -> Merging:
         state = Merging(nothing, len(backbone.blocks), backbone.layout, type(backbone.model) in backbone.models)
         try:
             _attach(backbone, state)
+            prepare(backbone, state, settings)
         except BaseException:
             detach(backbone)
             raise
-        prepare(backbone, state, settings)
         state.settings, state.complete = settings, True
     return state
 
 
 def prepare(backbone: Backbone, state: Merging, settings: Settings) -> None:
-    """Prepares the blocks of a patched model beyond their class, once they are to merge anything."""
-    if state.prepared or not settings.schedule.merges_any:
+    """Prepares the blocks of a patched model beyond their class, once they are to merge anything; may be repeated."""
+    if not settings.schedule.merges_any:
         return
     for block in backbone.blocks:
         if isinstance(block, MergingBlock):
             block.attach(block)
-    state.prepared = True
 
 
 def _attach(backbone: Backbone, state: Merging) -> None:
-    for block in backbone.blocks:
+    for index, block in enumerate(backbone.blocks):
         block.merging = state  # first: by it a block is known that was left half patched
+        block.merge_index = index
         block.__class__ = BLOCKS[type(block)]
-    number_blocks(backbone.blocks, state)
     model = backbone.model
     if state.in_model:
         state.checkpointing = getattr(model, "grad_checkpointing", False)
@@ -90,8 +90,7 @@ def merge_by(backbone: Backbone, config: MergeConfig, adapters: bool | None = No
             state = attach(backbone, settings)
         else:
             number_blocks(backbone.blocks, state)
-            state.prepared = False  # modules may have been replaced since
-            prepare(backbone, state, settings)
+            prepare(backbone, state, settings)  # modules may have been replaced since
             state.patch_anew(settings)
         if adapters is not None:
             state.adapters = adapters
@@ -102,7 +101,6 @@ def attach_view(view: Backbone, settings: Settings) -> Merging:
     if view.state is None:
         return attach(view, settings)
     state = Merging(settings, len(view.blocks), view.own_layout)
-    state.prepared = view.state.prepared
     for part in (*view.blocks, view.model):
         part.merging = state
     prepare(view, state, settings)

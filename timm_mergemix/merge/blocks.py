@@ -154,13 +154,14 @@ class MergingBlock(nn.Module, ABC):
 
     def merge_forward(self, x: Tensor, **call: Any) -> Tensor:
         """The forward of all families; ``call`` is what the model passes to the block beside ``x``."""
-        block: Any = self
-        if not isinstance(block, MergingBlock):  # unpatched since; a wrapper that holds this method calls it still
-            return type(block).forward(block, x, **call)
-        index = self.merge_index
-        current = self.merging.pass_for(index, self.inherited)
+        cls: Any = type(self)
+        merging, index = self.__dict__.get("merging"), self.__dict__.get("merge_index")
+        if merging is None or index is None or not issubclass(cls, MergingBlock):
+            # Unpatched since, also by another thread at this moment; a wrapper that holds this method calls it still.
+            return (cls.plain if issubclass(cls, MergingBlock) else cls).forward(self, x, **call)
+        current = merging.pass_for(index, self.__dict__.get("inherited", ()))
         if is_symbolic(x) and not current.settings.schedule.merges_any:
-            return super().forward(x, **call)
+            return cls.plain.forward(self, x, **call)
         x, tokens = current.enter(index, x)
         watcher = current.watcher
         if watcher is not None and not watcher.wants_attention(index):
@@ -168,19 +169,14 @@ class MergingBlock(nn.Module, ABC):
         if watcher is not None or tokens.may_merge():
             refuse_masks(call, tokens)
         if watcher is not None:
-            watcher.on_attention(index, self._attention_row(x, tokens, current, call))
+            watcher.on_attention(index, MergingBlock._attention_row(self, x, tokens, current, call))
         r = tokens.merges[index]
         if not may_merge(r) and tokens.source is None:
-            x = self._run(partial(super().forward, **call), x)
+            x = _run(merging, partial(cls.plain.forward, self, **call), x)
         else:
-            x, size, source = self._run(_merged, self, x, tokens, r, current.settings, call)
+            x, size, source = _run(merging, _merged, self, x, tokens, r, current.settings, call)
             tokens = Tokens(tokens.merges, x.shape[1], index, size, source, tokens.valid)
         return current.leave(index, x, tokens)
-
-    def _run(self, body: Callable[..., Any], *args: Any) -> Any:
-        if self.merging.checkpointing and torch.is_grad_enabled():
-            return checkpoint(body, *args, use_reentrant=False)
-        return body(*args)
 
     def _replicate_for_data_parallel(self) -> Any:
         # Replicas run in threads of their own.
@@ -200,6 +196,12 @@ class MergingBlock(nn.Module, ABC):
             context = Context(tokens.size, tokens.source, bias, call, tokens.valid)
             attention = self.attention(x, queries, context)
         return AttentionRow(mean_attention(attention, weights), size, tokens.source, prefix, suffix)
+
+
+def _run(merging: Merging, body: Callable[..., Any], *args: Any) -> Any:
+    if merging.checkpointing and torch.is_grad_enabled():
+        return checkpoint(body, *args, use_reentrant=False)
+    return body(*args)
 
 
 def _merged(

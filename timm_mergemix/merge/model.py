@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from types import FunctionType
 from typing import Any
 
 from torch import nn
 
+from ..errors import Words, wrong
+from .blocks import MergingBlock
 from .passes import Opened, refuse_symbols
 from .scopes import Scope, scopes_of
 from .script import scriptable
+from .settings import Settings
 from .state import Merging
 
-__all__ = ["MergingModel"]
+__all__ = ["MergingModel", "merging_of", "open_pass", "plain_of"]
 
 HEAD = ("forward_features", "forward_head", "pool")
 
@@ -51,16 +54,14 @@ class MergingModel(nn.Module):
         self.__class__ = self.plain  # type: ignore[assignment]
         del self.merging
 
-    def opened(self, images: Any = None, recovering: bool = True, exposing: bool = False) -> Opened:
+    def opened(self, recovering: bool = True, exposing: bool = False) -> Opened:
         """The context of a method that runs the blocks: a pass of its own, whatever is under way around it."""
-        new = self.merging.begin(
-            self.inherited, self.count_blocks(), images, opened=True, recovering=recovering, exposing=exposing
-        )
-        return Opened(self.merging.here, new)
+        return open_pass(type(self), self, self.merging, recovering, exposing)
 
-    def count_blocks(self) -> int:
-        """Number of blocks that run."""
-        return self.merging.depth
+    @staticmethod
+    def blocks_of(model: Any) -> Any:
+        """The container of the blocks as it is now; some may have been cut off."""
+        return model.blocks
 
     def head_reads_patches(self) -> bool:
         """Whether patch tokens reach the head, so that they must be recovered before it."""
@@ -79,12 +80,57 @@ def _recovering(plain: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _run(plain: Callable[..., Any], self: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if not isinstance(self, MergingModel):  # unpatched since; a wrapper that holds this method calls it still
+    cls, merging = type(self), merging_of(self)
+    if merging is None:  # unpatched since; a wrapper that holds this method calls it still
         return plain(self, *args, **kwargs)
-    images = args[0] if args else None
-    if self.merging.settings_here.schedule.merges_any:
-        refuse_symbols(images)
+    if merging.settings_here.schedule.merges_any:
+        refuse_symbols(args[0] if args else None)
     # What a user has put in place of the class's own may read any token.
     replaced = any(name in self.__dict__ for name in HEAD)
-    with self.opened(images, replaced or self.head_reads_patches()):
+    with open_pass(cls, self, merging, replaced or cls.head_reads_patches(self)):
         return plain(self, *args, **kwargs)
+
+
+# Another thread may unpatch the model while it runs without merging, in a context that it closes. So what follows reads
+# class and state once, and asks the module itself for nothing that an unpatched one does not have.
+
+
+def merging_of(model: Any) -> Merging | None:
+    """What the blocks of a model share; None if it is not patched."""
+    merging: Merging | None = model.__dict__.get("merging")
+    return merging if isinstance(model, MergingModel) else None
+
+
+def plain_of(cls: Any) -> Any:
+    """The class that a merging class of models stands for; a plain one is returned as it is."""
+    return cls.plain if issubclass(cls, MergingModel) else cls
+
+
+def open_pass(cls: Any, model: Any, merging: Merging, recovering: bool = True, exposing: bool = False) -> Opened:
+    """See `MergingModel.opened`; ``cls`` is the model's merging class."""
+    blocks = cls.blocks_of(model)
+    if not hasattr(blocks, "__len__"):
+        raise wrong("blocks", blocks, "a container of blocks, not what wraps one; wrap the whole model")
+    inherited = model.__dict__.get("inherited", ())
+    new = merging.begin(inherited, len(blocks), opened=True, recovering=recovering, exposing=exposing)
+    _check_blocks(blocks, merging, new.settings)
+    return Opened(merging.here, new)
+
+
+def _check_blocks(blocks: Any, merging: Merging, settings: Settings) -> None:
+    """Raises where the blocks that run are not those that were patched, and it matters."""
+    for index, block in enumerate(blocks):
+        held: Any = block if isinstance(block, MergingBlock) else next(_merging_blocks(block), block)
+        owner = held.__dict__.get("merging")
+        moved = owner is None or held.__dict__.get("merge_index") != index
+        if (owner is not None and owner is not merging) or (moved and settings.schedule.merges_any):
+            kind = "a" if owner is None else "another or a copied"
+            raise wrong(
+                "blocks",
+                Words(f"{kind} {type(block).__name__} as block {index}"),
+                "those that were patched; unpatch the model before its blocks are changed, then patch it again",
+            )
+
+
+def _merging_blocks(module: nn.Module) -> Iterator[MergingBlock]:
+    return (part for part in module.modules() if isinstance(part, MergingBlock))

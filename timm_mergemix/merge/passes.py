@@ -73,7 +73,6 @@ class Pass:
     Attributes:
         tokens: What block `Tokens.block` will take; None before the first block and after the last one.
         checkpointed: How earlier passes ran inside checkpoints; None where that does not matter.
-        images: What the model is run on, where that is known.
         most_patches: The number of patches, where images have one size; None where they have others.
         claimed: Whether a method that runs the blocks has taken the pass for its own.
         begun: Whether the first block has run, or still runs, and not yet the last one.
@@ -104,7 +103,6 @@ class Pass:
         self.begun = False
         self.ended = False
         self.checkpointed: Checkpointed | None = None
-        self.images: Any = None
         self.tokens: Tokens | None = None
         self.valid: Tensor | None = None
         self.aside: Tensor | None = None
@@ -165,8 +163,7 @@ class Pass:
             )
         if self.checkpointed is not None:
             now = Manner(self.settings, self.recovering)
-            self.settings, self.recovering = self.checkpointed.manner(now, self.images, x)
-            self.images = None
+            self.settings, self.recovering = self.checkpointed.manner(now)
         patches = length - layout.protected
         tokens = Tokens(resolve(self.settings.schedule, patches), length, valid=self.valid)
         if tokens.may_merge():
@@ -208,6 +205,8 @@ class Pass:
     def _end(self) -> None:
         self.tokens = self.aside = self.handover = None
         self.begun, self.ended = False, True
+        if not self.opened:
+            self.watcher = None  # nobody closes the pass
 
 
 class Here(threading.local):

@@ -56,8 +56,8 @@ def patch(
         suffix_tokens: Trailing tokens that never merge, such as detection tokens that a forward of yours adds. None
             takes none. A model that is patched already keeps both numbers.
         adapters: Whether something between the blocks changes tokens, each in its place: adapters around the blocks,
-            hooks that steer. If False, a block refuses tokens that are not those which the block before it returned. None
-            keeps what a patched model has, which is False at first.
+            hooks that steer. If False, a block refuses tokens that are not those which the block before it returned.
+            None keeps what a patched model has, which is False at first.
 
     Returns:
         ``model`` itself.

@@ -6,21 +6,19 @@ They must then merge as they did before, whatever settings are in force by that 
 from __future__ import annotations
 
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch.utils import checkpoint
 
 from ..errors import unusable
 from .settings import Settings
 
 __all__ = ["Checkpointed", "Manner", "in_order"]
 
-# Of torch, of DeepSpeed and Megatron, and of FairScale.
-FILES = ("/checkpoint.py", "/checkpointing.py", "/checkpoint_activations.py")
-SEEN = "_merging_settings"
+MANNERS = "_merging_manners"
 
 
 class Manner(NamedTuple):
@@ -36,47 +34,66 @@ class Manner(NamedTuple):
 
 
 class Checkpointed:
-    """In what manner a model has run inside checkpoints.
+    """Remembers, for one model, in what manner it ran inside each checkpoint.
 
-    That is kept with what goes in: a checkpoint holds its memory until it runs the model on it again.
+    That is kept on the object that torch keeps for the checkpoint, and ends with it.
     """
 
-    def __init__(self) -> None:
-        self.all: set[Manner] = set()
-
-    def manner(self, now: Manner, *inputs: Any) -> Manner:
+    def manner(self, now: Manner) -> Manner:
         """The manner of a pass that begins.
 
         Args:
             now: The one in force.
-            *inputs: Images or tokens that the model is run on, as far as they are known.
 
         Raises:
             MergeMixError: If the pass is run once more, and it is not clear how it ran before.
         """
-        if torch.compiler.is_compiling() or not _in_checkpoint():
+        if torch.compiler.is_compiling():
             return now
-        seen = [self._seen(each) for each in inputs]
-        if not _in_backward():
-            for manners in (self.all, *seen):
-                manners.add(now)
-            return now
-        known = next(filter(None, reversed(seen)), self.all)
-        if len(known) != 1:
-            raise unusable(
-                "r",
-                "got none or several settings for a forward pass that a checkpoint runs once more, wanted one; use the "
-                "model's set_grad_checkpointing(True) instead, or call backward() before r or images are used again",
-            )
-        return next(iter(known))
+        around = list(_checkpoints())
+        for kept, again in around:
+            known = self._manners(kept)
+            if again and len(known) > 1:
+                raise unusable(
+                    "r",
+                    "got several settings inside one checkpoint, which runs the model once more, wanted one; use a "
+                    "checkpoint for each, or the model's set_grad_checkpointing(True) instead",
+                )
+            if again and known:
+                (now,) = known
+                break
+        for kept, again in around:
+            if not again:
+                self._manners(kept).add(now)
+        return now
 
-    def _seen(self, images: Any) -> set[Manner]:
-        if not isinstance(images, Tensor) or images.layout != torch.strided:
-            return set()
-        by_model: MutableMapping[Checkpointed, set[Manner]] = vars(images.untyped_storage()).setdefault(
-            SEEN, WeakKeyDictionary()
-        )
-        return by_model.setdefault(self, set())
+    def _manners(self, kept: Any) -> set[Manner]:
+        if not hasattr(kept, MANNERS):
+            setattr(kept, MANNERS, WeakKeyDictionary())
+        manners: set[Manner] = getattr(kept, MANNERS).setdefault(self, set())
+        return manners
+
+
+def _checkpoints() -> Iterator[tuple[Any, bool]]:
+    """The checkpoints that the caller runs in, the innermost one first.
+
+    Yields:
+        What torch keeps for the checkpoint until the backward pass, and whether that is under way. Nothing tells of it
+        but the frames of torch's functions.
+    """
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_filename == checkpoint.__file__:
+            known, name = frame.f_locals, frame.f_code.co_name
+            if "ctx" in known and name in ("forward", "backward"):  # reentrant
+                yield known["ctx"], name == "backward"
+            elif "gen" in known and known["gen"].gi_frame is not None:
+                kept = known["gen"].gi_frame.f_locals.get("new_frame")
+                if kept is not None:
+                    yield kept, False
+            elif name == "unpack_hook" and "frame" in known:
+                yield known["frame"], True
+        frame = frame.f_back
 
 
 def in_order() -> str:
@@ -94,12 +111,3 @@ def in_order() -> str:
 
 def _in_backward() -> bool:
     return torch._C._current_graph_task_id() != -1
-
-
-def _in_checkpoint() -> bool:
-    frame = sys._getframe(1)
-    while frame.f_back is not None:
-        if frame.f_code.co_filename.endswith(FILES):
-            return True
-        frame = frame.f_back
-    return False

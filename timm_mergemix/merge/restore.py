@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,13 +9,11 @@ from torch import nn
 
 from .blocks import MergingBlock
 from .families import BLOCKS
+from .lock import CHANGING
 from .model import MergingModel
 from .state import Merging
 
-__all__ = ["CHANGING", "mend", "restore"]
-
-# Held by whoever patches or unpatches, so that no thread meets the half of it. Passes never wait for it.
-CHANGING = threading.RLock()
+__all__ = ["mend", "restore"]
 
 
 def mend(modules: Iterable[nn.Module]) -> None:

@@ -36,7 +36,6 @@ class Merging:
         checkpointing: Whether blocks recompute their activations in the backward pass.
         complete: Whether all blocks are patched. False only while they are being patched or unpatched, and after that
             was interrupted.
-        prepared: Whether the blocks have what merging needs of them beside their class, hooks for example.
         temporary: Whether a context has patched the model, which then is unpatched when the last one closes.
         contexts: Number of such contexts that are open.
         generation: How often the model has been patched anew; contexts of an earlier generation set nothing.
@@ -52,7 +51,6 @@ class Merging:
         self.adapters = False
         self.checkpointing = False
         self.complete = False
-        self.prepared = False
         self.temporary = False
         self.contexts = 0
         self.generation = 0
@@ -93,14 +91,11 @@ class Merging:
         self.complete = False
         self.patch_anew(replace(self.settings, schedule=parse(0, self.depth)))
 
-    def begin(
-        self, inherited: Sequence[Scope] = (), depth: int | None = None, images: Any = None, **flags: bool
-    ) -> Pass:
+    def begin(self, inherited: Sequence[Scope] = (), depth: int | None = None, **flags: bool) -> Pass:
         """A new pass.
 
         Args:
             inherited: Scopes of the thread that has started this one.
-            images: What the model is run on, where that is known.
             depth: Number of blocks that will run; all of them if None.
             **flags: See `Pass`.
         """
@@ -110,7 +105,7 @@ class Merging:
         settings = self._settings_in(scopes)
         depth = self.depth if depth is None else depth
         new = Pass(settings, self.layout, watcher, depth, lenient=self.adapters, **flags)
-        new.checkpointed, new.images = self.checkpointed, images
+        new.checkpointed = self.checkpointed
         return new
 
     def pass_for(self, index: int, inherited: Sequence[Scope] = ()) -> Pass:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from functools import partial
 from types import MethodType
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
+
+from .lock import undisturbed
 
 __all__ = ["eval_view", "view_of"]
 
@@ -23,6 +26,7 @@ def eval_view(model: M) -> M:
     return view
 
 
+@undisturbed
 def view_of(model: M) -> M:
     """A view of a model: modules of its own, whose parameters and buffers are the model's.
 
@@ -30,7 +34,8 @@ def view_of(model: M) -> M:
     device, change in both. It is cheap, so that it can be made for each use, and is then never out of date.
 
     Args:
-        model: Any module. Scripted modules inside it are shared, as they are.
+        model: Any module. Scripted modules inside it are shared, and so are modules that a function in place of a
+            ``forward`` holds by its closure.
     """
     views: dict[int, nn.Module] = {}
     _add_views(model, views)
@@ -48,8 +53,6 @@ def _add_views(model: nn.Module, views: dict[int, nn.Module]) -> None:
 def _bare_view(module: nn.Module) -> nn.Module:
     view = module.__class__.__new__(module.__class__)
     view.__dict__.update(module.__dict__)
-    view.__dict__["_forward_hooks"] = module._forward_hooks.copy()
-    view.__dict__["_forward_pre_hooks"] = module._forward_pre_hooks.copy()
     view.__dict__.pop("_compiled_call_impl", None)  # it calls the original
     return view
 
@@ -59,19 +62,24 @@ def _connect(module: nn.Module, views: dict[int, nn.Module]) -> None:
     view = views[id(module)]
     if view is module:
         return
-    view.__dict__["_modules"] = {
-        name: None if child is None else views[id(child)] for name, child in module._modules.items()
-    }
-    for name, value in module.__dict__.items():
-        if isinstance(value, (MethodType, partial)):
-            view.__dict__[name] = _rebound(value, views)
+    for name, value in list(view.__dict__.items()):
+        if name not in ("_parameters", "_buffers"):  # these are shared, so that what moves or changes does in both
+            view.__dict__[name] = _viewed(value, views)
+    if hasattr(module, "_orig_mod"):  # its forward is compiled code of the original
+        view.__dict__["forward"] = view.__dict__["_modules"]["_orig_mod"].__call__
 
 
-def _rebound(call: Any, views: dict[int, nn.Module]) -> Any:
-    """A method or a partial call of a module, as of its view: libraries replace ``forward`` by such ones."""
-    if isinstance(call, MethodType):
-        return MethodType(call.__func__, views[id(call.__self__)]) if id(call.__self__) in views else call
-    if isinstance(call, partial):
-        args = [views.get(id(arg), arg) for arg in call.args]
-        return partial(_rebound(call.func, views), *args, **call.keywords)
-    return call
+def _viewed(value: Any, views: dict[int, nn.Module]) -> Any:
+    """An attribute with views in place of modules: also in lists, dictionaries, methods and partial calls of them."""
+    if isinstance(value, nn.Module):
+        return views.get(id(value), value)
+    if type(value) in (list, tuple):
+        return type(value)(_viewed(each, views) for each in value)
+    if type(value) in (dict, OrderedDict):
+        return type(value)((key, _viewed(each, views)) for key, each in value.items())
+    if isinstance(value, MethodType):
+        return MethodType(value.__func__, _viewed(value.__self__, views))
+    if isinstance(value, partial):
+        args = [_viewed(each, views) for each in value.args]
+        return partial(_viewed(value.func, views), *args, **_viewed(value.keywords, views))
+    return value

@@ -17,7 +17,6 @@ from ..merge.families import Backbone
 from ..merge.find.search import bare, find_backbone
 from ..merge.info import planned_tokens
 from ..merge.record import StopForward
-from ..merge.restore import CHANGING
 from ..merge.schedule import R
 from ..merge.settings import Settings
 from .config import SaliencyConfig
@@ -118,8 +117,7 @@ class SaliencyPass:
 
     def _pass(self, images: Tensor) -> Tensor:
         """The saliency on the grid of the pass, which runs on a view: other passes of the encoder see nothing of it."""
-        with CHANGING:
-            view = self.size.view()
+        view = self.size.view()
         height, width = images.shape[-2:]
         x = self.input(images, self.size.of(height, width, view))
         state = attach_view(view, self._settings())

@@ -42,16 +42,17 @@ class AttentionReading:
         self.reader = AttentionReader(None if layer == "pool" else int(layer), stop)
         self.pooled: list[Tensor] = []
         self.handle: RemovableHandle | None = None
+        self.before: AttentionReading | None = None
 
     def __enter__(self) -> None:
         if self.layer == "pool":
-            _HERE.reading = self
+            self.before, _HERE.reading = _HERE.reading, self
             pool: Any = self.backbone.pool
             self.handle = pool.register_forward_pre_hook(self._read_pool)
 
     def __exit__(self, *error: object) -> None:
         if self.handle is not None:
-            _HERE.reading = None
+            _HERE.reading = self.before
             self.handle.remove()
 
     def attention(self) -> Tensor:
@@ -66,13 +67,19 @@ class AttentionReading:
         return found
 
     def _read_pool(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        if _HERE.reading is not self:  # another thread runs the same module
+        if not self._is_open():  # another thread runs the same module
             return
         # The casts of a pass that trains must have gradients, not those of this one.
         with torch.no_grad(), uncached_autocast(args[0].device.type):
             self.pooled.append(self.backbone.pool_attention(args[0]))
         if self.reader.stop:
             raise StopForward
+
+    def _is_open(self) -> bool:
+        reading = _HERE.reading
+        while reading is not None and reading is not self:
+            reading = reading.before
+        return reading is self
 
 
 class _Here(threading.local):

@@ -1,6 +1,7 @@
 """Passes that run at once, inside each other or in another order do not meet: each is right or refused."""
 
 import asyncio
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -137,6 +138,37 @@ def test_tasks_have_settings_of_their_own_and_lose_none(patched):
     assert all(all(right) for right in asyncio.run(run()))
     assert torch.equal(model(x), before)
     assert torch.equal(mm.unpatch(model)(x), plain)
+
+
+@pytest.mark.parametrize("build", [tiny, tiny_torchvision])
+def test_contexts_on_an_unpatched_model_do_not_disturb_other_threads(build):
+    model, x = build(), images(build())
+    wanted, merged = model(x), mm.patch(build(), 2)(x)
+    interval, ended = sys.getswitchinterval(), threading.Event()
+    sys.setswitchinterval(1e-5)
+
+    def infer():
+        right = []
+        while not ended.is_set():
+            right.append(torch.equal(model(x), wanted))
+        return right
+
+    def contexts():
+        try:
+            right = []
+            for _ in range(100):
+                with mm.merging(model, 2):
+                    right.append(torch.equal(model(x), merged))
+                with mm.record(model):
+                    pass
+            return right
+        finally:
+            ended.set()
+
+    try:
+        assert all(all(right) for right in at_once(infer, infer, contexts))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_what_is_patched_inside_a_context_stays():

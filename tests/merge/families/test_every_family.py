@@ -29,6 +29,7 @@ def test_r0_is_the_model_itself_and_unpatch_restores_it(case):
     mm.patch(model, 0)
     assert torch.equal(model(x), plain)
     assert torch.equal(bfloat16(model, x), mixed)
+    mm.patch(model, 2)
     mm.patch(model, 3)
     assert list(model.state_dict()) == list(weights)
     assert not torch.allclose(model(x), plain, rtol=1e-3)

@@ -72,8 +72,9 @@ class RelPosAttentionBlock(KeyedBlock, RelativeBiasBlock):
     @classmethod
     def attach(cls, block: Any) -> None:
         super().attach(block)
-        if block.attn.rel_pos is not None:
-            block.attn.rel_pos.__class__ = LENDING[type(block.attn.rel_pos)]
+        positions = block.attn.rel_pos
+        if type(positions) in LENDING:
+            positions.__class__ = LENDING[type(positions)]
 
     @classmethod
     def detach(cls, block: Any) -> None:

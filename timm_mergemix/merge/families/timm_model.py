@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from timm.layers import AttentionPoolLatent
 from torch import Tensor, nn
 
-from ...errors import Words, wrong
-from ..blocks import MergingBlock
-from ..model import MergingModel
+from ..model import MergingModel, merging_of, open_pass, plain_of
 from ..passes import Opened
 from ..record import mean_attention, softmax_attention
-from ..settings import Settings
+from ..state import Merging
 from .backbone import Backbone
 
 __all__ = ["MergingTimmModel", "TimmBackbone"]
-
-
-def _merging_blocks(module: nn.Module) -> Iterator[MergingBlock]:
-    return (m for m in module.modules() if isinstance(m, MergingBlock))
 
 
 class MergingTimmModel(MergingModel):
@@ -45,58 +39,42 @@ class MergingTimmModel(MergingModel):
 
     def forward_features(self, *args: Any, **kwargs: Any) -> Any:
         """timm's own."""
-        with self.running(args[0] if args else None):
-            return super().forward_features(*args, **kwargs)  # type: ignore[misc]
+        cls, merging = type(self), merging_of(self)
+        if merging is None:
+            return plain_of(cls).forward_features(self, *args, **kwargs)
+        with _running(cls, self, merging):
+            return plain_of(cls).forward_features(self, *args, **kwargs)
 
     def forward_intermediates(self, *args: Any, **kwargs: Any) -> Any:
         """timm's own, with all tokens in each intermediate."""
-        with self.opened(args[0] if args else None, exposing=True) as current:
-            self._check_blocks(current.settings)
-            return super().forward_intermediates(*args, **kwargs)  # type: ignore[misc]
-
-    def running(self, images: Any) -> Opened:
-        """The context of the features: the pass that the model's forward has just opened for them, else a new one."""
-        current = self.merging.here.current
-        if current is None or not current.opened or current.claimed or current.begun:
-            opened = self.opened(images)
-            current = opened.new
-        else:
-            opened = Opened(self.merging.here, current)
-        current.claimed = True
-        if getattr(self, "dynamic_img_size", False):  # it may have been set since the patch
-            current.most_patches = None
-        self._check_blocks(current.settings)
-        return opened
+        cls, merging = type(self), merging_of(self)
+        if merging is None:
+            return plain_of(cls).forward_intermediates(self, *args, **kwargs)
+        with open_pass(cls, self, merging, exposing=True):
+            return plain_of(cls).forward_intermediates(self, *args, **kwargs)
 
     def set_input_size(self, *args: Any, **kwargs: Any) -> Any:
         """timm's own; nothing is known of the number of patches any more."""
         super().set_input_size(*args, **kwargs)  # type: ignore[misc]
         self.merging.layout = replace(self.merging.layout, most_patches=None)
 
-    def count_blocks(self) -> int:
-        """Those that are left: where some were cut off, the last of them recovers all tokens."""
-        if not hasattr(self.blocks, "__len__"):
-            raise wrong("blocks", self.blocks, "a container of blocks, not what wraps one; wrap the whole model")
-        return len(self.blocks)
-
-    def _check_blocks(self, settings: Settings) -> None:
-        """Raises where the blocks that run are not those that were patched, and it matters."""
-        for index, block in enumerate(self.blocks):
-            held = block if isinstance(block, MergingBlock) else next(_merging_blocks(block), None)
-            foreign = held is not None and held.merging is not self.merging
-            moved = held is None or held.merge_index != index
-            if foreign or (moved and settings.schedule.merges_any):
-                kind = "a" if held is None else "another or a copied"
-                raise wrong(
-                    "blocks",
-                    Words(f"{kind} {type(block).__name__} as block {index}"),
-                    "those that were patched; unpatch the model before its blocks are changed, then patch it again",
-                )
-
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         if name == "blocks" and hasattr(value, "__len__"):
             self.merging.depth = len(value)
+
+
+def _running(cls: Any, model: Any, merging: Merging) -> Opened:
+    """The context of the features: the pass that the model's forward has just opened for them, else a new one."""
+    current = merging.here.current
+    if current is None or not current.opened or current.claimed or current.begun:
+        opened = open_pass(cls, model, merging)
+    else:
+        opened = Opened(merging.here, current)
+    opened.new.claimed = True
+    if getattr(model, "dynamic_img_size", False):  # it may have been set since the patch
+        opened.new.most_patches = None
+    return opened
 
 
 class TimmBackbone(Backbone):

@@ -94,6 +94,10 @@ class MergingTorchvisionVit(MergingModel, VisionTransformer):
     def head_reads_patches(self) -> bool:
         return False
 
+    @staticmethod
+    def blocks_of(model: Any) -> Any:
+        return model.encoder.layers
+
 
 class TorchvisionVitBackbone(Backbone):
     """torchvision's vit_b_16, vit_b_32, vit_l_16, vit_l_32, vit_h_14."""

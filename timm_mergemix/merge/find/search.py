@@ -11,6 +11,7 @@ from ...errors import Words, unusable, wrong
 from ..blocks import MergingBlock
 from ..families import FAMILIES, Backbone, family_of
 from ..families.held import HeldBlocks
+from ..lock import undisturbed
 from ..model import MergingModel
 from ..restore import mend
 from .held import Blocks, find_held, held_groups, name_groups, plain_groups, same, select
@@ -19,6 +20,7 @@ from .refusals import reason_against, reason_against_container, unsupported
 __all__ = ["Blocks", "bare", "find_backbone", "find_patched"]
 
 
+@undisturbed
 def find_backbone(
     module: nn.Module,
     argument: str = "model",
@@ -63,6 +65,7 @@ def find_backbone(
     return backbone
 
 
+@undisturbed
 def find_patched(module: nn.Module, argument: str = "model") -> list[Backbone]:
     """Finds all that is patched inside a module: known models, and sequences of blocks beside them.
 
