@@ -122,8 +122,9 @@ def _check_blocks(blocks: Any, merging: Merging, settings: Settings) -> None:
     for index, block in enumerate(blocks):
         held: Any = block if isinstance(block, MergingBlock) else next(_merging_blocks(block), block)
         owner = held.__dict__.get("merging")
-        moved = owner is None or held.__dict__.get("merge_index") != index
-        if (owner is not None and owner is not merging) or (moved and settings.schedule.merges_any):
+        strange = owner is not merging or held.__dict__.get("merge_index") != index
+        merges = settings.schedule.merges_any or (owner is not None and owner.settings_here.schedule.merges_any)
+        if strange and merges:
             kind = "a" if owner is None else "another or a copied"
             raise wrong(
                 "blocks",
