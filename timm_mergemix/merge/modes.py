@@ -1,4 +1,4 @@
-"""Eval mode for a while, for whoever has a model to himself; see `view.py` for models that others run."""
+"""Eval mode for a while, for callers that have the model to themselves; see `view.py` for models that others run."""
 
 from __future__ import annotations
 

@@ -222,7 +222,7 @@ class Opened:
 
     Args:
         here: Where the pass of this thread is.
-        new: The pass; it may be there already.
+        new: The pass, which may already be the current one.
     """
 
     def __init__(self, here: Here, new: Pass) -> None:

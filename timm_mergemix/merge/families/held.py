@@ -48,6 +48,11 @@ class HeldBlocks(Backbone):
     def has_class_token(self) -> bool:
         return self._prefix_tokens > 0
 
+    def view(self) -> Backbone:
+        """See `check_grid`: a saliency pass needs a grid."""
+        self.check_grid()
+        return self
+
     def check_grid(self) -> None:
         """See `Backbone`: unknown, like all that lies outside the blocks."""
         raise unusable(

@@ -1,4 +1,4 @@
-"""Forward hooks that are known by their function, so that they come off whatever became of their handle."""
+"""Forward hooks that are identified by their function, so that they can be removed without a handle."""
 
 from __future__ import annotations
 
