@@ -69,10 +69,10 @@ class Pass:
         recovering: Whether the last block returns all tokens.
         exposing: Whether each block returns all tokens, and hands on the merged ones aside.
         lenient: Whether tokens may change between two blocks, one by one.
+        checkpointed: How earlier passes ran inside checkpoints; None where that does not matter.
 
     Attributes:
         tokens: What block `Tokens.block` will take; None before the first block and after the last one.
-        checkpointed: How earlier passes ran inside checkpoints; None where that does not matter.
         most_patches: The number of patches, where images have one size; None where they have others.
         claimed: Whether a method that runs the blocks has taken the pass for its own.
         begun: Whether the first block has run, or still runs, and not yet the last one.
@@ -89,6 +89,7 @@ class Pass:
         recovering: bool = True,
         exposing: bool = False,
         lenient: bool = False,
+        checkpointed: Checkpointed | None = None,
     ) -> None:
         self.settings = settings
         self.layout = layout
@@ -102,7 +103,7 @@ class Pass:
         self.claimed = False
         self.begun = False
         self.ended = False
-        self.checkpointed: Checkpointed | None = None
+        self.checkpointed = checkpointed
         self.tokens: Tokens | None = None
         self.valid: Tensor | None = None
         self.aside: Tensor | None = None

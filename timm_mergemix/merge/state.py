@@ -104,9 +104,9 @@ class Merging:
         watcher = None if observer is None else observer.watch()
         settings = self._settings_in(scopes)
         depth = self.depth if depth is None else depth
-        new = Pass(settings, self.layout, watcher, depth, lenient=self.adapters, **flags)
-        new.checkpointed = self.checkpointed
-        return new
+        return Pass(
+            settings, self.layout, watcher, depth, lenient=self.adapters, checkpointed=self.checkpointed, **flags
+        )
 
     def pass_for(self, index: int, inherited: Sequence[Scope] = ()) -> Pass:
         """The pass of this thread in which block ``index`` runs: the one under way, or one that begins."""

@@ -95,7 +95,7 @@ class MergingCaitBlock(KeyedBlock, LayerScaleBlock):
             return None, None
         more = (context.size - 1.0)[:, None, :, None]
         offset = self.attn.proj_w(x.new_zeros(1, 1, 1, self.attn.num_heads))  # whatever module it is
-        return context.bias.mT, (more * offset).to(context.bias.dtype)
+        return context.bias.transpose(-2, -1), (more * offset).to(context.bias.dtype)
 
 
 class MergingCait(MergingTimmModel, Cait):
