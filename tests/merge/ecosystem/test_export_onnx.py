@@ -80,6 +80,13 @@ def test_the_tracing_exporter_writes_every_kind_of_model(name):
         torch.testing.assert_close(run(onnx, x), model(x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["cait", "beit", "relpos"])
+def test_the_tracing_exporter_writes_attention_that_takes_no_mask(name):
+    model = mm.patch(build(name), 3)
+    x = batch(model)
+    torch.testing.assert_close(run(traced_onnx(model, x), x), model(x), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", [NAMES[0], NAMES[-1]])
 def test_an_onnx_model_takes_batches_of_any_size(name, tmp_path):
     pytest.importorskip("onnxscript")
