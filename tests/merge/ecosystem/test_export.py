@@ -95,6 +95,15 @@ def test_an_export_takes_images_of_any_size(r, pool):
     agree(program, model, SIZES)
 
 
+@pytest.mark.parametrize("matching", ["bipartite", "kth", "pitome"])
+def test_the_sizes_of_an_export_do_not_grow_longer_with_the_depth(matching):
+    model = mm.patch(any_size(), 4, matching=matching)
+    program = torch.export.export(model, (torch.randn(2, 3, 64, 96),), dynamic_shapes=OPEN, strict=False)
+    tensors = [node.meta["val"] for node in program.graph.nodes if isinstance(node.meta.get("val"), torch.Tensor)]
+    halves = [str(size).count("//2") for tensor in tensors for size in tensor.shape]
+    assert max(halves) <= 2  # those of one block's matching
+
+
 @pytest.mark.parametrize("matching", ["kth", "pitome"])
 def test_an_export_takes_images_and_batches_of_any_size_by_every_matching(matching):
     model = mm.patch(any_size(), ("keep", 0.5), matching=matching)

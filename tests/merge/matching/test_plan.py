@@ -14,6 +14,7 @@ from timm_mergemix.merge.matching.plan import (
     cosine,
     first,
     merge_nothing,
+    of_length,
     plan_in_order,
     prefer_padding,
     take_rows,
@@ -30,6 +31,11 @@ def test_up_to_half_of_the_unprotected_tokens_may_merge(length, prefix):
     check(randn(1, length, 4), most, prefix, None)
     with pytest.raises(MergeMixError, match=f"^r: got {most + 1}, wanted at most {most}, half of the unprotected"):
         check(randn(1, length, 4), most + 1, prefix, None)
+
+
+def test_positions_of_a_known_length_are_themselves():
+    index = torch.tensor([[3, 0, 2], [1, 4, 0]])
+    torch.testing.assert_close(of_length(index, 3), index)
 
 
 def test_padding_is_boolean_for_each_token():

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..autocast import without_autocast
-from .plan import MergePlan, check, first, prefer_padding
+from .plan import MergePlan, check, first, of_length, prefer_padding
 
 __all__ = ["bipartite_matching"]
 
@@ -50,4 +50,4 @@ def bipartite_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Te
     prefix, in_b = positions[:prefix_tokens], positions[first_b::2]
     keep = torch.cat([prefix.expand(batch, -1), unmerged, in_b.expand(batch, -1)], dim=1)
     target = partner.gather(1, merged) + (prefix_tokens + unmerged.shape[1])
-    return MergePlan(keep.reshape(batch, length - r), 2 * merged + first_a, target)
+    return MergePlan(of_length(keep, length - r), 2 * merged + first_a, target)

@@ -20,6 +20,7 @@ __all__ = [
     "first",
     "keep_trailing",
     "merge_nothing",
+    "of_length",
     "plan_in_order",
     "prefer_padding",
     "take_rows",
@@ -75,6 +76,17 @@ def first(index: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The first ``count`` columns of (B, K), and the others. Unlike a slice it gives an exporter their exact sizes."""
     head, rest = index.split([count, index.shape[1] - count], dim=1)
     return head, rest
+
+
+def of_length(index: Tensor, length: int) -> Tensor:
+    """The (B, K) positions themselves, K being ``length``.
+
+    Where an exporter knows K as a sum of halves, it would carry that sum on into every later block, twice as long in
+    each; positions that are gathered by a range have its length, so the time of an export grows with the depth alone.
+    """
+    if not is_symbol(length):
+        return index.reshape(index.shape[0], length)
+    return index.gather(1, torch.arange(length, device=index.device).expand(index.shape[0], -1))
 
 
 def take_rows(values: Tensor, index: Tensor) -> Tensor:
