@@ -13,7 +13,8 @@ def redraw(model: nn.Module, seed: int = 0) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.normal_(std=0.3 / max(1, parameter.shape[-1]) ** 0.5, generator=generator)
+            width = parameter.shape[-1] if parameter.ndim else 1
+            parameter.normal_(std=0.3 / max(1, width) ** 0.5, generator=generator)
             if parameter.ndim == 1 and name.endswith(("weight", "gamma")):
                 parameter.add_(1.0)
             elif parameter.ndim != 2:

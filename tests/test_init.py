@@ -22,6 +22,18 @@ def test_the_import_loads_no_torch_timm_or_numpy() -> None:
     assert not {"torch", "timm", "torchvision", "numpy"} & set(fresh(code))
 
 
+def test_use_loads_no_transformers() -> None:
+    code = (
+        "import json, sys, timm, timm_mergemix as mm\n"
+        "for name in mm.__all__: getattr(mm, name)\n"
+        "model = timm.create_model('test_vit')\n"
+        "mm.unpatch(mm.patch(model, 1))\n"
+        "assert mm.supported(model)\n"
+        "print(json.dumps(sorted(m.split('.')[0] for m in sys.modules)))\n"
+    )
+    assert "transformers" not in set(fresh(code))
+
+
 def test_use_changes_nothing_in_timm_and_torchvision() -> None:
     code = (
         "import json, sys, timm, timm.data, timm.models, torchvision, torchvision.transforms.v2 as v2\n"

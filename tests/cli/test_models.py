@@ -53,6 +53,11 @@ def test_families_stand_together_with_their_counts(capsys: pytest.CaptureFixture
     assert lines[-1] == f"3 of 5 models of timm {timm.__version__} are supported; --refused lists the others."
 
 
+def test_the_help_says_how_to_ask_about_other_models(capsys: pytest.CaptureFixture[str]) -> None:
+    text = " ".join(shown(capsys, "--help").split())
+    assert text.endswith("timm_mergemix.supported(model) answers for a model of torchvision or transformers.")
+
+
 @pytest.mark.usefixtures("few")
 def test_refused(capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(capsys, "--refused").splitlines()

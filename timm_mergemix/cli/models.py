@@ -27,6 +27,7 @@ GO_ON = "Models were only looked at; start again with"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
+    parser.epilog = "timm_mergemix.supported(model) answers for a model of torchvision or transformers."
     parser.add_argument("--filter", metavar="PATTERN", help='only models of these names, such as "vit_*dinov3*"')
     parser.add_argument("--refused", action="store_true", help="list the models that cannot merge, with the reason")
     parser.add_argument("--json", action="store_true", help="one JSON object per line for each model, refused or not")

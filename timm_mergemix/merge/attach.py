@@ -17,7 +17,7 @@ from .families.held import HeldBlocks
 from .find.refusals import reason_against, unsupported
 from .lock import CHANGING
 from .restore import restore
-from .schedule import parse, resolve
+from .schedule import Schedule, parse, resolve
 from .settings import Settings
 from .state import Merging
 
@@ -30,11 +30,16 @@ def settings_for(backbone: Backbone, config: MergeConfig) -> Settings:
     Raises:
         MergeMixError: If the model cannot meet ``r``.
     """
-    schedule = parse(config.r, len(backbone.blocks))
+    schedule = _parse(config.r, backbone)
     size = backbone.only_size
     if size is not None:  # else the forward pass tells whether the images that come have tokens enough
         resolve(schedule, backbone.count_patches(*size))
     return Settings(schedule, config.prop_attn, config.matching)
+
+
+def _parse(r: Any, backbone: Backbone) -> Schedule:
+    idle = backbone.idle_blocks
+    return parse(r, len(backbone.blocks) - idle, idle)
 
 
 def attach(backbone: Backbone, settings: Settings) -> Merging:
@@ -48,7 +53,7 @@ def attach(backbone: Backbone, settings: Settings) -> Merging:
         raise unsupported("model", backbone.model, reason)
     with CHANGING:
         # Until all are patched, they merge nothing: so the model runs as before, whatever comes between.
-        nothing = replace(settings, schedule=parse(0, len(backbone.blocks)))
+        nothing = replace(settings, schedule=_parse(0, backbone))
         state = Merging(nothing, len(backbone.blocks), backbone.layout, type(backbone.model) in backbone.models)
         try:
             _attach(backbone, state)
@@ -79,6 +84,8 @@ def _attach(backbone: Backbone, state: Merging) -> None:
         state.checkpointing = getattr(model, "grad_checkpointing", False)
         model.merging = state
         model.__class__ = cast(Any, backbone.models[type(model)])
+    if backbone.reader is not None:
+        backbone.reader.attach(state)
 
 
 def merge_by(backbone: Backbone, config: MergeConfig, adapters: bool | None = None) -> None:
@@ -91,6 +98,8 @@ def merge_by(backbone: Backbone, config: MergeConfig, adapters: bool | None = No
         else:
             number_blocks(backbone.blocks, state)
             prepare(backbone, state, settings)  # modules may have been replaced since
+            if backbone.reader is not None and not backbone.reader.is_patched:  # its vision model was patched alone
+                backbone.reader.attach(state)
             state.patch_anew(settings)
         if adapters is not None:
             state.adapters = adapters
@@ -119,7 +128,9 @@ def detach(backbone: Backbone) -> None:
     """Makes a model what it was before `attach`; one that is not patched, or only half, as well."""
     with CHANGING:
         # The module around held blocks may be patched too, for other blocks.
-        restore(backbone.blocks if isinstance(backbone, HeldBlocks) else (*backbone.blocks, backbone.model))
+        around = () if isinstance(backbone, HeldBlocks) else (backbone.model,)
+        reader = () if backbone.reader is None else backbone.reader.parts
+        restore((*backbone.blocks, *around, *reader))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import Words, wrong
 from .autocast import uncached_autocast
+from .made import make_plain
 from .matching.choose import match
 from .matching.plan import MergePlan, keep_trailing
 from .matching.tokens import compose_source, log_size_bias, merge_tokens
@@ -56,6 +57,8 @@ class MergingBlock(nn.Module, ABC):
     merge_index: int
     plain: type[nn.Module]
     inherited: tuple[Scope, ...] = ()
+    mask_argument: ClassVar[str] = "attn_mask"  # what the plain class calls the mask that is added to the logits
+    may_be_held: ClassVar[bool] = True  # whether a user's own module may hold such blocks, without their model
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # What looks for blocks by name (FSDP policies, device maps) finds them; pickles go by the qualified name.
@@ -63,6 +66,7 @@ class MergingBlock(nn.Module, ABC):
         plain: Any = cls.__bases__[-1]
         if not issubclass(plain, MergingBlock) and plain is not ABC:  # else a mixin, or what FSDP makes of one of these
             cls.plain, cls.__name__ = plain, plain.__name__
+            make_plain(cls, plain)
 
     @classmethod
     def refusal(cls, block: Any) -> str | None:
@@ -131,7 +135,7 @@ class MergingBlock(nn.Module, ABC):
             (B, H, Q, D), (B, H, N, D), and the factor on their products.
         """
 
-    def attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
+    def weigh_attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
         """Attention weights of some tokens, (B, H, Q, N) float32; arguments as for `query_key`.
 
         Blocks whose attention is more than a softmax of logits and bias override it.
@@ -145,7 +149,13 @@ class MergingBlock(nn.Module, ABC):
 
     def captures_keys(self) -> bool:
         """Whether the keys that the attention makes can be kept: a compiler allows no side effect in a checkpoint."""
-        return not (self.merging.checkpointing and torch.compiler.is_compiling())
+        return not (torch.compiler.is_compiling() and self.checkpoints(self.merging) is not None)
+
+    def checkpoints(self, merging: Merging) -> Callable[..., Any] | None:
+        """What runs a function so that the backward pass repeats it; None where all activations are kept."""
+        if merging.checkpointing and torch.is_grad_enabled():
+            return partial(checkpoint, use_reentrant=False)
+        return None
 
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
         """The block on merged tokens. A family whose blocks take other arguments overrides it."""
@@ -167,14 +177,17 @@ class MergingBlock(nn.Module, ABC):
         if watcher is not None and not watcher.wants_attention(index):
             watcher = None
         if watcher is not None or tokens.may_merge():
-            refuse_masks(call, tokens)
+            refuse_masks(call, tokens, cls.mask_argument)
         if watcher is not None:
             watcher.on_attention(index, MergingBlock._attention_row(self, x, tokens, current, call))
         r = tokens.merges[index]
         if not may_merge(r) and tokens.source is None:
-            x = _run(merging, partial(cls.plain.forward, self, **call), x)
+            x = _run(cls.checkpoints(self, merging), partial(cls.plain.forward, self, **call), x)
         else:
-            x, size, source = _run(merging, _merged, self, x, tokens, r, current.settings, call)
+            body = partial(_merged, self)
+            x, size, source = _run(cls.checkpoints(self, merging), body, x, tokens, r, current.settings, call)
+            if size is not None and size.requires_grad:  # reentrant checkpoints say so of all that they return
+                size = size.detach()
             tokens = Tokens(tokens.merges, x.shape[1], index, size, source, tokens.valid)
         return current.leave(index, x, tokens)
 
@@ -194,14 +207,12 @@ class MergingBlock(nn.Module, ABC):
         bias = _bias(size, torch.float32, current.settings, tokens)
         with uncached_autocast(x.device.type):
             context = Context(tokens.size, tokens.source, bias, call, tokens.valid)
-            attention = self.attention(x, queries, context)
+            attention = self.weigh_attention(x, queries, context)
         return AttentionRow(mean_attention(attention, weights), size, tokens.source, prefix, suffix)
 
 
-def _run(merging: Merging, body: Callable[..., Any], *args: Any) -> Any:
-    if merging.checkpointing and torch.is_grad_enabled():
-        return checkpoint(body, *args, use_reentrant=False)
-    return body(*args)
+def _run(checkpoints: Callable[..., Any] | None, body: Callable[..., Any], *args: Any) -> Any:
+    return body(*args) if checkpoints is None else checkpoints(body, *args)
 
 
 def _merged(
@@ -215,7 +226,7 @@ def _merged(
             "it inside `with merging(...)`, or before `unpatch`",
         )
     size, source = tokens.size, tokens.source
-    bias = call.get("attn_mask") if source is None else _bias(size, x.dtype, settings, tokens)
+    bias = call.get(block.mask_argument) if source is None else _bias(size, x.dtype, settings, tokens)
     context = Context(size, source, bias, call, tokens.valid)
     x, keys = _attend(block, x, context)
     if may_merge(r):
@@ -252,16 +263,21 @@ def _bias(size: Tensor | None, dtype: torch.dtype, settings: Settings, tokens: T
     return log_size_bias(size, dtype, settings.prop_attn)
 
 
-def refuse_masks(call: dict[str, Any], tokens: Tokens) -> None:
+def refuse_masks(call: dict[str, Any], tokens: Tokens, mask: str = "attn_mask") -> None:
     """Raises where the caller masks attention by anything but padding.
+
+    Args:
+        call: What the model passed to the block beside its tokens.
+        tokens: The tokens of the pass.
+        mask: The argument that a mask would come by.
 
     Raises:
         MergeMixError: If there is such a mask.
     """
-    masked = call.get("attn_mask") is not None and tokens.valid is None
+    masked = call.get(mask) is not None and tokens.valid is None
     if masked or call.get("is_causal"):
         raise wrong(
-            "attn_mask" if masked else "is_causal",
+            mask if masked else "is_causal",
             Words("one"),
             "none: a mask over the original tokens has no meaning over merged ones, and its attention is "
             "not recorded; unpatch the model first, or set r=0",

@@ -83,7 +83,7 @@ def info_of(backbone: Backbone, image_size: tuple[int, int] | None = None) -> Me
         prefix_tokens=state.layout.prefix_tokens,
         prop_attn=settings.prop_attn,
         matching=settings.matching,
-        grad_checkpointing=state.checkpointing,
+        grad_checkpointing=backbone.checkpoints,
     )
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..errors import Words, wrong
 from .blocks import MergingBlock
+from .made import make_plain
 from .passes import Opened, refuse_symbols
 from .scopes import Scope, scopes_of
 from .script import scriptable
@@ -35,6 +36,7 @@ class MergingModel(nn.Module):
         if not issubclass(plain, MergingModel):  # else a mixin, or what FSDP makes of one of these
             # A forward for each class, since exporters name a model's inputs by the signature of its own.
             cls.plain, cls.__name__, cls.forward = plain, plain.__name__, _recovering(plain.forward)
+            make_plain(cls, plain)
 
     def _replicate_for_data_parallel(self) -> Any:
         # Replicas run in threads of their own.
@@ -67,6 +69,22 @@ class MergingModel(nn.Module):
         """Whether patch tokens reach the head, so that they must be recovered before it."""
         return True
 
+    @classmethod
+    def named(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a call of forward by their names, as far as a family looks at them."""
+        return kwargs
+
+    def shows_tokens(self, call: dict[str, Any]) -> bool:
+        """Whether a call with these arguments returns the tokens after each block too."""
+        return False
+
+    def resizes(self, call: dict[str, Any]) -> bool:
+        """Whether a call with these arguments takes images of another size than the model's own."""
+        return False
+
+    def begin_call(self, merging: Merging, call: dict[str, Any]) -> None:
+        """What a call does before its blocks run, once its pass is open."""
+
 
 def _recovering(plain: Callable[..., Any]) -> Callable[..., Any]:
     run = _run
@@ -87,7 +105,13 @@ def _run(plain: Callable[..., Any], self: Any, args: tuple[Any, ...], kwargs: di
         refuse_symbols(args[0] if args else None)
     # What a user has put in place of the class's own may read any token.
     replaced = any(name in self.__dict__ for name in HEAD)
-    with open_pass(cls, self, merging, replaced or cls.head_reads_patches(self)):
+    recovering = replaced or cls.head_reads_patches(self)
+    call = cls.named(args, kwargs)
+    opened = open_pass(cls, self, merging, recovering, exposing=cls.shows_tokens(self, call))
+    if cls.resizes(self, call):
+        opened.new.most_patches = None
+    with opened:
+        cls.begin_call(self, merging, call)
         return plain(self, *args, **kwargs)
 
 
@@ -113,6 +137,7 @@ def open_pass(cls: Any, model: Any, merging: Merging, recovering: bool = True, e
         raise wrong("blocks", blocks, "a container of blocks, not what wraps one; wrap the whole model")
     blocks = list(blocks)
     inherited = model.__dict__.get("inherited", ())
+    recovering, exposing = recovering and merging.recovering, exposing and merging.recovering
     new = merging.begin(inherited, len(blocks), opened=True, recovering=recovering, exposing=exposing)
     _check_blocks(blocks, merging, new.settings)
     return Opened(merging.here, new)

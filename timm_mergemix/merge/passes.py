@@ -74,6 +74,8 @@ class Pass:
     Attributes:
         tokens: What block `Tokens.block` will take; None before the first block and after the last one.
         most_patches: The number of patches, where images have one size; None where they have others.
+        masked: Whether a mask that reaches the blocks says anything; False where the model has made one of all tokens,
+            as some do for tracers.
         claimed: Whether a method that runs the blocks has taken the pass for its own.
         begun: Whether the first block has run, or still runs, and not yet the last one.
         ended: Whether the last block has run.
@@ -100,6 +102,7 @@ class Pass:
         self.exposing = exposing
         self.lenient = lenient
         self.most_patches = layout.most_patches
+        self.masked = True
         self.claimed = False
         self.begun = False
         self.ended = False

@@ -12,6 +12,7 @@ from .families import BLOCKS
 from .lock import CHANGING
 from .model import MergingModel
 from .state import Merging
+from .vlm.reader import MergingReader
 
 __all__ = ["mend", "restore"]
 
@@ -33,7 +34,7 @@ def restore(modules: Iterable[nn.Module]) -> None:
 
 
 def _restore(module: Any) -> None:
-    if isinstance(module, MergingModel):
+    if isinstance(module, MergingModel | MergingReader):
         module.take_out()
     elif isinstance(module, MergingBlock) or type(module) in BLOCKS:
         merging_class: Any = BLOCKS.get(type(module), type(module))

@@ -29,12 +29,14 @@ class Schedule:
     Attributes:
         form: ``"constant"``, ``"decreasing"``, ``"list"``, ``"total"`` or ``"keep"``.
         value: The number or numbers that belong to the form.
-        depth: Number of blocks.
+        depth: Number of blocks that may merge.
+        idle: Number of blocks after them that merge nothing.
     """
 
     form: str
     value: float | tuple[int, ...]
     depth: int
+    idle: int = 0
 
     @property
     def merges_any(self) -> bool:
@@ -87,8 +89,8 @@ def _merges_any(form: str, value: float | tuple[int, ...]) -> bool:
     return value < 1 if form == "keep" else value > 0
 
 
-def parse(r: Any, depth: int) -> Schedule:
-    """Checks the form of ``r`` for a model of ``depth`` blocks.
+def parse(r: Any, depth: int, idle: int = 0) -> Schedule:
+    """Checks the form of ``r`` for a model of ``depth`` blocks, and ``idle`` ones after them that merge nothing.
 
     Raises:
         MergeMixError: If ``r`` has none of the known forms.
@@ -96,7 +98,7 @@ def parse(r: Any, depth: int) -> Schedule:
     form, value = _read(r)
     if isinstance(value, tuple) and len(value) != depth:
         raise wrong("r", r, f"a list of {depth} integers, one for each block")
-    return Schedule(form, value, depth)
+    return Schedule(form, value, depth, idle)
 
 
 def _read(r: Any) -> tuple[str, float | tuple[int, ...]]:
@@ -144,15 +146,16 @@ def resolve(schedule: Schedule, patches: int) -> tuple[int, ...]:
             symbol and its example is too small.
     """
     merges, least = _unlimited(schedule, patches)
+    idle = (0,) * schedule.idle
     if patches >= least:
-        return merges
+        return merges + idle
     if is_symbol(patches):
         raise wrong(
             "r",
             Words(f"{schedule.r!r} and an image size that is left open, with an example too small for it"),
             "an example image of which no block has to merge more than half of the patches, or a fixed image size",
         )
-    return _limited(schedule, patches)
+    return _limited(schedule, patches) + idle
 
 
 def _unlimited(schedule: Schedule, patches: int) -> tuple[tuple[int, ...], int]:

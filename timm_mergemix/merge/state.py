@@ -33,6 +33,7 @@ class Merging:
 
     Attributes:
         adapters: Whether something between the blocks changes tokens, each in its place.
+        recovering: Whether all tokens come back after the last block. False where whoever reads them takes merged ones.
         checkpointing: Whether blocks recompute their activations in the backward pass.
         complete: Whether all blocks are patched. False only while they are being patched or unpatched, and after that
             was interrupted.
@@ -49,6 +50,7 @@ class Merging:
         self.layout = layout
         self.in_model = in_model
         self.adapters = False
+        self.recovering = True
         self.checkpointing = False
         self.complete = False
         self.temporary = False

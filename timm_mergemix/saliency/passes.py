@@ -125,7 +125,7 @@ class SaliencyPass:
         state.observer, state.generator = reading.reader, self._generator(state.settings)
         with reading, suppress(StopForward):
             # forward, not __call__: a compiled call of the whole model and hooks on it have no part in this pass.
-            view.model.forward(x)
+            view.run(x)
         return _on_grid(view, reading.attention(), x)
 
     @contextmanager

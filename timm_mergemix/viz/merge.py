@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from ..checks import check_images
 from ..errors import check_int, wrong
+from ..merge.attach import attach_view, planned
 from ..merge.find.search import find_backbone
-from ..merge.patch import merging, record
+from ..merge.patch import record
 from ..merge.schedule import R
 from .canvas import displayable, label_lines, new_figure, show_image
 
@@ -34,7 +35,7 @@ def merge_grid(
     """A row for each image: the image, and its tokens after some blocks, each in its mean colour and outlined.
 
     Args:
-        model: A supported vision transformer; it is left as it is. Images of its size.
+        model: A supported vision transformer, or a vision-language model; it is left as it is. Images of its size.
         images: (B, C, H, W), as the model wants them.
         r: Token merging, every form that `timm_mergemix.patch` takes; None keeps what is in force.
         layers: Indices of blocks, negative from the end; None takes four that are spread over the depth.
@@ -101,9 +102,10 @@ def _clusters(model: nn.Module, images: Tensor, r: R | None) -> tuple[tuple[int,
     backbone = find_backbone(model)
     if backbone.input_size(*images.shape[-2:]) != tuple(images.shape[-2:]):
         raise wrong("images", tuple(images.shape), "images of the model's size")
-    view = backbone.view().model
-    with torch.no_grad(), merging(view, r), record(view, attention=False) as kept:
-        view(images)
+    view = backbone.view()
+    attach_view(view, planned(backbone, r=r))
+    with torch.no_grad(), record(view.model, attention=False) as kept:
+        view.run(images)
     grid = backbone.grid_size(*images.shape[-2:])
     clusters = [layer.source[:, -grid[0] * grid[1] :].cpu() for layer in kept.layers]
     return grid, clusters, [[len(row.unique()) for row in source] for source in clusters]

@@ -14,6 +14,7 @@ from timm.models.vision_transformer import Attention, VisionTransformer
 from torch import Tensor, nn
 
 from ...models import redraw, tiny, tiny_torchvision
+from .hf import tiny as hf
 
 WIDTH = 96
 Table = dict[str, tuple[str, dict[str, Any]]]
@@ -131,18 +132,26 @@ BUILDERS: dict[str, Callable[[], nn.Module]] = {
     **{case: partial(build, case) for case in known(CASES)},
     **({"gated": gated} if "gated" in inspect.signature(Attention).parameters else {}),
     "torchvision": partial(tiny_torchvision, hidden_dim=WIDTH),
+    **hf.BUILDERS,
 }
 VITS = [case for case in BUILDERS if case in VIT or case == "gated"]
 
 each_case = pytest.mark.parametrize("case", BUILDERS)
-each_timm_case = pytest.mark.parametrize("case", [case for case in BUILDERS if case != "torchvision"])
+each_case_but_torchvision = pytest.mark.parametrize("case", [case for case in BUILDERS if case != "torchvision"])
 each_vit = pytest.mark.parametrize("case", VITS)
+
+
+def is_torchvision(model: nn.Module) -> bool:
+    """Whether it is torchvision's."""
+    return hasattr(model, "image_size")
 
 
 def size_of(model: nn.Module) -> int:
     """Side in pixels of the images that a case is run on: 4 x 4 patches, of 14 pixels where 16 do not fit."""
-    if hasattr(model, "image_size"):
+    if is_torchvision(model):
         return model.image_size
+    if hf.is_hf(model):
+        return hf.SIZE
     inner = getattr(model, "encoder", model)
     if hasattr(inner, "pooling_kernel_size"):  # Gemma pools squares of 3 x 3 patches
         return 6 * 16
@@ -155,21 +164,61 @@ def images(model: nn.Module, batch: int = 2, seed: int = 0) -> Tensor:
     return torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
 
+def output(model: nn.Module, x: Tensor) -> Tensor:
+    """What a model gives for images, as one tensor."""
+    return hf.output(model, x) if hf.is_hf(getattr(model, "_orig_mod", model)) else model(x)
+
+
+def features(model: nn.Module, x: Tensor) -> Tensor:
+    """All tokens after the last block, of a model without a classifier around it."""
+    return model(**hf.inputs(model, x)).last_hidden_state if hf.is_hf(model) else model.forward_features(x)
+
+
+def intermediates(model: nn.Module, x: Tensor) -> list[Tensor]:
+    """All tokens after each block, likewise."""
+    if hf.is_hf(model):
+        return list(hf.hidden_states(model, x))
+    return model.forward_intermediates(x, intermediates_only=True)
+
+
+def set_checkpointing(model: Any, enable: bool) -> None:
+    """Has the blocks recompute their activations in the backward pass, or not."""
+    if hf.is_hf(model):
+        hf.set_checkpointing(model, enable)
+    else:
+        model.set_grad_checkpointing(enable)
+
+
 def transformer(model: nn.Module) -> nn.Module:
     """The model without a classifier around it."""
-    return getattr(model, "encoder", model) if not hasattr(model, "image_size") else model
+    if hf.is_hf(model):
+        return hf.tower(model)
+    return getattr(model, "encoder", model) if not is_torchvision(model) else model
 
 
 def blocks(model: nn.Module) -> list[nn.Module]:
     """The blocks of a case."""
-    return list(model.encoder.layers if hasattr(model, "image_size") else transformer(model).blocks)
+    if hf.is_hf(model):
+        return hf.layers(model)
+    return list(model.encoder.layers if is_torchvision(model) else transformer(model).blocks)
 
 
 def prefix_tokens(model: nn.Module) -> int:
     """Leading tokens that are no patches, inside the blocks."""
+    if hf.is_hf(model):
+        return hf.prefix_tokens(model)
     if hasattr(model, "blocks_token_only"):
         return 0
-    return 1 if hasattr(model, "image_size") else transformer(model).num_prefix_tokens
+    return 1 if is_torchvision(model) else transformer(model).num_prefix_tokens
+
+
+def has_class_token(model: nn.Module) -> bool:
+    """Whether the first token is a class token, inside the blocks."""
+    if hf.is_hf(model) or is_torchvision(model):
+        return prefix_tokens(model) > 0
+    own = getattr(transformer(model), "cls_token", None) is not None
+    embedded = hasattr(model, "embeds") and model.embeds.cls_token is not None
+    return bool(prefix_tokens(model)) and (own or embedded)
 
 
 def patches_of(case: str) -> int:

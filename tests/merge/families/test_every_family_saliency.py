@@ -10,19 +10,26 @@ import timm_mergemix as mm
 from timm_mergemix.merge.blocks import Context
 
 from ..reference import randn
-from .cases import BUILDERS, WIDTH, blocks, each_case, each_timm_case, images, prefix_tokens, transformer
+from .cases import (
+    BUILDERS,
+    WIDTH,
+    blocks,
+    each_case_but_torchvision,
+    has_class_token,
+    images,
+    output,
+    prefix_tokens,
+    transformer,
+)
 from .watched import call_of, softmaxes
 
 
-@each_timm_case  # torch's attention does not show its weights; see test_torchvision_vit.py
-def test_saliency_is_the_attention_that_timm_computes(case):
+@each_case_but_torchvision  # torch's attention does not show its weights; see test_torchvision_vit.py
+def test_saliency_is_the_attention_that_the_model_computes(case):
     model, prefix = BUILDERS[case](), prefix_tokens(BUILDERS[case]())
     x = images(model)
     attention = softmaxes(model, blocks(model)[1], x).mean(dim=1)
-    has_class_token = getattr(transformer(model), "cls_token", None) is not None or (
-        hasattr(model, "embeds") and model.embeds.cls_token is not None
-    )
-    row = attention[:, 0, prefix:] if has_class_token and prefix else attention[:, prefix:, prefix:].mean(dim=1)
+    row = attention[:, 0, prefix:] if has_class_token(model) else attention[:, prefix:, prefix:].mean(dim=1)
     row = row / row.sum(dim=1, keepdim=True)
     torch.testing.assert_close(mm.saliency_map(model, x, layer=1).flatten(1), row, rtol=1e-4, atol=1e-6)
 
@@ -62,30 +69,36 @@ def test_keys_and_saliency_are_those_of_a_wrapped_projection(case):
     torch.testing.assert_close(keys, block.project_keys(tokens, Context(None, None, None, call)), rtol=1e-4, atol=1e-5)
 
 
-@each_case
+def pool_rows(model, x):
+    """What an attention pool gives the tokens, (B, N), as timm or transformers computes it; None without a pool."""
+    seen, inside = [], transformer(model)
+    head, pool = getattr(inside, "head", None), getattr(inside, "attn_pool", None)
+    softmax = torch.Tensor.softmax
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        if hasattr(head, "probe"):
+            head.attention.register_forward_hook(lambda module, args, out: seen.append(out[1][:, None]))
+        elif isinstance(pool, AttentionPoolLatent):
+            pool.fused_attn = False
+            patch.setattr(torch.Tensor, "softmax", lambda *a, **k: seen.append(softmax(*a, **k)) or seen[-1])
+        else:
+            return None
+        output(model, x)
+    return seen[-1].mean(dim=(1, 2))
+
+
+@pytest.mark.parametrize("case", [case for case in BUILDERS if case != "cait"])  # a test of its own says what its is
 def test_saliency_of_the_pool_is_the_pools_own_attention(case):
     model = BUILDERS[case]()
-    pool = getattr(transformer(model), "attn_pool", None)
-    if pool is None and case == "cait":  # what its class attention is, says a test of its own
-        saliency = mm.saliency_map(model, images(model), layer="pool")
-        torch.testing.assert_close(saliency.sum(dim=(1, 2)), torch.ones(len(saliency)))
-        return
-    if not isinstance(pool, AttentionPoolLatent):
+    x = images(model)
+    rows = pool_rows(model, x)
+    if rows is None:
         with pytest.raises(mm.MergeMixError, match=r"^layer: got 'pool', .* no attention pool"):
-            mm.saliency_map(model, images(model), layer="pool")
+            mm.saliency_map(model, x, layer="pool")
         return
-    seen = []
-    pool.fused_attn = False
-    pool.attn_drop = torch.nn.Identity()
-    softmax = torch.Tensor.softmax
-    x, prefix = images(model), prefix_tokens(model)
-    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
-        patch.setattr(torch.Tensor, "softmax", lambda self, *a, **k: seen.append(softmax(self, *a, **k)) or seen[-1])
-        model(x)
-    row = seen[-1].mean(dim=(1, 2))[:, -16:]
+    assert prefix_tokens(model) + 16 >= rows.shape[1] >= 16
+    row = rows[:, -16:]
     wanted = row / row.sum(dim=1, keepdim=True)
     torch.testing.assert_close(mm.saliency_map(model, x, layer="pool").flatten(1), wanted, rtol=1e-4, atol=1e-6)
-    assert prefix + 16 >= seen[-1].shape[-1] >= 16
 
 
 @pytest.mark.parametrize("case", ["vit", "beit", "relpos", "cait", "rope"])

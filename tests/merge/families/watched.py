@@ -8,16 +8,29 @@ import torch
 
 import timm_mergemix as mm
 
-from .cases import images
+from .cases import images, output
+from .hf import tiny as hf
 
 
 def attentions(block):
+    if hasattr(block, "gradient_checkpointing"):
+        return [hf.attention_of(block)]
     parts = block.attns if hasattr(block, "attns") else [block]
     return [getattr(part, "attn", part) for part in parts]
 
 
+def set_fused(attention, fused):
+    """Has torch's fused kernel compute an attention, or plain matrix products."""
+    if hasattr(attention, "config"):
+        attention.config._attn_implementation = "sdpa" if fused else "eager"
+    else:
+        attention.fused_attn = fused
+
+
 def softmaxes(model, block, x):
-    """Attention of a block as timm computes it, (B, H, N, N), read at the attention's dropout."""
+    """Attention of a block as timm or transformers computes it, (B, H, N, N); timm's is read at its dropout."""
+    if hf.is_hf(model):
+        return hf.attention_maps(model, block, x)
     seen = []
     for attn in attentions(block):
         attn.fused_attn = False
@@ -41,9 +54,10 @@ def call_of(model, block):
         lambda module, args, kwargs: calls.append((args, kwargs)), with_kwargs=True
     )
     with torch.no_grad(), mm.merging(model, 0):
-        model(images(model, batch=1))
+        output(model, images(model, batch=1))
     handle.remove()
     args, kwargs = calls[0]
     call = inspect.signature(block.forward).bind(*args, **kwargs).arguments
+    call |= call.pop("kwargs", {})
     call = {"rope": None} | call if "rope" in inspect.signature(block.forward).parameters else call
-    return {key: value for key, value in call.items() if key != "x" and key != "input"}
+    return {key: value for key, value in call.items() if key not in ("x", "input", "hidden_states")}

@@ -10,7 +10,6 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torchvision.models.feature_extraction import create_feature_extractor
-from transformers import ViTConfig, ViTModel
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError
@@ -55,12 +54,30 @@ def test_a_tower_of_open_clip_is_named_with_its_blocks_and_with_timms() -> None:
         mm.patch(outer, 3)
 
 
-def test_a_model_of_transformers_is_sent_to_timm() -> None:
+SUPPORTED = (
+    "; supported are ViT, DeiT, DINOv2, DINOv3, CLIP, SigLIP and SigLIP 2 of transformers 5.18 or newer, and timm's "
+    "models in transformers.TimmWrapperModel"
+)
+
+
+def test_an_unknown_model_of_transformers_is_told_which_are_known() -> None:
+    transformers = pytest.importorskip("transformers")
+    swin = transformers.SwinConfig(image_size=32, embed_dim=8, depths=[1, 2], num_heads=[1, 2])
+    resnet = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 2])
+    for name, config in (("Swin", swin), ("ResNet", resnet)):
+        reason = reason_unknown(getattr(transformers, f"{name}Model")(config))
+        module = f"transformers.models.{name.lower()}.modeling_{name.lower()}"
+        assert reason is not None
+        assert reason.startswith(f"there is no merging class for {module}.{name}Model, nor for its blocks (encoder.")
+        assert reason.endswith(SUPPORTED)
+
+
+def test_a_release_of_transformers_that_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    transformers = pytest.importorskip("transformers")
+    monkeypatch.setattr(transformers, "__version__", "5.17.3")
     small = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
-    reason = reason_unknown(ViTModel(ViTConfig(image_size=32, **small)))
-    assert reason is not None
-    assert reason.startswith("there is no merging class for transformers.models.vit.modeling_vit.ViTModel, nor for its")
-    assert reason.endswith("timm has most of these models, and transformers.TimmWrapperModel holds those")
+    reason = reason_unknown(transformers.BertModel(transformers.BertConfig(vocab_size=9, **small)))
+    assert reason is not None and reason.endswith(f"{SUPPORTED}; this is transformers 5.17.3")
 
 
 def test_what_holds_no_blocks_is_only_named() -> None:

@@ -30,6 +30,7 @@ class Backbone(ABC):
         wrappers: Classes that hold such a model as ``encoder`` and pass it their images as they are.
         model: As given.
         blocks: Its blocks, in the order in which they run.
+        reader: The language model that reads the tokens after one of the blocks, or None; see `merge.vlm`.
     """
 
     name: ClassVar[str]
@@ -39,6 +40,7 @@ class Backbone(ABC):
     def __init__(self, model: nn.Module) -> None:
         self.model: Any = model
         self.blocks: tuple[Any, ...] = self._blocks_now()
+        self.reader: Any = None
         self._asked: tuple[int, int] | None = None
 
     @classmethod
@@ -108,6 +110,16 @@ class Backbone(ABC):
         return tuple(unwrapped(block) for block in self.find_blocks())
 
     @property
+    def idle_blocks(self) -> int:
+        """Number of blocks at the end that merge nothing, since nobody reads what they return."""
+        return 0 if self.reader is None else self.reader.unread_blocks(self)
+
+    @property
+    def checkpoints(self) -> bool:
+        """Whether the blocks of a patched model recompute their activations in the backward pass."""
+        return self.state is not None and self.state.checkpointing
+
+    @property
     def parameter(self) -> Tensor:
         """The first parameter, whose device and dtype are those of the model."""
         return next(self.model.parameters())
@@ -164,6 +176,10 @@ class Backbone(ABC):
 
     def allow_any_size(self) -> None:  # noqa: B027 - others take all sizes, or cannot
         """Makes a model of one image size take those that `input_size` then returns, where it can; done to views."""
+
+    def run(self, images: Tensor) -> Any:
+        """The model's own forward, without hooks or compiled code around it, on images of a size that it takes."""
+        return self.model.forward(images)
 
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ class MergingCaitBlock(KeyedBlock, LayerScaleBlock):
         qkv = self.attn.qkv(self.norm1(x)).unflatten(-1, (3, self.attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
         return qkv[0, :, :, queries], qkv[1], self.attn.scale
 
-    def attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
+    def weigh_attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
         """See `MergingBlock`. It is the softmax; the mixing after it may count a token negatively."""
         query, key, scale = self.query_key(x, queries, context)
         with without_autocast(x.device.type):

@@ -78,7 +78,7 @@ if DiffParallelScalingBlock is not None:
             query, key = (part.unflatten(-1, (2 * self.num_heads, -1)).transpose(1, 2) for part in (query, key))
             return self.q_norm(query[:, :, queries]), self.k_norm(key), self.scale
 
-        def attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
-            return differences(self, super().attention(x, queries, context))
+        def weigh_attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
+            return differences(self, super().weigh_attention(x, queries, context))
 
     BLOCKS[DiffParallelScalingBlock] = MergingDiffParallelScalingBlock

@@ -29,7 +29,7 @@ class RelativeBiasBlock(MergingBlock):
             return bias
         return merge_bias(bias, context.source, context.size, proportional=context.bias is not None)
 
-    def attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
+    def weigh_attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
         bias = self.logit_bias(context)
         if bias is not None and bias.shape[-2] > 1:
             bias = bias[..., queries, :]

@@ -57,9 +57,9 @@ class MergingEncoderBlock(KeyedBlock, EncoderBlock):
     def mlp_branch(self, x: Tensor) -> Tensor:
         return self.mlp(self.ln_2(x))
 
-    def attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
+    def weigh_attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
         if type(self.self_attention) is nn.MultiheadAttention:
-            return super().attention(x, queries, context)
+            return super().weigh_attention(x, queries, context)
         weights: Any = self._attend(self.ln_1(x), context, need_weights=True, average_attn_weights=False)[1]
         return weights[:, :, queries].float()
 

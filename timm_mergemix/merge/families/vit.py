@@ -41,8 +41,8 @@ class PlainAttentionBlock(KeyedBlock):
     def key_modules(cls, block: Any) -> list[nn.Module]:
         return [attn.k_norm for attn in cls.attentions(block)]
 
-    def attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
-        return weigh_differences(self.attentions(self), super().attention(x, queries, context))
+    def weigh_attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
+        return weigh_differences(self.attentions(self), super().weigh_attention(x, queries, context))
 
 
 class SingleAttentionBlock(PlainAttentionBlock):

@@ -7,14 +7,14 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from ...errors import Words, check_int, wrong
+from ...errors import Words, check_int, unusable, wrong
 from ..blocks import MergingBlock
-from ..families import BLOCKS
+from ..families import may_be_held
 from ..families.backbone import unwrapped
 from ..families.held import HeldBlocks
 from ..model import MergingModel
 from .refusals import COPIED, unsupported
-from .unknown import path_of, reason_unknown
+from .unknown import path_of, reason_not_held, reason_unknown
 from .wrappers import changer_of, reason_changed
 
 __all__ = ["Blocks", "find_held", "held_groups", "name_groups", "plain_groups", "same", "select"]
@@ -36,7 +36,7 @@ def plain_groups(module: nn.Module) -> dict[str, list[nn.Module]]:
     groups = {
         name: known
         for name, parent in module.named_modules()
-        if (known := [child for child in parent.children() if type(child) in BLOCKS])
+        if (known := [child for child in parent.children() if may_be_held(child)])
     }
     above = {name.rpartition(".")[0] for name in groups}
     if len(groups) > 1 and len(above) == 1 and all(len(blocks) == 1 for blocks in groups.values()):
@@ -90,6 +90,9 @@ def find_held(
         if reason is not None:
             raise unsupported(argument, module, reason)
         selected = _only_group(module, argument)
+    alone = next(filter(None, map(reason_not_held, selected)), None)
+    if alone is not None:
+        raise unusable("blocks", f"got some that cannot be patched: {alone}")
     return HeldBlocks(module, selected, _count_prefix(module, selected, prefix_tokens))
 
 

@@ -14,8 +14,11 @@ from ..families.held import HeldBlocks
 from ..lock import undisturbed
 from ..model import MergingModel
 from ..restore import mend
+from ..vlm.known import find_reader, reading_of, reason_against_reader
+from ..vlm.reader import MergingReader
 from .held import Blocks, find_held, held_groups, name_groups, plain_groups, same, select
 from .refusals import reason_against, reason_against_container, unsupported
+from .wrappers import takes_images_alone
 
 __all__ = ["Blocks", "bare", "find_backbone", "find_patched"]
 
@@ -55,7 +58,12 @@ def find_backbone(
     if len(models) > 1:
         names = ", ".join(name for name, m in module.named_modules() if any(m is model for model in models))
         raise wrong(argument, module, f"one vision transformer, it holds {len(models)}: {names}; pass one of them")
+    reader = None if selected is not None else find_reader(module)
+    if reader is not None:
+        _refuse_reader(argument, reader, models)
     backbone = _of_family(models[0]) if models else find_held(bare(module), argument, selected, prefix_tokens)
+    if reader is not None:
+        backbone.reader = reading_of(reader, backbone)
     reason = reason_against(backbone)
     if reason is not None and selected is not None:
         raise unusable("blocks", f"got some that cannot be patched: {reason}")
@@ -87,11 +95,21 @@ def find_patched(module: nn.Module, argument: str = "model") -> list[Backbone]:
     found = [*(_of_family(model) for model in known if isinstance(model, MergingModel)), *held]
     if not found and len(known) < 2 and (known or not plain_groups(module)):
         find_backbone(module, argument)  # raises where nothing could be patched
+    reader = find_reader(module)
     for backbone in found:
+        if isinstance(reader, MergingReader) and backbone.state is reader.merging:
+            backbone.reader = reader.reading
         reason = reason_against(backbone, unpatching=True)
         if reason is not None:
             raise unsupported(argument, module, reason)
     return found
+
+
+def _refuse_reader(argument: str, reader: nn.Module, models: Sequence[nn.Module]) -> None:
+    """Raises where the prompts of a vision-language model cannot be shorter."""
+    reason = reason_against_reader(reader, _of_family(models[0]) if models else None)
+    if reason is not None:
+        raise unsupported(argument, reader, reason)
 
 
 def _known(module: nn.Module, argument: str, alone: bool) -> list[nn.Module]:
@@ -118,7 +136,10 @@ def _known(module: nn.Module, argument: str, alone: bool) -> list[nn.Module]:
 
 
 def bare(module: Any) -> nn.Module:
-    """What is left without the wrappers that do nothing to images: DDP, DataParallel, torch.compile's, classifiers."""
+    """What is left without the wrappers that do nothing to images: DDP, DataParallel, torch.compile's, classifiers.
+
+    Those of transformers too: a model that takes images alone hands them on to its vision model as they are.
+    """
     wrappers = tuple(wrapper for family in FAMILIES for wrapper in family.wrappers)
     while True:
         if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
@@ -127,8 +148,15 @@ def bare(module: Any) -> nn.Module:
             module = module._orig_mod
         elif type(module) in wrappers:
             module = module.encoder
+        elif takes_images_alone(module) and (inside := _only_model(module)) is not None:
+            return inside
         else:
             return module
+
+
+def _only_model(module: nn.Module) -> nn.Module | None:
+    models = [part for part in module.modules() if family_of(part)]
+    return models[0] if len(models) == 1 else None
 
 
 def _of_family(model: nn.Module) -> Backbone:

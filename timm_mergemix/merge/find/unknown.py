@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 from torch import nn
 
-from ..families import BLOCKS, FAMILIES
+from ..families import BLOCKS, FAMILIES, OLDEST_TRANSFORMERS, is_old, may_be_held
 from .wrappers import CHANGED, changer_of, class_name, is_sharded, is_traced, reason_changed
 
-__all__ = ["path_of", "reason_unknown"]
+__all__ = ["path_of", "reason_not_held", "reason_unknown"]
 
 # Why models that people ask for cannot merge, by class.
 REASONS = {
@@ -35,7 +38,10 @@ CLIP = "timm's vit_*_clip_* models are such image towers, and so are open_clip's
 INSTEAD = {
     "open_clip": CLIP,
     "clip": CLIP,
-    "transformers": "timm has most of these models, and transformers.TimmWrapperModel holds those",
+    "transformers": (
+        "supported are ViT, DeiT, DINOv2, DINOv3, CLIP, SigLIP and SigLIP 2 of transformers "
+        f"{'.'.join(map(str, OLDEST_TRANSFORMERS))} or newer, and timm's models in transformers.TimmWrapperModel"
+    ),
 }
 CONTAINERS = (nn.Sequential, nn.ModuleList)
 
@@ -51,12 +57,19 @@ def reason_unknown(module: nn.Module) -> str | None:
         reason = _reason_against_part(module, part)
         if reason is not None:
             return reason
-    if cls in BLOCKS:
+    if may_be_held(module):
         return None
     foreign = cls.__module__.split(".")[0] in ("timm", "torchvision")
-    if not foreign and any(type(part) in BLOCKS for part in module.modules()):
+    if not foreign and any(may_be_held(part) for part in module.modules()):
         return None
     return _reason_traced(module) or f"there is no merging class for {class_name(cls)}{_about_blocks(module)}"
+
+
+def reason_not_held(block: nn.Module) -> str | None:
+    """Why a block merges in the models of its family alone, not in whatever module it is; None where it does."""
+    if type(block) not in BLOCKS or may_be_held(block):
+        return None
+    return f"a {type(block).__name__} merges inside those models alone that are supported, no text models among them"
 
 
 def path_of(part: nn.Module, module: nn.Module) -> str:
@@ -108,8 +121,16 @@ def _about_blocks(module: nn.Module) -> str:
     stack = _stack(module)
     if stack is None:
         return ""
-    about = f", nor for its blocks ({stack[0]}, of class {class_name(type(stack[1][0]))})"
-    return f"{about}; {INSTEAD[package]}" if package in INSTEAD else about
+    block = stack[1][0]
+    alone = reason_not_held(block)
+    about = f", nor for its blocks ({stack[0]}, of class {class_name(type(block))})" if alone is None else f"; {alone}"
+    return f"{about}; {_instead(package)}" if package in INSTEAD else about
+
+
+def _instead(package: str) -> str:
+    transformers: Any = sys.modules.get("transformers")
+    is_too_old = package == "transformers" and transformers is not None and is_old(transformers)
+    return INSTEAD[package] + (f"; this is transformers {transformers.__version__}" if is_too_old else "")
 
 
 def _stack(module: nn.Module) -> tuple[str, list[nn.Module]] | None:

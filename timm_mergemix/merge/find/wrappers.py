@@ -8,7 +8,15 @@ from torch.nn.utils.parametrize import is_parametrized
 from ..blocks import MergingBlock
 from ..model import MergingModel
 
-__all__ = ["changer_of", "class_name", "is_sharded", "is_traced", "reason_changed", "reason_not_plain"]
+__all__ = [
+    "changer_of",
+    "class_name",
+    "is_sharded",
+    "is_traced",
+    "reason_changed",
+    "reason_not_plain",
+    "takes_images_alone",
+]
 
 # Class of the wrapper -> what to do. By name, since some of them are not importable everywhere.
 ADVICE = {
@@ -50,6 +58,12 @@ def changer_of(module: nn.Module) -> str | None:
     if any(base.__name__ == "FSDPModule" for base in type(module).__mro__):
         return "fully_shard"
     return "parametrize" if is_parametrized(module) else None
+
+
+def takes_images_alone(module: nn.Module) -> bool:
+    """Whether it is a model of transformers, or one with a head, whose input is images and nothing else."""
+    is_pretrained = any(base.__name__ == "PreTrainedModel" for base in type(module).__mro__)
+    return is_pretrained and getattr(type(module), "input_modalities", None) in (("image",), "image")
 
 
 def is_sharded(module: nn.Module) -> bool:
