@@ -54,10 +54,10 @@ test-train: $(INSTALLED)  ## Run the launcher against real train.py scripts: TIM
 	@test -n "$$TIMM_TRAIN_PY" || { echo "TIMM_TRAIN_PY is not set: the path of timm's train.py, or several with colons between"; exit 2; }
 	$(BIN)/python -m tools.train_matrix
 
-# PEFT_TESTS and ACCELERATE_TESTS import packages that nothing else here needs.
-test-peers: $(INSTALLED)  ## Run the tests of timm, peft and accelerate on patched models: TIMM_TESTS=/path/tests make test-peers; takes hours.
-	@test -n "$$TIMM_TESTS$$PEFT_TESTS$$ACCELERATE_TESTS" || { echo "set TIMM_TESTS, PEFT_TESTS or ACCELERATE_TESTS: folders of their tests"; exit 2; }
-	$(BIN)/python -m pip install --quiet peft diffusers datasets parameterized
+# Tests of others import packages that nothing else here needs.
+test-peers: $(INSTALLED)  ## Run the tests of timm, peft, accelerate and transformers on patched models: TIMM_TESTS=/path/tests make test-peers; takes hours.
+	@test -n "$$TIMM_TESTS$$PEFT_TESTS$$ACCELERATE_TESTS$$TRANSFORMERS_TESTS" || { echo "set TIMM_TESTS, PEFT_TESTS, ACCELERATE_TESTS or TRANSFORMERS_TESTS: folders of their tests"; exit 2; }
+	$(BIN)/python -m pip install --quiet peft diffusers datasets httpx parameterized requests
 	$(BIN)/python -m tools.peers
 
 bench: $(INSTALLED)  ## Measure merging and mixing against their floor; writes bench/, takes minutes on a quiet machine.

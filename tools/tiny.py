@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import timm
@@ -13,6 +15,8 @@ from timm.layers import PatchEmbed
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer as TorchvisionVit
+
+from timm_mergemix.merge.families import is_old
 
 from .census.inputs import Input, padded
 from .census.redraw import redraw
@@ -48,7 +52,7 @@ class Family:
     """A tiny model, and what it takes.
 
     Attributes:
-        name: timm's name of it; ``torchvision`` and ``held`` are not timm's.
+        name: timm's name of it; ``torchvision``, ``held`` and those of transformers' classes are not timm's.
         options: Arguments for timm.
         sizes: Sides in pixels of the images that it takes.
         checkpointing: Whether its blocks are checkpointed.
@@ -64,7 +68,9 @@ class Family:
     compiled: bool = False
 
     def is_known(self) -> bool:
-        """Whether this release of timm has the model."""
+        """Whether this release of timm, or of transformers, has the model."""
+        if self.name in TRANSFORMERS:
+            return has_transformers()
         return self.name in ("torchvision", "held") or timm.is_model(self.name)
 
     def build(self) -> nn.Module:
@@ -90,12 +96,34 @@ class Family:
     def _create(self) -> nn.Module:
         if self.name == "held":
             return Held()
+        if self.name in TRANSFORMERS:
+            return _of_transformers(self.name)
         if self.name == "torchvision":
             return TorchvisionVit(64, 16, DEPTH, HEADS, WIDTH, 2 * WIDTH, num_classes=CLASSES)
         sizes = {"img_size": 64, "embed_dim": WIDTH, "num_heads": HEADS, "depth": DEPTH, "num_classes": CLASSES}
         options = sizes | self.options
         return timm.create_model(self.name, **{name: value for name, value in options.items() if value is not None})
 
+
+def has_transformers() -> bool:
+    """Whether transformers is there in a release whose models are supported."""
+    return find_spec("transformers") is not None and not is_old(import_module("transformers"))
+
+
+def _of_transformers(name: str) -> nn.Module:
+    """A classifier of transformers that returns its logits alone."""
+    transformers = import_module("transformers")
+    sizes = {"hidden_size": WIDTH, "num_attention_heads": HEADS, "num_hidden_layers": DEPTH, "intermediate_size": WIDTH}
+    sizes |= {"image_size": 64, "patch_size": 16}
+    config: Any = getattr(transformers, TRANSFORMERS[name])
+    given = {"vision_config": sizes, "text_config": {"num_hidden_layers": 1}} if name.startswith("CLIP") else sizes
+    plain: Any = getattr(transformers, name)
+    logits = type("Logits", (plain,), {"forward": lambda self, x: plain.forward(self, x).logits})
+    return logits(config(num_labels=CLASSES, **given))
+
+
+# Classifiers of transformers, and the config of each.
+TRANSFORMERS = {"ViTForImageClassification": "ViTConfig", "CLIPForImageClassification": "CLIPConfig"}
 
 _VIT = "vit_tiny_patch16_224"
 _ANY_SIZE = {"dynamic_img_size": True}
@@ -120,6 +148,8 @@ FAMILIES: dict[str, Family] = {
     "gemma4": Family("gemma4_vit_167m", _GEMMA, sizes=(96,), padded=True),
     "torchvision": Family("torchvision"),
     "held": Family("held"),
+    "hf vit": Family("ViTForImageClassification"),
+    "hf clip": Family("CLIPForImageClassification"),
 }
 
 

@@ -1,6 +1,7 @@
-"""``python -m tools.peers``: tests of timm, peft and accelerate on models patched with r = 0, and on unpatched ones.
+"""``python -m tools.peers``: tests of four packages on models patched with r = 0, and on unpatched ones.
 
-TIMM_TESTS, PEFT_TESTS and ACCELERATE_TESTS name the folders of their tests; those that are not set are left out.
+TIMM_TESTS, PEFT_TESTS, ACCELERATE_TESTS and TRANSFORMERS_TESTS name the folders of their tests; those that are not set
+are left out. The tests of transformers want the folder in a checkout of the release that is installed.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.peers", description=__doc__)
-    filter_help = "only these tests, with their parameters or without; may be repeated"
+    filter_help = "only these tests, with their file and parameters or without; may be repeated"
     parser.add_argument("--filter", action="append", metavar="GLOB", help=filter_help)
     parser.add_argument("--models", default="*", metavar="GLOB", help="only these models in the tests of timm")
     parser.add_argument("--millions", type=float, metavar="N", help="only models with at most so many parameters")

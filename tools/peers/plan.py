@@ -15,7 +15,7 @@ class Plan:
         peer: The package whose tests run.
         side: ``unpatched`` or ``patched``.
         names: The timm models that were chosen, in the order in which they run.
-        patterns: For the names of tests, with their parameters or without; a test must fit one.
+        patterns: For the names of tests, with their file and parameters or without; a test must fit one.
         done: Tests whose outcome is known.
         out: The file that outcomes are added to.
     """

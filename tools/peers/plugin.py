@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -44,6 +45,7 @@ class Session:
         self.peer = PEERS[plan.peer]
         self.writes = writes
         self.patcher = Patcher(plan.side == "patched")
+        self.parts: dict[str, Row] = {}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(
@@ -66,7 +68,7 @@ class Session:
         items[:] = chosen
 
     def _chosen(self, item: pytest.Item) -> bool:
-        names = item.name, item.name.split("[")[0]
+        names = item.name, item.name.split("[")[0], short(item.nodeid)
         return self.peer.wants(item, self.plan.names) and any(
             fnmatch(name, pattern) for name in names for pattern in self.plan.patterns
         )
@@ -86,11 +88,17 @@ class Session:
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Writes an outcome: that of the call, or of what failed or was skipped around it."""
-        if self.writes and (report.when == "call" or report.outcome != "passed"):
-            row = outcome(self.plan, report)
+        """Writes an outcome: that of the call, or of what failed or was skipped in it or around it."""
+        if not self.writes:
+            return
+        row = outcome(self.plan, report)
+        if hasattr(report, "context"):  # of a subtest; its test is reported after it, and may have passed nevertheless
+            if report.failed or (report.skipped and report.nodeid not in self.parts):
+                self.parts[report.nodeid] = row
+        elif report.when == "call" or report.outcome != "passed":
+            part = self.parts.pop(report.nodeid, row)
             with open(self.plan.out, "a") as file:
-                write_row(file, row)
+                write_row(file, replace(row, outcome=part.outcome, message=part.message))
 
 
 def outcome(plan: Plan, report: pytest.TestReport) -> Row:

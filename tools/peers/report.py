@@ -34,14 +34,15 @@ def pairs(rows: Iterable[Row]) -> list[Pair]:
 
 
 def report(found: list[Pair]) -> str:
-    """Table by test function, then the tests that differ, by what was said."""
+    """Table by test function and file, then the tests that differ, by what was said."""
     return "\n\n".join(part for part in [_table(found), _differences(found)] if part)
 
 
 def _table(found: list[Pair]) -> str:
     counts: dict[tuple[str, str], dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for pair in found:
-        for key in ((pair.patched.peer, pair.patched.function), (pair.patched.peer, "all")):
+        for name in (pair.patched.function, pair.patched.file, "all"):
+            key = pair.patched.peer, name
             counts[key]["unpatched"][pair.unpatched.outcome] += 1
             counts[key]["patched"][pair.patched.outcome] += 1
             counts[key]["differ"][str(pair.differs)] += 1

@@ -33,3 +33,8 @@ class Row:
     def function(self) -> str:
         """File and function, without parameters."""
         return self.test.split("[")[0]
+
+    @property
+    def file(self) -> str:
+        """Name of its file."""
+        return self.test.split("::")[0]

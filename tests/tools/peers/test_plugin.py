@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from tools.peers.plan import Plan
-from tools.peers.plugin import outcome, short
+from tools.peers.plugin import Session, outcome, short
 from tools.peers.row import Row
+from tools.rows import read_rows
 
 PLAN = Plan("timm", "patched", [], ["*"], [], "")
 
@@ -27,3 +31,26 @@ def test_an_outcome_has_the_first_line_of_what_was_said() -> None:
     assert outcome(PLAN, report("passed", None)) == Row("timm", "patched", name, "passed", 1, "", 1.23)
     assert outcome(PLAN, report("failed", "\nE: no\nmore")).message == "E: no"
     assert outcome(PLAN, report("skipped", ("test_a.py", 3, "Skipped: large"))).message == "Skipped: large"
+
+
+@pytest.mark.parametrize(
+    ("results", "wanted"),
+    [
+        (["passed", "passed"], "passed"),
+        (["skipped", "passed"], "skipped"),
+        (["skipped", "failed"], "failed"),
+        (["failed", "skipped"], "failed"),
+    ],
+)
+def test_a_test_has_one_outcome_which_is_the_worst_of_its_subtests(
+    tmp_path: Path, results: list[str], wanted: str
+) -> None:
+    out = tmp_path / "out.jsonl"
+    session = Session(replace(PLAN, out=str(out)), writes=True)
+    for result in results:
+        part = report(result, f"E: {result}")
+        part.context = "a part"
+        session.pytest_runtest_logreport(part)
+    session.pytest_runtest_logreport(report("passed", None))
+    (row,) = read_rows(out, Row)
+    assert (row.outcome, row.message) == (wanted, "" if wanted == "passed" else f"E: {wanted}")

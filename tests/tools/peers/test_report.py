@@ -19,4 +19,5 @@ def test_the_last_outcome_counts_and_differences_are_named() -> None:
     assert not any(pair.differs for pair in pairs(rows))
     text = report(pairs([*rows, row("patched", "test_a[2]", "failed", message="Error: no")]))
     assert "| timm | test_models.py::test_a | 2 / 0 / 0 | 1 / 1 / 0 | 1 |" in text
+    assert "| timm | test_models.py | 2 / 0 / 0 | 1 / 1 / 0 | 1 |" in text
     assert "- timm: passed unpatched, failed patched: Error: no\n  1: test_models.py::test_a[2]" in text
