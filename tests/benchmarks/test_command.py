@@ -24,6 +24,7 @@ PROGRAMS = [
         "speed",
         "study",
         "visible_saliency",
+        "vlm",
     )
 ]
 

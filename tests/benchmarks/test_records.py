@@ -107,6 +107,7 @@ COMMITTED = {
     "tuning": (("trial", "circumstances"), 78),
     "costs": (("key",), 9),
     "off_the_shelf": (("matching", "prop_attn", "r"), 41),
+    "vlm": (("size", "step", "machine"), 6),
 }
 
 

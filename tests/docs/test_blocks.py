@@ -17,7 +17,14 @@ from timm_mergemix.mixers import registry
 ROOT = Path(__file__).parents[2]
 FRONT = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md"]
 PAGES = [*FRONT, *sorted((ROOT / "docs").rglob("*.md"))]
-NEEDS = {"lightning.md": "lightning", "trainer.md": "transformers", "adapters.md": "peft", "fsdp.md": "accelerate"}
+NEEDS = {
+    "adapters.md": "peft",
+    "fsdp.md": "accelerate",
+    "lightning.md": "lightning",
+    "trainer.md": "transformers",
+    "transformers.md": "transformers",
+    "vision-language.md": "transformers",
+}
 
 
 def blocks(page: Path, language: str) -> list[str]:
