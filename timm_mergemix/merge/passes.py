@@ -143,7 +143,8 @@ class Pass:
             self._end()
             all_of_them = tokens.source is not None and (self.recovering or self.exposing)
             return recover(x, tokens.source) if all_of_them else x  # type: ignore[arg-type]
-        self.tokens = tokens._replace(block=index + 1)
+        # Not `_replace`, which the compiler of torch 2.6 does not see through.
+        self.tokens = Tokens(tokens.merges, tokens.length, index + 1, tokens.size, tokens.source, tokens.valid)
         out = x
         if self.exposing and tokens.source is not None:
             self.aside, out = x, recover(x, tokens.source)

@@ -102,7 +102,7 @@ class Merging:
             **flags: See `Pass`.
         """
         scopes = (*inherited, *scopes_of(self))
-        observer = next((s.observer for s in reversed(scopes) if s.observer is not None), self.observer)
+        observer = self._observer_in(scopes)
         watcher = None if observer is None else observer.watch()
         settings = self._settings_in(scopes)
         depth = self.depth if depth is None else depth
@@ -123,6 +123,12 @@ class Merging:
         """Says, before the first block runs, which patches are none: (B, N) bool, False for padding."""
         prefix = self.layout.prefix_tokens
         self.here.valid = None if patch_valid is None else F.pad(patch_valid.float(), (prefix, 0), value=1.0)
+
+    def _observer_in(self, scopes: Sequence[Scope]) -> Observer | None:
+        for scope in reversed(scopes):  # not `next` with a default: the compiler of torch 2.6 does not know it
+            if scope.observer is not None:
+                return scope.observer
+        return self.observer
 
     def _settings_in(self, scopes: Sequence[Scope]) -> Settings:
         for scope in reversed(scopes):

@@ -34,6 +34,7 @@ def test_both_sides_run_and_a_difference_is_named(
     (tmp_path / "test_models.py").write_text(TESTS)
     monkeypatch.setenv("TIMM_TESTS", str(tmp_path))
     out = tmp_path / "peers.jsonl"
+    pytest.importorskip("xdist")  # which the oldest environment does not have
     arguments = ["--models", "test_vit", "--jobs", "0", "--out", str(out), "--work", str(tmp_path / "work")]
     assert peers.main([*arguments, "--filter", "test_models.py::test_f*"]) == 0
     assert "| timm | all | 1 / 0 / 0 | 1 / 0 / 0 | 0 |" in capsys.readouterr().out
