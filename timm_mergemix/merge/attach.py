@@ -84,8 +84,8 @@ def _attach(backbone: Backbone, state: Merging) -> None:
         state.checkpointing = getattr(model, "grad_checkpointing", False)
         model.merging = state
         model.__class__ = cast(Any, backbone.models[type(model)])
-    if backbone.reader is not None:
-        backbone.reader.attach(state)
+    if backbone.reading is not None:
+        backbone.reading.attach(state)
 
 
 def merge_by(backbone: Backbone, config: MergeConfig, adapters: bool | None = None) -> None:
@@ -98,8 +98,8 @@ def merge_by(backbone: Backbone, config: MergeConfig, adapters: bool | None = No
         else:
             number_blocks(backbone.blocks, state)
             prepare(backbone, state, settings)  # modules may have been replaced since
-            if backbone.reader is not None and not backbone.reader.is_patched:  # its vision model was patched alone
-                backbone.reader.attach(state)
+            if backbone.reading is not None and not backbone.reading.is_patched:  # its vision model was patched alone
+                backbone.reading.attach(state)
             state.patch_anew(settings)
         if adapters is not None:
             state.adapters = adapters
@@ -129,8 +129,8 @@ def detach(backbone: Backbone) -> None:
     with CHANGING:
         # The module around held blocks may be patched too, for other blocks.
         around = () if isinstance(backbone, HeldBlocks) else (backbone.model,)
-        reader = () if backbone.reader is None else backbone.reader.parts
-        restore((*backbone.blocks, *around, *reader))
+        readers = () if backbone.reading is None else backbone.reading.parts
+        restore((*backbone.blocks, *around, *readers))
 
 
 @contextmanager

@@ -39,5 +39,6 @@ def _restore(module: Any) -> None:
     elif isinstance(module, MergingBlock) or type(module) in BLOCKS:
         merging_class: Any = BLOCKS.get(type(module), type(module))
         merging_class.take_out(module)
-    else:
+    else:  # interrupted before, or after, its class was another one
+        vars(module).pop("reading", None)
         del module.merging

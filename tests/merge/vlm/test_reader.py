@@ -7,6 +7,10 @@ import pytest
 import torch
 
 import timm_mergemix as mm
+from timm_mergemix.merge.find.search import find_backbone
+from timm_mergemix.merge.schedule import parse
+from timm_mergemix.merge.settings import Settings
+from timm_mergemix.merge.state import Merging
 
 from .models import BUILDERS, IMAGE, PAD, R, labels_of, llava, prompts, row_of
 
@@ -45,6 +49,26 @@ def test_an_unpatched_model_is_what_it_was(name):
     assert type(model) is kind
     assert set(vars(model)) == keys
     assert torch.equal(model.generate(**batch, **GREEDY), text)
+
+
+def steps_of_attaching(model):
+    """What `Reading.attach` does to a part, one step after another."""
+    reading = find_backbone(model).reading
+    state = Merging(Settings(parse(0, 3)), 4, reading.backbone.own_layout)
+    yield setattr(model, "merging", state)
+    yield setattr(model, "reading", reading)
+    yield setattr(model, "__class__", reading.classes[type(model)])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_what_an_interrupted_patch_has_left_is_taken_out_by_the_next_call(count):
+    model, batch = llava(), prompts("llava", IMAGES)
+    plain, kind, keys = model.generate(**batch, **GREEDY), type(model), set(vars(model))
+    for _ in zip(range(count), steps_of_attaching(model), strict=False):
+        pass
+    mm.unpatch(model)
+    assert (type(model), set(vars(model))) == (kind, keys)
+    assert torch.equal(model.generate(**batch, **GREEDY), plain)
 
 
 @EACH
@@ -218,10 +242,11 @@ def test_a_tuple_comes_back_where_one_is_asked_for():
         assert torch.equal(model(**batch, return_dict=False)[0], model(**batch).logits)
 
 
-def test_the_model_inside_gives_hidden_states_for_the_caller_s_prompt():
-    outer, batch = llava(), prompts("llava", IMAGES)
-    wanted = mm.patch(copy.deepcopy(outer), R["llava"])
-    inner = mm.patch(outer.model, R["llava"])
+@EACH
+def test_the_model_inside_gives_hidden_states_for_the_caller_s_prompt(name):
+    outer, batch = BUILDERS[name](), prompts(name, IMAGES)
+    wanted = mm.patch(copy.deepcopy(outer), R[name])
+    inner = mm.patch(outer.model, R[name])
     with torch.no_grad():
         states = inner(**batch).last_hidden_state
         torch.testing.assert_close(outer.lm_head(states), wanted(**batch).logits)

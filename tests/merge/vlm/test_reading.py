@@ -20,7 +20,7 @@ from .models import R, llava, paligemma, perception_lm, prompts
     ],
 )
 def test_a_reading_knows_the_layer_and_the_tokens(model, read_after, other_tokens):
-    reading = find_backbone(model()).reader
+    reading = find_backbone(model()).reading
     assert (reading.read_after, reading.other_tokens) == (read_after, other_tokens)
 
 

@@ -30,7 +30,7 @@ class Backbone(ABC):
         wrappers: Classes that hold such a model as ``encoder`` and pass it their images as they are.
         model: As given.
         blocks: Its blocks, in the order in which they run.
-        reader: The language model that reads the tokens after one of the blocks, or None; see `merge.vlm`.
+        reading: How a language model reads the tokens after one of the blocks, or None; see `merge.vlm`.
     """
 
     name: ClassVar[str]
@@ -40,7 +40,7 @@ class Backbone(ABC):
     def __init__(self, model: nn.Module) -> None:
         self.model: Any = model
         self.blocks: tuple[Any, ...] = self._blocks_now()
-        self.reader: Any = None
+        self.reading: Any = None
         self._asked: tuple[int, int] | None = None
 
     @classmethod
@@ -112,7 +112,7 @@ class Backbone(ABC):
     @property
     def idle_blocks(self) -> int:
         """Number of blocks at the end that merge nothing, since nobody reads what they return."""
-        return 0 if self.reader is None else self.reader.unread_blocks(self)
+        return 0 if self.reading is None else self.reading.unread_blocks(self)
 
     @property
     def checkpoints(self) -> bool:

@@ -63,7 +63,7 @@ def find_backbone(
         _refuse_reader(argument, reader, models)
     backbone = _of_family(models[0]) if models else find_held(bare(module), argument, selected, prefix_tokens)
     if reader is not None:
-        backbone.reader = reading_of(reader, backbone)
+        backbone.reading = reading_of(reader, backbone)
     reason = reason_against(backbone)
     if reason is not None and selected is not None:
         raise unusable("blocks", f"got some that cannot be patched: {reason}")
@@ -98,7 +98,7 @@ def find_patched(module: nn.Module, argument: str = "model") -> list[Backbone]:
     reader = find_reader(module)
     for backbone in found:
         if isinstance(reader, MergingReader) and backbone.state is reader.merging:
-            backbone.reader = reader.reading
+            backbone.reading = reader.reading
         reason = reason_against(backbone, unpatching=True)
         if reason is not None:
             raise unsupported(argument, module, reason)

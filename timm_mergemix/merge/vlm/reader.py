@@ -52,7 +52,8 @@ class MergingReader(nn.Module):
     def take_out(self) -> None:
         """Makes the model one of its plain class again; its vision model is another matter."""
         self.__class__ = self.plain  # type: ignore[assignment]
-        del self.merging, self.reading
+        vars(self).pop("reading", None)
+        del self.merging  # last: by it a model is known that was left half patched
 
 
 class MergingGenerator(MergingReader):
