@@ -49,6 +49,31 @@ def test_padding_gets_no_gradient():
     assert (logits.grad[mask] != 0).any(dim=-1).all()
 
 
+@pytest.mark.parametrize("pad", [-100, 7, 50256])
+def test_padding_given_by_a_mask_is_never_looked_at(pad):
+    logits, tokens = randn(2, 3, 7), torch.tensor([[1, 6, pad], [3, pad, pad]])
+    mask = torch.tensor([[True, True, False], [True, False, False]])
+    wanted = sequence_logp(logits, tokens.where(mask, 0)).where(mask, 0)
+    broken = logits.masked_fill(~mask.unsqueeze(2), torch.nan).requires_grad_()
+    got = sequence_logp(broken, tokens, mask)
+    torch.testing.assert_close(got, wanted)
+    got.sum().backward()
+    assert broken.grad.isfinite().all() and (broken.grad[~mask] == 0).all()
+
+
+def test_a_token_out_of_the_vocabulary_is_named_on_the_cpu_and_asks_for_no_values_elsewhere():
+    logits, tokens = randn(1, 2, 7), torch.tensor([[1, 7]])
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    with pytest.raises(MergeMixError, match=r"^tokens: got tokens from 1 to 7, wanted them from 0 to 6"):
+        sequence_logp(logits, tokens, mask)
+    assert sequence_logp(logits.to("meta"), tokens.to("meta"), mask.to("meta")).shape == (1, 2)
+
+
+def test_an_answer_without_a_token_has_a_mean_of_zero():
+    mask = torch.tensor([[True, True], [False, False]])
+    assert mean_logp(torch.full((2, 2), -3.0), mask).tolist() == [-3.0, 0.0]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -57,6 +82,12 @@ def test_padding_gets_no_gradient():
         (lambda: label_logp(torch.zeros(2, 3), torch.tensor([0, 3])), r"^labels: got"),
         (lambda: sequence_logp(torch.zeros(2, 3), torch.zeros(2, dtype=torch.long)), r"^logits: got"),
         (lambda: sequence_logp(torch.zeros(2, 3, 4), torch.zeros(2, 2, dtype=torch.long)), r"^tokens: got"),
+        (
+            lambda: sequence_logp(
+                torch.zeros(1, 2, 4), torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 3, dtype=torch.bool)
+            ),
+            r"^mask: got",
+        ),
     ],
 )
 def test_bad_input_is_named(call, message):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import check_classes
-from ..errors import check_tensor, wrong
+from ..errors import Words, check_tensor, wrong
 
 __all__ = ["label_logp", "mean_logp", "sequence_logp"]
 
@@ -36,25 +36,35 @@ def label_logp(logits: Tensor, labels: Tensor, bce: bool = False) -> Tensor:
     return logp.gather(1, labels.long().unsqueeze(1)).squeeze(1)
 
 
-def sequence_logp(logits: Tensor, tokens: Tensor) -> Tensor:
+def sequence_logp(logits: Tensor, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
     """Log-probability of each token of an answer.
 
     Args:
         logits: (B, T, V) float; those at position t are for ``tokens[:, t]``, so they are shifted already.
-        tokens: (B, T) integers. What stands in the padding does not matter, a negative number may.
+        tokens: (B, T) integers.
+        mask: (B, T) bool, True for tokens of the answer. What stands elsewhere is never looked at: neither the token,
+            which may be out of the vocabulary, nor the logits, which may be NaN. None: negative tokens are padding.
 
     Returns:
-        (B, T) float32, or float64 where the logits are; `mean_logp` takes the mean over the answer.
+        (B, T) float32, or float64 where the logits are; 0 for padding. `mean_logp` takes the mean over the answer.
 
     Raises:
-        MergeMixError: If the shapes do not fit.
+        MergeMixError: If the shapes do not fit, or, looked for on the CPU alone, a token of the answer is out of the
+            vocabulary; elsewhere its log-probability is NaN.
     """
     check_tensor("logits", logits, ("B", "T", "V"), "float")
     check_tensor("tokens", tokens, tuple(logits.shape[:2]), "integer")
-    if tokens.device.type == "cpu" and tokens.numel() and tokens.max() >= logits.shape[2]:
-        raise wrong("tokens", int(tokens.max()), f"tokens below {logits.shape[2]}")
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return logits.log_softmax(dim=-1).gather(2, tokens.long().clamp_min(0).unsqueeze(2)).squeeze(2)
+    if mask is None:
+        mask = tokens >= 0
+    check_tensor("mask", mask, tuple(tokens.shape), "bool")
+    known = (tokens >= 0) & (tokens < logits.shape[2])
+    if tokens.device.type == "cpu" and not bool((known | ~mask).all()):
+        low, high = (int(part(tokens[mask])) for part in (torch.min, torch.max))
+        raise wrong("tokens", Words(f"tokens from {low} to {high}"), f"them from 0 to {logits.shape[2] - 1}")
+    # Padding takes part with numbers of its own, so that its logits cannot spoil a gradient.
+    logits = logits.where(mask.unsqueeze(2), 0).to(torch.promote_types(logits.dtype, torch.float32))
+    logp = logits.log_softmax(dim=-1).gather(2, tokens.long().where(known, 0).unsqueeze(2)).squeeze(2)
+    return logp.where(known, torch.nan).where(mask, 0)
 
 
 def mean_logp(logp: Tensor, mask: Tensor | None = None, argument: str = "mask") -> Tensor:
@@ -66,10 +76,10 @@ def mean_logp(logp: Tensor, mask: Tensor | None = None, argument: str = "mask") 
         argument: Name of the mask, for the error.
 
     Returns:
-        (B,).
+        (B,); 0 for an answer without a token.
 
     Raises:
-        MergeMixError: If the shapes do not fit, or an answer has no token (checked on the CPU).
+        MergeMixError: If the shapes do not fit.
     """
     if mask is not None:
         check_tensor(argument, mask, tuple(logp.shape) if logp.ndim == 2 else ("B", "T"), "bool")
@@ -82,7 +92,4 @@ def mean_logp(logp: Tensor, mask: Tensor | None = None, argument: str = "mask") 
         raise wrong(argument.replace("mask", "logp"), logp, "at least one token in each answer")
     if mask is None:
         return logp.mean(dim=1)
-    length = mask.sum(dim=1)
-    if mask.device.type == "cpu" and not length.all():
-        raise wrong(argument, mask, "at least one token in each answer")
-    return logp.where(mask, 0).sum(dim=1) / length
+    return logp.where(mask, 0).sum(dim=1) / mask.sum(dim=1).clamp_min(1)

@@ -38,13 +38,14 @@ def simpo_loss(
         loser_mask: (B, T') bool, likewise.
 
     Returns:
-        (B,), in float32 at least.
+        (B,), in float32 at least; 0, without a gradient, for a pair of which an answer has no token.
 
     Raises:
         MergeMixError: If the shapes do not fit, or ``beta`` is no positive number.
     """
     winner, loser = _answers(winner_logp, loser_logp, winner_mask, loser_mask)
-    return F.softplus(_margin(margin, winner) - _check_beta(beta) * (winner - loser))
+    losses = F.softplus(_margin(margin, winner) - _check_beta(beta) * (winner - loser))
+    return _of_answers(losses, winner_mask, loser_mask)
 
 
 def hinge_loss(
@@ -62,7 +63,8 @@ def hinge_loss(
     Arguments, result and errors are those of `simpo_loss`.
     """
     winner, loser = _answers(winner_logp, loser_logp, winner_mask, loser_mask)
-    return F.relu(_margin(margin, winner) - _check_beta(beta) * (winner - loser))
+    losses = F.relu(_margin(margin, winner) - _check_beta(beta) * (winner - loser))
+    return _of_answers(losses, winner_mask, loser_mask)
 
 
 def dpo_loss(
@@ -105,7 +107,7 @@ def dpo_loss(
     winner = winner_logp.to(wide) - reference_winner_logp.detach().to(wide)
     loser = loser_logp.to(wide) - reference_loser_logp.detach().to(wide)
     ahead = _total(winner, winner_mask, "winner_mask") - _total(loser, loser_mask, "loser_mask")
-    return F.softplus(_margin(margin, ahead) - _check_beta(beta) * ahead)
+    return _of_answers(F.softplus(_margin(margin, ahead) - _check_beta(beta) * ahead), winner_mask, loser_mask)
 
 
 def _answers(
@@ -118,6 +120,13 @@ def _answers(
         mean_logp(winner.to(wide), winner_mask, "winner_mask"),
         mean_logp(loser.to(wide), loser_mask, "loser_mask"),
     )
+
+
+def _of_answers(losses: Tensor, *masks: Tensor | None) -> Tensor:
+    """The losses of pairs, 0 where an answer has no token: the same on every device."""
+    for mask in masks:
+        losses = losses if mask is None else losses.where(mask.any(dim=1), 0)
+    return losses
 
 
 def _wide(*tensors: Tensor) -> torch.dtype:
