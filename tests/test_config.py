@@ -19,8 +19,9 @@ from timm_mergemix.mix.config import MixConfig
 from timm_mergemix.mix.mixer import Mixer
 from timm_mergemix.preference.config import PreferenceConfig
 from timm_mergemix.saliency.config import SaliencyConfig
+from timm_mergemix.vlm.config import ImageMixConfig
 
-CONFIGS = (MergeConfig, MixConfig, SaliencyConfig, PreferenceConfig)
+CONFIGS = (MergeConfig, MixConfig, SaliencyConfig, PreferenceConfig, ImageMixConfig)
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,8 @@ FACES: dict[str, tuple[Callable[..., Any], dict[type[Config], set[str]]]] = {
     ),
     "Mixup": (mm.Mixup, {MixConfig: {"mergemix_alpha", "mergemix_prob", "ratio_mode", "select"}}),
     "PreferenceLoss": (mm.PreferenceLoss, {PreferenceConfig: {"saliency"}}),
+    "vlm.ImageMixer": (mm.vlm.ImageMixer, {ImageMixConfig: set(), SaliencyConfig: set()}),
+    "vlm.SequencePreferenceLoss": (mm.vlm.SequencePreferenceLoss, {PreferenceConfig: {"saliency"}}),
     "patch": (patch, {MergeConfig: set()}),
 }
 

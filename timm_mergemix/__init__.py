@@ -13,7 +13,6 @@ from .version import __version__
 if TYPE_CHECKING:
     from . import functional, metrics, transforms, viz
     from .errors import MergeMixError
-    from .integrate import install, uninstall
     from .loss import SoftTargetLoss
     from .merge.find.support import supported
     from .merge.info import merge_info
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from .mix.blends import Blend, Pairs
     from .mix.draw import Draw
     from .mix.mixer import Mixer
+    from .mixers.integrate import install, uninstall
     from .mixers.mergemix import MergeMix
     from .mixers.mixup import Mixup
     from .mixers.registry import create_mixer, list_mixers, register_mixer
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "errors": ["MergeMixError"],
-    "integrate": ["install", "uninstall"],
+    "mixers.integrate": ["install", "uninstall"],
     "loss": ["SoftTargetLoss"],
     "merge.info": ["merge_info"],
     "merge.patch": ["merging", "patch", "record", "unpatch"],
@@ -58,7 +58,7 @@ _HOMES = {
     "tune.search": ["tune_r"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ["functional", "metrics", "transforms", "viz"]
+_MODULES = ["functional", "metrics", "transforms", "viz", "vlm"]
 
 __all__ = [
     "Blend",
@@ -94,6 +94,7 @@ __all__ = [
     "uninstall",
     "unpatch",
     "viz",
+    "vlm",
 ]
 
 

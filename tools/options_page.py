@@ -15,6 +15,7 @@ from timm_mergemix.merge.config import MergeConfig
 from timm_mergemix.mix.config import RECIPES, MixConfig
 from timm_mergemix.preference.config import PreferenceConfig
 from timm_mergemix.saliency.config import SaliencyConfig
+from timm_mergemix.vlm.config import ImageMixConfig
 
 __all__ = ["PAGE", "options_page"]
 
@@ -42,6 +43,11 @@ CONCERNS: dict[str, tuple[str, type[Config]]] = {
         "preference is off unless its weight is given, there is no `dpo`, and timm's train.py has no "
         "`--preference-saliency`.",
         PreferenceConfig,
+    ),
+    "Questions about images": (
+        "Arguments of [`vlm.ImageMixer`](vlm.md), which takes those of saliency too; no command line has them. Those "
+        "of the preference are also arguments of `vlm.SequencePreferenceLoss`.",
+        ImageMixConfig,
     ),
 }
 DIFFERING = """## Defaults that differ

@@ -31,7 +31,7 @@ def referenced() -> set[str]:
 
 def test_the_reference_has_every_public_name() -> None:
     listed = referenced()
-    modules = {"functional", "metrics", "transforms", "viz"}
+    modules = {"functional", "metrics", "transforms", "viz", "vlm"}
     assert set(mm.__all__) - modules - {"__version__"} <= listed
     assert {"functional", "metrics", "transforms.MergeMix", "viz"} <= listed
 

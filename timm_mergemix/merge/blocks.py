@@ -157,6 +157,11 @@ class MergingBlock(nn.Module, ABC):
             return partial(checkpoint, use_reentrant=False)
         return None
 
+    @classmethod
+    def plain_forward(cls) -> Callable[..., Any]:
+        """The forward of the class that this one stands for, without a checkpoint around it."""
+        return cls.plain.forward
+
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
         """The block on merged tokens. A family whose blocks take other arguments overrides it."""
         causal = {} if is_causal is False else {"is_causal": is_causal}  # older releases of timm do not have it
@@ -182,7 +187,7 @@ class MergingBlock(nn.Module, ABC):
             watcher.on_attention(index, MergingBlock._attention_row(self, x, tokens, current, call))
         r = tokens.merges[index]
         if not may_merge(r) and tokens.source is None:
-            x = _run(cls.checkpoints(self, merging), partial(cls.plain.forward, self, **call), x)
+            x = _run(cls.checkpoints(self, merging), partial(cls.plain_forward(), self, **call), x)
         else:
             body = partial(_merged, self)
             x, size, source = _run(cls.checkpoints(self, merging), body, x, tokens, r, current.settings, call)

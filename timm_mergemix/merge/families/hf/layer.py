@@ -69,6 +69,12 @@ class TransformersLayer(KeyedBlock):
             return self._gradient_checkpointing_func
         return super().checkpoints(merging)
 
+    @classmethod
+    def plain_forward(cls) -> Callable[..., Any]:
+        # A pass that a checkpoint repeats must not make another one, also once the layer is unpatched.
+        forward: Any = cls.plain.forward
+        return forward.__wrapped__ if forward.__code__.co_name == "forward_with_checkpointing" else forward
+
     def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor:  # type: ignore[override]
         return MergingBlock.merge_forward(self, hidden_states, attention_mask=own_mask(self, attention_mask), **kwargs)
 

@@ -8,9 +8,9 @@ from typing import Any
 import timm.data
 import torchvision.transforms.v2 as v2
 
-from .errors import unusable
-from .mixers.mergemix import MergeMix
-from .transforms import MergeMix as MergeMixTransform
+from ..errors import unusable
+from ..transforms import MergeMix as MergeMixTransform
+from .mergemix import MergeMix
 
 __all__ = ["install", "uninstall"]
 

@@ -1,0 +1,47 @@
+"""Winner and loser for models that answer questions about images.
+
+Jin et al., "MergeMix: A Unified Augmentation Paradigm for Visual and Multi-Modal Understanding", ICLR 2026
+(arXiv 2510.23479). Only `MergeMixTrainer` needs transformers, which is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ..optional import need
+from .answers import AnswerLogp, answer_logp
+from .collator import PairCollator
+from .loss import Counts, SequencePreferenceLoss, SequencePreferenceTerms
+from .mixer import ImageMixer, Mixes
+from .mixin import MergeMixMixin
+from .step import SequencePreferenceStep, SequenceStepOutput
+
+if TYPE_CHECKING:
+    from .trainer import MergeMixTrainer
+
+__all__ = [
+    "AnswerLogp",
+    "Counts",
+    "ImageMixer",
+    "MergeMixMixin",
+    "MergeMixTrainer",
+    "Mixes",
+    "PairCollator",
+    "SequencePreferenceLoss",
+    "SequencePreferenceStep",
+    "SequencePreferenceTerms",
+    "SequenceStepOutput",
+    "answer_logp",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "MergeMixTrainer":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    need("transformers", "MergeMixTrainer", "vlm")
+    return import_module(".trainer", __name__).MergeMixTrainer
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,44 @@
+"""Weights of a checkpoint for a model whose weights have other names on disk."""
+
+from __future__ import annotations
+
+import json
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..optional import need
+
+__all__ = ["has_other_names", "load_renamed"]
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+def has_other_names(model: nn.Module, checkpoint: Path) -> bool:
+    """Whether a checkpoint of a model of transformers has names on disk that the model does not have.
+
+    transformers writes the weights of many vision-language models under the names of their first releases. Its
+    ``from_pretrained`` knows that, its training loop (up to 5.24) does not: it would go on with weights that were never
+    trained, and say so in a warning alone.
+    """
+    return hasattr(model, "from_pretrained") and not _names(checkpoint) <= model.state_dict().keys()
+
+
+def load_renamed(model: Any, checkpoint: Path) -> None:
+    """Loads the weights of a checkpoint as ``from_pretrained`` does, into a model that is there."""
+    # In the widest dtype of its weights, from which each is cast without a loss.
+    widest = reduce(torch.promote_types, (each.dtype for each in model.parameters() if each.is_floating_point()))
+    found = type(model).from_pretrained(checkpoint, dtype=widest)
+    model.load_state_dict(found.state_dict())
+
+
+def _names(checkpoint: Path) -> set[str]:
+    if (checkpoint / SINGLE).is_file():
+        with need("safetensors", "a checkpoint", "vlm").safe_open(checkpoint / SINGLE, "pt") as file:
+            return set(file.keys())
+    if (checkpoint / INDEX).is_file():
+        return set(json.loads((checkpoint / INDEX).read_text(encoding="utf-8"))["weight_map"])
+    return set()

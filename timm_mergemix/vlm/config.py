@@ -1,0 +1,42 @@
+"""How the losers of questions are made."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from ..config import Config, integer, number, option
+from ..errors import wrong
+
+__all__ = ["ENCODED", "KINDS", "ImageMixConfig"]
+
+ENCODED = ("mergemix", "random")  # these take patches on the grid of an encoder
+KINDS = (*ENCODED, "cutmix", "mixup", "resizemix")
+
+
+def _check_words(argument: str, value: Any) -> None:
+    is_list = isinstance(value, Collection) and not isinstance(value, str)
+    if not is_list or not all(isinstance(word, str) and word for word in value):
+        raise wrong(argument, value, "words, such as ('yes', 'no'), or ()")
+
+
+@dataclass(frozen=True)
+class ImageMixConfig(Config):
+    """Settings of `timm_mergemix.vlm.ImageMixer`."""
+
+    kind: str = option(
+        "mergemix",
+        "how two images are mixed; random: patches are taken at random instead of by attention",
+        choices=KINDS,
+        flag="",
+    )
+    alpha: float = option(1.0, "lambda ~ Beta(alpha, alpha)", number(0, above=True), flag="")
+    leave_out: tuple[str, ...] | None = option(
+        None,
+        "questions answered by these words have no loser, since the answer holds for too many other images",
+        _check_words,
+        optional=True,
+        flag="",
+    )
+    store: int = option(16, "images of earlier batches that are kept as partners", integer(0), flag="")

@@ -1,0 +1,205 @@
+"""The loss for answers: cross entropy for the clean image, and the clean image before its mix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import check_tensor, wrong
+from ..metrics.preference import margins, points, total_and_count
+from ..preference.config import PreferenceConfig
+from ..preference.pairwise import dpo_loss, hinge_loss, simpo_loss
+from .answers import AnswerLogp
+
+__all__ = ["Counts", "PairSums", "SequencePreferenceLoss", "SequencePreferenceTerms"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """By what sums become means; of several batches where gradients are accumulated.
+
+    Attributes:
+        tokens: Number of tokens of the answers.
+        pairs: Number of pairs.
+    """
+
+    tokens: int | Tensor
+    pairs: int | Tensor
+
+
+class PairSums(NamedTuple):
+    """Sums over the pairs of a batch: scalars, of which only the first one carries a gradient.
+
+    Attributes:
+        loss: Of the losses.
+        reward: Of ``beta * (winner - loser)``, the mean log-probabilities of the answers.
+        won: Of 1 for each pair whose winner is more probable, and 0.5 for a tie.
+        pairs: Number of pairs.
+    """
+
+    loss: Tensor
+    reward: Tensor
+    won: Tensor
+    pairs: Tensor
+
+
+class SequencePreferenceTerms(NamedTuple):
+    """What `SequencePreferenceLoss` returns: scalars; only the first three carry a gradient.
+
+    Attributes:
+        total: ``answer + weight * preference``; what is to be minimised.
+        answer: Cross entropy of the answers for the clean images, over `Counts.tokens`.
+        preference: Preference loss, over `Counts.pairs`; 0 without pairs.
+        reward_margin: Mean of ``beta * (winner - loser)`` over the pairs of this batch; nan without any.
+        preference_accuracy: Share of pairs of this batch whose winner is more probable; nan without any.
+        sums: The sums over the pairs of this batch.
+    """
+
+    total: Tensor
+    answer: Tensor
+    preference: Tensor
+    reward_margin: Tensor
+    preference_accuracy: Tensor
+    sums: PairSums
+
+
+class SequencePreferenceLoss(nn.Module):
+    """The cross entropy of the answer plus ``weight`` times the preference of the clean image over its mix.
+
+    Jin et al., "MergeMix: A Unified Augmentation Paradigm for Visual and Multi-Modal Understanding", ICLR 2026
+    (arXiv 2510.23479), with the loss of Meng et al., "SimPO", NeurIPS 2024 (arXiv 2405.14734): for the same question
+    the right answer shall be more probable for the clean image (winner) than for its mix (loser), by the margin
+    ``gamma * (1 - ratio)``. Log-probabilities are means over the tokens of the answer.
+
+    Args:
+        beta: Scale of the reward, the mean log-probability of the answer.
+        gamma: Margin of an image of which nothing is left.
+        weight: Weight of the preference. With 0 no loser is needed.
+        variant: ``"simpo"``, ``"hinge"``, or ``"dpo"`` against a frozen reference model; see
+            `timm_mergemix.functional`. That of ``"dpo"`` takes sums over the tokens.
+        detach_winner: Whether the preference is learnt from the loser alone.
+        detach_loser: Whether it is learnt from the winner alone, as published code does.
+
+    Raises:
+        MergeMixError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        beta: float = 1.0,
+        gamma: float = 1.0,
+        weight: float = 1.0,
+        variant: str = "simpo",
+        detach_winner: bool = False,
+        detach_loser: bool = False,
+    ) -> None:
+        super().__init__()
+        PreferenceConfig.check(locals())
+        self.beta = beta
+        self.gamma = gamma
+        self.weight = weight
+        self.variant = variant
+        self.detach_winner = detach_winner
+        self.detach_loser = detach_loser
+
+    def forward(
+        self,
+        answers: AnswerLogp,
+        losers: AnswerLogp | None = None,
+        ratio: Tensor | None = None,
+        rows: Tensor | None = None,
+        reference: tuple[AnswerLogp, AnswerLogp] | None = None,
+        counts: Counts | None = None,
+    ) -> SequencePreferenceTerms:
+        """The loss and its parts.
+
+        Args:
+            answers: Of the clean images, (B, T).
+            losers: Of n mixes, (n, T'), for the same answers; None where there are none.
+            ratio: (n,) float, how much of each mix is the clean image. One of 1 is no pair.
+            rows: (n,) int64, the row of the clean image of each mix; None where these are all rows in order.
+            reference: For ``"dpo"``, the reference model's log-probabilities of winners and losers, n rows each.
+            counts: By what sums become means: those of all batches whose gradients are accumulated. None: this one's.
+
+        Raises:
+            MergeMixError: If something is missing or the shapes do not fit.
+        """
+        tokens = answers.tokens if counts is None else counts.tokens
+        answer = -answers.total / _at_least_one(tokens)
+        if losers is None or not self.weight:
+            nothing, nan = answer.new_zeros(()), answer.new_full((), torch.nan)
+            none = PairSums(nothing, nothing, nothing, nothing.long())
+            return SequencePreferenceTerms(answer, answer, nothing, nan, nan, none)
+        if ratio is None:
+            raise wrong("ratio", None, "how much of each mix is the clean image")
+        winners = answers if rows is None else answers.take(rows)
+        sums = self.compare(winners, losers, ratio, reference)
+        preference = sums.loss / _at_least_one(sums.pairs if counts is None else counts.pairs)
+        return SequencePreferenceTerms(
+            answer + self.weight * preference,
+            answer,
+            preference,
+            sums.reward / sums.pairs,
+            sums.won / sums.pairs,
+            sums,
+        )
+
+    def compare(
+        self,
+        winners: AnswerLogp,
+        losers: AnswerLogp,
+        ratio: Tensor,
+        reference: tuple[AnswerLogp, AnswerLogp] | None = None,
+    ) -> PairSums:
+        """The sums over pairs, without weight and cross entropy.
+
+        Args:
+            winners: Of n clean images.
+            losers: Of their mixes.
+            ratio: (n,) float. What is not below 1 is no pair, nor is an answer without a token.
+            reference: See `forward`.
+
+        Raises:
+            MergeMixError: If something is missing or the shapes do not fit.
+        """
+        check_tensor("ratio", ratio, (len(winners.mask),), "float")
+        if len(losers.mask) != len(winners.mask):
+            raise wrong("losers", losers.logp, f"as many as there are winners, {len(winners.mask)}")
+        is_pair = (ratio < 1) & winners.is_there & losers.is_there
+        # What is no pair takes part with numbers of its own, so that its NaN cannot spoil a gradient.
+        shown, lost = (each._replace(logp=each.logp.where(is_pair.unsqueeze(1), 0)) for each in (winners, losers))
+        losses = self._losses(shown, lost, self.gamma * (1 - ratio), reference)
+        with torch.no_grad():
+            first, second = winners.mean, losers.mean
+            reward, _ = total_and_count(margins(first, second, self.beta), is_pair)
+            won, _ = total_and_count(points(first, second), is_pair)
+        return PairSums(losses.where(is_pair, 0).sum(), reward, won, is_pair.sum())
+
+    def _losses(
+        self,
+        winners: AnswerLogp,
+        losers: AnswerLogp,
+        margin: Tensor,
+        reference: tuple[AnswerLogp, AnswerLogp] | None,
+    ) -> Tensor:
+        winners = winners.detach() if self.detach_winner else winners
+        losers = losers.detach() if self.detach_loser else losers
+        masks = {"winner_mask": winners.mask, "loser_mask": losers.mask}
+        if self.variant != "dpo":
+            function = simpo_loss if self.variant == "simpo" else hinge_loss
+            return function(winners.logp, losers.logp, margin, self.beta, **masks)
+        if reference is None:
+            raise wrong("reference", None, "the reference model's log-probabilities of winners and losers")
+        first, second = (each.logp for each in reference)
+        return dpo_loss(winners.logp, losers.logp, first, second, margin, self.beta, **masks)
+
+    def extra_repr(self) -> str:
+        """What ``print(loss)`` shows."""
+        return f"{self.variant}, beta={self.beta}, gamma={self.gamma}, weight={self.weight}"
+
+
+def _at_least_one(count: int | Tensor) -> int | Tensor:
+    return count.clamp_min(1) if isinstance(count, Tensor) else max(count, 1)

@@ -1,0 +1,250 @@
+"""One training step with the preference of the clean image, for a loop of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import Words, wrong
+from ..merge.view import eval_view
+from ..preference.config import PreferenceConfig
+from .answers import IGNORED, AnswerLogp, answer_logp
+from .batches import LABELS, LOSERS, Losers, PairedBatch, examples_of, inputs_of, losers_of
+from .examples import Example
+from .loss import Counts, SequencePreferenceLoss, SequencePreferenceTerms
+from .mixer import ImageMixer
+from .passes import image_token_of, needs_pass, no_losers, run_losers
+from .rows import find_images, join, plain_images
+
+__all__ = ["SequencePreferenceStep", "SequenceStepOutput"]
+
+
+class SequenceStepOutput(NamedTuple):
+    """What one step computes.
+
+    Attributes:
+        terms: The loss and its parts.
+        answers: Log-probabilities of the answers for the clean images, (B, L - 1).
+        losers: The losers, None where there are none.
+    """
+
+    terms: SequencePreferenceTerms
+    answers: AnswerLogp
+    losers: Losers | None
+
+
+class SequencePreferenceStep:
+    """Forward passes and loss of one training step. Call it on a batch, then run ``terms.total.backward()``.
+
+    Jin et al., "MergeMix", ICLR 2026 (arXiv 2510.23479).
+
+    - ``saliency="winner"``: the pass of the clean images yields the attention by which the losers are made; then these
+      run. Two passes, and no third one for the attention.
+    - ``saliency="separate"``: the mixer runs a pass of its own where it reads attention, then winners and losers go
+      through the model as one batch.
+
+    A batch is a dictionary of the model's arguments with ``labels``, as collators for supervised fine-tuning make it.
+    It may have columns beside them, lists or tensors of a value for each row: ``image_id``, equal for questions about
+    the same picture (else equal pixels tell), ``answer``, the answer as text (else it is read from the labels), and
+    ``about``, for the mixer's ``still_right``. It may also bring its losers, see `PairCollator`.
+
+    Where gradients of several batches are accumulated, means are over all of them::
+
+        paired, counts = step.pair(batches)
+        for batch in paired:
+            step(batch, counts).terms.total.backward()
+
+    Args:
+        model: The model in training, maybe patched, also its wrapper.
+        mixer: Makes the losers; None where batches bring theirs.
+        loss: The loss; the default one if None. With its ``weight`` 0 nothing is mixed.
+        saliency: See above; None takes ``"winner"`` where that is possible.
+        reference: A frozen model for the loss's ``"dpo"``; it runs in eval mode.
+
+    Raises:
+        MergeMixError: If an argument does not fit the others.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        mixer: ImageMixer | None,
+        loss: SequencePreferenceLoss | None = None,
+        *,
+        saliency: str | None = None,
+        reference: nn.Module | None = None,
+    ) -> None:
+        loss = SequencePreferenceLoss() if loss is None else loss
+        if not isinstance(model, nn.Module):
+            raise wrong("model", model, "a torch.nn.Module")
+        if mixer is not None and not isinstance(mixer, ImageMixer):
+            raise wrong("mixer", mixer, "a timm_mergemix.vlm.ImageMixer, or None")
+        if not isinstance(loss, SequencePreferenceLoss):
+            raise wrong("loss", loss, "a timm_mergemix.vlm.SequencePreferenceLoss")
+        if reference is model:
+            raise wrong("reference", reference, "a frozen copy of the model, not the model itself")
+        if (loss.variant == "dpo") != (reference is not None):
+            wanted = "a frozen model" if loss.variant == "dpo" else f"None, since the variant is {loss.variant!r}"
+            raise wrong("reference", reference, wanted)
+        PreferenceConfig.check({"saliency": saliency})
+        reason = _reason_against_winner(model, mixer)
+        if saliency == "winner" and reason is not None:
+            raise wrong("saliency", Words("'winner'"), f"'separate', since {reason}")
+        self.model = model
+        self.mixer = mixer
+        self.loss = loss
+        self.saliency = saliency or ("separate" if reason else "winner")
+        self.reference = reference
+        self.token = image_token_of(model)
+
+    def pair(self, batches: Sequence[Mapping[str, Any]]) -> tuple[list[PairedBatch], Counts]:
+        """Chooses the partners of the batches of one optimiser step, and counts by what sums become means.
+
+        Args:
+            batches: See above.
+
+        Raises:
+            MergeMixError: If a batch does not fit the model or the mixer.
+        """
+        read = [self._read(batch) for batch in batches]  # all of them before anything is remembered
+        paired = [self._pair(*each) for each in read]
+        tokens = sum((batch.labels[:, 1:] != IGNORED).sum() for batch in paired)
+        return paired, Counts(tokens, sum(batch.pairs for batch in paired))
+
+    def __call__(self, batch: Mapping[str, Any] | PairedBatch, counts: Counts | None = None) -> SequenceStepOutput:
+        """Runs the model on a batch and on its losers, and computes the loss.
+
+        Args:
+            batch: See above; or one that `pair` returned.
+            counts: What `pair` returned; None for the means of this batch.
+
+        Raises:
+            MergeMixError: If the batch does not fit.
+        """
+        paired = batch if isinstance(batch, PairedBatch) else self._pair(*self._read(batch))
+        if self.saliency == "separate" and paired.losers is None:
+            losers = self.losers(paired)
+            answers, lost = self._in_one_pass(paired, losers)
+        else:
+            with self.reading(paired) as read:
+                answers = answer_logp(self.model(**_without_labels(paired.inputs)), paired.labels)
+            losers = self.losers(paired, read)
+            lost = None if losers is None else run_losers(self.model, losers)
+        terms = self.compare(answers, paired, losers, lost, counts)
+        return SequenceStepOutput(terms, answers, losers if paired.pairs else None)
+
+    @contextmanager
+    def reading(self, paired: PairedBatch) -> Iterator[Callable[[], Tensor | None]]:
+        """Reads the attention of the winner's pass, where that is wanted.
+
+        Args:
+            paired: The batch on which the model runs.
+
+        Yields:
+            A function that returns the saliency (images, h, w) after the pass, or None where it is not wanted.
+        """
+        saliency = None if self.mixer is None else self.mixer.saliency
+        if self.saliency != "winner" or paired.pairing is None or not paired.pairs or saliency is None:
+            yield lambda: None
+            return
+        with saliency.reading(plain_images(paired.inputs)) as read:
+            yield read
+
+    def losers(self, paired: PairedBatch, read: Callable[[], Tensor | None] = lambda: None) -> Losers | None:
+        """The losers of a batch.
+
+        Args:
+            paired: The batch.
+            read: What `reading` gave.
+
+        Returns:
+            None where there are none. Where other processes may have some, clean images that count for nothing.
+        """
+        if self.loss.weight == 0 or not paired.pairs:
+            return no_losers(paired) if self.loss.weight and needs_pass(self.model) else None
+        if paired.losers is not None:
+            return paired.losers
+        mixer: Any = self.mixer
+        saliency = read()
+        if saliency is not None:
+            saliency = saliency[_image_numbers(paired, self.token)]
+        mixes = mixer.mix(paired.pairing, saliency)
+        return losers_of(paired, mixes.images, mixes.ratio, self.token)
+
+    def compare(
+        self,
+        answers: AnswerLogp,
+        paired: PairedBatch,
+        losers: Losers | None,
+        lost: AnswerLogp | None,
+        counts: Counts | None = None,
+    ) -> SequencePreferenceTerms:
+        """The loss.
+
+        Args:
+            answers: Of the clean images.
+            paired: The batch.
+            losers: Its losers.
+            lost: The answers for these.
+            counts: See `__call__`.
+        """
+        if losers is None:
+            return self.loss(answers, counts=counts)
+        reference = None if self.reference is None else self._refer(paired, losers)
+        return self.loss(answers, lost, losers.ratio, losers.rows, reference, counts)
+
+    def _read(self, batch: Mapping[str, Any]) -> tuple[dict[str, Any], Losers | None, list[Example] | None]:
+        """The arguments of the model in a batch, its losers if it brings them, else its questions."""
+        inputs = inputs_of(batch)
+        if self.loss.weight == 0:
+            return inputs, None, None
+        ready = batch.get(LOSERS)
+        if ready is not None:
+            return inputs, Losers.of(ready), None
+        if self.mixer is None:
+            raise wrong("mixer", None, "an ImageMixer, since the batch does not bring its losers")
+        mixer = self.mixer
+        return inputs, None, examples_of(batch, self.token, mixer.tokenizer, bool(mixer.rule.leave_out))
+
+    def _pair(self, inputs: dict[str, Any], losers: Losers | None, examples: list[Example] | None) -> PairedBatch:
+        if examples is None or self.mixer is None:
+            return PairedBatch(inputs, losers=losers)
+        return PairedBatch(inputs, self.mixer.pair(examples))
+
+    def _in_one_pass(self, paired: PairedBatch, losers: Losers | None) -> tuple[AnswerLogp, AnswerLogp | None]:
+        inputs, labels = _without_labels(paired.inputs), paired.labels
+        if losers is None:
+            return answer_logp(self.model(**inputs), labels), None
+        both = answer_logp(self.model(**join(inputs, losers.inputs)), torch.cat([labels, losers.labels]))
+        return AnswerLogp(*(part[: len(labels)] for part in both)), AnswerLogp(*(part[len(labels) :] for part in both))
+
+    @torch.no_grad()
+    def _refer(self, paired: PairedBatch, losers: Losers) -> tuple[AnswerLogp, AnswerLogp]:
+        reference: Any = self.reference
+        if any(module.training for module in reference.modules()):  # it may be run by others, who want it so
+            reference = eval_view(reference)
+        winners = answer_logp(reference(**_without_labels(paired.inputs)), paired.labels)
+        return winners.take(losers.rows), answer_logp(reference(**losers.inputs), losers.labels)
+
+
+def _without_labels(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in inputs.items() if name != LABELS}
+
+
+def _image_numbers(paired: PairedBatch, token: int | None) -> list[int]:
+    numbers: list[Any] = find_images(paired.inputs, len(paired.labels), token)
+    return [numbers[row] for row in paired.pairing.rows] if paired.pairing is not None else []
+
+
+def _reason_against_winner(model: nn.Module, mixer: ImageMixer | None) -> str | None:
+    """Why the winner's pass cannot be the saliency pass, or None if it can."""
+    if mixer is None or not mixer.reads_attention or mixer.saliency is None:
+        return "the mixer reads no attention"
+    encoder = mixer.saliency.backbone.model
+    if not any(module is encoder for module in model.modules()):
+        return "the mixer's encoder is not in the model"
+    return mixer.saliency.reason_against_reading()

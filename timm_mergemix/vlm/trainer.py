@@ -1,0 +1,13 @@
+"""transformers' Trainer with the preference."""
+
+from __future__ import annotations
+
+from transformers import Trainer
+
+from .mixin import MergeMixMixin
+
+__all__ = ["MergeMixTrainer"]
+
+
+class MergeMixTrainer(MergeMixMixin, Trainer):  # type: ignore[misc]
+    """transformers' ``Trainer`` that prefers each clean image to its mix; see `MergeMixMixin`."""
