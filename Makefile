@@ -11,7 +11,7 @@ OLDEST = sed -nE '/^(dependencies|demo|metrics) = /{s/^[^[]*\[(.*)\]/\1/;s/[",]/
 
 DIST_VENV := .venv-dist
 
-.PHONY: help install demo test test-timm-oldest oldest-pins census stress interrupts test-train test-peers bench models options results docs dist-test coverage lint format clean
+.PHONY: help install demo demo-vlm test test-timm-oldest oldest-pins census stress interrupts test-train test-peers bench models options results docs dist-test coverage lint format clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ install: $(INSTALLED)  ## Make .venv and install the package with everything tha
 
 demo: $(INSTALLED)  ## Train a small ViT with MergeMix and with Mixup+CutMix; writes demo/.
 	$(BIN)/timm-mergemix demo --out demo --report
+
+demo-vlm: $(INSTALLED)  ## Train a small LLaVA on questions with and without the preference; writes demo-vlm/, takes ten minutes.
+	$(BIN)/timm-mergemix demo --vlm --out demo-vlm --report
 
 test: $(INSTALLED)  ## Run the tests, one process for each core.
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
@@ -69,9 +72,10 @@ models: $(INSTALLED)  ## Look at every model of timm; writes docs/models.md, tak
 options: $(INSTALLED)  ## Write docs/reference/options.md from the code.
 	$(BIN)/python -m tools.options_page
 
-results: $(INSTALLED)  ## Write tables and pictures of docs/results.md and docs/performance.md from benchmarks/results.
+results: $(INSTALLED)  ## Write tables and pictures of docs/results.md, docs/performance.md and docs/guide/questions.md from benchmarks/results.
 	$(BIN)/python -m benchmarks.results_page
 	$(BIN)/python -m benchmarks.performance_page
+	$(BIN)/python -m benchmarks.questions_page
 
 docs: $(INSTALLED)  ## Build the documentation into site/; warnings are errors.
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
@@ -104,4 +108,4 @@ format: $(INSTALLED)  ## Sort imports and format.
 	$(BIN)/ruff format .
 
 clean:  ## Remove what the other targets made.
-	rm -rf $(VENV) $(OLDEST_VENV) $(DIST_VENV) demo bench site build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+	rm -rf $(VENV) $(OLDEST_VENV) $(DIST_VENV) demo demo-vlm bench site build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage

@@ -18,6 +18,7 @@ __all__ = [
     "integer",
     "number",
     "option",
+    "read_number",
     "shown",
     "typed",
 ]
@@ -170,6 +171,12 @@ def given_flags(args: Namespace, config: type[Config]) -> dict[str, Any]:
     """The values of a config's fields that a command line gives, by the field's name."""
     values = {name: getattr(args, flag[2:].replace("-", "_"), None) for name, flag in flag_names(config).items()}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def read_number(text: str) -> float:
+    """A number from a word of the command line, an integer where it is a whole one."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 def shown(value: Any) -> str:

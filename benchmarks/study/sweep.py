@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,6 +13,7 @@ from timm_mergemix.errors import MergeMixError, check_int, unusable
 from timm_mergemix.training.progress import Reporter
 
 from ..records import Record, Records
+from ..workers import in_processes
 from .places import HERE, Places
 from .run import run_trial
 from .tasks import find_task
@@ -87,32 +85,8 @@ def _run_all(
         return
     for task in {trial.task for trial in trials}:
         find_task(task).set_up(0, device, places)  # downloads here, where no other process does the same
-    before = set(multiprocessing.active_children())
-    # Not forked: threads and accelerators do not survive it.
-    context, quiet = multiprocessing.get_context("spawn"), Reporter(quiet=True)
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=begin_worker) as pool:
-        running = {pool.submit(_run, trial, out, device, quiet, places): trial for trial in trials}
-        try:
-            for future in as_completed(running):
-                yield running[future], future.result()
-        except BaseException:
-            # Nobody waits for the others: they go on from their checkpoints.
-            for process in set(multiprocessing.active_children()) - before:
-                process.terminate()
-            raise
-
-
-def begin_worker() -> None:
-    """One thread, and an end when the process that started this one is gone, however it went."""
-    torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    run = partial(_run, out=out, device=device, reporter=Reporter(quiet=True), places=places)
+    yield from in_processes(run, trials, jobs)
 
 
 def _run(trial: Trial, out: Path, device: torch.device, reporter: Reporter, places: Places) -> Record | MergeMixError:

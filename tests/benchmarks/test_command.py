@@ -20,11 +20,13 @@ PROGRAMS = [
         "dinov2_weights",
         "off_the_shelf",
         "performance_page",
+        "questions_page",
         "results_page",
         "speed",
         "study",
         "visible_saliency",
         "vlm",
+        "vqa",
     )
 ]
 

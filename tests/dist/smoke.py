@@ -21,7 +21,12 @@ from timm_mergemix.cli.main import main as command_line
 PROJECT, PACKAGE = "timm-mergemix", "timm_mergemix"
 OF_EXTRAS = ("matplotlib", "mlxtend", "pytest", "shtab", "sklearn", "torchmetrics", "transformers")
 NEED_EXTRAS = {"timm_mergemix.metrics.classes", "timm_mergemix.viz.notebook"}
-NEED_TRANSFORMERS = ("timm_mergemix.merge.families.hf.", "timm_mergemix.merge.vlm.")
+NEED_TRANSFORMERS = (
+    "timm_mergemix.merge.families.hf.",
+    "timm_mergemix.merge.vlm.",
+    "timm_mergemix.training.vqa.trainer",
+    "timm_mergemix.vlm.trainer",
+)
 
 
 def main() -> None:

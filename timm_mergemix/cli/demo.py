@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ from ..training.compare import Outcome, train_method
 from ..training.methods import METHODS, PREFERENCE, DemoSettings
 from ..training.sources import DemoData, draw_splits, find_source
 from ..version import __version__
-from .demo_pictures import Picture, draw_demo
+from .demo_pictures import draw_demo
+from .demo_vlm import run_vlm
 from .options import add_common, choose_device, cpu_threads, make_directory
 from .output import Output
 from .page import html_page, html_paragraph, html_picture, html_table
+from .pictures import Picture, write_results
 from .report import markdown_table, text_table, to_json
 
 __all__ = ["AGAIN", "SUMMARY", "add_arguments", "run"]
@@ -42,16 +44,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     weight = DemoSettings.preference
     preference_help = f"also train MergeMix with the preference of the clean image over its mix; weight {weight:g}"
     add("--preference", type=float, nargs="?", const=weight, metavar="WEIGHT", help=preference_help)
+    questions = "instead train a small vision-language model on questions of easy-VQA, with and without the preference"
+    add("--vlm", action="store_true", help=questions)
     add("--report", action="store_true", help="also one HTML page with everything in it")
     # More threads make so small a model little faster, and many times slower where another program needs a core: idle
     # threads spin while they wait for the others.
-    add("--threads", type=int, default=1, help="CPU threads; one is enough for so small a model")
+    add("--threads", type=int, help="CPU threads; one by default, which is enough for so small a ViT; with --vlm all")
     add_common(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Trains, tests, writes pictures and prints the table."""
-    with cpu_threads(args.threads):
+    if args.vlm:
+        parser = argparse.ArgumentParser()
+        add_arguments(parser)
+        run_vlm(args, parser.parse_args([]))
+        return
+    with cpu_threads(1 if args.threads is None else args.threads):
         _run(args)
 
 
@@ -77,18 +86,10 @@ def _run(args: argparse.Namespace) -> None:
     texts = {"results.json": to_json(results) + "\n", "results.md": f"{markdown_table(HEADER, rows)}\n\n{notes}\n"}
     if args.report:
         texts["report.html"] = _page(pictures, rows, data_line, notes, settings)
-    written = _write(pictures, texts, out)
+    written = write_results(pictures, texts, out)
     head = f"{data_line}\n" if args.quiet else ""
     wrote = f"Wrote {', '.join(map(str, written))} in {time.perf_counter() - start:.0f} s."
     output.result(f"{head}\n{text_table(HEADER, rows)}\n\n{notes}\n{wrote}", {**results, "written": written})
-
-
-def _write(pictures: Sequence[Picture], texts: Mapping[str, str], out: Path) -> list[Path]:
-    for picture in pictures:
-        picture.figure.savefig(out / f"{picture.name}.png")
-    for name, text in texts.items():
-        (out / name).write_text(text, encoding="utf-8")
-    return [out / name for name in (*(f"{picture.name}.png" for picture in pictures), *texts)]
 
 
 def _describe(data: DemoData) -> str:

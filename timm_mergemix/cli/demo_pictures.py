@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,11 +15,12 @@ from ..training.images import ImageSet, MemoryBatches
 from ..training.seeds import seed_all
 from ..training.sources import DemoData
 from ..viz import confidence_by_ratio, learning_curves, merge_grid, mix_grid, reliability_diagram
+from .pictures import Picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Picture", "draw_demo"]
+__all__ = ["draw_demo"]
 
 ROWS = 6
 MIXES = 1000
@@ -30,15 +31,6 @@ TEXTS = {
     "reliability": ("Calibration", "Test images. Bars above the line: the model is right more often than it thinks."),
     "confidence": ("Confidence and mixing ratio", "Mixes of test images. Who sees both sides follows the line."),
 }
-
-
-class Picture(NamedTuple):
-    """A figure, the name of its file, and what is said about it."""
-
-    name: str
-    figure: Figure
-    heading: str
-    caption: str
 
 
 def draw_demo(outcomes: Sequence[Outcome], data: DemoData, seed: int, device: torch.device) -> list[Picture]:

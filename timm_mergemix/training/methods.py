@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..config import Config, integer, number, option
+from ..config import Config, integer, number, option, read_number
 
 __all__ = ["METHODS", "PREFERENCE", "DemoSettings", "Method"]
 
@@ -39,7 +39,7 @@ PREFERENCE = Method("preference", "MergeMix + preference", "mergemix", True, pre
 class DemoSettings(Config):
     """What a user can set of the training."""
 
-    epochs: int = option(24, "epochs of each method", integer(1), read=int)
+    epochs: int = option(24, "epochs of each method; with --vlm 1", integer(1), read=read_number)
     # Made even, which timm's Mixup asks for.
     batch_size: int = option(24, "images per step", integer(2), read=int)
     lr: float = option(2e-3, "peak learning rate", number(0), read=float)

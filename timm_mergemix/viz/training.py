@@ -16,7 +16,7 @@ from .canvas import label_lines, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["confidence_by_ratio", "learning_curves", "reliability_diagram"]
+__all__ = ["binned_means", "confidence_by_ratio", "learning_curves", "reliability_diagram"]
 
 
 def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
@@ -105,14 +105,15 @@ def confidence_by_ratio(batch: MixedBatch, probs: Tensor, bins: int = 10) -> Fig
         x = share[differ].cpu().float()
         y = probs.detach().gather(1, labels.unsqueeze(1)).squeeze(1)[differ].cpu().float()
         axis.plot(x.numpy(), y.numpy(), "o", color=colour, alpha=0.25, markersize=3)
-        axis.plot(*_binned_means(x, y, bins), color=colour, linewidth=2, label=f"class of the {name}")
+        axis.plot(*binned_means(x, y, bins), color=colour, linewidth=2, label=f"class of the {name}")
     label_lines(axis, "mixes of two classes", "share of the image in the mix", "probability of its class")
     axis.set(xlim=(0, 1), ylim=(0, 1))
     axis.legend(fontsize=9)
     return figure
 
 
-def _binned_means(x: Tensor, y: Tensor, bins: int) -> tuple[Any, Any]:
+def binned_means(x: Tensor, y: Tensor, bins: int) -> tuple[Any, Any]:
+    """Means of numbers in [0, 1] and of others beside them, over bins of equal width that are not empty."""
     index = (x * bins).long().clamp(0, bins - 1)
     counts = index.bincount(minlength=bins)
     means = [index.bincount(values, minlength=bins)[counts > 0] / counts[counts > 0] for values in (x, y)]

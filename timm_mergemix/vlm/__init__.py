@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from ..optional import need
 from .answers import AnswerLogp, answer_logp
 from .collator import PairCollator
+from .examples import Example
 from .loss import Counts, SequencePreferenceLoss, SequencePreferenceTerms
 from .mixer import ImageMixer, Mixes
 from .mixin import MergeMixMixin
+from .partners import Pairing
 from .step import SequencePreferenceStep, SequenceStepOutput
 
 if TYPE_CHECKING:
@@ -23,11 +25,13 @@ if TYPE_CHECKING:
 __all__ = [
     "AnswerLogp",
     "Counts",
+    "Example",
     "ImageMixer",
     "MergeMixMixin",
     "MergeMixTrainer",
     "Mixes",
     "PairCollator",
+    "Pairing",
     "SequencePreferenceLoss",
     "SequencePreferenceStep",
     "SequencePreferenceTerms",

@@ -177,7 +177,7 @@ class MergeMixMixin:
             "questions": sums.pairs.new_tensor(rows),
         }
         for name, value in found.items():
-            self._sums[name] = self._sums.get(name, 0) + value.detach().double()
+            self._sums[name] = self._sums.get(name, 0) + value.detach().float()
 
     def _means(self) -> dict[str, float]:
         """Means over all batches of all processes since the last log. Without pairs theirs are left out."""

@@ -1,9 +1,5 @@
-"""A sweep runs what its file does not have, finishes the others where one fails, and ends with its parent."""
+"""A sweep runs what its file does not have, and finishes the others where one fails."""
 
-import multiprocessing
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,50 +75,12 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
         sweep([], path, CPU, QUIET, jobs=0)
 
 
-def test_an_interruption_ends_the_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*args: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(module, "as_completed", interrupted)
-    long = Trial("digits", "none", 0, (("epochs", 10_000),))
-    with pytest.raises(KeyboardInterrupt):
-        sweep([long], tmp_path / "trials.jsonl", CPU, QUIET, jobs=2)
-    assert not multiprocessing.active_children()
-
-
 def test_images_are_there_before_processes_start(stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Missing(made.Stripes):
         def __call__(self, *args: object) -> Setup:
             raise MergeMixError("no images")
 
     monkeypatch.setitem(tasks.TASKS, stripes, replace(made.TASK, set_up=Missing()))
-    monkeypatch.setattr(module, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(module, "in_processes", None)
     with pytest.raises(MergeMixError, match="no images"):
         sweep([Trial(stripes, "none")], tmp_path / "trials.jsonl", CPU, QUIET, jobs=2)
-
-
-PARENT = """
-import multiprocessing, os, time
-from concurrent.futures import ProcessPoolExecutor
-from benchmarks.study.setup import Setup
-from benchmarks.study.sweep import begin_worker
-
-if __name__ == "__main__":
-    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), begin_worker)
-    print(pool.submit(os.getpid).result(), flush=True)
-    pool.submit(time.sleep, 3600)
-    time.sleep(3600)
-"""
-
-
-def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
-    (tmp_path / "parent.py").write_text(PARENT)
-    root = Path(module.__file__).parents[2]
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE, env=environment)
-    try:
-        assert int(parent.stdout.readline()) > 0
-        parent.kill()
-        parent.communicate(timeout=60)  # until the last process is gone that could still write
-    finally:
-        parent.kill()

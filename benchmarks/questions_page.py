@@ -1,0 +1,52 @@
+"""Writes the tables of docs/guide/questions.md anew from the records of trainings on questions.
+
+Tables are those whose first column is "training", or begins with "over", in the order in which they are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from benchmarks.command import main
+from benchmarks.vqa.command import records_in
+from benchmarks.vqa.results import tables
+from timm_mergemix.errors import Words, wrong
+
+__all__ = ["GO_ON", "PAGE", "RECORDS", "SUMMARY", "add_arguments", "fill", "run"]
+
+SUMMARY = "Write the tables of docs/guide/questions.md from the committed records of trainings."
+GO_ON = "Start again with"
+ROOT = Path(__file__).parents[1]
+RECORDS = ROOT / "benchmarks" / "results" / "vqa.jsonl"
+PAGE = ROOT / "docs" / "guide" / "questions.md"
+TABLE = re.compile(r"^\| (?:training|over [^|]*) \|.*\n(?:\|.*\n)*", re.MULTILINE)
+
+
+def fill(page: str, printed: str) -> str:
+    """The page with its tables replaced by those that are printed.
+
+    Raises:
+        MergeMixError: If there are more or fewer of them.
+    """
+    new, old = TABLE.findall(f"{printed}\n"), TABLE.findall(page)
+    if len(new) != len(old):
+        raise wrong("page", Words(f"{len(old)} tables of trainings"), f"{len(new)}, as the records have")
+    return TABLE.sub(lambda _: new.pop(0), page)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """It has none."""
+
+
+def run(args: argparse.Namespace) -> None:
+    """Writes the page."""
+    printed = tables(records_in(RECORDS).read())
+    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), printed), encoding="utf-8")
+    print(f"Wrote {PAGE}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.modules[__name__]))

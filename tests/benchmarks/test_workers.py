@@ -1,0 +1,75 @@
+"""Work in processes of one thread: results as they come, and no process that outlives its parent."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import workers
+from benchmarks.workers import in_processes
+
+
+def wait(seconds: float) -> tuple[int, int]:
+    """Which process, and how many threads torch has there."""
+    if seconds < 0:
+        raise ValueError("time does not run backwards")
+    time.sleep(seconds)
+    return os.getpid(), torch.get_num_threads()
+
+
+def test_each_item_comes_with_its_result_in_processes_of_one_thread() -> None:
+    found = dict(in_processes(wait, [0.0, 0.1, 0.2], jobs=2))
+    assert sorted(found) == [0.0, 0.1, 0.2]
+    processes = {process for process, _ in found.values()}
+    assert os.getpid() not in processes and len(processes) <= 2
+    assert [threads for _, threads in found.values()] == [1, 1, 1]
+    assert not multiprocessing.active_children()
+
+
+def test_a_failure_comes_out_and_ends_the_other_processes() -> None:
+    with pytest.raises(ValueError, match="backwards"):
+        list(in_processes(wait, [3600.0, -1.0], jobs=2))
+    assert not multiprocessing.active_children()
+
+
+def test_an_interruption_ends_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workers, "as_completed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(in_processes(wait, [3600.0], jobs=2))
+    assert not multiprocessing.active_children()
+
+
+PARENT = """
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+from benchmarks.workers import begin_worker
+
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), begin_worker)
+    print(pool.submit(os.getpid).result(), flush=True)
+    pool.submit(time.sleep, 3600)
+    time.sleep(3600)
+"""
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(PARENT)
+    root = Path(workers.__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE, env=environment)
+    try:
+        assert int(parent.stdout.readline()) > 0
+        parent.kill()
+        parent.communicate(timeout=60)  # until the last process is gone that could still write
+    finally:
+        parent.kill()

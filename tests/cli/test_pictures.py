@@ -1,0 +1,34 @@
+"""A command writes its pictures and texts into a directory, and knows their paths."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from timm_mergemix.cli.pictures import Picture, write_results
+from timm_mergemix.viz import learning_curves
+
+HISTORY = [{"epoch": epoch, "train_loss": 2 / epoch, "val_top1": 0.1 * epoch} for epoch in (1, 2)]
+
+
+def picture(name: str) -> Picture:
+    return Picture(name, learning_curves({"a run": HISTORY}), "Curves", "What they show.")
+
+
+def test_pictures_come_first_and_each_path_is_that_of_a_file(tmp_path: Path) -> None:
+    texts = {"results.json": "{}\n", "results.md": "| ü |\n"}
+    written = write_results([picture("curves"), picture("more")], texts, tmp_path)
+    assert written == [tmp_path / name for name in ("curves.png", "more.png", "results.json", "results.md")]
+    assert sorted(tmp_path.iterdir()) == sorted(written)
+    for path in written[:2]:
+        assert min(Image.open(path).size) > 300
+    assert (tmp_path / "results.md").read_bytes().decode() == "| ü |\n"
+
+
+def test_what_was_there_is_written_anew(tmp_path: Path) -> None:
+    for text in ("a longer text", "short"):
+        write_results([picture("curves")], {"results.md": text}, tmp_path)
+    assert (tmp_path / "results.md").read_text() == "short"
+
+
+def test_nothing_to_write_is_no_file(tmp_path: Path) -> None:
+    assert write_results([], {}, tmp_path) == [] and not list(tmp_path.iterdir())

@@ -1,0 +1,5 @@
+"""For all tests here."""
+
+from .made import frozen
+
+__all__ = ["frozen"]

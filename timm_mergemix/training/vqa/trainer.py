@@ -1,0 +1,110 @@
+"""The settings of transformers' Trainer for questions, its progress, and where it goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from transformers import PrinterCallback, TrainerCallback, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import logging
+
+from ...vlm.trainer import MergeMixTrainer
+from ..progress import Bar, Reporter
+from .arms import Arm, VqaSettings, pair_mixer, preference_of
+from .data import VqaData
+
+__all__ = ["train"]
+
+SAVED = 5  # checkpoints in the course of a training
+LOGGED = 20  # lines of the history
+
+
+class Progress(TrainerCallback):
+    """Shows a bar, and adds the time of a step to what is logged."""
+
+    def __init__(self, bar: Bar) -> None:
+        self.bar = bar
+        self.last = time.perf_counter()
+        self.times: list[float] = []
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Counts the step."""
+        now = time.perf_counter()
+        self.times.append(now - self.last)
+        self.last = now
+        shown = {"loss": f"{state.log_history[-1]['loss']:.3f}"} if state.log_history else {}
+        self.bar.step(**shown)
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Adds the median time since the last log."""
+        if self.times:
+            state.log_history[-1]["seconds_per_step"] = sorted(self.times)[len(self.times) // 2]
+            self.times.clear()
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The time of writing is not that of a step."""
+        self.last = time.perf_counter()
+
+
+def train(
+    arm: Arm, model: Any, data: VqaData, settings: VqaSettings, folder: Path, steps: int, reporter: Reporter
+) -> list[dict[str, float]]:
+    """Trains a model, from the last checkpoint in ``folder`` if there is one, and returns what was logged."""
+    logged = max(1, steps // LOGGED)
+    args = TrainingArguments(
+        str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.lr,
+        lr_scheduler_type="cosine",
+        warmup_steps=max(1, steps // 10),
+        weight_decay=0.05,
+        adam_beta2=0.98,
+        logging_steps=logged,
+        save_steps=logged * max(1, steps // (SAVED * logged)),  # so that no line of the history is cut in two
+        save_total_limit=1,
+        seed=settings.seed,
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        use_cpu=True,  # where so small a model is as fast
+        remove_unused_columns=False,
+    )
+    checkpoint = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    trainer = MergeMixTrainer(
+        model=model,
+        args=args,
+        train_dataset=range(len(data.train)),
+        data_collator=data.train,
+        mixer=None if arm.kind is None else pair_mixer(arm.kind, model, alpha=settings.alpha),
+        preference=preference_of(arm, settings),
+    )
+    trainer.remove_callback(PrinterCallback)
+    done = int(Path(checkpoint).name.rpartition("-")[2]) if checkpoint else 0
+    if checkpoint and done >= steps:  # else the trainer would make one step more
+        with _silent():
+            trainer._load_from_checkpoint(checkpoint)
+        return TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME)).log_history
+    with reporter.bar(arm.title, steps, done, unit="step") as bar, _silent():
+        trainer.add_callback(Progress(bar))
+        trainer.train(resume_from_checkpoint=checkpoint)
+    return trainer.state.log_history
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without transformers' own bars and lines, which would come between those of a command."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
