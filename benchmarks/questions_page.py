@@ -6,14 +6,13 @@ Tables are those whose first column is "training", or begins with "over", in the
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
 from benchmarks.command import main
+from benchmarks.page_tables import replace_tables, table_of
 from benchmarks.vqa.command import records_in
 from benchmarks.vqa.results import tables
-from timm_mergemix.errors import Words, wrong
 
 __all__ = ["GO_ON", "PAGE", "RECORDS", "SUMMARY", "add_arguments", "fill", "run"]
 
@@ -22,7 +21,7 @@ GO_ON = "Start again with"
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "results" / "vqa.jsonl"
 PAGE = ROOT / "docs" / "guide" / "questions.md"
-TABLE = re.compile(r"^\| (?:training|over [^|]*) \|.*\n(?:\|.*\n)*", re.MULTILINE)
+TABLE = table_of("training|over [^|]*")
 
 
 def fill(page: str, printed: str) -> str:
@@ -31,10 +30,7 @@ def fill(page: str, printed: str) -> str:
     Raises:
         MergeMixError: If there are more or fewer of them.
     """
-    new, old = TABLE.findall(f"{printed}\n"), TABLE.findall(page)
-    if len(new) != len(old):
-        raise wrong("page", Words(f"{len(old)} tables of trainings"), f"{len(new)}, as the records have")
-    return TABLE.sub(lambda _: new.pop(0), page)
+    return replace_tables(page, printed, TABLE, "tables of trainings")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,15 +7,14 @@ measured, pairs. A new table needs a line ``| method |`` where it shall stand.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
 from benchmarks.command import main
+from benchmarks.page_tables import replace_tables, table_of
 from benchmarks.study.picture import draw
 from benchmarks.study.results import tables
 from benchmarks.study.sweep import trials_in
-from timm_mergemix.errors import Words, wrong
 
 __all__ = ["GO_ON", "SUMMARY", "add_arguments", "fill", "run"]
 
@@ -25,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "results" / "final.jsonl"
 PAGE = ROOT / "docs" / "results.md"
 PICTURE = ROOT / "docs" / "images" / "results.png"
-TABLE = re.compile(r"^\| method \|.*\n(?:\|.*\n)*", re.MULTILINE)
+TABLE = table_of("method")
 
 
 def fill(page: str, printed: str) -> str:
@@ -34,10 +33,7 @@ def fill(page: str, printed: str) -> str:
     Raises:
         MergeMixError: If there are more or fewer of them.
     """
-    new, old = TABLE.findall(f"{printed}\n"), TABLE.findall(page)
-    if len(new) != len(old):
-        raise wrong("page", Words(f"{len(old)} tables that begin with 'method'"), f"{len(new)}, as the records have")
-    return TABLE.sub(lambda _: new.pop(0), page)
+    return replace_tables(page, printed, TABLE, "tables that begin with 'method'")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

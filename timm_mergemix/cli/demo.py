@@ -14,13 +14,11 @@ from ..optional import need
 from ..training.compare import Outcome, train_method
 from ..training.methods import METHODS, PREFERENCE, DemoSettings
 from ..training.sources import DemoData, draw_splits, find_source
-from ..version import __version__
 from .demo_pictures import draw_demo
 from .demo_vlm import run_vlm
 from .options import add_common, choose_device, cpu_threads, make_directory
 from .output import Output
-from .page import html_page, html_paragraph, html_picture, html_table
-from .pictures import Picture, write_results
+from .pictures import report_page, write_results
 from .report import markdown_table, text_table, to_json
 
 __all__ = ["AGAIN", "SUMMARY", "add_arguments", "run"]
@@ -85,7 +83,8 @@ def _run(args: argparse.Namespace) -> None:
     pictures = draw_demo(outcomes, data, settings.seed, device)
     texts = {"results.json": to_json(results) + "\n", "results.md": f"{markdown_table(HEADER, rows)}\n\n{notes}\n"}
     if args.report:
-        texts["report.html"] = _page(pictures, rows, data_line, notes, settings)
+        title, said = "MergeMix, a demonstration", (data_line, notes)
+        texts["report.html"] = report_page(title, pictures, (HEADER, rows), said, asdict(settings))
     written = write_results(pictures, texts, out)
     head = f"{data_line}\n" if args.quiet else ""
     wrote = f"Wrote {', '.join(map(str, written))} in {time.perf_counter() - start:.0f} s."
@@ -121,21 +120,6 @@ def _notes(settings: DemoSettings) -> str:
         "training, the median epoch. MergeMix's include its saliency passes; merging wins time back, though little\n"
         "in so small a model."
     )
-
-
-def _page(
-    pictures: Sequence[Picture], rows: list[list[str]], data_line: str, notes: str, settings: DemoSettings
-) -> str:
-    """One page with everything in it, to be kept or sent."""
-    values = ", ".join(f"{name} {value}" for name, value in asdict(settings).items())
-    body = [
-        html_paragraph(data_line),
-        html_table(HEADER, rows),
-        html_paragraph(notes),
-        *(html_picture(picture.figure, picture.heading, picture.caption) for picture in pictures),
-        html_paragraph(f"timm-mergemix {__version__}. Settings: {values}."),
-    ]
-    return html_page("MergeMix, a demonstration", body)
 
 
 def _results(outcomes: Sequence[Outcome], data_line: str, settings: DemoSettings) -> dict[str, Any]:

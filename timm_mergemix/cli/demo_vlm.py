@@ -19,12 +19,10 @@ from ..training.vqa.measure import AnswerEvaluation, MixedAnswers, evaluate_answ
 from ..training.vqa.model import PATCH, count_places
 from ..training.vqa.questions import load_questions
 from ..training.vqa.run import VqaOutcome, train_arm
-from ..version import __version__
 from .demo_vlm_pictures import draw_answers
 from .options import cpu_threads, make_directory
 from .output import Output
-from .page import html_page, html_paragraph, html_picture, html_table
-from .pictures import Picture, write_results
+from .pictures import report_page, write_results
 from .report import markdown_table, text_table, to_json
 
 __all__ = ["run_vlm"]
@@ -103,7 +101,8 @@ def _run(args: argparse.Namespace) -> None:
     pictures = draw_answers({each.outcome.arm.title: each.mixed for each in results}, data)
     texts = {"results.json": to_json(values) + "\n", "results.md": f"{markdown_table(HEADER, rows)}\n\n{notes}\n"}
     if args.report:
-        texts["report.html"] = _page(pictures, rows, about, notes, settings)
+        title = "Winner and loser for questions, a demonstration"
+        texts["report.html"] = report_page(title, pictures, (HEADER, rows), (about, notes), asdict(settings))
     written = write_results(pictures, texts, out)
     head = f"{about}\n" if args.quiet else ""
     wrote = f"Wrote {', '.join(map(str, written))} in {time.perf_counter() - start:.0f} s."
@@ -165,15 +164,3 @@ def _values(results: Sequence[Result], about: str, settings: VqaSettings) -> dic
         for result in results
     }
     return {"data": about, "settings": asdict(settings), "arms": arms}
-
-
-def _page(pictures: Sequence[Picture], rows: list[list[str]], about: str, notes: str, settings: VqaSettings) -> str:
-    values = ", ".join(f"{name} {value}" for name, value in asdict(settings).items())
-    body = [
-        html_paragraph(about),
-        html_table(HEADER, rows),
-        html_paragraph(notes),
-        *(html_picture(picture.figure, picture.heading, picture.caption) for picture in pictures),
-        html_paragraph(f"timm-mergemix {__version__}. Settings: {values}."),
-    ]
-    return html_page("Winner and loser for questions, a demonstration", body)

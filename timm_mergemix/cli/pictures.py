@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..version import __version__
+from .page import html_page, html_paragraph, html_picture, html_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Picture", "write_results"]
+__all__ = ["Picture", "report_page", "write_results"]
 
 
 class Picture(NamedTuple):
@@ -34,3 +37,30 @@ def write_results(pictures: Sequence[Picture], texts: Mapping[str, str], out: Pa
     for name, text in texts.items():
         (out / name).write_text(text, encoding="utf-8")
     return [out / name for name in (*(f"{picture.name}.png" for picture in pictures), *texts)]
+
+
+def report_page(
+    title: str,
+    pictures: Sequence[Picture],
+    table: tuple[Sequence[str], Sequence[Sequence[str]]],
+    said: tuple[str, str],
+    settings: Mapping[str, Any],
+) -> str:
+    """One page with everything in it, to be kept or sent.
+
+    Args:
+        title: Of the page.
+        pictures: Shown with their headings and captions.
+        table: Its header and its rows.
+        said: What stands before the table, and after it.
+        settings: Shown at the end, by name.
+    """
+    values = ", ".join(f"{name} {value}" for name, value in settings.items())
+    body = [
+        html_paragraph(said[0]),
+        html_table(*table),
+        html_paragraph(said[1]),
+        *(html_picture(picture.figure, picture.heading, picture.caption) for picture in pictures),
+        html_paragraph(f"timm-mergemix {__version__}. Settings: {values}."),
+    ]
+    return html_page(title, body)
