@@ -269,3 +269,9 @@ def test_a_step_learns_from_what_a_collator_brings():
     logps = [each[:, 0].log_softmax(-1).gather(1, batch["labels"][:, 1:]).squeeze(1) for each in (first, second)]
     wanted = torch.nn.functional.softplus(0.5 * (1 - lost["ratio"]) - (logps[0] - logps[1])).mean()
     torch.testing.assert_close(output.terms.preference, wanted)
+
+
+def test_an_image_id_that_cannot_be_hashed_is_named():
+    rows = [{**row, "image_id": ["a"]} for row in examples("red", "blue")]
+    with pytest.raises(MergeMixError, match=r"^image_id: got \['a'\], wanted numbers or words"):
+        collator()(rows)

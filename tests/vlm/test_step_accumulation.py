@@ -171,3 +171,12 @@ def test_a_process_without_pairs_runs_as_many_passes_as_the_others_for_nothing(s
     sizes.clear()
     step_of(model, SequencePreferenceLoss(weight=0), saliency=saliency)(batch)
     assert sizes == [(2, True)]
+
+
+def test_the_model_that_runs_says_whether_other_processes_wait(monkeypatch):
+    model, wrapped = llava(), nn.Identity()
+    monkeypatch.setattr(step_module, "needs_pass", lambda asked: asked is wrapped)
+    step = step_of(model)
+    (paired,), _ = step.pair([questions((2, 0))])
+    assert step.losers(paired) is None
+    assert len(step.losers(paired, model=wrapped)) == 2

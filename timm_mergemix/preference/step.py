@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from ..errors import Words, wrong
 from ..merge.find.search import bare
-from ..merge.view import eval_view
 from ..mix.batch import MixedBatch
 from ..mix.mixer import Mixer
 from ..mixers.mergemix import MergeMix
 from .config import PreferenceConfig
 from .loss import PreferenceLoss, PreferenceTerms
+from .reference import check_reference, in_eval_mode
 
 __all__ = ["PreferenceStep", "StepOutput"]
 
@@ -71,11 +71,7 @@ class PreferenceStep:
             raise wrong("mixer", mixer, "a mixer of this library, such as timm_mergemix.MergeMix")
         if not isinstance(loss, PreferenceLoss):
             raise wrong("loss", loss, "a timm_mergemix.PreferenceLoss")
-        if reference is model:
-            raise wrong("reference", reference, "a frozen copy of the model, not the model itself")
-        if (loss.variant == "dpo") != (reference is not None):
-            wanted = "a frozen model" if loss.variant == "dpo" else f"None, since the variant is {loss.variant!r}"
-            raise wrong("reference", reference, wanted)
+        check_reference(model, reference, loss.variant)
         reason = _reason_against_winner(model, mixer)
         PreferenceConfig.check({"saliency": saliency})
         if saliency == "winner" and reason is not None:
@@ -129,9 +125,7 @@ class PreferenceStep:
 
     @torch.no_grad()
     def _refer(self, batch: MixedBatch) -> tuple[Tensor, Tensor]:
-        reference: Any = self.reference
-        if any(module.training for module in reference.modules()):  # it may be run by others, who want it so
-            reference = eval_view(reference)
+        reference = in_eval_mode(self.reference)
         winner, loser = reference(torch.cat([batch.raw, batch.images])).chunk(2)
         return winner, loser
 

@@ -10,7 +10,18 @@ import torch
 from torch import Tensor
 
 from ..errors import Words, check_tensor, wrong
-from .examples import ABOUT, ANSWER, EXTRAS, IMAGE_ID, Example, check_ids, read_answers, read_column, read_pictures
+from .examples import (
+    ABOUT,
+    ANSWER,
+    EXTRAS,
+    IMAGE_ID,
+    Example,
+    check_ids,
+    check_readable,
+    read_answers,
+    read_column,
+    read_pictures,
+)
 from .partners import Pairing
 from .rows import find_images, plain_images, take_rows
 
@@ -105,9 +116,7 @@ def examples_of(batch: Mapping[str, Any], token: int | None, tokenizer: Any, nee
     rows = len(batch[LABELS])
     answers = read_column(batch, ANSWER, rows)
     if answers is None:
-        if needs_text and tokenizer is None:
-            wanted = "the tokenizer of the labels, by which questions answered by yes or no are found; or leave_out=()"
-            raise wrong("tokenizer", None, wanted)
+        check_readable(tokenizer, needs_text)
         answers = list(read_answers(batch[LABELS], tokenizer))
     numbers = find_images(batch, rows, token)
     images = None if all(number is None for number in numbers) else plain_images(batch)

@@ -11,7 +11,7 @@ from torch.utils.data import get_worker_info
 from ..errors import Words, wrong
 from .batches import LABELS, LOSERS, inputs_of
 from .config import ENCODED
-from .examples import ABOUT, ANSWER, IMAGE_ID, Example, read_answers, read_pictures
+from .examples import ABOUT, ANSWER, IMAGE_ID, Example, check_ids, check_readable, read_answers, read_pictures
 from .mixer import ImageMixer
 from .partners import Pairing
 
@@ -99,13 +99,14 @@ class PairCollator:
             )
             raise wrong("examples", Words(f"one with {', '.join(examples[0])}"), wanted)
         texts = read_answers(inputs[LABELS], self.mixer.tokenizer)
-        if self.mixer.rule.leave_out and self.mixer.tokenizer is None and any(ANSWER not in each for each in examples):
-            wanted = "the tokenizer of the labels, by which questions answered by yes or no are found; or leave_out=()"
-            raise wrong("tokenizer", None, wanted)
+        if any(ANSWER not in each for each in examples):
+            check_readable(self.mixer.tokenizer, bool(self.mixer.rule.leave_out))
         images = [self._image_of(example) for example in examples]
-        pictures = read_pictures(images)
+        found = zip(examples, read_pictures(images), strict=True)
+        pictures = [_plain(each.get(IMAGE_ID, picture)) for each, picture in found]
+        check_ids(pictures)
         return [
-            Example(image, _plain(each.get(IMAGE_ID, picture)), each.get(ANSWER, text), each.get(ABOUT))
+            Example(image, picture, each.get(ANSWER, text), each.get(ABOUT))
             for image, each, picture, text in zip(images, examples, pictures, texts, strict=True)
         ]
 

@@ -20,6 +20,7 @@ __all__ = [
     "IMAGE_ID",
     "Example",
     "check_ids",
+    "check_readable",
     "read_answers",
     "read_column",
     "read_pictures",
@@ -67,6 +68,18 @@ def read_column(batch: Mapping[str, Any], name: str, length: int) -> list[Any] |
     if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != length:
         raise wrong(name, values, f"a list of {length} values, one for each row of the batch")
     return list(values)
+
+
+def check_readable(tokenizer: Any, needs_text: bool) -> None:
+    """Raises unless answers can be read from labels as they have to be.
+
+    Args:
+        tokenizer: Reads them as text; None where there is none.
+        needs_text: Whether token ids are not enough.
+    """
+    if needs_text and tokenizer is None:
+        wanted = "the tokenizer of the labels, by which questions answered by yes or no are found; or leave_out=()"
+        raise wrong("tokenizer", None, wanted)
 
 
 def read_answers(labels: Tensor, tokenizer: Any = None) -> list[str | tuple[int, ...]]:

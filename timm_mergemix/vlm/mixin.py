@@ -108,7 +108,7 @@ class MergeMixMixin:
             found = super().compute_loss(model, plain, return_outputs, **kwargs)  # type: ignore[misc]
         loss, outputs = found if return_outputs else (found, None)
         answers = answer_logp(call.output, paired.labels)
-        losers = step.losers(paired, read)
+        losers = step.losers(paired, read, model)
         lost = None if losers is None else run_losers(model, losers, call)
         terms = step.compare(answers, paired, losers, lost, counts)
         self._add(terms, answers, None if losers is None else losers.ratio)

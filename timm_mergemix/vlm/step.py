@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Words, wrong
-from ..merge.view import eval_view
 from ..preference.config import PreferenceConfig
+from ..preference.reference import check_reference, in_eval_mode
 from .answers import IGNORED, AnswerLogp, answer_logp
 from .batches import LABELS, LOSERS, Losers, PairedBatch, examples_of, inputs_of, losers_of
 from .examples import Example
@@ -85,11 +85,7 @@ class SequencePreferenceStep:
             raise wrong("mixer", mixer, "a timm_mergemix.vlm.ImageMixer, or None")
         if not isinstance(loss, SequencePreferenceLoss):
             raise wrong("loss", loss, "a timm_mergemix.vlm.SequencePreferenceLoss")
-        if reference is model:
-            raise wrong("reference", reference, "a frozen copy of the model, not the model itself")
-        if (loss.variant == "dpo") != (reference is not None):
-            wanted = "a frozen model" if loss.variant == "dpo" else f"None, since the variant is {loss.variant!r}"
-            raise wrong("reference", reference, wanted)
+        check_reference(model, reference, loss.variant)
         PreferenceConfig.check({"saliency": saliency})
         reason = _reason_against_winner(model, mixer)
         if saliency == "winner" and reason is not None:
@@ -154,18 +150,25 @@ class SequencePreferenceStep:
         with saliency.reading(plain_images(paired.inputs)) as read:
             yield read
 
-    def losers(self, paired: PairedBatch, read: Callable[[], Tensor | None] = lambda: None) -> Losers | None:
+    def losers(
+        self,
+        paired: PairedBatch,
+        read: Callable[[], Tensor | None] = lambda: None,
+        model: nn.Module | None = None,
+    ) -> Losers | None:
         """The losers of a batch.
 
         Args:
             paired: The batch.
             read: What `reading` gave.
+            model: The model that runs, where a trainer has wrapped it since; None for the step's own.
 
         Returns:
             None where there are none. Where other processes may have some, clean images that count for nothing.
         """
         if self.loss.weight == 0 or not paired.pairs:
-            return no_losers(paired) if self.loss.weight and needs_pass(self.model) else None
+            needed = self.loss.weight and needs_pass(self.model if model is None else model)
+            return no_losers(paired) if needed else None
         if paired.losers is not None:
             return paired.losers
         mixer: Any = self.mixer
@@ -224,9 +227,7 @@ class SequencePreferenceStep:
 
     @torch.no_grad()
     def _refer(self, paired: PairedBatch, losers: Losers) -> tuple[AnswerLogp, AnswerLogp]:
-        reference: Any = self.reference
-        if any(module.training for module in reference.modules()):  # it may be run by others, who want it so
-            reference = eval_view(reference)
+        reference = in_eval_mode(self.reference)
         winners = answer_logp(reference(**_without_labels(paired.inputs)), paired.labels)
         return winners.take(losers.rows), answer_logp(reference(**losers.inputs), losers.labels)
 
