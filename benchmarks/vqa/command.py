@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     with cpu_threads(1):
         trials = trials_of(args)
         if args.equal_time:
-            trials += longer(trials, costs_of(out, trials[0].settings))
+            trials += longer(trials, costs_of(out, preference_settings(args)))
         records = records_in(out / "trials.jsonl")
         wanted = [((trial.plain(),), trial) for trial in trials]
         found = records.run_missing(wanted, partial(run_all, out=out, jobs=args.jobs, reporter=reporter))
@@ -69,15 +69,19 @@ def records_in(path: Path) -> Records:
 
 def trials_of(args: argparse.Namespace) -> list[Trial]:
     """The trainings that are asked for, for one seed after the other."""
-    given = {name: getattr(args, name) for name in (*NUMBERS, "variant", "detach_loser")}
-    training = given_flags(args, VqaSettings)
     # Without the preference its settings decide nothing: one training serves all of them.
-    settings = {True: VqaSettings(**training), False: VqaSettings(**given, **training)}
+    settings = {True: VqaSettings(**given_flags(args, VqaSettings)), False: preference_settings(args)}
     return [
         Trial(arm, replace(settings[find_arm(arm).kind is None], seed=seed), args.test)
         for seed in args.seeds
         for arm in args.arms
     ]
+
+
+def preference_settings(args: argparse.Namespace) -> VqaSettings:
+    """The settings of trainings with the preference."""
+    given = {name: getattr(args, name) for name in (*NUMBERS, "variant", "detach_loser")}
+    return VqaSettings(**given, **given_flags(args, VqaSettings))
 
 
 def longer(trials: list[Trial], costs: dict[str, dict[str, float]]) -> list[Trial]:
@@ -98,12 +102,13 @@ def longer(trials: list[Trial], costs: dict[str, dict[str, float]]) -> list[Tria
 
 def costs_of(out: Path, settings: VqaSettings) -> dict[str, dict[str, float]]:
     """What steps cost, measured once for a directory."""
-    records = Records(out / "costs.jsonl", ("batch_size",), ("costs",))
-    wanted = [((settings.batch_size,), settings)]
+    records = Records(out / "costs.jsonl", ("batch_size", "detach_loser"), ("costs",))
+    wanted = [((settings.batch_size, settings.detach_loser), settings)]
 
     def measure(left: list[VqaSettings]) -> Iterator[Record]:
         for each in left:
-            yield {"batch_size": each.batch_size, "costs": measure_costs(data_of(False), each, seconds=20)}
+            costs = measure_costs(data_of(False), each, seconds=20)
+            yield {"batch_size": each.batch_size, "detach_loser": each.detach_loser, "costs": costs}
 
     costs: dict[str, dict[str, float]] = records.run_missing(wanted, measure)[0]["costs"]
     return costs

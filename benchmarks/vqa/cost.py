@@ -14,7 +14,6 @@ from timm_mergemix.training.vqa.data import VqaData
 from timm_mergemix.training.vqa.model import count_places, small_llava
 from timm_mergemix.tune.timing import interleave, ratio_of
 from timm_mergemix.vlm.answers import answer_logp
-from timm_mergemix.vlm.passes import run_losers
 from timm_mergemix.vlm.step import SequencePreferenceStep
 
 from .arms import ARMS, CONTROL
@@ -65,5 +64,4 @@ def _loss(step: SequencePreferenceStep, batch: dict[str, Any]) -> Tensor:
     with step.reading(paired) as read:
         answers = answer_logp(step.model(**inputs), paired.labels)
     losers = step.losers(paired, read)
-    lost = None if losers is None else run_losers(step.model, losers)
-    return step.compare(answers, paired, losers, lost, counts).total
+    return step.compare(answers, paired, losers, step.answer_losers(losers), counts).total

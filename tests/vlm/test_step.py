@@ -61,6 +61,15 @@ def test_no_pass_is_wasted(saliency):
     assert sizes == ([(4, True), (4, True)] if saliency == "winner" else [(8, True)])
 
 
+@pytest.mark.parametrize("saliency", BOTH)
+def test_detached_losers_run_alone_and_without_a_gradient(saliency):
+    model = llava()
+    sizes = counted(model)
+    terms = step_of(model, SequencePreferenceLoss(detach_loser=True), saliency=saliency)(questions()).terms
+    assert sizes == [(4, True), (4, False)]
+    assert terms.preference.requires_grad and terms.preference > 0
+
+
 @pytest.mark.parametrize("patched", [False, True], ids=["plain", "patched"])
 @pytest.mark.parametrize("left", [True, False])
 def test_the_answer_is_the_model_s_own_loss(patched, left):

@@ -17,7 +17,7 @@ from .checkpoints import has_other_names, load_renamed
 from .examples import EXTRAS
 from .loss import Counts, SequencePreferenceLoss, SequencePreferenceTerms
 from .mixer import ImageMixer
-from .passes import WatchedCall, run_losers
+from .passes import WatchedCall
 from .step import SequencePreferenceStep
 
 __all__ = ["MergeMixMixin"]
@@ -109,7 +109,7 @@ class MergeMixMixin:
         loss, outputs = found if return_outputs else (found, None)
         answers = answer_logp(call.output, paired.labels)
         losers = step.losers(paired, read, model)
-        lost = None if losers is None else run_losers(model, losers, call)
+        lost = step.answer_losers(losers, model, call)
         terms = step.compare(answers, paired, losers, lost, counts)
         self._add(terms, answers, None if losers is None else losers.ratio)
         loss = loss + step.loss.weight * self._scale(kwargs.get("num_items_in_batch")) * terms.preference

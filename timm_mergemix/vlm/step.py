@@ -17,7 +17,7 @@ from .batches import LABELS, LOSERS, Losers, PairedBatch, examples_of, inputs_of
 from .examples import Example
 from .loss import Counts, SequencePreferenceLoss, SequencePreferenceTerms
 from .mixer import ImageMixer
-from .passes import image_token_of, needs_pass, no_losers, run_losers
+from .passes import WatchedCall, image_token_of, needs_pass, no_losers, run_losers
 from .rows import find_images, join, plain_images
 
 __all__ = ["SequencePreferenceStep", "SequenceStepOutput"]
@@ -46,6 +46,8 @@ class SequencePreferenceStep:
       run. Two passes, and no third one for the attention.
     - ``saliency="separate"``: the mixer runs a pass of its own where it reads attention, then winners and losers go
       through the model as one batch.
+
+    With the loss's ``detach_loser`` losers always run alone, and without a gradient, which takes less time and memory.
 
     A batch is a dictionary of the model's arguments with ``labels``, as collators for supervised fine-tuning make it.
     It may have columns beside them, lists or tensors of a value for each row: ``image_id``, equal for questions about
@@ -122,14 +124,14 @@ class SequencePreferenceStep:
             MergeMixError: If the batch does not fit.
         """
         paired = batch if isinstance(batch, PairedBatch) else self._pair(*self._read(batch))
-        if self.saliency == "separate" and paired.losers is None:
+        if self.saliency == "separate" and paired.losers is None and not self.loss.detach_loser:
             losers = self.losers(paired)
             answers, lost = self._in_one_pass(paired, losers)
         else:
             with self.reading(paired) as read:
                 answers = answer_logp(self.model(**_without_labels(paired.inputs)), paired.labels)
             losers = self.losers(paired, read)
-            lost = None if losers is None else run_losers(self.model, losers)
+            lost = self.answer_losers(losers)
         terms = self.compare(answers, paired, losers, lost, counts)
         return SequenceStepOutput(terms, answers, losers if paired.pairs else None)
 
@@ -177,6 +179,21 @@ class SequencePreferenceStep:
             saliency = saliency[_image_numbers(paired, self.token)]
         mixes = mixer.mix(paired.pairing, saliency)
         return losers_of(paired, mixes.images, mixes.ratio, self.token)
+
+    def answer_losers(
+        self, losers: Losers | None, model: nn.Module | None = None, winner: WatchedCall | None = None
+    ) -> AnswerLogp | None:
+        """The answers for losers, without a gradient where the loss detaches them: that saves the backward pass.
+
+        Args:
+            losers: What `losers` returned.
+            model: See `losers`.
+            winner: The winner's call, whose other arguments are those of this one.
+        """
+        if losers is None:
+            return None
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.loss.detach_loser):
+            return run_losers(self.model if model is None else model, losers, winner)
 
     def compare(
         self,
