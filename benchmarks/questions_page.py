@@ -21,7 +21,7 @@ GO_ON = "Start again with"
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "results" / "vqa.jsonl"
 PAGE = ROOT / "docs" / "guide" / "questions.md"
-TABLE = table_of("training|over [^|]*")
+TABLE = table_of("(?:training|over )[^|]*")
 
 
 def fill(page: str, printed: str) -> str:

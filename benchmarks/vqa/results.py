@@ -31,6 +31,7 @@ PAIRS = (
     ("mergemix_reward_margin", "margin", False),
     ("mergemix_correlation", "rank correlation", False),
 )
+HELD_OUT = ", held-out drawings"
 # Of Student's t distribution, for a 95 % interval, by degrees of freedom.
 QUANTILES = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
@@ -42,11 +43,13 @@ class Key(NamedTuple):
         arm: Name of the way of training.
         epochs: Their number.
         setting: Of the preference.
+        where: On what it was measured, where that is not the test questions.
     """
 
     arm: str
     epochs: float
     setting: str
+    where: str
 
     @property
     def title(self) -> str:
@@ -55,18 +58,37 @@ class Key(NamedTuple):
 
 
 def tables(records: Sequence[Record]) -> str:
-    """Markdown: mean and standard deviation over the seeds, then differences to the control by seed."""
+    """Markdown: mean and standard deviation over the seeds, then differences to the controls by seed.
+
+    What was measured on the test questions comes first, then what was measured on held-out drawings.
+    """
     groups: dict[Key, list[Record]] = {}
     for record in records:
         trial = record["trial"]
-        groups.setdefault(Key(trial["arm"], trial["epochs"], _setting(trial)), []).append(record)
+        where = "" if trial["test"] else HELD_OUT
+        groups.setdefault(Key(trial["arm"], trial["epochs"], _setting(trial), where), []).append(record)
+    parts = []
+    for where in ("", HELD_OUT):
+        chosen = {key: lines for key, lines in groups.items() if key.where == where}
+        if chosen:
+            parts += _tables(chosen)
+    return "\n\n".join(filter(None, parts))
+
+
+def _tables(groups: dict[Key, list[Record]]) -> list[str]:
     shortest = min(key.epochs for key in groups)
     ordered = dict(sorted(groups.items(), key=lambda group: (group[0].epochs != shortest, group[0].epochs)))
     parts = [_values(ordered, ANSWERS), _values(ordered, PAIRS)]
-    for key, lines in groups.items():
-        if key.arm == CONTROL:
-            parts.append(_differences(ordered, key, lines))
-    return "\n\n".join(parts)
+    for key, lines in ordered.items():
+        if find_arm(key.arm).kind is None:
+            # A control with fewer tokens is that of trainings with as few of them.
+            held = {each: found for each, found in ordered.items() if key.arm == CONTROL or _is_like(each, key)}
+            parts.append(_differences(held, key, lines))
+    return parts
+
+
+def _is_like(key: Key, control: Key) -> bool:
+    return find_arm(key.arm).keep == find_arm(control.arm).keep
 
 
 def _setting(trial: Record) -> str:
@@ -93,23 +115,25 @@ def difference(records: Sequence[Record], control: Sequence[Record], measure: st
 
 
 def _values(groups: dict[Key, list[Record]], columns: Sequence[tuple[str, str, bool]]) -> str:
+    where = next(iter(groups)).where
     rows = []
     for key, records in groups.items():
         cells = [_spread([record["measured"][name] for record in records], share) for name, _, share in columns]
         rows.append([key.title, f"{key.epochs:.3g}", str(len(records)), *cells])
-    return markdown_table(["training", "epochs", "seeds", *(title for _, title, _ in columns)], rows)
+    return markdown_table([f"training{where}", "epochs", "seeds", *(title for _, title, _ in columns)], rows)
 
 
 def _differences(groups: dict[Key, list[Record]], control: Key, lines: Sequence[Record]) -> str:
+    """The table of a control; empty where nothing shares two seeds with it."""
     rows = []
     for key, records in groups.items():
         found = [(difference(records, lines, name), share) for name, _, share in (*ANSWERS, *PAIRS[:2])]
         cells = [_signed(*each, share=share) for each, share in found if each is not None]
         if key != control and len(cells) == len(found):
             rows.append([key.title, f"{key.epochs:.3g}", *cells])
-    over = f"over {control.title}, {control.epochs:.3g} epochs"
+    over = f"over {control.title}, {control.epochs:.3g} epochs{control.where}"
     titles = [title for _, title, _ in (*ANSWERS, *PAIRS[:2])]
-    return markdown_table([over, "epochs", *titles], rows)
+    return markdown_table([over, "epochs", *titles], rows) if rows else ""
 
 
 def _spread(values: Sequence[float], share: bool) -> str:

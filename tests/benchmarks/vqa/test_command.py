@@ -85,7 +85,10 @@ def test_what_is_there_is_not_run_again(ran: list[Trial], tmp_path: Path, capsys
     assert main(command, argv) == 0
     first = capsys.readouterr().out
     assert [(each.arm, each.settings.seed) for each in ran] == [("sft", 0), ("cutmix", 0), ("sft", 1), ("cutmix", 1)]
-    assert "| fine-tuning alone | 1.5 | 2 | 60.5 ± 0.7 |" in first and "| over fine-tuning alone, 1.5 epochs |" in first
+    assert (
+        "| fine-tuning alone | 1.5 | 2 | 60.5 ± 0.7 |" in first
+        and "| over fine-tuning alone, 1.5 epochs, held-out drawings |" in first
+    )
     assert main(command, argv) == 0
     assert len(ran) == 4 and capsys.readouterr().out == first
     assert main(command, [*argv, "--seeds", "0", "2"]) == 0
@@ -125,9 +128,12 @@ def test_equal_time_measures_costs_once_and_trains_for_longer(
         assert main(command, argv) == 0
     assert len(measured) == 1 and len(ran) == len(ARMS) + len(LONGER[1])
     assert ran[len(ARMS) :] == longer(ran[: len(ARMS)], COSTS)
-    assert "| over fine-tuning alone, 2.25 epochs |" in capsys.readouterr().out  # 1.5 epochs, and 3 / 2 the time
+    assert "| fine-tuning alone | 2.25 | 1 |" in capsys.readouterr().out  # 1.5 epochs, and 3 / 2 the time
     assert main(command, [*argv, "--batch-size", "8"]) == 0
     assert len(measured) == 2
+    # Detached losers cost less: the settings are those of the preference, whatever the first arm.
+    assert main(command, [*argv, "--detach-loser"]) == 0
+    assert [settings.detach_loser for _, settings in measured] == [False, False, True]
 
 
 @pytest.mark.parametrize("progress", [True, False])

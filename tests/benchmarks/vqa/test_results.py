@@ -18,7 +18,8 @@ def record(
 ) -> dict[str, Any]:
     measured = {**dict.fromkeys(NAMES, 0.5), "accuracy": accuracy, "brier": brier}
     settings = {"variant": "hinge", "weight": 0.3, "detach_loser": False, **trial}
-    return {"trial": {"arm": arm, "seed": seed, "epochs": epochs, **settings}, "steps": 10, "measured": measured}
+    plain = {"arm": arm, "seed": seed, "epochs": epochs, "test": True, **settings}
+    return {"trial": plain, "steps": 10, "measured": measured}
 
 
 CONTROL = [record("sft", seed, accuracy) for seed, accuracy in enumerate((0.70, 0.72, 0.77))]
@@ -44,9 +45,8 @@ def test_each_arm_has_its_mean_and_deviation() -> None:
 
 
 def test_one_seed_has_no_deviation_and_no_difference() -> None:
-    answers, _, differences = tables([CONTROL[0], BETTER[0]]).split("\n\n")
+    answers, _ = tables([CONTROL[0], BETTER[0]]).split("\n\n")
     assert [row[2:5] for row in rows(answers)] == [["1", "70.0", "50.0"], ["1", "75.0", "50.0"]]
-    assert rows(differences) == []
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 5, 10])
@@ -111,9 +111,32 @@ def test_longer_trainings_come_after_all_others_and_are_held_to_each_control() -
     assert [row[:2] for row in rows(parts[0])] == names
     over = {part.split(" | ")[0].removeprefix("| "): [row[:2] for row in rows(part)] for part in parts[2:]}
     assert over == {
-        "over fine-tuning alone, 2.65 epochs": [control, mergemix, merged],
         "over fine-tuning alone, 1.5 epochs": [mergemix, merged, for_longer],
+        "over fine-tuning alone, 2.65 epochs": [control, mergemix, merged],
     }
+
+
+def test_a_control_with_half_the_tokens_is_that_of_trainings_with_half_of_them() -> None:
+    half = [record(arm, seed, 0.7) for arm in ("sft-half", "mergemix-half") for seed in range(3)]
+    differences = tables([*CONTROL, *BETTER, *half]).split("\n\n")[2:]
+    assert [part.split(" | ")[0] for part in differences] == [
+        "| over fine-tuning alone, 1.5 epochs",
+        "| over fine-tuning alone, half the tokens, 1.5 epochs",
+    ]
+    assert [row[0] for row in rows(differences[1])] == ["MergeMix, half the tokens (hinge 0.3)"]
+    assert len(rows(differences[0])) == 3
+
+
+def test_held_out_drawings_and_test_questions_are_never_in_one_table() -> None:
+    held_out = [record(arm, seed, 0.9, test=False) for arm in ("sft", "mergemix") for seed in range(3)]
+    parts = tables([*held_out, *CONTROL, *BETTER]).split("\n\n")
+    assert tables([*CONTROL, *BETTER]).split("\n\n") == parts[:3]
+    assert [part.split(" | ")[0] for part in parts[3:]] == [
+        "| training, held-out drawings",
+        "| training, held-out drawings",
+        "| over fine-tuning alone, 1.5 epochs, held-out drawings",
+    ]
+    assert rows(parts[3])[0][3] == "90.0 ± 0.0"
 
 
 def test_other_settings_of_the_preference_are_rows_of_their_own() -> None:
