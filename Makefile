@@ -72,7 +72,7 @@ models: $(INSTALLED)  ## Look at every model of timm; writes docs/models.md, tak
 options: $(INSTALLED)  ## Write docs/reference/options.md from the code.
 	$(BIN)/python -m tools.options_page
 
-results: $(INSTALLED)  ## Write tables and pictures of docs/results.md, docs/performance.md and docs/guide/questions.md from benchmarks/results.
+results: $(INSTALLED)  ## Write tables and pictures of docs/results.md, docs/performance.md and docs/results-questions.md from benchmarks/results.
 	$(BIN)/python -m benchmarks.results_page
 	$(BIN)/python -m benchmarks.performance_page
 	$(BIN)/python -m benchmarks.questions_page

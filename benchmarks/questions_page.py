@@ -1,4 +1,4 @@
-"""Writes the tables of docs/guide/questions.md anew from the records of trainings on questions.
+"""Writes the tables of docs/results-questions.md anew from the records of trainings on questions.
 
 Tables are those whose first column is "training", or begins with "over", in the order in which they are printed.
 """
@@ -16,11 +16,11 @@ from benchmarks.vqa.results import tables
 
 __all__ = ["GO_ON", "PAGE", "RECORDS", "SUMMARY", "add_arguments", "fill", "run"]
 
-SUMMARY = "Write the tables of docs/guide/questions.md from the committed records of trainings."
+SUMMARY = "Write the tables of docs/results-questions.md from the committed records of trainings."
 GO_ON = "Start again with"
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "results" / "vqa.jsonl"
-PAGE = ROOT / "docs" / "guide" / "questions.md"
+PAGE = ROOT / "docs" / "results-questions.md"
 TABLE = table_of("(?:training|over )[^|]*")
 
 
