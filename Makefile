@@ -11,7 +11,7 @@ OLDEST = sed -nE '/^(dependencies|demo|metrics) = /{s/^[^[]*\[(.*)\]/\1/;s/[",]/
 
 DIST_VENV := .venv-dist
 
-.PHONY: help install demo demo-vlm test test-timm-oldest oldest-pins census stress interrupts test-train test-peers bench models options results docs dist-test coverage lint format clean
+.PHONY: help install demo demo-vlm test test-timm-oldest oldest-pins census stress interrupts mutants test-train test-peers bench models options results docs dist-test coverage lint format clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ stress: $(INSTALLED)  ## Share one model of each family among threads and tasks,
 
 interrupts: $(INSTALLED)  ## Interrupt patch, unpatch, saliency, merging and record at random moments; takes minutes.
 	$(BIN)/python -m tools.interrupts
+
+mutants: $(INSTALLED)  ## Put small faults into the core, each against the tests of its module; takes half an hour.
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.mutants
 
 test-train: $(INSTALLED)  ## Run the launcher against real train.py scripts: TIMM_TRAIN_PY=/path make test-train; takes minutes.
 	@test -n "$$TIMM_TRAIN_PY" || { echo "TIMM_TRAIN_PY is not set: the path of timm's train.py, or several with colons between"; exit 2; }

@@ -1,0 +1,83 @@
+"""Runs the tests of a module on a module with a fault, in a process of its own."""
+
+from __future__ import annotations
+
+import ast
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+import pytest
+
+from .faults import with_fault
+
+__all__ = ["get_known", "passes"]
+
+KNOWN = ("torch", "torchvision.transforms.v2", "timm", "timm.data", "hypothesis", "numpy", "scipy.stats", "pytest")
+QUIET = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header", "--no-summary", "-W", "ignore")
+
+
+def get_known() -> None:
+    """Imports what every process needs, so that those which are forked have it."""
+    for name in KNOWN:
+        import_module(name)
+
+
+def passes(module: str, path: Path, number: int | None, tests: Sequence[Path], limit: float) -> bool:
+    """Whether tests pass on a module with a fault.
+
+    Args:
+        module: Name of the module.
+        path: Its file, which is not changed.
+        number: Of the fault; None for the module as it is.
+        tests: Files of tests.
+        limit: Seconds; tests that take longer do not pass.
+    """
+    process = multiprocessing.get_context("fork").Process(target=_run, args=(module, path, number, tests))
+    process.start()
+    process.join(limit)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    return process.exitcode == 0
+
+
+class _Finder(MetaPathFinder):
+    """Finds one module, and gives it other code."""
+
+    def __init__(self, module: str, path: Path, tree: ast.Module) -> None:
+        self.module, self.path, self.tree = module, path, tree
+
+    def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name != self.module:
+            return None
+        return spec_from_file_location(name, self.path, loader=_Loader(name, str(self.path), self.tree))
+
+
+class _Loader(SourceFileLoader):
+    def __init__(self, name: str, path: str, tree: ast.Module) -> None:
+        super().__init__(name, path)
+        self.tree = tree
+
+    def get_code(self, fullname: str) -> CodeType:
+        code: CodeType = compile(self.tree, self.path, "exec")
+        return code
+
+
+def _run(module: str, path: Path, number: int | None, tests: Sequence[Path]) -> None:
+    silent = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(silent, stream)
+    if number is not None:
+        for name in [name for name in sys.modules if name.split(".")[0] == module.split(".")[0]]:
+            del sys.modules[name]
+        sys.meta_path.insert(0, _Finder(module, path, with_fault(path.read_text(encoding="utf-8"), number)))
+    sys.exit(pytest.main([*map(str, tests), *QUIET]))
