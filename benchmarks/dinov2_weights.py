@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.command import main
-from timm_mergemix.errors import unusable, wrong
-from timm_mergemix.optional import need
+from timm_mergemix.errors import need, unusable, wrong
+from timm_mergemix.files.tensors import save_tensors
 
 __all__ = ["GO_ON", "SUMMARY", "add_arguments", "convert", "run"]
 
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
         state = convert(graph)
     except KeyError as error:
         raise unusable("onnx", f"{args.onnx} is not Hugging Face's Dinov2Model: it has no {error}") from error
-    torch.save(state, args.out)
+    save_tensors(args.out, state)
     print(f"Wrote {args.out}.")
 
 

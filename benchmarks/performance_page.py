@@ -19,6 +19,7 @@ from benchmarks.speed.measured import Measured, load
 from benchmarks.speed.plot import plot
 from timm_mergemix.cli.report import markdown_table
 from timm_mergemix.errors import Words, wrong
+from timm_mergemix.files.writing import write_file
 
 __all__ = ["GO_ON", "SUMMARY", "add_arguments", "fill", "run", "tables"]
 
@@ -94,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Writes page and picture."""
     measured = load(RECORDS)
-    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), tables(measured)), encoding="utf-8")
+    write_file(PAGE, fill(PAGE.read_text(encoding="utf-8"), tables(measured)))
     plot(measured.results, measured.points, PICTURE)
     print(f"Wrote {PAGE} and {PICTURE}.")
 

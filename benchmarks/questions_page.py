@@ -13,6 +13,7 @@ from benchmarks.command import main
 from benchmarks.page_tables import replace_tables, table_of
 from benchmarks.vqa.command import records_in
 from benchmarks.vqa.results import tables
+from timm_mergemix.files.writing import write_file
 
 __all__ = ["GO_ON", "PAGE", "RECORDS", "SUMMARY", "add_arguments", "fill", "run"]
 
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Writes the page."""
     printed = tables(records_in(RECORDS).read())
-    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), printed), encoding="utf-8")
+    write_file(PAGE, fill(PAGE.read_text(encoding="utf-8"), printed))
     print(f"Wrote {PAGE}.")
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from timm_mergemix.errors import Words, wrong
+from timm_mergemix.errors import Words, unusable, wrong
+from timm_mergemix.files.lock import locked
+from timm_mergemix.files.writing import append_line
 
 __all__ = ["Record", "Records"]
 
@@ -36,17 +38,20 @@ class Records:
         Raises:
             MergeMixError: If another line is not one of these records.
         """
-        lines = self.path.read_bytes().split(b"\n")[:-1] if self.path.is_file() else []
+        try:
+            lines = self.path.read_bytes().split(b"\n")[:-1] if self.path.is_file() else []
+        except OSError as error:
+            raise unusable(self.path, f"cannot be read: {error}") from error
         return [self._parse(line, number) for number, line in enumerate(lines, 1)]
 
     def add(self, record: Record) -> None:
-        """Adds a record, in place of a last line that was cut off. It is written out when this returns."""
-        line = json.dumps(record).encode() + b"\n"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a+b") as file:
-            file.seek(0)
-            file.truncate(file.read().rfind(b"\n") + 1)
-            file.write(line)
+        """Adds a record, in place of a last line that was cut off. It is on the disk when this returns.
+
+        Raises:
+            MergeMixError: If another process is adding records, or the file cannot be written.
+        """
+        with locked(self.path):
+            self._append(record)
 
     def run_missing(
         self, wanted: Iterable[tuple[Sequence[Any], T]], run: Callable[[list[T]], Iterable[Record]]
@@ -60,21 +65,30 @@ class Records:
 
         Returns:
             The records of what is wanted, in its order, without those that ``run`` did not yield.
+
+        Raises:
+            MergeMixError: If another process is adding records, or the file cannot be read or written.
         """
         todo = [(_identity(values), item) for values, item in wanted]
-        there = {self._identity_of(record) for record in self.read()}
-        left = list(dict.fromkeys(item for identity, item in todo if identity not in there))
-        if left:
-            for record in run(left):
-                self.add(record)
+        if self._missing(todo):
+            with locked(self.path):  # from here on the file says for sure what is missing
+                for record in run(self._missing(todo)):
+                    self._append(record)
         found = {self._identity_of(record): record for record in self.read()}
         return [found[identity] for identity in dict.fromkeys(identity for identity, _ in todo) if identity in found]
+
+    def _missing(self, todo: Sequence[tuple[str, T]]) -> list[T]:
+        there = {self._identity_of(record) for record in self.read()}
+        return list(dict.fromkeys(item for identity, item in todo if identity not in there))
+
+    def _append(self, record: Record) -> None:
+        append_line(self.path, json.dumps(record).encode())
 
     def _parse(self, line: bytes, number: int) -> Record:
         names = (*self.key, *self.needs)
         try:
             record = json.loads(line)
-        except ValueError:  # neither JSON nor text
+        except (ValueError, RecursionError):  # neither JSON nor text, or far too deep
             record = None
         if not isinstance(record, dict) or not record.keys() >= set(names):
             came = Words(repr(line.decode(errors="replace")[:80]))

@@ -15,6 +15,8 @@ from benchmarks.page_tables import replace_tables, table_of
 from benchmarks.study.picture import draw
 from benchmarks.study.results import tables
 from benchmarks.study.sweep import trials_in
+from timm_mergemix.cli.pictures import save_figure
+from timm_mergemix.files.writing import write_file
 
 __all__ = ["GO_ON", "SUMMARY", "add_arguments", "fill", "run"]
 
@@ -43,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Writes page and picture."""
     records = trials_in(RECORDS).read()
-    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), tables(records, "test")), encoding="utf-8")
-    draw(records, "test").savefig(PICTURE, dpi=110)
+    write_file(PAGE, fill(PAGE.read_text(encoding="utf-8"), tables(records, "test")))
+    save_figure(draw(records, "test"), PICTURE, dpi=110)
     print(f"Wrote {PAGE} and {PICTURE}.")
 
 

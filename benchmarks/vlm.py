@@ -24,7 +24,7 @@ from benchmarks.records import Record, Records
 from benchmarks.speed.report import machine
 from timm_mergemix.cli.options import make_directory
 from timm_mergemix.cli.report import markdown_table
-from timm_mergemix.optional import need
+from timm_mergemix.errors import need
 from timm_mergemix.tune.timing import interleave, ratio_of
 
 __all__ = ["GO_ON", "SUMMARY", "Size", "add_arguments", "build", "run"]

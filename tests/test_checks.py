@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.checks import check_classes, check_images, check_labels, check_saliency, check_share
+from timm_mergemix.checks import (
+    check_classes,
+    check_finite,
+    check_images,
+    check_labels,
+    check_rows,
+    check_saliency,
+    check_share,
+    check_weights,
+)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8])
@@ -54,16 +63,28 @@ def test_infinities_that_cancel_are_found() -> None:
         check_images(images)
 
 
+class Elsewhere(torch.Tensor):
+    """A tensor that says it is on an accelerator."""
+
+    device = torch.device("cuda")
+
+
 def test_values_off_the_cpu_are_read_on_request_only() -> None:
-    # A meta tensor has no values: to read one is an error of its own.
-    meta = torch.empty(2, 3, 4, 4, device="meta")
-    labels = torch.zeros(2, dtype=torch.long, device="meta")
-    check_images(meta)
-    check_labels(labels, 2, 5, False)
-    with pytest.raises((RuntimeError, NotImplementedError)):
-        check_images(meta, validate=True)
-    with pytest.raises((RuntimeError, NotImplementedError)):
+    images = torch.full((2, 3, 4, 4), float("nan")).as_subclass(Elsewhere)
+    labels = torch.tensor([0, 5]).as_subclass(Elsewhere)
+    for validate in (None, False):
+        check_images(images, validate)
+        check_labels(labels, 2, 5, False, validate)
+    with pytest.raises(MergeMixError, match=r"^images: got pixels that are NaN"):
+        check_images(images, validate=True)
+    with pytest.raises(MergeMixError, match=r"^labels: got labels from 0 to 5"):
         check_labels(labels, 2, 5, False, validate=True)
+
+
+@pytest.mark.parametrize("validate", [None, True])
+def test_values_that_there_are_none_of_are_not_read(validate: bool | None) -> None:
+    check_images(torch.empty(2, 3, 4, 4, device="meta"), validate)
+    check_labels(torch.zeros(2, dtype=torch.long, device="meta"), 2, 5, False, validate)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.int64])
@@ -93,8 +114,8 @@ def test_rows_of_labels_are_taken(dtype: torch.dtype, multi_label: bool) -> None
         (torch.zeros(2, 5, dtype=torch.complex64), False, "real rows"),
         (torch.tensor([0, 5]), False, "from 0 to 4"),
         (torch.tensor([-1, 2]), False, "from 0 to 4"),
-        (torch.tensor([[0.0] * 4 + [float("nan")]] * 2), False, "finite"),
-        (torch.tensor([[0.0] * 4 + [float("inf")]] * 2), True, "finite"),
+        (torch.tensor([[0.0] * 4 + [float("nan")]] * 2), False, "from nan to nan, wanted them from 0 to 1"),
+        (torch.tensor([[0.0] * 4 + [float("inf")]] * 2), True, "from 0 to inf, wanted them from 0 to 1"),
     ],
 )
 def test_what_are_no_labels_is_refused(labels: object, multi_label: bool, wanted: str) -> None:
@@ -138,3 +159,24 @@ def test_shares_are_from_0_to_1(value: float) -> None:
     check_share("ratio", torch.empty(0))
     with pytest.raises(MergeMixError, match=r"^ratio: got numbers from .*, wanted them from 0 to 1"):
         check_share("ratio", torch.tensor([0.5, value]))
+
+
+@pytest.mark.parametrize("value", [-1e-3, float("nan"), float("inf"), torch.finfo(torch.float32).max])
+def test_weights_and_their_sum_are_finite_and_not_negative(value: float) -> None:
+    check_weights("w", torch.zeros(2, 3))
+    with pytest.raises(MergeMixError, match=r"^w: got numbers that are negative, NaN or infinite, wanted finite ones"):
+        check_weights("w", torch.full((2, 3), value))
+
+
+def test_finite_numbers_may_be_negative() -> None:
+    check_finite("n", -torch.ones(3))
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(MergeMixError, match=r"^n: got numbers that are NaN or infinite, wanted finite ones"):
+            check_finite("n", torch.tensor([0.0, value]))
+
+
+def test_a_row_of_one_column_may_be_0() -> None:
+    check_rows("rows", torch.tensor([[0], [1]]), multi_label=False)
+    check_rows("rows", torch.zeros(2, 3), multi_label=True)
+    with pytest.raises(MergeMixError, match=r"^rows: got a row of zeros, wanted a class in each row"):
+        check_rows("rows", torch.zeros(2, 3), multi_label=False)

@@ -17,14 +17,15 @@ from timm_mergemix.errors import (
     check_choice,
     check_int,
     check_number,
+    check_same_device,
     check_tensor,
     describe,
     named,
+    need,
     unusable,
     wrong,
 )
 from timm_mergemix.merge.find.refusals import unsupported
-from timm_mergemix.optional import need
 
 
 def test_the_error_is_a_value_error() -> None:
@@ -161,3 +162,22 @@ def test_numpy_numbers_are_numbers() -> None:
     check_number("x", np.float32(0.5), 0, 1)
     with pytest.raises(MergeMixError):
         check_int("n", np.bool_(True), 0)
+
+
+@pytest.mark.parametrize("value", [2**63, 10**400])
+def test_an_integer_is_one_of_64_bits(value: int) -> None:
+    with pytest.raises(MergeMixError, match=r"^n: got .*, wanted an integer >= 0"):
+        check_int("n", value, 0)
+
+
+def test_an_integer_beyond_all_floats_is_no_finite_number() -> None:
+    with pytest.raises(MergeMixError, match=r"^x: got .*, wanted a finite number >= 0"):
+        check_number("x", 10**400, 0)
+
+
+def test_a_tensor_is_checked_for_its_device() -> None:
+    like = torch.zeros(1)
+    check_tensor("t", torch.zeros(2), ("B",), "float", like)
+    for check in (lambda t: check_tensor("t", t, ("B",), "float", like), lambda t: check_same_device("t", t, like)):
+        with pytest.raises(MergeMixError, match=r"^t: got a tensor on meta, wanted one on cpu, where the others are"):
+            check(torch.zeros(2, device="meta"))

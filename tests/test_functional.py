@@ -62,6 +62,30 @@ def test_a_plan_is_applied_as_in_the_forward_pass() -> None:
     assert torch.equal(functional.log_size_bias(size, torch.float32), tokens.log_size_bias(size, torch.float32))
 
 
+def changed_plan(name: str, value: object) -> functional.MergePlan:
+    part = getattr(PLAN, name)
+    return PLAN._replace(**{name: value(part) if callable(value) else value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("keep", None, r"^plan\.keep: got None, wanted an integer tensor of shape \(B, N - r\)"),
+        ("source", torch.Tensor.float, r"^plan\.source: got a float32 tensor"),
+        ("target", torch.Tensor.int, r"^plan\.target: got a int32 tensor .*, wanted an int64 tensor"),
+        ("target", lambda part: part[:1], r"^plan\.target: got a int64 tensor of shape \(1, 3\), wanted .*\(2, 3\)"),
+        ("target", lambda part: part + 6, r"^plan\.target: got numbers from \d+ to \d+, wanted them from 0 to 5"),
+        ("target", lambda part: part - 7, r"^plan\.target: got numbers from"),
+        ("keep", torch.zeros_like, "^plan: got one that keeps or merges some tokens twice"),
+        ("source", lambda part: part.to("meta"), r"^plan\.source: got a tensor on meta, wanted one on cpu"),
+    ],
+)
+def test_a_plan_that_is_none_is_refused(name: str, value: object, message: str) -> None:
+    for call in (functional.compose_source, lambda plan: functional.merge_tokens(torch.ones(2, 9, 4), plan)):
+        with pytest.raises(MergeMixError, match=message):
+            call(changed_plan(name, value))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

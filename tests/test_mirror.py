@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.mutants.mirror import mirrors
+
 HERE = Path(__file__).parent
 TESTS = sorted(path.relative_to(HERE).as_posix() for path in HERE.rglob("test_*.py"))
 # Tests that go across sources: whole folders, and single files by how their names begin.
@@ -22,6 +24,9 @@ ACROSS = (
     "launch/test_order.py",
     "vlm/test_every_model.py",
     "test_architecture.py",
+    "test_dtypes.py",
+    "test_faces.py",
+    "test_hostile",
     "test_mirror.py",
     "test_oldest.py",
     "test_readme.py",
@@ -59,14 +64,6 @@ def sources() -> dict[str, Path]:
     for package in ("benchmarks", "tools"):
         found |= {path.relative_to(root).as_posix(): path for path in root.glob(f"{package}/**/*.py")}
     return found
-
-
-def mirrors(test: str, source: str) -> bool:
-    """Whether ``a/test_b.py`` or ``a/test_b_SUBJECT.py`` is a test of ``a/b.py``; that of a package is test_init.py."""
-    name = f"test_{Path(source).stem.strip('_')}"
-    return Path(test).parent == Path(source).parent and (
-        Path(test).stem == name or Path(test).stem.startswith(f"{name}_")
-    )
 
 
 def has_code(path: Path) -> bool:

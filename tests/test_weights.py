@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from timm_mergemix.errors import MergeMixError
+from timm_mergemix.files.tensors import save_tensors
 from timm_mergemix.weights import create_model, from_file
 
 
@@ -143,3 +144,14 @@ def test_threads_do_not_see_what_others_load(tmp_path: Path) -> None:
         made = [pool.submit(create_model, "test_vit", num_classes=7, **from_file(tmp_path / f"{n}.pth")) for n in names]
     assert all(torch.equal(each.result().norm.weight, weights["norm.weight"]) for each in made[::2])
     assert all("lacks" in str(each.exception()) for each in made[1::2])
+
+
+def test_a_damaged_file_of_this_library_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    save_tensors(path, timm.create_model("test_vit").state_dict())
+    create_model("test_vit", **from_file(path))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(MergeMixError, match=r"^weights: .*weights\.pt: is damaged"):
+        from_file(path)

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from . import functional, metrics, transforms, viz
+    from . import functional, metrics, testing, transforms, viz
     from .errors import MergeMixError
-    from .loss import SoftTargetLoss
     from .merge.find.support import supported
     from .merge.info import merge_info
     from .merge.patch import merging, patch, record, unpatch
     from .mix.batch import MixedBatch
-    from .mix.blends import Blend, Pairs
+    from .mix.blends import Blend, Pairs, Paste
+    from .mix.dense_loss import DenseSoftTargetLoss
     from .mix.draw import Draw
+    from .mix.loss import SoftTargetLoss
     from .mix.mixer import Mixer
     from .mixers.integrate import install, uninstall
     from .mixers.mergemix import MergeMix
@@ -37,13 +38,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "errors": ["MergeMixError"],
     "mixers.integrate": ["install", "uninstall"],
-    "loss": ["SoftTargetLoss"],
     "merge.info": ["merge_info"],
     "merge.patch": ["merging", "patch", "record", "unpatch"],
     "merge.find.support": ["supported"],
     "mix.batch": ["MixedBatch"],
-    "mix.blends": ["Blend", "Pairs"],
+    "mix.blends": ["Blend", "Pairs", "Paste"],
+    "mix.dense_loss": ["DenseSoftTargetLoss"],
     "mix.draw": ["Draw"],
+    "mix.loss": ["SoftTargetLoss"],
     "mixers.mergemix": ["MergeMix"],
     "mix.mixer": ["Mixer"],
     "mixers.mixup": ["Mixup"],
@@ -58,10 +60,11 @@ _HOMES = {
     "tune.search": ["tune_r"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ["functional", "metrics", "transforms", "viz", "vlm"]
+_MODULES = ["functional", "metrics", "testing", "transforms", "viz", "vlm"]
 
 __all__ = [
     "Blend",
+    "DenseSoftTargetLoss",
     "Draw",
     "MergeMix",
     "MergeMixError",
@@ -70,6 +73,7 @@ __all__ = [
     "Mixer",
     "Mixup",
     "Pairs",
+    "Paste",
     "PreferenceLoss",
     "PreferencePairs",
     "PreferenceStep",
@@ -89,6 +93,7 @@ __all__ = [
     "saliency_map",
     "simpo_loss",
     "supported",
+    "testing",
     "transforms",
     "tune_r",
     "uninstall",

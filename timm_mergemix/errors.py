@@ -1,12 +1,15 @@
-"""The one error of this library, as data, and the checks that raise it."""
+"""The one error of this library, as data, and the checks that raise it, of arguments and of packages of the extras."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from numbers import Integral, Real
 from pathlib import PurePath
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -85,7 +88,11 @@ def named(**names: str) -> Iterator[None]:
 def describe(value: Any) -> str:
     """A short description of a value: dtype and shape of a tensor, else its repr, a long one without its middle."""
     if isinstance(value, torch.Tensor):
-        return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
+        kind = str(value.dtype).removeprefix("torch.")
+        if value.is_nested:
+            return f"a nested {kind} tensor"
+        layout = "" if value.layout == torch.strided else f" of layout {str(value.layout).removeprefix('torch.')}"
+        return f"a {kind} tensor of shape {tuple(value.shape)}{layout}"
     if isinstance(value, torch.nn.Module):
         return f"a module of class {type(value).__name__}"
     if isinstance(value, Words):
@@ -103,7 +110,15 @@ def check_choice(argument: str, value: Any, choices: Iterable[str]) -> None:
         raise wrong(argument, value, "one of " + ", ".join(map(repr, choices)))
 
 
-def check_tensor(argument: str, value: Any, shape: Sequence[int | str], kind: str = "") -> None:
+def check_bool(argument: str, value: Any) -> None:
+    """Raises unless ``value`` is True or False; text would be taken for True, whatever it says."""
+    if not isinstance(value, bool):
+        raise wrong(argument, value, "True or False")
+
+
+def check_tensor(
+    argument: str, value: Any, shape: Sequence[int | str], kind: str = "", like: torch.Tensor | None = None
+) -> None:
     """Raises unless ``value`` is a tensor of the shape and kind.
 
     Args:
@@ -111,9 +126,11 @@ def check_tensor(argument: str, value: Any, shape: Sequence[int | str], kind: st
         value: What came.
         shape: For each axis its length, or a letter where any length will do.
         kind: ``"float"``, ``"integer"`` or ``"bool"``; empty where any dtype will do.
+        like: A tensor on whose device it must be; None where any device will do.
     """
     if (
         not isinstance(value, torch.Tensor)
+        or not is_dense(value)
         or value.ndim != len(shape)
         or any(isinstance(wanted, int) and got != wanted for got, wanted in zip(value.shape, shape, strict=True))
         or (kind and kind != _kind(value))
@@ -121,23 +138,69 @@ def check_tensor(argument: str, value: Any, shape: Sequence[int | str], kind: st
         axes = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
         article = "an" if kind == "integer" else "a"
         raise wrong(argument, value, f"{article} {kind} tensor of shape ({axes})".replace("  ", " "))
+    if like is not None:
+        check_same_device(argument, value, like)
+
+
+def check_same_device(argument: str, value: torch.Tensor, like: torch.Tensor) -> None:
+    """Raises unless a tensor is on the device of another one."""
+    if value.device != like.device:
+        raise wrong(argument, Words(f"a tensor on {value.device}"), f"one on {like.device}, where the others are")
+
+
+def is_dense(value: torch.Tensor) -> bool:
+    """Whether a tensor has a number at each place: it is neither sparse, nested nor quantised."""
+    return not value.is_nested and value.layout == torch.strided and not value.is_quantized
 
 
 def _kind(value: torch.Tensor) -> str:
     if value.is_floating_point():
-        return "float"
+        return "float" if value.itemsize > 1 else "other"  # torch computes next to nothing in 8 bits
     return {torch.bool: "bool"}.get(value.dtype, "other" if value.is_complex() else "integer")
 
 
 def check_int(argument: str, value: Any, low: int, part: str = "") -> None:
-    """Raises unless ``value`` is an integer (no bool) of at least ``low``; for ``part`` see `wrong`."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < low:
+    """Raises unless ``value`` is an integer (no bool) of at least ``low`` in 64 bits; for ``part`` see `wrong`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) < 2**63:
         raise wrong(argument, value, f"an integer >= {low}", part)
 
 
 def check_number(argument: str, value: Any, low: float, high: float = math.inf, part: str = "") -> None:
     """Raises unless ``value`` is a finite number within [low, high]; for ``part`` see `wrong`."""
-    number = not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
-    if not number or not low <= value <= high:
+    if not _is_finite_number(value) or not low <= value <= high:
         limits = f"from {low} to {high}" if math.isfinite(high) else f">= {low}"
         raise wrong(argument, value, f"a finite number {limits}", part)
+
+
+def installed(package: str) -> bool:
+    """Whether a top-level package can be imported."""
+    return find_spec(package) is not None
+
+
+def need(module: str, purpose: str, extra: str = "demo") -> ModuleType:
+    """Imports a module of an extra.
+
+    Args:
+        module: Its dotted name.
+        purpose: What it is needed for, for the error.
+        extra: The extra that installs it.
+
+    Raises:
+        MissingPackageError: If it is not installed; the message says how to get it.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        package = module.split(".")[0].replace("sklearn", "scikit-learn")
+        how = f'pip install "timm-mergemix[{extra}]"'
+        message = f"{purpose} needs {package}, which cannot be imported ({error}): {how}"
+        raise MissingPackageError(message) from error
+
+
+def _is_finite_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False

@@ -3,14 +3,17 @@
 import torch
 from torch import Tensor
 
-from .errors import Words, check_tensor, unusable, wrong
+from .checks import check_range, check_weights, reads_values
+from .errors import Words, check_bool, check_same_device, check_tensor, unusable, wrong
 from .merge.matching import tokens as _tokens
 from .merge.matching.baselines import kth_matching, random_matching
 from .merge.matching.bipartite import bipartite_matching
 from .merge.matching.choose import match
 from .merge.matching.pitome import pitome_matching
 from .merge.matching.plan import MergePlan
+from .mix.boxes import visible_boxes
 from .mix.images import blend_images, mix_images, paste_resized
+from .mix.maps import soft_masks
 from .mix.mask import box_mask, count_patches, expand_mask, top_mask
 from .mix.ratio import area_ratio, attention_ratio, gaussian_ratio
 from .mix.targets import mix_targets
@@ -43,7 +46,9 @@ __all__ = [
     "recover",
     "sequence_logp",
     "simpo_loss",
+    "soft_masks",
     "top_mask",
+    "visible_boxes",
 ]
 
 
@@ -67,8 +72,11 @@ def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None) -> tupl
     batch, tokens = _tokens_of(plan)
     if (batch, tokens) != tuple(x.shape[:2]):
         raise wrong("plan", Words(f"one for {batch} x {tokens} tokens"), f"{x.shape[0]} x {x.shape[1]}, as in x")
+    check_same_device("x", x, plan.keep)
     if size is not None:
-        check_tensor("size", size, (batch, tokens), "float")
+        check_tensor("size", size, (batch, tokens), "float", like=x)
+        check_weights("size", size)
+        size = size.float()
     return _tokens.merge_tokens(x, plan, size)
 
 
@@ -87,7 +95,8 @@ def compose_source(plan: MergePlan, source: Tensor | None = None) -> Tensor:
     """
     batch, tokens = _tokens_of(plan)
     if source is not None:
-        _check_source(source, batch, tokens, "plan")
+        _check_source(source, batch, tokens, "plan", plan.keep)
+        source = source.long()
     return _tokens.compose_source(plan, source)
 
 
@@ -108,8 +117,10 @@ def log_size_bias(size: Tensor | None, dtype: torch.dtype, proportional: bool = 
     """
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise wrong("dtype", dtype, "a floating dtype")
+    check_bool("proportional", proportional)
     if size is not None:
         check_tensor("size", size, "BN", "float")
+        check_weights("size", size)
     return _tokens.log_size_bias(size, dtype, proportional)
 
 
@@ -127,20 +138,37 @@ def recover(values: Tensor, source: Tensor) -> Tensor:
         MergeMixError: If the shapes do not fit, or, looked for on the CPU alone, the source map is one of more tokens.
     """
     check_tensor("values", values, "BKC" if isinstance(values, Tensor) and values.ndim > 2 else "BK")
-    _check_source(source, values.shape[0], values.shape[1], "values")
-    return _tokens.recover(values, source)
+    _check_source(source, values.shape[0], values.shape[1], "values", values)
+    return _tokens.recover(values, source.long())
 
 
 def _tokens_of(plan: MergePlan) -> tuple[int, int]:
-    """Batch size and number of tokens that a plan is for."""
+    """Batch size and number of tokens that a plan is for.
+
+    Raises:
+        MergeMixError: If it is no plan, or, looked for on the CPU, one by which a token is lost or merges into none.
+    """
     if not isinstance(plan, MergePlan):
         raise wrong("plan", plan, "a MergePlan, such as bipartite_matching returns")
-    return plan.keep.shape[0], plan.keep.shape[1] + plan.source.shape[1]
+    check_tensor("plan.keep", plan.keep, ("B", "N - r"), "integer")
+    batch, kept = plan.keep.shape
+    for name, part in (("plan.source", plan.source), ("plan.target", plan.target)):
+        check_tensor(name, part, (batch, "r" if name == "plan.source" else plan.source.shape[1]), "integer", plan.keep)
+    for name, part in zip(plan._fields, plan, strict=True):
+        if part.dtype != torch.int64:
+            raise wrong(f"plan.{name}", part, "an int64 tensor")
+    check_range("plan.target", plan.target, 0, kept - 1)
+    if reads_values(plan.keep):
+        each = torch.cat([plan.keep, plan.source], dim=1).sort(dim=1).values
+        if not torch.equal(each, torch.arange(each.shape[1]).expand_as(each)):
+            raise wrong("plan", Words("one that keeps or merges some tokens twice"), "each token once")
+    return batch, kept + plan.source.shape[1]
 
 
-def _check_source(source: Tensor, batch: int, tokens: int, owner: str) -> None:
-    check_tensor("source", source, (batch, "N"), "integer")
-    if source.device.type == "cpu" and source.numel():
+def _check_source(source: Tensor, batch: int, tokens: int, owner: str, like: Tensor) -> None:
+    check_tensor("source", source, (batch, "N"), "integer", like=like)
+    source = source.long()
+    if source.numel() and reads_values(source):
         low, high = int(source.min()), int(source.max())
         if low < 0 or high >= tokens:
             came = f"got tokens from {low} to {high}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from os import PathLike, fspath
 from os.path import isfile
+from pathlib import Path
 from typing import Any
 
 import timm
@@ -11,7 +12,8 @@ from timm.models import load_state_dict
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from .errors import unusable, wrong
+from .errors import MergeMixError, unusable, wrong
+from .files.tensors import check_unchanged
 
 __all__ = ["create_model", "from_file"]
 
@@ -30,11 +32,15 @@ def from_file(path: str | PathLike[str]) -> dict[str, Any]:
         path: A checkpoint; a ``.npz`` file is read as those of the original JAX models are.
 
     Raises:
-        MergeMixError: If there is no such file.
+        MergeMixError: If there is no such file, or it is a damaged one of this library.
     """
     path = fspath(path)
     if not isfile(path):
         raise wrong("weights", path, "the path of a file")
+    try:
+        check_unchanged(Path(path))  # where this library wrote it
+    except MergeMixError as error:
+        raise unusable("weights", error) from error
     # A source of its own (a hub, a folder) would come before the file.
     overlay = {"file": path, "source": "", "num_classes": -1, "custom_load": path.endswith(".npz")}
     return {"pretrained": True, "pretrained_cfg_overlay": overlay}

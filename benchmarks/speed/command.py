@@ -15,6 +15,8 @@ from timm_mergemix.cli.output import Output, add_output
 from timm_mergemix.cli.report import markdown_table, text_table, write_json
 from timm_mergemix.config import typed
 from timm_mergemix.errors import wrong
+from timm_mergemix.files.lock import locked
+from timm_mergemix.files.writing import write_file
 from timm_mergemix.merge.schedule import TEXTS, read_r
 from timm_mergemix.training.progress import Reporter
 
@@ -85,15 +87,16 @@ def _measure(args: argparse.Namespace, device: torch.device, facts: dict[str, An
     jobs = [job for job in _jobs(args, device) if args.filter in job.name]
     if not jobs:
         raise wrong("filter", args.filter, "part of a row's name")
-    if not args.resume:
-        results.path.unlink(missing_ok=True)
-        growth.path.unlink(missing_ok=True)
-    wanted = [((job.name, each.above, each.below, facts), job) for job in jobs for each in job.comparisons]
-    results.run_missing(wanted, partial(_run, facts=facts, reporter=output.reporter))
-    if args.growth and not args.filter:
-        places = [((size, batch, r, facts), (size, batch)) for size, batch in all_places()]
-        growth.run_missing(places, partial(_grow, args=args, device=device, facts=facts, reporter=output.reporter))
-    _write(out, load(out, facts, r), output)
+    with locked(out / "results.json"):
+        if not args.resume:
+            results.path.unlink(missing_ok=True)
+            growth.path.unlink(missing_ok=True)
+        wanted = [((job.name, each.above, each.below, facts), job) for job in jobs for each in job.comparisons]
+        results.run_missing(wanted, partial(_run, facts=facts, reporter=output.reporter))
+        if args.growth and not args.filter:
+            places = [((size, batch, r, facts), (size, batch)) for size, batch in all_places()]
+            growth.run_missing(places, partial(_grow, args=args, device=device, facts=facts, reporter=output.reporter))
+        _write(out, load(out, facts, r), output)
 
 
 def _jobs(args: argparse.Namespace, device: torch.device) -> Iterator[_Job]:
@@ -123,14 +126,13 @@ def _grow(
 def _write(out: Path, measured: Measured, output: Output) -> None:
     table = rows_of(measured.results)
     about = ", ".join(f"{name} {value}" for name, value in measured.machine.items())
-    (out / "results.md").write_text(f"{about}\n\n{markdown_table(HEADER, table)}\n", encoding="utf-8")
     values = {
         "machine": measured.machine,
         "results": [result.as_dict() for result in measured.results],
         "growth": [point._asdict() for point in measured.points],
     }
     written = [
-        out / "results.md",
+        write_file(out / "results.md", f"{about}\n\n{markdown_table(HEADER, table)}\n"),
         write_json(out / "results.json", values),
         plot(measured.results, measured.points, out / "results.png"),
     ]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from timm_mergemix.optional import need
+from timm_mergemix.cli.pictures import save_figure
+from timm_mergemix.errors import need
 
 from .groups import GROUPS, label_of
 from .growth import BATCHES, Point
@@ -53,8 +54,7 @@ def plot(results: Sequence[Result], points: Sequence[Point], path: Path) -> Path
             _ratios(axis, title, rows)
     if points:
         _growth(parts[-1], points)
-    figure.savefig(path, dpi=110)
-    return path
+    return save_figure(figure, path, dpi=110)
 
 
 def _panels(results: Sequence[Result]) -> dict[str, Rows]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -12,8 +13,12 @@ import torch
 
 from timm_mergemix.cli.options import choose_device, cpu_threads, make_directory
 from timm_mergemix.cli.output import Output, add_output
-from timm_mergemix.errors import unusable
-from timm_mergemix.optional import installed
+from timm_mergemix.cli.pictures import save_figure
+from timm_mergemix.errors import installed, unusable, wrong
+from timm_mergemix.files.writing import write_file
+from timm_mergemix.mix.config import MixConfig
+from timm_mergemix.mixers.registry import list_mixers, takes
+from timm_mergemix.saliency.config import SaliencyConfig
 
 from .arms import ARMS, find_arm
 from .cost import equal_epochs, recorded_cost
@@ -24,7 +29,7 @@ from .results import tables
 from .search import all_combinations, drawn_combinations
 from .sweep import sweep, trials_in
 from .tasks import TASKS, find_task
-from .trial import OPTIMISATION, Trial
+from .trial import OPTIMISATION, PREFERENCE, Trial
 
 __all__ = ["GO_ON", "SUMMARY", "add_arguments", "run"]
 
@@ -86,17 +91,17 @@ def _run(args: argparse.Namespace, device: torch.device) -> None:
         if any(record["trial"]["test"] == (split == "test") for record in records):
             text = tables(records, split)
             shown.append(text)
-            written.append(out / f"{split}.md")
-            written[-1].write_text(text + "\n", encoding="utf-8")
+            written.append(write_file(out / f"{split}.md", text + "\n"))
             if installed("matplotlib"):
-                written.append(out / f"{split}.png")
-                draw(records, split).savefig(written[-1], dpi=110)
+                written.append(save_figure(draw(records, split), out / f"{split}.png", dpi=110))
     text = "\n\n".join(["", *shown, f"Wrote {', '.join(map(str, written))}."])
     output.result(text, {"trials": records, "written": written})
 
 
 def _trials(args: argparse.Namespace, device: torch.device, out: Path, places: Places) -> list[Trial]:
-    choices = {"seed": args.seeds, **parse_options(args.set)}
+    given = parse_options(args.set)
+    _check_names(given, args.methods)
+    choices = {"seed": args.seeds, **given}
     tried = all_combinations(choices) if args.draw is None else drawn_combinations(choices, args.draw)
     trials = []
     for task, options, method in product(args.tasks, tried, args.methods):
@@ -110,6 +115,16 @@ def _trials(args: argparse.Namespace, device: torch.device, out: Path, places: P
             trial = _trial(task, method, {**options, "epochs": equal_epochs(trial, epochs, cost)}, args.test)
         trials.append(trial)
     return trials
+
+
+def _check_names(names: Collection[str], methods: Sequence[str]) -> None:
+    """Raises unless each option is one that there is, or that the mixer of one of the methods takes."""
+    known = {*OPTIMISATION, *PREFERENCE, *MixConfig.options(), *SaliencyConfig.options(), "r"}
+    own = [str(find_arm(method).mixer) for method in methods]
+    mixers = [mixer for mixer in own if mixer in list_mixers()]
+    for name in names:
+        if name not in known and not any(takes(mixer, name) for mixer in mixers):
+            raise wrong("set", name, "options of the optimisation, the mixer or the preference")
 
 
 def _trial(task: str, method: str, options: dict[str, Any], test: bool) -> Trial:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from timm_mergemix.optional import need
+from timm_mergemix.errors import need
 from timm_mergemix.training.images import ImageSet, MemoryBatches, Statistics
 from timm_mergemix.training.model import build_model, small_vit
 from timm_mergemix.training.sources import DemoData, Source, draw_splits

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from timm_mergemix.optional import need
+from timm_mergemix.errors import need
 
 from .arms import find_arm
 from .groups import Group, group_records, shared_options, title_of

@@ -19,9 +19,11 @@ PROGRAMS = [
     for name in (
         "dinov2_weights",
         "off_the_shelf",
+        "peers_invariants",
         "performance_page",
         "questions_page",
         "results_page",
+        "segmentation",
         "speed",
         "study",
         "visible_saliency",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from benchmarks.records import Record, Records
 from timm_mergemix import MergeMixError
+
+from ..files.faults import failing
 
 
 def records(folder: Path) -> Records:
@@ -42,7 +45,9 @@ def test_a_line_that_was_cut_off_is_left_out_and_overwritten(tmp_path: Path, cut
     assert own.read() == [made("a"), made("c")]
 
 
-@pytest.mark.parametrize("line", [b"no json", b"", b"[1]", b'{"name": "a", "size": 1}', b"\xff\xfe", b'{"name": "a'])
+@pytest.mark.parametrize(
+    "line", [b"no json", b"", b"[1]", b'{"name": "a", "size": 1}', b"\xff\xfe", b'{"name": "a', b"[" * 200_000]
+)
 def test_a_broken_line_in_the_middle_is_named(tmp_path: Path, line: bytes) -> None:
     own = records(tmp_path)
     own.add(made("a"))
@@ -116,3 +121,64 @@ def test_committed_records_are_read_whole(name: str) -> None:
     key, least = COMMITTED[name]
     path = Path(__file__).parents[2] / "benchmarks" / "results" / f"{name}.jsonl"
     assert len(Records(path, key).read()) == len(path.read_text().splitlines()) >= least
+
+
+def test_one_process_at_a_time_adds_records(tmp_path: Path) -> None:
+    own = records(tmp_path)
+    own.add(made("a"))
+
+    def run(left: list[str]) -> Iterator[Record]:
+        for name in left:
+            for again in (lambda: own.add(made("c")), lambda: own.run_missing([(("c", 1), "c")], run)):
+                with pytest.raises(MergeMixError, match=r"records\.jsonl: is being written by another process"):
+                    again()
+            assert own.run_missing([(("a", 1), "a")], run) == [made("a")]  # there is nothing to add
+            yield made(name)
+
+    assert own.run_missing([(("b", 1), "b")], run) == [made("b")]
+    assert own.read() == [made("a"), made("b")]
+    assert [path.name for path in own.path.parent.iterdir()] == ["records.jsonl"]
+
+
+def test_what_another_process_added_meanwhile_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = records(tmp_path)
+
+    @contextmanager
+    def late(path: Path) -> Iterator[None]:
+        path.parent.mkdir()
+        path.write_text(json.dumps(made("a")) + "\n")
+        yield
+
+    monkeypatch.setattr("benchmarks.records.locked", late)
+    wanted = [(("a", 1), "a"), (("b", 1), "b")]
+    assert own.run_missing(wanted, lambda left: [made(name, value=0.75) for name in left]) == [
+        made("a"),
+        made("b", value=0.75),
+    ]
+
+
+def test_whatever_call_fails_lines_are_whole(tmp_path: Path) -> None:
+    own, number = records(tmp_path), 0
+    own.add(made("a"))
+    while True:
+        number += 1
+        with failing(number) as faults:
+            try:
+                own.add(made("b"))
+            except MergeMixError as error:
+                assert str(own.path) in error.argument and "No space left" in str(error)
+        if not faults.failed:
+            break
+        assert own.read() == [made("a")] and own.path.read_bytes().endswith(b"}\n")
+        assert [path.name for path in own.path.parent.iterdir()] == ["records.jsonl"]
+    assert number == 6 and own.read() == [made("a"), made("b")]
+
+
+def test_nothing_is_added_through_a_link(tmp_path: Path) -> None:
+    own = records(tmp_path)
+    own.path.parent.mkdir()
+    (tmp_path / "precious").write_text("")
+    own.path.symlink_to(tmp_path / "precious")
+    with pytest.raises(MergeMixError, match="cannot be written"):
+        own.add(made("a"))
+    assert (tmp_path / "precious").read_text() == ""

@@ -36,7 +36,15 @@ def test_results_of_this_library(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("a.csv", "epoch,loss\n1,2\n"), ("a.json", "{}"), ("a.json", "[1]"), ("a.json", "no json"), ("a.csv", None)],
+    [
+        ("a.csv", "epoch,loss\n1,2\n"),
+        ("a.csv", f"epoch\n{'x' * 200_000}\n"),
+        ("a.json", "{}"),
+        ("a.json", "[1]"),
+        ("a.json", "no json"),
+        ("a.json", "[" * 200_000),
+        ("a.csv", None),
+    ],
 )
 def test_other_files_are_refused(tmp_path: Path, name: str, text: str | None) -> None:
     if text is not None:

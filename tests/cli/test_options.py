@@ -24,8 +24,9 @@ def test_devices() -> None:
     for name in ("abacus", "cuda:99", "meta"):
         with pytest.raises(MergeMixError, match="device: '"):
             choose_device(name)
-    with pytest.raises(MergeMixError, match="seed: got -1"):
-        choose_device("cpu", seed=-1)
+    for seed in (-1, 99999999999999999999):
+        with pytest.raises(MergeMixError, match=f"seed: got {seed}, wanted an integer >= 0"):
+            choose_device("cpu", seed=seed)
 
 
 def test_threads() -> None:

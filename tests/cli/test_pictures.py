@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
-from timm_mergemix.cli.pictures import Picture, write_results
+from timm_mergemix import MergeMixError
+from timm_mergemix.cli.pictures import Picture, save_figure, write_results
 from timm_mergemix.viz import learning_curves
+
+from ..files.faults import failing
 
 HISTORY = [{"epoch": epoch, "train_loss": 2 / epoch, "val_top1": 0.1 * epoch} for epoch in (1, 2)]
 
@@ -32,3 +36,14 @@ def test_what_was_there_is_written_anew(tmp_path: Path) -> None:
 
 def test_nothing_to_write_is_no_file(tmp_path: Path) -> None:
     assert write_results([], {}, tmp_path) == [] and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_a_figure_is_written_whole_in_the_format_of_its_name(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"curves.{suffix}"
+    assert save_figure(picture("curves").figure, path, dpi=50) == path
+    assert path.read_bytes()[:5] in (b"\x89PNG\r", b"<?xml", b"%PDF-")
+    before = path.read_bytes()
+    with failing(3), pytest.raises(MergeMixError, match=f"curves.{suffix}: cannot be written: .*No space left"):
+        save_figure(picture("curves").figure, path)
+    assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == [path.name]

@@ -19,8 +19,9 @@ import timm_mergemix as mm
 from timm_mergemix.cli.main import main as command_line
 
 PROJECT, PACKAGE = "timm-mergemix", "timm_mergemix"
-OF_EXTRAS = ("matplotlib", "mlxtend", "pytest", "shtab", "sklearn", "torchmetrics", "transformers")
+OF_EXTRAS = ("hypothesis", "matplotlib", "mlxtend", "pytest", "shtab", "sklearn", "torchmetrics", "transformers")
 NEED_EXTRAS = {"timm_mergemix.metrics.classes", "timm_mergemix.viz.notebook"}
+NEED_HYPOTHESIS = "timm_mergemix.testing."
 NEED_TRANSFORMERS = (
     "timm_mergemix.merge.families.hf.",
     "timm_mergemix.merge.vlm.",
@@ -48,7 +49,7 @@ def check_the_metadata() -> None:
     assert found["Version"] == mm.__version__
     assert found["License-Expression"] == "Apache-2.0"
     assert found["Requires-Python"] == ">=3.10"
-    assert {"viz", "demo", "metrics", "completion"} <= set(found.get_all("Provides-Extra"))
+    assert {"viz", "demo", "metrics", "completion", "testing"} <= set(found.get_all("Provides-Extra"))
     assert "## " in str(found.get_payload() or found["Description"]), "the README is missing"
 
 
@@ -76,7 +77,7 @@ def check_all_modules() -> None:
             import_module(module.name)
         except ImportError:
             lacking.add(module.name)
-    others = {name for name in lacking if not name.startswith(NEED_TRANSFORMERS)}
+    others = {name for name in lacking if not name.startswith((*NEED_TRANSFORMERS, NEED_HYPOTHESIS))}
     assert others == NEED_EXTRAS, others
     assert len(lacking - others) > 1
 
@@ -123,6 +124,7 @@ def check_missing_extras_say_how_to_install_them() -> None:
     history = [{"epoch": 0, "train_loss": 1.0, "val_top1": 0.5}]
     assert 'pip install "timm-mergemix[viz]"' in error_of(lambda: mm.viz.learning_curves({"run": history}))
     assert 'pip install "timm-mergemix[metrics]"' in error_of(lambda: mm.metrics.BrierScore)
+    assert 'pip install "timm-mergemix[testing]"' in error_of(lambda: mm.testing.check_mixer)
 
 
 def tiny() -> torch.nn.Module:

@@ -31,9 +31,10 @@ def referenced() -> set[str]:
 
 def test_the_reference_has_every_public_name() -> None:
     listed = referenced()
-    modules = {"functional", "metrics", "transforms", "viz", "vlm"}
+    modules = {"functional", "metrics", "testing", "transforms", "viz", "vlm"}
     assert set(mm.__all__) - modules - {"__version__"} <= listed
     assert {"functional", "metrics", "transforms.MergeMix", "viz"} <= listed
+    assert {f"testing.{name}" for name in mm.testing.__all__ if name.islower() or name[1].islower()} <= listed
 
 
 def returned() -> set[type]:

@@ -53,6 +53,11 @@ def slow(probs: Tensor, labels: Tensor, bins: int, norm: str) -> float:
     return sum(w * g**power for w, g in zip(weights, gaps, strict=True)) ** (1 / power)
 
 
+def below_one(probs: Tensor) -> Tensor:
+    """torchmetrics puts a confidence of exactly 1 into a bin of its own; just below 1, it is in the last bin there."""
+    return probs.clamp_max(1 - 2**-23)
+
+
 @quick
 @given(samples, st.integers(1, 20), st.sampled_from(NORMS))
 def test_bins_of_equal_width_are_those_of_torchmetrics(sample: tuple[Tensor, Tensor], bins: int, norm: str) -> None:
@@ -61,7 +66,7 @@ def test_bins_of_equal_width_are_those_of_torchmetrics(sample: tuple[Tensor, Ten
         return
     metric = MulticlassCalibrationError(num_classes=probs.shape[1], n_bins=bins, norm=norm)
     torch.testing.assert_close(
-        calibration_error(probs, labels, bins, norm=norm), metric(probs, labels).float(), atol=1e-6, rtol=0
+        calibration_error(probs, labels, bins, norm=norm), metric(below_one(probs), labels).float(), atol=1e-6, rtol=0
     )
 
 
@@ -69,8 +74,19 @@ def test_bins_of_equal_width_are_those_of_torchmetrics(sample: tuple[Tensor, Ten
 def test_confidences_on_the_edges_are_binned_as_torchmetrics_does(norm: str) -> None:
     sample = confident([0.5, 0.6, 0.6, 0.75, 0.8, 0.9, 1.0, 1.0], [True, False, True, True, False, True, True, False])
     for bins in (1, 2, 4, 5, 10):
-        wanted = MulticlassCalibrationError(num_classes=2, n_bins=bins, norm=norm)(*sample)
+        wanted = MulticlassCalibrationError(num_classes=2, n_bins=bins, norm=norm)(below_one(sample[0]), sample[1])
         torch.testing.assert_close(calibration_error(*sample, bins, norm=norm), wanted, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_confidence_of_exactly_1_is_in_the_last_bin(norm: str, dtype: torch.dtype) -> None:
+    # In one bin: |0.875 - 0.5|. In bins of their own the error would be (0.25 + 1) / 2.
+    sample = confident([0.75, 1.0], [True, False], dtype)
+    assert calibration_error(*sample, 1, norm=norm).item() == 0.375
+    assert calibration_error(*sample, 2, norm=norm).item() == 0.375
+    assert calibration_error(*sample, 4, norm=norm).item() == 0.375
+    assert calibration_error(*confident([1.0] * 4, [True, True, True, False], dtype), 15, norm=norm).item() == 0.25
 
 
 def test_the_error_is_that_computed_by_hand() -> None:
@@ -147,7 +163,8 @@ def test_one_bin_compares_means(sample: tuple[Tensor, Tensor]) -> None:
     confidence, predicted = sample[0].max(1)
     wanted = (confidence.mean() - (predicted == sample[1]).float().mean()).abs()
     for norm in NORMS:
-        torch.testing.assert_close(calibration_error(*sample, 1, "mass", norm), wanted, atol=1e-6, rtol=0)
+        for binning in BINNINGS:
+            torch.testing.assert_close(calibration_error(*sample, 1, binning, norm), wanted, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(("dtype", "wanted"), [(torch.float64, torch.float64), (torch.float32, torch.float32)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from timm_mergemix import MergeMixError
 from timm_mergemix.mix.draw import Draw, group_rows, numpy_rng
 
 from .batches import quick
@@ -112,3 +115,24 @@ def test_normal_and_noise_have_numbers_of_their_own_in_each_row() -> None:
 
 def test_no_rows_take_no_numbers() -> None:
     assert draw([]).uniform().shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Draw(None, group_rows("elem", 3)), r"^rng: got None, wanted a numpy\.random\.Generator"),
+        (lambda: Draw(numpy_rng(), [0, 1]), r"^groups: got \[0, 1\], wanted an array of integers"),
+        (lambda: Draw(numpy_rng(), np.array([0, -1])), "^groups: got"),
+        (lambda: Draw(numpy_rng(), np.array([0.0, 1.0])), "^groups: got"),
+        (lambda: Draw(numpy_rng(), np.zeros((2, 2), dtype=np.int64)), "^groups: got"),
+        (lambda: draw([0]).beta(0), "^alpha: got 0, wanted a number > 0"),
+        (lambda: draw([0]).beta(float("nan")), "^alpha: got nan, wanted a finite number"),
+    ],
+)
+def test_what_nothing_can_be_drawn_from_is_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(MergeMixError, match=message):
+        make()
+
+
+def test_groups_may_be_those_of_some_rows() -> None:
+    assert draw([0, 3]).uniform().shape == (2,)

@@ -101,7 +101,7 @@ def test_expand_repeats_patches_where_the_grid_divides() -> None:
 
 
 @quick
-@given(st.lists(st.tuples(*[st.integers(0, 9)] * 4), min_size=1, max_size=4))
+@given(st.lists(st.tuples(*[st.integers(0, 9)] * 2, *[st.integers(0, 7)] * 2), min_size=1, max_size=4))
 def test_box_is_false_inside(boxes: list[tuple[int, int, int, int]]) -> None:
     ordered = [(*sorted(box[:2]), *sorted(box[2:])) for box in boxes]
     mask = box_mask(torch.tensor(ordered), 9, 7)
@@ -116,16 +116,26 @@ def test_box_is_false_inside(boxes: list[tuple[int, int, int, int]]) -> None:
     [
         ("lam", lambda: count_patches(torch.tensor(0.5), 4)),
         ("lam", lambda: count_patches(torch.tensor([1]), 4)),
+        ("lam", lambda: count_patches(torch.tensor([0.5, 2.0]), 4)),
+        ("lam", lambda: count_patches(torch.tensor([float("nan")]), 4)),
         ("length", lambda: count_patches(torch.tensor([0.5]), 0)),
         ("saliency", lambda: top_mask(torch.rand(2, 4), torch.tensor([1, 1]), torch.rand(2, 4))),
         ("count", lambda: top_mask(torch.rand(2, 2, 2), torch.tensor([1]), torch.rand(2, 4))),
         ("count", lambda: top_mask(torch.rand(1, 2, 2), torch.tensor([0.5]), torch.rand(1, 4))),
+        ("count", lambda: top_mask(torch.rand(1, 2, 2), torch.tensor([-1]), torch.rand(1, 4))),
+        ("count", lambda: top_mask(torch.rand(1, 2, 2), torch.tensor([5]), torch.rand(1, 4))),
         ("noise", lambda: top_mask(torch.rand(2, 2, 2), torch.tensor([1, 1]), torch.rand(2, 2, 2))),
         ("mask", lambda: expand_mask(torch.ones(2, 2), 4, 4)),
         ("height", lambda: expand_mask(torch.ones(1, 2, 2), 0, 4)),
         ("width", lambda: expand_mask(torch.ones(1, 2, 2), 4, 2.5)),
         ("boxes", lambda: box_mask(torch.zeros(2, 3, dtype=torch.long), 4, 4)),
         ("boxes", lambda: box_mask(torch.zeros(2, 4), 4, 4)),
+        ("boxes", lambda: box_mask(torch.tensor([[0, 5, 0, 3]]), 4, 3)),
+        ("boxes", lambda: box_mask(torch.tensor([[0, 4, 0, 4]]), 4, 3)),
+        ("boxes", lambda: box_mask(torch.tensor([[-1, 4, 0, 3]]), 4, 3)),
+        ("boxes", lambda: box_mask(torch.tensor([[0, 4, -1, 3]]), 4, 3)),
+        ("boxes", lambda: box_mask(torch.tensor([[0, 4, 0, 3], [3, 2, 0, 3]]), 4, 3)),
+        ("boxes", lambda: box_mask(torch.tensor([[0, 4, 2, 1]]), 4, 3)),
     ],
 )
 def test_bad_input_is_named(argument: str, call: object) -> None:

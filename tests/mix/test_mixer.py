@@ -292,10 +292,13 @@ def test_a_blend_may_give_a_ratio_of_any_precision(fields: dict[str, torch.Tenso
             {"images": torch.zeros(8, 3, 8, 8).double()},
             r"images of own: got a float64 tensor .*, wanted the dtype that",
         ),
-        ({"ratio": torch.zeros(8, 1)}, r"ratio of own: got a float32 tensor .*, wanted a tensor of shape \(\d,\)"),
+        (
+            {"ratio": torch.zeros(8, 1)},
+            r"ratio of own: got a float32 tensor .*, wanted a float tensor of shape \(\d,\)",
+        ),
         (
             {"mask": torch.ones(8, 8, 8, dtype=torch.bool)},
-            r"mask of own: got a bool tensor .*, wanted a tensor of shape",
+            r"mask of own: got a bool tensor .*, wanted a bool tensor of shape",
         ),
     ],
 )

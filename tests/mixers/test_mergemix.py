@@ -14,6 +14,7 @@ from torch import nn
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMix, MergeMixError, functional, saliency_map
+from timm_mergemix.testing import check_mixer
 
 from ..mix.batches import noise, quick
 from ..models import images, tiny, tiny_torchvision
@@ -113,14 +114,15 @@ def test_training_with_it_touches_nothing_of_the_model() -> None:
 
 
 @pytest.mark.parametrize("mode", ["batch", "pair", "elem"])
-def test_the_torch_seed_governs(mode: str) -> None:
-    x, y = noise(5, 3, 64, 64), torch.arange(5)
-    results = []
-    for _ in range(2):
-        torch.manual_seed(4)
-        results.append(mixer(seed=None, mode=mode, mergemix_prob=0.5)(x, y))
-    assert torch.equal(results[0][0], results[1][0])
-    assert torch.equal(results[0][1], results[1][1])
+def test_the_invariants_of_mixing_hold(mode: str) -> None:
+    check_mixer(mixer(tiny(depth=1), seed=None, mode=mode, mergemix_prob=0.7), examples=5)
+
+
+@pytest.mark.parametrize("ratio_mode", ["attention", "gaussian"])
+def test_the_invariants_hold_where_the_ratio_is_not_that_of_pixels(ratio_mode: str) -> None:
+    check_mixer(
+        mixer(tiny(depth=1), mode="elem", ratio_mode=ratio_mode), examples=5, without=("targets say what is shown",)
+    )
 
 
 def test_one_number_is_drawn() -> None:

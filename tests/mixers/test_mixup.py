@@ -9,6 +9,7 @@ import torch
 from scipy import stats
 
 from timm_mergemix import MergeMixError, Mixup
+from timm_mergemix.testing import check_mixer
 
 from ..mix.batches import newer_timm, noise
 
@@ -85,12 +86,15 @@ def test_smoothed_targets_are_as_timms(labels: torch.Tensor) -> None:
     torch.testing.assert_close(ours(images, labels)[1], theirs(images.clone(), labels)[1])
 
 
-def test_batches_of_odd_size_are_mixed_in_every_mode() -> None:
-    for mode in ("batch", "pair", "elem"):
-        for count in (1, 3):
-            images, targets = Mixup(0.8, 1.0, mode=mode)(noise(count, 3, 8, 8), torch.arange(count))
-            assert images.shape == (count, 3, 8, 8)
-            assert targets.shape == (count, 1000)
+@pytest.mark.parametrize("mode", ["batch", "pair", "elem"])
+@pytest.mark.parametrize("alphas", [(1.0, 0.0), (0.0, 1.0), (0.8, 1.0)])
+def test_the_invariants_of_mixing_hold(alphas: tuple[float, float], mode: str) -> None:
+    check_mixer(Mixup(*alphas, mode=mode, prob=0.9, num_classes=5), examples=10, labels=("integers", "rows"))
+
+
+def test_without_correct_lam_targets_do_not_say_what_is_shown() -> None:
+    with pytest.raises(AssertionError, match=r"^targets say what is shown: "):
+        check_mixer(Mixup(0.0, 1.0, correct_lam=False, num_classes=5), examples=20, dtypes=(torch.float32,))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from timm_mergemix import (
 )
 from timm_mergemix.mixers import registry
 from timm_mergemix.mixers.registry import takes_encoder
+from timm_mergemix.testing import check_mixer
 
 from ..mix.batches import noise
 from ..models import tiny
@@ -103,6 +104,7 @@ def test_a_mixer_of_ones_own_takes_ten_lines() -> None:
     assert torch.equal(batch.images[..., :4], images[..., :4])
     assert torch.equal(batch.images[..., 4:], images.flip(0)[..., 4:])
     assert batch.targets[0].tolist() == [0.5, 0, 0, 0.5]
+    check_mixer(create_mixer("halves", num_classes=4), examples=8)
 
 
 def test_a_class_of_ones_own_can_be_registered() -> None:

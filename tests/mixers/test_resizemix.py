@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from timm_mergemix import MergeMixError, ResizeMix
+from timm_mergemix.testing import check_mixer
 
 
 @pytest.mark.parametrize("mode", ["batch", "pair", "elem"])
@@ -18,6 +19,11 @@ def test_the_target_is_the_share_of_pixels_and_the_side_is_within_the_limits(mod
     pasted = (mixed[:, 0] != images[:, 0]).flatten(1).sum(1)
     assert all(count**0.5 in range(10, 21) for count in pasted.tolist())
     assert (len(pasted.unique()) == 1) is (mode == "batch")
+
+
+@pytest.mark.parametrize("mode", ["batch", "pair", "elem"])
+def test_the_invariants_of_mixing_hold(mode: str) -> None:
+    check_mixer(ResizeMix(num_classes=5, mode=mode), examples=12)
 
 
 def test_the_scale_is_checked_and_passed_on() -> None:

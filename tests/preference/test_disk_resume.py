@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +13,6 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from timm_mergemix import MergeMixError
 from timm_mergemix.preference.disk import PairFolder, write_pairs
@@ -103,19 +103,19 @@ def test_a_run_goes_on_wherever_it_was_interrupted(line: int, byte: int, batch: 
 
 
 def test_a_line_comes_after_its_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save = Image.Image.save
-    saved = []
+    replace = os.replace
+    placed = []
 
-    def watch(image: Image.Image, path: Path, *rest: object) -> None:
-        saved.append((path.parent.name, len(lines(tmp_path)) if (tmp_path / "pairs.jsonl").exists() else 0))
-        if len(saved) == 6:
+    def watch(source: Path, path: Path) -> None:
+        placed.append((path.parent.name, len(lines(tmp_path)) if (tmp_path / "pairs.jsonl").exists() else 0))
+        if len(placed) == 6:
             raise OSError("no space left on device")
-        save(image, path, *rest)
+        replace(source, path)
 
-    monkeypatch.setattr(Image.Image, "save", watch)
-    with pytest.raises(OSError, match="no space left"):
+    monkeypatch.setattr(os, "replace", watch)
+    with pytest.raises(MergeMixError, match=r"loser/00000002\.png: cannot be written: no space left"):
         write_pairs(made(2), tmp_path)
-    assert saved == [("winner", 0), ("loser", 0), ("winner", 1), ("loser", 1), ("winner", 2), ("loser", 2)]
+    assert placed == [("winner", 0), ("loser", 0), ("winner", 1), ("loser", 1), ("winner", 2), ("loser", 2)]
     assert len(PairFolder(tmp_path)) == 2
 
 

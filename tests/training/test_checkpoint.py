@@ -8,6 +8,8 @@ import torch
 from timm_mergemix import MergeMixError
 from timm_mergemix.training.checkpoint import differing, load_checkpoint, save_checkpoint
 
+from ..files.faults import failing
+
 STATE = {"settings": {"a": (1, 2)}, "epochs_done": 1, "model": {}, "optimizer": {}, "scheduler": {}, "history": []}
 
 
@@ -30,6 +32,36 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: p
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(path, {**STATE, "epochs_done": 2})
     assert load_checkpoint(path)["epochs_done"] == 1
+
+
+def test_a_checkpoint_of_an_earlier_version_is_loaded(tmp_path: Path) -> None:
+    torch.save(STATE, tmp_path / "last.pt")
+    assert load_checkpoint(tmp_path / "last.pt") == STATE
+
+
+def test_flipped_bits_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    state = {**STATE, "model": {"weight": torch.arange(100.0)}}
+    save_checkpoint(path, state)
+    content = bytearray(path.read_bytes())
+    place = content.index(torch.arange(100.0).numpy().tobytes())
+    for bit in range(60):
+        content[place + 4 * bit + 3] ^= 1 << bit % 8
+        path.write_bytes(content)
+        with pytest.raises(MergeMixError, match=r"last\.pt: is damaged"):
+            load_checkpoint(path)
+        content[place + 4 * bit + 3] ^= 1 << bit % 8
+    path.write_bytes(content)
+    assert torch.equal(load_checkpoint(path)["model"]["weight"], torch.arange(100.0))
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, STATE)
+    for number in (1, 2, 5, 9):
+        with failing(number), pytest.raises(MergeMixError, match=r"last\.pt: cannot be written: .*No space left"):
+            save_checkpoint(path, {**STATE, "epochs_done": 2})
+        assert load_checkpoint(path) == STATE and [file.name for file in tmp_path.iterdir()] == ["last.pt"]
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing of the kind"])

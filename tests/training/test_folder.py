@@ -9,6 +9,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 from timm_mergemix import MergeMixError
 from timm_mergemix.training.folder import PathDataset, find_folder
 
+from ..preference.test_disk_files import huge_png
 from .made import striped, write_folder
 
 
@@ -100,7 +101,8 @@ def test_broken_image(tmp_path: Path) -> None:
     splits = find_folder(write_folder(tmp_path, each=5))
     path = Path(splits.train[3][0])
     whole = path.read_bytes()
-    for damaged in (b"no image", whole[:40] + b"\1\2\3\4" * 3 + whole[52:]):  # the second one is a SyntaxError
+    # The second one is a SyntaxError, the third one far too many pixels for Pillow.
+    for damaged in (b"no image", whole[:40] + b"\1\2\3\4" * 3 + whole[52:], huge_png(20_000)):
         path.write_bytes(damaged)
         with pytest.raises(MergeMixError, match="cannot be read as an image"):
             PathDataset(splits.train, pil_to_tensor)[3]

@@ -7,7 +7,10 @@ import pytest
 import torch
 
 import timm_mergemix as mm
+from timm_mergemix import MergeMixError
+from timm_mergemix.files.lock import locked
 from timm_mergemix.preference.config import PreferenceConfig
+from timm_mergemix.training.checkpoint import load_checkpoint
 from timm_mergemix.training.images import MemoryBatches, Statistics
 from timm_mergemix.training.loop import Job, fit
 from timm_mergemix.training.mixers import build_mixer
@@ -16,6 +19,7 @@ from timm_mergemix.training.optim import Optimisation
 from timm_mergemix.training.progress import Reporter
 from timm_mergemix.training.seeds import seed_all
 
+from ..files.faults import failing
 from .made import striped
 
 QUIET = Reporter(quiet=True)
@@ -157,3 +161,34 @@ def test_lines_and_bars(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     fit(make(tmp_path / "b" / "last.pt", "none", 0, epochs=1), batches(), batches(train=False), Reporter(progress=True))
     shown = capsys.readouterr()
     assert shown.out == "" and "4/4" in shown.err
+
+
+def test_one_process_at_a_time_trains_a_run(tmp_path: Path) -> None:
+    run = make(tmp_path / "last.pt", epochs=1)
+    with locked(run.path):
+        for fresh in (False, True):
+            with pytest.raises(MergeMixError, match=r"last\.pt: is being written by another process"):
+                fit(run, batches(), batches(train=False), QUIET, fresh)
+    fit(run, batches(), batches(train=False), QUIET)
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"] and len(run.history) == 1
+
+
+def test_a_fresh_run_drops_the_checkpoint(tmp_path: Path) -> None:
+    for fresh, seen in ((False, 1), (False, 0), (True, 1)):
+        run, train = make(tmp_path / "last.pt", epochs=1), Interrupted(TRAIN, 8, STATISTICS, train=True)
+        fit(run, train, batches(train=False), QUIET, fresh)
+        assert train.epoch == seen
+
+
+def test_a_full_disk_leaves_the_epoch_before(tmp_path: Path) -> None:
+    whole, run, rest = (make(tmp_path / name / "last.pt") for name in ("whole", "parts", "parts"))
+    with failing(10**9) as counted:
+        fit(whole, batches(), batches(train=False), QUIET)
+    # Near the end of the last checkpoint.
+    with failing(counted.count - 5), pytest.raises(MergeMixError, match=r"last\.pt: cannot be written: .*No space"):
+        fit(run, batches(), batches(train=False), QUIET)
+    assert [path.name for path in run.path.parent.iterdir()] == ["last.pt"]
+    assert load_checkpoint(run.path)["epochs_done"] == 2
+    fit(rest, batches(), batches(train=False), QUIET)
+    for name, weight in whole.model.state_dict().items():
+        assert torch.equal(weight, rest.model.state_dict()[name]), name

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import timm_mergemix as mm
+from timm_mergemix import MergeMixError
 from timm_mergemix.vlm.checkpoints import has_other_names, load_renamed
 
 from ..merge.vlm.models import BUILDERS, TEXT, build, llava, prompts, transformers
@@ -136,3 +137,14 @@ def test_modes_and_what_is_frozen_are_kept(tmp_path: Path) -> None:
     assert model.training and not model.model.vision_tower.training
     assert not any(parameter.requires_grad for parameter in model.model.vision_tower.parameters())
     assert all(parameter.requires_grad for parameter in model.model.language_model.parameters())
+
+
+@pytest.mark.parametrize("content", [b"", b"[" * 200_000, b"\xff", b"[]", b"{}", b'{"weight_map": 3}'])
+def test_files_that_cannot_be_read_are_named(tmp_path: Path, content: bytes) -> None:
+    model = llava()
+    (tmp_path / INDEX).write_bytes(content)
+    with pytest.raises(MergeMixError, match=f"{INDEX}: cannot be read as the index of a checkpoint"):
+        has_other_names(model, tmp_path)
+    (tmp_path / SINGLE).write_bytes(content)
+    with pytest.raises(MergeMixError, match=f"{SINGLE}: cannot be read as weights"):
+        has_other_names(model, tmp_path)

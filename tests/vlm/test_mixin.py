@@ -148,6 +148,17 @@ def test_a_resumed_training_is_one_that_never_stopped(tmp_path, batch, stop):
     assert second.mergemix.mixer.seen == whole.mergemix.mixer.seen == 12 * batch
 
 
+def test_what_the_mixer_remembered_is_refused_if_it_is_damaged(tmp_path):
+    options = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
+    make_trainer(tmp_path, **options).train()
+    path = tmp_path / "checkpoint-1" / "mergemix_0.pt"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(MergeMixError, match=r"mergemix_0\.pt: is damaged"):
+        make_trainer(tmp_path / "second", **options).train(resume_from_checkpoint=str(path.parent))
+
+
 def test_each_process_and_each_step_mixes_otherwise(tmp_path, monkeypatch):
     trainer = make_trainer(tmp_path)
     drawn = set()

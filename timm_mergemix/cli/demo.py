@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..config import add_flags, given_flags
-from ..optional import need
+from ..errors import need
+from ..files.lock import locked
 from ..training.compare import Outcome, train_method
 from ..training.methods import METHODS, PREFERENCE, DemoSettings
 from ..training.sources import DemoData, draw_splits, find_source
@@ -78,14 +79,15 @@ def _run(args: argparse.Namespace) -> None:
     out = make_directory(args.out)
     data_line = _describe(data)
     reporter.say(data_line)
-    outcomes = [train_method(method, data, settings, out, device, reporter, args.fresh) for method in methods]
-    rows, notes, results = _rows(outcomes), _notes(settings), _results(outcomes, data_line, settings)
-    pictures = draw_demo(outcomes, data, settings.seed, device)
-    texts = {"results.json": to_json(results) + "\n", "results.md": f"{markdown_table(HEADER, rows)}\n\n{notes}\n"}
-    if args.report:
-        title, said = "MergeMix, a demonstration", (data_line, notes)
-        texts["report.html"] = report_page(title, pictures, (HEADER, rows), said, asdict(settings))
-    written = write_results(pictures, texts, out)
+    with locked(out / "results.json"):
+        outcomes = [train_method(method, data, settings, out, device, reporter, args.fresh) for method in methods]
+        rows, notes, results = _rows(outcomes), _notes(settings), _results(outcomes, data_line, settings)
+        pictures = draw_demo(outcomes, data, settings.seed, device)
+        texts = {"results.json": to_json(results) + "\n", "results.md": f"{markdown_table(HEADER, rows)}\n\n{notes}\n"}
+        if args.report:
+            title, said = "MergeMix, a demonstration", (data_line, notes)
+            texts["report.html"] = report_page(title, pictures, (HEADER, rows), said, asdict(settings))
+        written = write_results(pictures, texts, out)
     head = f"{data_line}\n" if args.quiet else ""
     wrote = f"Wrote {', '.join(map(str, written))} in {time.perf_counter() - start:.0f} s."
     output.result(f"{head}\n{text_table(HEADER, rows)}\n\n{notes}\n{wrote}", {**results, "written": written})

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from ..config import given_flags
-from ..errors import unusable
-from ..optional import need
+from ..errors import need, unusable
+from ..files.lock import locked
 from ..training.vqa.arms import ARMS, VqaSettings, pair_mixer
 from ..training.vqa.data import VqaData, prepare_data
 from ..training.vqa.measure import AnswerEvaluation, MixedAnswers, evaluate_answers, evaluate_mixes
@@ -96,14 +96,15 @@ def _run(args: argparse.Namespace) -> None:
     )
     output.reporter.say(about)
     out = make_directory(args.out)
-    results = [_train(arm, data, settings, args, output) for arm in ARMS]
-    rows, notes, values = _rows(results), _notes(results, settings), _values(results, about, settings)
-    pictures = draw_answers({each.outcome.arm.title: each.mixed for each in results}, data)
-    texts = {"results.json": to_json(values) + "\n", "results.md": f"{markdown_table(HEADER, rows)}\n\n{notes}\n"}
-    if args.report:
-        title = "Winner and loser for questions, a demonstration"
-        texts["report.html"] = report_page(title, pictures, (HEADER, rows), (about, notes), asdict(settings))
-    written = write_results(pictures, texts, out)
+    with locked(out / "results.json"):
+        results = [_train(arm, data, settings, args, output) for arm in ARMS]
+        rows, notes, values = _rows(results), _notes(results, settings), _values(results, about, settings)
+        pictures = draw_answers({each.outcome.arm.title: each.mixed for each in results}, data)
+        texts = {"results.json": to_json(values) + "\n", "results.md": f"{markdown_table(HEADER, rows)}\n\n{notes}\n"}
+        if args.report:
+            title = "Winner and loser for questions, a demonstration"
+            texts["report.html"] = report_page(title, pictures, (HEADER, rows), (about, notes), asdict(settings))
+        written = write_results(pictures, texts, out)
     head = f"{about}\n" if args.quiet else ""
     wrote = f"Wrote {', '.join(map(str, written))} in {time.perf_counter() - start:.0f} s."
     output.result(f"{head}\n{text_table(HEADER, rows)}\n\n{notes}\n{wrote}", {**values, "written": written})

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from ..errors import MergeMixError
-from ..optional import need
+from ..errors import MergeMixError, need
 from ..version import __version__
 from . import demo, launch, models, show, train, tune
 from .options import HelpFormatter, again_with

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from ..errors import check_int, unusable, wrong
+from ..errors import check_int, unusable
 from .output import add_output
 
 __all__ = [
@@ -42,10 +42,9 @@ def choose_device(name: str, seed: int = 0) -> torch.device:
     """The device to train on.
 
     Raises:
-        MergeMixError: If there is no such device, or the seed is negative.
+        MergeMixError: If there is no such device, or the seed is negative or beyond 64 bits.
     """
-    if seed < 0:
-        raise wrong("seed", seed, "an integer >= 0")
+    check_int("seed", seed, 0)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

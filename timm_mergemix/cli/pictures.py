@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
+from ..files.writing import whole_file, write_file
 from ..version import __version__
 from .page import html_page, html_paragraph, html_picture, html_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Picture", "report_page", "write_results"]
+__all__ = ["Picture", "report_page", "save_figure", "write_results"]
 
 
 class Picture(NamedTuple):
@@ -33,10 +34,23 @@ def write_results(pictures: Sequence[Picture], texts: Mapping[str, str], out: Pa
         out: The directory.
     """
     for picture in pictures:
-        picture.figure.savefig(out / f"{picture.name}.png")
+        save_figure(picture.figure, out / f"{picture.name}.png")
     for name, text in texts.items():
-        (out / name).write_text(text, encoding="utf-8")
+        write_file(out / name, text)
     return [out / name for name in (*(f"{picture.name}.png" for picture in pictures), *texts)]
+
+
+def save_figure(figure: Figure, path: Path, **options: Any) -> Path:
+    """Writes a figure in the format of the file's name, and returns the path.
+
+    Args:
+        figure: Which one.
+        path: Where to.
+        **options: Of matplotlib's ``savefig``.
+    """
+    with whole_file(path) as file:
+        figure.savefig(cast(IO[bytes], file), format=path.suffix[1:], **options)
+    return path
 
 
 def report_page(

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..files.writing import write_file
+
 __all__ = ["markdown_table", "text_table", "to_json", "write_json"]
 
 
@@ -28,8 +30,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def write_json(path: Path, value: Any) -> Path:
     """Writes JSON for people and programs, and returns the path."""
-    path.write_text(to_json(value) + "\n", encoding="utf-8")
-    return path
+    return write_file(path, to_json(value) + "\n")
 
 
 def to_json(value: Any) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from ..errors import Words, named, unusable, wrong
+from ..files.tensors import check_unchanged
 from ..merge.info import merge_info
 from ..merge.patch import merging
 from ..training.folder import read_image
@@ -125,6 +126,7 @@ def _load_classifier(args: argparse.Namespace, classes: int) -> nn.Module:
         raise wrong("checkpoint", Words("none"), "a model that was trained on these classes")
     model = build_model(args.model, classes, img_size=args.img_size)
     try:
+        check_unchanged(args.checkpoint)
         load_checkpoint(model, str(args.checkpoint))
     except Exception as error:  # whatever a file format or a model raises
         raise unusable("checkpoint", f"{args.checkpoint} cannot be loaded: {error}") from error

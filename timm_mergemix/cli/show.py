@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..errors import check_int, named, wrong
+from ..errors import check_int, named, need, wrong
 from ..merge.info import merge_info
 from ..merge.patch import merging
 from ..merge.schedule import TEXTS, R
 from ..mix.batch import MixedBatch
 from ..mixers.mergemix import MergeMix
-from ..optional import need
 from ..training.progress import Reporter
 from ..training.seeds import seed_all
 from ..tune.timing import interleave
@@ -27,6 +26,7 @@ from ..viz import confidence_by_ratio, learning_curves, merge_grid, mix_grid, re
 from .histories import is_history, read_all
 from .options import make_directory
 from .output import Output, add_output
+from .pictures import save_figure
 from .scene import Scene, class_folders, find_classes, find_images, load_scene
 
 if TYPE_CHECKING:
@@ -108,8 +108,7 @@ def _save(drawn: dict[str, Callable[[], Figure]], out: Path, formats: Sequence[s
     written, out = [], make_directory(out)
     for name, figure in figures.items():
         for suffix in dict.fromkeys(formats):
-            written.append(out / f"{name}.{suffix}")
-            figure.savefig(written[-1])
+            written.append(save_figure(figure, out / f"{name}.{suffix}"))
     return written
 
 

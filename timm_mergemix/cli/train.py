@@ -9,9 +9,8 @@ from statistics import median
 
 from torch import nn
 
-from ..errors import Words, unusable, wrong
+from ..errors import Words, installed, unusable, wrong
 from ..mix.mixer import Mixer
-from ..optional import installed
 from ..training.evaluate import evaluate
 from ..training.folder import FolderSplits, digest_of, find_folder
 from ..training.loaders import Loaders, folder_loaders
@@ -24,6 +23,7 @@ from ..viz import learning_curves, mix_grid
 from ..weights import from_file
 from .options import choose_device, make_directory
 from .output import Output
+from .pictures import save_figure
 from .report import text_table, write_json
 from .train_options import FLAGS, Chosen, add_arguments, choose
 
@@ -51,11 +51,9 @@ def run(args: argparse.Namespace) -> None:
     make_directory(out)
     if args.resume and not job.path.exists():
         reporter.say(f"{out} holds no run to go on with; starting one.")
-    if args.fresh:
-        job.path.unlink(missing_ok=True)
     sizes = f"{len(splits.train):,} training and {len(splits.val):,} validation images"
     reporter.say(f"Data: {args.data}: {sizes}, {len(splits.classes)} classes; {splits.how}.")
-    fit(job, loaders.train, loaders.val, reporter)
+    fit(job, loaders.train, loaders.val, reporter, args.fresh)
     result = evaluate(job.model, loaders.val, job.device, amp=job.amp)
     details = {"settings": job.settings, "result": asdict(result), "history": job.history}
     written = [job.path, write_json(out / "results.json", details)]
@@ -124,6 +122,4 @@ def _draw(job: Job, mixer: Mix | None, loaders: Loaders, splits: FolderSplits, o
         images, labels = next(iter(loaders.train))
         batch = mixer.mix(images.to(job.device), labels.to(job.device))
         figures["mixes.png"] = mix_grid(batch, splits.classes, loaders.mean, loaders.std)
-    for name, figure in figures.items():
-        figure.savefig(out / name)
-    return [out / name for name in figures]
+    return [save_figure(figure, out / name) for name, figure in figures.items()]

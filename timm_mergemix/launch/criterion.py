@@ -9,8 +9,8 @@ from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTarget
 from torch import Tensor, nn
 
 from ..errors import unusable
-from ..loss import SoftTargetLoss
 from ..mix.batch import MixedBatch
+from ..mix.loss import SoftTargetLoss
 from ..preference.config import PreferenceConfig
 from ..preference.loss import PreferenceLoss
 

@@ -110,6 +110,8 @@ def loaded(path: Path, arguments: Sequence[str]) -> Iterator[ModuleType]:
             spec.loader.exec_module(script)
         except ImportError as error:
             raise unusable("script", f"{path} cannot be imported: {error}{_remedy(error)}") from error
+        except SyntaxError as error:
+            raise unusable("script", f"{path} is not Python that can be read: {error}") from error
         yield script
     finally:
         sys.argv, sys.path[:] = argv, search

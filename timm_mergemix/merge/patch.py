@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from torch import nn
 
-from ..errors import wrong
+from ..errors import check_bool, wrong
 from .attach import detach, merge_by, merging_in, patched
 from .config import MergeConfig
 from .find.search import Blocks, find_backbone, find_patched
@@ -138,7 +138,11 @@ def record(model: nn.Module, attention: bool = True, *, blocks: Blocks | None = 
 
     Yields:
         A `Recording`, filled while the context is open; inside another `record` it takes that one's place.
+
+    Raises:
+        MergeMixError: If the model is not supported, or an argument cannot be used.
     """
+    check_bool("attention", attention)
     recording = Recording(attention=attention)
     with patched(find_backbone(model, blocks=blocks)) as state, state.scope(observer=recording):
         yield recording

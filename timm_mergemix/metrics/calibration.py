@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import check_classes
+from ..checks import check_classes, reads_values
 from ..errors import Words, check_choice, check_int, check_tensor, wrong
 
 __all__ = ["binned_error", "brier_score", "calibration_error", "check_binning", "squared_distances", "top_class"]
@@ -29,8 +28,8 @@ def calibration_error(
         probs: (B, num_classes) float, rows of probabilities.
         labels: (B,) integers.
         bins: Number of bins.
-        binning: ``"width"``: bins ``[k / bins, (k + 1) / bins)``, and one more for a confidence of 1, as in
-            torchmetrics' ``MulticlassCalibrationError``. ``"mass"``: bins of equally many samples, but for ties: all
+        binning: ``"width"``: bins ``[k / bins, (k + 1) / bins)``, of which the last one has both its ends.
+            ``"mass"``: bins of equally many samples, but for ties: all
             samples of equal confidence are in the bin of the middle one.
         norm: ``"l1"`` for the mean difference, ``"l2"`` for the root of the mean square, ``"max"`` for the largest one.
 
@@ -68,13 +67,15 @@ def brier_score(probs: Tensor, labels: Tensor) -> Tensor:
 def squared_distances(probs: Tensor, labels: Tensor) -> Tensor:
     """(B,), of which `brier_score` is the mean."""
     probs = _checked(probs, labels)
-    return (probs - F.one_hot(labels.long(), probs.shape[1])).square().sum(dim=1)
+    # Not by F.one_hot, which looks at the labels, and so fails where per-sample gradients are taken.
+    right = torch.zeros_like(probs).scatter(1, labels.long().unsqueeze(1), 1.0)
+    return (probs - right).square().sum(dim=1)
 
 
 def top_class(probs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Confidence (B,) of the most probable class, and (B,) 1 where it is right, else 0; both in the same dtype."""
     confidence, predicted = _checked(probs, labels).max(dim=1)
-    return confidence, predicted.eq(labels).to(confidence.dtype)
+    return confidence, predicted.eq(labels.long()).to(confidence.dtype)
 
 
 def binned_error(confidence: Tensor, correct: Tensor, bins: int, binning: str, norm: str) -> Tensor:
@@ -102,7 +103,7 @@ def check_binning(bins: int, binning: str, norm: str) -> None:
 
 def _equal_width(confidence: Tensor, bins: int) -> Tensor:
     edges = torch.linspace(0, 1, bins + 1, dtype=confidence.dtype, device=confidence.device)
-    return torch.bucketize(confidence, edges, right=True) - 1
+    return (torch.bucketize(confidence, edges, right=True) - 1).clamp_max(bins - 1)
 
 
 def _equal_mass(confidence: Tensor, bins: int) -> Tensor:
@@ -117,11 +118,11 @@ def _checked(probs: Tensor, labels: Tensor) -> Tensor:
     check_tensor("probs", probs, ("B", "num_classes"), "float")
     if not probs.shape[1]:
         raise wrong("probs", probs, "probabilities of at least one class")
-    check_tensor("labels", labels, (len(probs),), "integer")
+    check_tensor("labels", labels, (len(probs),), "integer", like=probs)
     # Probabilities rounded to bfloat16 sum to 1 only within its precision.
     slack = max(1e-3, torch.finfo(probs.dtype).eps)
     probs = probs.to(torch.promote_types(probs.dtype, torch.float32))
-    if len(probs) and probs.device.type == "cpu":
+    if len(probs) and reads_values(probs):
         check_classes("labels", labels, probs.shape[1])
         sums = probs.detach().sum(dim=1)
         low, least, most = (value.item() for value in (probs.min(), sums.min(), sums.max()))

@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import check_number
-from ..optional import need
+from ..errors import check_number, need
 from .calibration import binned_error, check_binning, squared_distances, top_class
 from .preference import margins, points, total_and_count
 

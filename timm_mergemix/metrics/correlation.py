@@ -28,10 +28,10 @@ def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
         MergeMixError: If shapes or dtypes do not fit.
     """
     check_tensor("a", a, ("N",))
-    check_tensor("b", b, a.shape)
+    check_tensor("b", b, a.shape, like=a)
     for name, values in (("a", a), ("b", b)):
-        if values.is_complex():
-            raise wrong(name, values, "real numbers")
+        if values.is_complex() or (values.is_floating_point() and values.itemsize == 1):
+            raise wrong(name, values, "real numbers of at least 16 bits")
     dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
     x, y = _centred_ranks(a, dtype), _centred_ranks(b, dtype)
     return (x @ y / (x.norm() * y.norm())).clamp(-1, 1)

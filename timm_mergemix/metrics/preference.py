@@ -68,12 +68,12 @@ def total_and_count(values: Tensor, valid: Tensor | None = None) -> tuple[Tensor
     """Sum and number of the values that count; what the others hold does not matter, be it NaN."""
     if valid is None:
         return values.sum(), len(values)
-    check_tensor("valid", valid, values.shape, "bool")
+    check_tensor("valid", valid, values.shape, "bool", like=values)
     return values.where(valid, 0).sum(), valid.sum()
 
 
 def _checked(winner_logp: Tensor, loser_logp: Tensor) -> tuple[Tensor, Tensor]:
     check_tensor("winner_logp", winner_logp, ("B",), "float")
-    check_tensor("loser_logp", loser_logp, winner_logp.shape, "float")
+    check_tensor("loser_logp", loser_logp, winner_logp.shape, "float", like=winner_logp)
     dtype = torch.promote_types(torch.promote_types(winner_logp.dtype, loser_logp.dtype), torch.float32)
     return winner_logp.to(dtype), loser_logp.to(dtype)

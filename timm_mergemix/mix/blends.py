@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from .images import blend_images, mix_images, paste_resized
 from .mask import box_mask
 from .ratio import area_ratio
 
-__all__ = ["Blend", "BlendFunction", "CutMixBlend", "MixupBlend", "Pairs", "ResizeMixBlend"]
+__all__ = ["Blend", "BlendFunction", "CutMixBlend", "MixupBlend", "Pairs", "Paste", "ResizeMixBlend"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,18 @@ class Pairs:
         return self.images[self.partner_index]
 
 
+class Paste(NamedTuple):
+    """Where partners were pasted, where that is one box in each image.
+
+    Attributes:
+        boxes: (n, 4) int64 on the CPU: top, bottom, left, right in pixels.
+        resized: Whether the whole partner stands in its box, else what it has in that place.
+    """
+
+    boxes: Tensor
+    resized: bool
+
+
 class Blend(NamedTuple):
     """Mixed rows.
 
@@ -65,6 +77,7 @@ class Blend(NamedTuple):
         mask: (n, 1, H, W) bool, True where a pixel is the original's; None where pixels are blended.
         saliency: (n, h, w) float32, or None.
         measured: (n,) float32, the ratio measured on the mix; None where ``ratio`` is that already.
+        paste: Where the partners were pasted; None where that is no box.
     """
 
     images: Tensor
@@ -72,10 +85,15 @@ class Blend(NamedTuple):
     mask: Tensor | None = None
     saliency: Tensor | None = None
     measured: Tensor | None = None
+    paste: Paste | None = None
 
 
 class BlendFunction(Protocol):
-    """A way of mixing. Draws all its randomness first, and is deterministic after."""
+    """A way of mixing. Draws all its randomness first, and is deterministic after.
+
+    A class may say of itself ``pastes_box = True``, and then takes bounding boxes: each of its blends has a `Paste`. It
+    may say ``blends_pixels = True``, and then gets no masks of class numbers: its blends have no mask.
+    """
 
     @property
     def name(self) -> str:
@@ -91,6 +109,7 @@ class MixupBlend:
 
     alpha: float = 1.0
     name: str = "mixup"
+    blends_pixels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         MixConfig.check({"mixup_alpha": self.alpha})
@@ -119,6 +138,7 @@ class CutMixBlend:
     minmax: tuple[float, float] | None = None
     correct_lam: bool = True
     name: str = "cutmix"
+    pastes_box: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         MixConfig.check({"cutmix_alpha": self.alpha, "cutmix_minmax": self.minmax})
@@ -132,12 +152,13 @@ class CutMixBlend:
             if self.minmax is None
             else self._free_boxes(draw, height, width)
         )
-        mask = box_mask(torch.from_numpy(boxes).to(pairs.images.device), height, width)
+        paste = Paste(torch.from_numpy(boxes), resized=False)
+        mask = box_mask(paste.boxes.to(pairs.images.device), height, width)
         partner, area = pairs.partner, area_ratio(mask)
         mixed = mix_images(pairs.own, partner, mask, out=partner)
         if self.correct_lam or self.minmax is not None:
-            return Blend(mixed, area, mask)
-        return Blend(mixed, _on(lam, pairs.images), mask, measured=area)
+            return Blend(mixed, area, mask, paste=paste)
+        return Blend(mixed, _on(lam, pairs.images), mask, measured=area, paste=paste)
 
     @staticmethod
     def _clipped_boxes(draw: Draw, lam: Floats, height: int, width: int) -> Integers:
@@ -171,6 +192,7 @@ class ResizeMixBlend:
 
     scale: tuple[float, float] = (0.1, 0.8)
     name: str = "resizemix"
+    pastes_box: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.scale is None:
@@ -188,7 +210,8 @@ class ResizeMixBlend:
             limits += [start, start + cut]
         boxes = torch.from_numpy(np.stack(limits, axis=1))
         mask = box_mask(boxes.to(pairs.images.device), height, width)
-        return Blend(paste_resized(pairs.own, pairs.partner, boxes), area_ratio(mask), mask)
+        mixed = paste_resized(pairs.own, pairs.partner, boxes)
+        return Blend(mixed, area_ratio(mask), mask, paste=Paste(boxes, resized=True))
 
 
 def _on(values: Floats, images: Tensor) -> Tensor:

@@ -7,7 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..errors import check_number, wrong
+
 __all__ = ["Draw", "group_rows", "numpy_rng"]
+
+# From here on all draws are 0.5 to the precision of a ratio; far above, the sampler overflows.
+LARGEST_ALPHA = 1e15
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -42,9 +47,17 @@ class Draw:
     Args:
         rng: Where they come from.
         groups: (n,) group of each row, see `group_rows`.
+
+    Raises:
+        MergeMixError: If the groups are no numbers from 0, or there is no such generator.
     """
 
     def __init__(self, rng: np.random.Generator, groups: Integers) -> None:
+        if not isinstance(rng, np.random.Generator):
+            raise wrong("rng", rng, "a numpy.random.Generator")
+        is_array = isinstance(groups, np.ndarray) and groups.ndim == 1 and np.issubdtype(groups.dtype, np.integer)
+        if not is_array or (len(groups) and not 0 <= groups.min() <= groups.max() < 2**31):
+            raise wrong("groups", groups, "an array of integers, the group of each row from 0")
         self._rng = rng
         self._groups = groups
         self._count = int(groups.max()) + 1 if len(groups) else 0
@@ -58,7 +71,11 @@ class Draw:
         return (low + np.floor(self.uniform() * (np.asarray(high) - low))).astype(np.int64)
 
     def beta(self, alpha: float) -> Floats:
-        """(n,) from Beta(alpha, alpha)."""
+        """(n,) from Beta(alpha, alpha), alpha > 0."""
+        check_number("alpha", alpha, 0)
+        if alpha == 0:
+            raise wrong("alpha", alpha, "a number > 0")
+        alpha = min(alpha, LARGEST_ALPHA)
         return self._rng.beta(alpha, alpha, self._count)[self._groups]
 
     def normal(self) -> Floats:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._C import _functorch as functorch
+from torch.autograd.forward_ad import unpack_dual
 
-from ..errors import check_tensor, wrong
-from .mask import expand_mask
+from ..checks import check_share, is_image_dtype
+from ..errors import Words, check_tensor, wrong
+from .mask import check_boxes, expand_mask
 
-__all__ = ["blend_images", "mix_images", "mix_patches", "paste_resized"]
+__all__ = ["blend_images", "mix_images", "mix_patches", "paste_boxes", "paste_resized"]
 
 
 def mix_images(images: Tensor, partners: Tensor, mask: Tensor, out: Tensor | None = None) -> Tensor:
@@ -29,8 +34,8 @@ def mix_images(images: Tensor, partners: Tensor, mask: Tensor, out: Tensor | Non
         MergeMixError: If the shapes or dtypes do not fit.
     """
     _check_pair(images, partners)
-    check_tensor("mask", mask, (len(images), 1, *images.shape[2:]), "bool")
-    if out is None or _records(images, partners):
+    check_tensor("mask", mask, (len(images), 1, *images.shape[2:]), "bool", like=images)
+    if not _check_out(out, images, partners):
         return torch.where(mask, images, partners)
     return torch.where(mask, images, partners, out=out)
 
@@ -81,13 +86,15 @@ def blend_images(images: Tensor, partners: Tensor, ratio: Tensor, out: Tensor | 
         (B, C, H, W) in the dtype of ``images``, a new tensor or ``out``.
 
     Raises:
-        MergeMixError: If the shapes or dtypes do not fit.
+        MergeMixError: If the shapes or dtypes do not fit, or, looked for on the CPU, a ratio is out of [0, 1].
     """
-    _check_pair(images, partners)
-    check_tensor("ratio", ratio, (len(images),), "float")
+    _check_pair(images, partners, blended=True)
+    check_tensor("ratio", ratio, (len(images),), "float", like=images)
+    check_share("ratio", ratio)
+    writes = _check_out(out, images, partners, ratio)
     work = torch.promote_types(images.dtype, torch.float32)
     weight = ratio.to(work).view(-1, 1, 1, 1)
-    if out is None or work != images.dtype or _records(images, partners, ratio):
+    if not writes or work != images.dtype:
         return _as(torch.lerp(partners.to(work), images.to(work), weight), images.dtype)
     return torch.lerp(partners, images, weight, out=out)
 
@@ -108,31 +115,77 @@ def paste_resized(images: Tensor, partners: Tensor, boxes: Tensor) -> Tensor:
     Raises:
         MergeMixError: If the shapes or dtypes do not fit.
     """
-    _check_pair(images, partners)
+    _check_pair(images, partners, blended=True)
     check_tensor("boxes", boxes, (len(images), 4), "integer")
+    if boxes.device.type != "cpu":
+        raise wrong("boxes", Words(f"a tensor on {boxes.device}"), "one on the CPU")
+    check_boxes(boxes, *images.shape[-2:])
+    return paste_boxes(images, partners, boxes.long(), _smaller)
+
+
+def paste_boxes(
+    images: Tensor, partners: Tensor, boxes: Tensor, resize: Callable[[Tensor, tuple[int, int]], Tensor]
+) -> Tensor:
+    """Pastes whole partners, resized, into boxes.
+
+    Args:
+        images: (B, ..., H, W).
+        partners: The same of the partners.
+        boxes: (B, 4) integers on the CPU: top, bottom, left, right in pixels.
+        resize: Rows of partners and a size -> these rows at that size.
+
+    Returns:
+        Of the shape and dtype of ``images``, a new tensor.
+    """
     out = images.clone()
     # Rows that share a box are resized together: in batch mode that is all of them.
     unique, inverse = boxes.unique(dim=0, return_inverse=True)
     for number, (top, bottom, left, right) in enumerate(unique.tolist()):
-        if bottom == top or right == left:
-            continue
-        rows = (inverse == number).nonzero().squeeze(1).to(images.device)
-        small = F.interpolate(
-            partners[rows].float(), size=(bottom - top, right - left), mode="bilinear", antialias=True
-        )
-        out[rows, :, top:bottom, left:right] = _as(small, images.dtype)
+        if bottom > top and right > left:
+            rows = (inverse == number).nonzero().squeeze(1).to(images.device)
+            out[rows, ..., top:bottom, left:right] = resize(partners[rows], (bottom - top, right - left))
     return out
 
 
-def _check_pair(images: Tensor, partners: Tensor) -> None:
+def _smaller(images: Tensor, size: tuple[int, int]) -> Tensor:
+    # Contiguous: in channels_last, torch's antialiased interpolation to a width of one pixel gives other numbers.
+    wide = images.to(torch.promote_types(images.dtype, torch.float32)).contiguous()
+    return _as(F.interpolate(wide, size=size, mode="bilinear", antialias=True), images.dtype)
+
+
+def _check_pair(images: Tensor, partners: Tensor, blended: bool = False) -> None:
     check_tensor("images", images, "BCHW")
-    check_tensor("partners", partners, images.shape)
+    if blended and not is_image_dtype(images.dtype):
+        raise wrong("images", images, "float or uint8 images")
+    check_tensor("partners", partners, images.shape, like=images)
     if partners.dtype != images.dtype:
         raise wrong("partners", partners, f"the dtype of images, {images.dtype}")
 
 
+def _check_out(out: Tensor | None, images: Tensor, *others: Tensor) -> bool:
+    """Whether a result is written into ``out``.
+
+    Raises:
+        MergeMixError: If it shall be, and cannot.
+    """
+    if out is None:
+        return False
+    check_tensor("out", out, images.shape, like=images)
+    if out.dtype != images.dtype:
+        raise wrong("out", out, f"the dtype of images, {images.dtype}")
+    if _records(images, *others):
+        return False
+    if torch.is_grad_enabled() and out.requires_grad:
+        raise wrong("out", Words("a tensor that requires a gradient"), "one that does not, since it is written into")
+    return True
+
+
 def _records(*tensors: Tensor) -> bool:
-    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    """Whether a derivative is taken of them, forward or backward: then nothing is written in place."""
+    backward = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    return backward or any(
+        functorch.is_functorch_wrapped_tensor(t) or unpack_dual(t).tangent is not None for t in tensors
+    )
 
 
 def _as(images: Tensor, dtype: torch.dtype) -> Tensor:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..errors import check_int, check_tensor
+from ..checks import check_finite, check_range, check_share, reads_values
+from ..errors import Words, check_int, check_tensor, wrong
 
-__all__ = ["box_mask", "count_patches", "expand_mask", "top_mask"]
+__all__ = ["box_mask", "check_boxes", "count_patches", "expand_mask", "top_mask"]
 
 
 def count_patches(lam: Tensor, length: int) -> Tensor:
@@ -19,8 +20,12 @@ def count_patches(lam: Tensor, length: int) -> Tensor:
 
     Returns:
         (B,) int64.
+
+    Raises:
+        MergeMixError: If the shapes do not fit, or, looked for on the CPU, lam is out of [0, 1].
     """
     check_tensor("lam", lam, "B", "float")
+    check_share("lam", lam)
     check_int("length", length, 1)
     return (lam * length + 0.5).floor().long()
 
@@ -39,22 +44,28 @@ def top_mask(saliency: Tensor, count: Tensor, noise: Tensor) -> Tensor:
         (B, h, w) bool.
 
     Raises:
-        MergeMixError: If the shapes do not fit.
+        MergeMixError: If the shapes do not fit, or, looked for on the CPU, there are not so many patches, or a number
+            is not finite.
     """
     check_tensor("saliency", saliency, "Bhw", "float")
     batch, rows, columns = saliency.shape
-    check_tensor("count", count, (batch,), "integer")
-    check_tensor("noise", noise, (batch, rows * columns), "float")
+    check_tensor("count", count, (batch,), "integer", like=saliency)
+    check_tensor("noise", noise, (batch, rows * columns), "float", like=saliency)
+    check_range("count", count, 0, rows * columns)
+    check_finite("saliency", saliency)
+    check_finite("noise", noise)
     shuffle = noise.argsort(dim=1)
     by_saliency = saliency.flatten(1).gather(1, shuffle).argsort(dim=1, descending=True, stable=True)
     order = shuffle.gather(1, by_saliency)
-    chosen = torch.arange(order.shape[1], device=order.device) < count.unsqueeze(1)
-    return torch.zeros_like(chosen).scatter_(1, order, chosen).view(saliency.shape)
+    chosen = torch.arange(order.shape[1], device=order.device) < count.long().unsqueeze(1)
+    return torch.zeros_like(chosen).scatter(1, order, chosen).view(saliency.shape)
 
 
 def expand_mask(mask: Tensor, height: int, width: int) -> Tensor:
     """A patch mask (B, h, w) as a pixel mask (B, 1, height, width); each pixel takes the patch in which it lies."""
     check_tensor("mask", mask, "Bhw")
+    if 0 in mask.shape[1:]:
+        raise wrong("mask", mask, "at least one patch")
     check_int("height", height, 1)
     check_int("width", width, 1)
     rows, columns = mask.shape[-2:]
@@ -74,10 +85,27 @@ def box_mask(boxes: Tensor, height: int, width: int) -> Tensor:
 
     Returns:
         (B, 1, height, width) bool.
+
+    Raises:
+        MergeMixError: If the shapes do not fit, or, looked for on the CPU, a box is not inside the image.
     """
-    check_tensor("boxes", boxes, ("B", 4), "integer")
-    top, bottom, left, right = boxes.unsqueeze(-1).unbind(1)
+    check_boxes(boxes, height, width)
+    top, bottom, left, right = boxes.long().unsqueeze(-1).unbind(1)
     y = torch.arange(height, device=boxes.device)
     x = torch.arange(width, device=boxes.device)
     rows, columns = (y >= top) & (y < bottom), (x >= left) & (x < right)
     return ~(rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1)
+
+
+def check_boxes(boxes: Tensor, height: int, width: int) -> None:
+    """Raises unless ``boxes`` are (B, 4) integers, each inside an image of that size, top before bottom."""
+    check_tensor("boxes", boxes, ("B", 4), "integer")
+    check_int("height", height, 1)
+    check_int("width", width, 1)
+    if not boxes.numel() or not reads_values(boxes):
+        return
+    top, bottom, left, right = boxes.long().unbind(1)
+    fits = (top >= 0) & (top <= bottom) & (bottom <= height) & (left >= 0) & (left <= right) & (right <= width)
+    if not fits.all():
+        got = Words(f"the box {boxes[~fits][0].tolist()}")
+        raise wrong("boxes", got, f"top, bottom, left, right inside of {height} x {width} pixels")

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
-from ..checks import check_images, check_labels, check_saliency
-from ..errors import Words, check_int, check_number, wrong
+from ..checks import check_images, check_labels, check_saliency, check_share
+from ..errors import Words, check_bool, check_int, check_number, check_same_device, check_tensor, named, wrong
 from .batch import MixedBatch
-from .blends import Blend, BlendFunction, Pairs
+from .blends import Blend, BlendFunction, Pairs, Paste
+from .boxes import Objects, mix_all_objects, read_objects
 from .config import MixConfig
 from .draw import Draw, Integers, group_rows, numpy_rng
+from .maps import check_masks, mix_all_masks
+from .mask import check_boxes
 
 __all__ = ["Mixer", "drop_unused"]
 
@@ -57,10 +62,9 @@ class Mixer:
         MixConfig.check(locals())
         if generator is not None and not isinstance(generator, torch.Generator):
             raise wrong("generator", generator, "a torch.Generator or None")
-        for _, share in blends:
-            check_number("blends", share, 0, 1)
-        if not blends or sum(share for _, share in blends) > 1 + 1e-9:
-            raise wrong("blends", blends, "at least one way of mixing, with probabilities that add up to at most 1")
+        _check_blends(blends)
+        if validate is not None:
+            check_bool("validate", validate)
         self.blends = tuple(blends)
         self.num_classes = num_classes
         self.prob = prob
@@ -87,22 +91,44 @@ class Mixer:
         batch = self.mix(images, labels)
         return batch.images, batch.targets
 
-    def mix(self, images: Tensor, labels: Tensor, saliency: Tensor | None = None) -> MixedBatch:
+    def mix(
+        self,
+        images: Tensor,
+        labels: Tensor | None = None,
+        saliency: Tensor | None = None,
+        *,
+        masks: Tensor | None = None,
+        boxes: Sequence[Tensor] | None = None,
+        box_labels: Sequence[Tensor] | None = None,
+        min_visible: float = 0.1,
+    ) -> MixedBatch:
         """Mixes a batch and names everything: see `MixedBatch`.
 
         Args:
             images: As in a call.
-            labels: As in a call.
+            labels: As in a call; may be None beside masks or boxes.
             saliency: (B, h, w) float, finite and non-negative, of the images, from a pass that somebody has run
                 already; None lets a blend that needs one find its own.
+            masks: Dense labels of the images, mixed by the same pixel mask: class numbers (B, H, W) or (B, 1, H, W), or
+                shares of classes (B, num_classes, H, W), as `functional.soft_masks` makes them. Mixup, which blends
+                pixels, takes shares alone. ResizeMix resizes masks by nearest neighbour.
+            boxes: For each image (n, 4) float, the boxes of its objects: left, top, right, bottom in pixels. Only for
+                ways of mixing that paste a box, CutMix and ResizeMix; they are clipped to what is still seen.
+            box_labels: For each image (n,), a label for each of its boxes.
+            min_visible: Boxes of which a smaller share is still seen are dropped, and those without an area.
 
         Raises:
             MergeMixError: If the input does not fit.
         """
-        self.check(images, labels)
-        if saliency is not None:
-            check_saliency(saliency, len(images), self.validate)
-            saliency = saliency.float()
+        if labels is None and masks is None and boxes is None:
+            raise wrong("labels", None, "labels, masks or boxes")
+        self.check(images, labels, saliency)
+        if masks is not None:
+            check_masks(masks, images, self._blends_pixels, self.validate)
+        objects = self._objects(len(images), boxes, box_labels, min_visible)
+        # A subclass of tensors, such as torchvision's images, would come back or not by the way of mixing.
+        images = images if type(images) is Tensor else images.as_subclass(Tensor)
+        saliency = None if saliency is None else saliency.float()
         batch = len(images)
         index = torch.arange(batch - 1, -1, -1, device=images.device)
         rng, groups = numpy_rng(self.generator), group_rows(self.mode, batch)
@@ -113,13 +139,13 @@ class Mixer:
             if len(rows):
                 on_device = None if len(rows) == batch else torch.from_numpy(rows).to(images.device)
                 pairs = Pairs(images, index, on_device, saliency)
-                parts.append(
-                    (on_device, _checked(blend(pairs, Draw(rng, groups[rows])), images, len(rows), blend.name))
-                )
+                made = _checked(blend(pairs, Draw(rng, groups[rows])), images, len(rows), blend.name)
+                parts.append((pairs, made))
         mixed = _assemble(images, parts)
+        found = mix_all_objects(objects, parts, (images.shape[-2], images.shape[-1]), min_visible)
         return MixedBatch(
             mixed.images,
-            labels.to(images.device),
+            None if labels is None else labels.to(images.device),  # type: ignore[arg-type]
             mixed.ratio,
             index,
             mixed.mask,
@@ -130,12 +156,42 @@ class Mixer:
             self.label_smoothing,
             self.multi_label,
             mixed.measured,
+            mix_all_masks(masks, parts),
+            *found,
         )
 
-    def check(self, images: Tensor, labels: Tensor) -> None:
+    def _objects(self, count: int, boxes: Any, box_labels: Any, min_visible: float) -> list[Objects] | None:
+        """Boxes and labels of each image; None where there are none.
+
+        Raises:
+            MergeMixError: If they do not fit, or a way of mixing pastes no box.
+        """
+        check_number("min_visible", min_visible, 0, 1)
+        objects = read_objects(boxes, box_labels, count)
+        scattered = [blend.name for blend, _ in self.blends if not getattr(blend, "pastes_box", False)]
+        if objects is not None and scattered:
+            raise wrong("boxes", Words(f"boxes for {scattered[0]}"), "CutMix or ResizeMix alone, which paste one box")
+        return objects
+
+    @property
+    def _blends_pixels(self) -> bool:
+        """Whether a way of mixing may have no mask; one of a user's own that does not say so is asked when it ran."""
+        return any(getattr(blend, "blends_pixels", False) for blend, _ in self.blends)
+
+    def check(self, images: Tensor, labels: Tensor | None, saliency: Tensor | None = None) -> None:
         """Raises if a batch does not fit, before a random number is drawn; a subclass may want more of it."""
+        if self.generator is not None and get_worker_info() is not None:
+            raise wrong(
+                "generator", Words("one of its own in a worker process"), "None, since all workers would draw the same"
+            )
         check_images(images, self.validate)
-        check_labels(labels, len(images), self.num_classes, self.multi_label, self.validate)
+        if labels is not None:
+            check_labels(labels, len(images), self.num_classes, self.multi_label, self.validate)
+            if labels.is_meta and not images.is_meta:
+                raise wrong("labels", Words("a tensor on meta"), "one that has values")
+        if saliency is not None:
+            check_saliency(saliency, len(images), self.validate)
+            check_same_device("saliency", saliency, images)
 
     def _choose(self, draw: Draw) -> Integers:
         """The number of each row's blend, -1 where it is not mixed."""
@@ -146,6 +202,19 @@ class Mixer:
     def __repr__(self) -> str:
         blends = ", ".join(f"{blend.name}: {share:g}" for blend, share in self.blends)
         return f"{type(self).__name__}({blends}, prob={self.prob}, mode={self.mode!r}, num_classes={self.num_classes})"
+
+
+def _check_blends(blends: Any) -> None:
+    """Raises unless these are ways of mixing, each with its probability."""
+    wanted = "functions of pairs and a draw, with a name, each with its probability"
+    if not isinstance(blends, (list, tuple)) or not all(isinstance(b, (list, tuple)) and len(b) == 2 for b in blends):
+        raise wrong("blends", blends, wanted)
+    for blend, share in blends:
+        check_number("blends", share, 0, 1)
+        if not callable(blend) or not isinstance(getattr(blend, "name", None), str):
+            raise wrong("blends", blend, wanted)
+    if not blends or sum(share for _, share in blends) > 1 + 1e-9:
+        raise wrong("blends", blends, "at least one way of mixing, with probabilities that add up to at most 1")
 
 
 def _checked(blend: Blend, images: Tensor, count: int, name: str) -> Blend:
@@ -161,25 +230,49 @@ def _checked(blend: Blend, images: Tensor, count: int, name: str) -> Blend:
         ("mask", (count, 1, height, width)),
         ("measured", (count,)),
     ):
-        value = getattr(blend, field, None)
+        value: Any = getattr(blend, field, None)
         optional = field in ("mask", "measured")
-        if not (optional and value is None) and (not isinstance(value, Tensor) or value.shape != shape):
-            raise wrong(f"{field} of {name}", value, f"a tensor of shape {shape}")
+        if optional and value is None:
+            continue
+        check_tensor(f"{field} of {name}", value, shape, {"images": "", "mask": "bool"}.get(field, "float"))
+        if field in ("ratio", "measured"):
+            check_share(f"{field} of {name}", value)
+            if value.is_meta and not images.is_meta:
+                raise wrong(f"{field} of {name}", Words("a tensor on meta"), "one that has values")
+        else:
+            check_same_device(f"{field} of {name}", value, images)
+    if blend.saliency is not None:
+        check_tensor(f"saliency of {name}", blend.saliency, (count, "h", "w"), "float", like=images)
     if blend.images.dtype != images.dtype:
         raise wrong(f"images of {name}", blend.images, f"the dtype that came, {images.dtype}")
-    ratios = {"ratio": blend.ratio, "measured": blend.measured}
-    kept = {name: ratio.to(images.device, torch.float32) for name, ratio in ratios.items() if ratio is not None}
-    return blend._replace(**kept)
+    if blend.paste is not None:
+        _check_paste(blend, count, name)
+    ratio = blend.ratio.to(images.device, torch.float32)
+    measured = None if blend.measured is None else blend.measured.to(images.device, torch.float32)
+    return blend._replace(images=blend.images.as_subclass(Tensor), ratio=ratio, measured=measured)
 
 
-def _assemble(images: Tensor, parts: list[tuple[Tensor | None, Blend]]) -> Blend:
-    """Blended rows in a whole batch; rows None stands for all of them."""
-    if len(parts) == 1 and parts[0][0] is None:
+def _check_paste(blend: Blend, count: int, name: str) -> None:
+    paste, argument = blend.paste, f"paste of {name}"
+    if not isinstance(paste, Paste) or blend.mask is None:
+        raise wrong(argument, paste, "a Paste beside a mask")
+    check_bool(f"resized of {name}", paste.resized)
+    with named(boxes=f"boxes of {name}"):
+        check_tensor("boxes", paste.boxes, (count, 4), "integer")
+        check_boxes(paste.boxes, blend.mask.shape[-2], blend.mask.shape[-1])
+        if paste.boxes.device.type != "cpu":
+            raise wrong("boxes", Words(f"them on {paste.boxes.device}"), "them on the CPU")
+
+
+def _assemble(images: Tensor, parts: Sequence[tuple[Pairs, Blend]]) -> Blend:
+    """Blended rows in a whole batch."""
+    if len(parts) == 1 and parts[0][0].rows is None:
         return parts[0][1]
     ratio = torch.ones(len(images), dtype=torch.float32, device=images.device)
     out, mask, saliency = (images.clone() if parts else images), None, None
     measured = torch.ones_like(ratio) if any(part.measured is not None for _, part in parts) else None
-    for rows, part in parts:
+    for pairs, part in parts:
+        rows = pairs.own_index
         out[rows], ratio[rows] = part.images, part.ratio
         if measured is not None:
             measured[rows] = part.ratio if part.measured is None else part.measured

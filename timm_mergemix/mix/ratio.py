@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..checks import check_finite, check_share, check_weights
 from ..errors import check_tensor
 
 __all__ = ["area_ratio", "attention_ratio", "gaussian_ratio", "patch_ratio"]
@@ -53,10 +54,16 @@ def attention_ratio(saliency: Tensor, partner_saliency: Tensor, mask: Tensor) ->
 
     Returns:
         (B,) float32 in [0, 1]; the share of patches where neither keeps any saliency.
+
+    Raises:
+        MergeMixError: If the shapes or dtypes do not fit, or, looked for on the CPU, saliency is negative or not
+            finite.
     """
     check_tensor("saliency", saliency, "Bhw", "float")
-    check_tensor("partner_saliency", partner_saliency, saliency.shape, "float")
-    check_tensor("mask", mask, saliency.shape, "bool")
+    check_tensor("partner_saliency", partner_saliency, saliency.shape, "float", like=saliency)
+    check_tensor("mask", mask, saliency.shape, "bool", like=saliency)
+    check_weights("saliency", saliency)
+    check_weights("partner_saliency", partner_saliency)
     kept = (saliency * mask).flatten(1).sum(dim=1)
     partner_kept = (partner_saliency * ~mask).flatten(1).sum(dim=1)
     total = kept + partner_kept
@@ -76,9 +83,15 @@ def gaussian_ratio(area: Tensor, normal: Tensor) -> Tensor:
 
     Returns:
         (B,) float32 in [0, 1]; 0 and 1 where no or all patches are kept.
+
+    Raises:
+        MergeMixError: If the shapes or dtypes do not fit, or, looked for on the CPU, an area is out of [0, 1] or a draw
+            is not finite.
     """
     check_tensor("area", area, "B", "float")
-    check_tensor("normal", normal, area.shape, "float")
+    check_tensor("normal", normal, area.shape, "float", like=area)
+    check_share("area", area)
+    check_finite("normal", normal)
     draws = area * normal
     low, high = draws.min(), draws.max()
     spread = high - low

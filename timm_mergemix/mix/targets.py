@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
 
-from ..checks import check_labels, check_share
-from ..errors import check_number, check_tensor
+from ..checks import check_labels, check_range, check_share
+from ..errors import check_bool, check_int, check_number, check_same_device, check_tensor
 
 __all__ = ["dense_labels", "mix_targets", "smooth_targets"]
 
 
 def dense_labels(labels: Tensor, num_classes: int | None) -> Tensor:
     """Labels (B,) as one-hot rows (B, num_classes), labels (B, num_classes) as they are; in float32 at least."""
-    if labels.ndim == 1:
-        return F.one_hot(labels.long(), num_classes or -1).float()
+    if labels.ndim == 1 and num_classes is not None:
+        # Not by F.one_hot, which looks at the labels, and so fails where per-sample gradients are taken.
+        rows = torch.zeros(labels.shape[0], num_classes, device=labels.device)
+        return rows.scatter(1, labels.long().unsqueeze(1), 1.0)
     return labels if labels.is_floating_point() and labels.itemsize >= 4 else labels.float()
 
 
@@ -22,7 +24,9 @@ def smooth_targets(targets: Tensor, smoothing: float, multi_label: bool = False)
     """Label smoothing: towards the uniform distribution, with multi_label each label towards 0.5, as timm's Mixup."""
     if not smoothing:
         return targets
-    return targets * (1 - smoothing) + smoothing * (0.5 if multi_label else 1 / targets.shape[1])
+    # One column stands for two classes, the one and its absence.
+    share = 0.5 if multi_label or targets.shape[1] == 1 else 1 / targets.shape[1]
+    return targets * (1 - smoothing) + smoothing * share
 
 
 def mix_targets(
@@ -47,13 +51,19 @@ def mix_targets(
         (B, num_classes) float.
 
     Raises:
-        MergeMixError: If the shapes or dtypes do not fit, or, looked for on the CPU, labels or ratios are out of range.
+        MergeMixError: If the shapes or dtypes do not fit, or, looked for on the CPU, a label, partner or ratio is out
+            of range.
     """
     check_tensor("index", index, "B", "integer")
-    check_tensor("ratio", ratio, index.shape, "float")
+    check_tensor("ratio", ratio, index.shape, "float", like=index)
     check_share("ratio", ratio)
+    check_range("index", index, 0, len(index) - 1)
+    if num_classes is not None:
+        check_int("num_classes", num_classes, 1)
+    check_bool("multi_label", multi_label)
     check_labels(labels, len(index), num_classes, multi_label)
+    check_same_device("labels", labels, index)
     check_number("smoothing", smoothing, 0, 1)
     dense = smooth_targets(dense_labels(labels, num_classes), smoothing, multi_label)
     weight = ratio.to(dense.dtype).unsqueeze(1)
-    return weight * dense + (1 - weight) * dense[index]
+    return weight * dense + (1 - weight) * dense[index.long()]

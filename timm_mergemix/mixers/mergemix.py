@@ -123,10 +123,14 @@ class MergeMix(Mixer):
         """
         return find_recipe(name)
 
-    def check(self, images: Tensor, labels: Tensor) -> None:
+    def check(self, images: Tensor, labels: Tensor | None, saliency: Tensor | None = None) -> None:
         """Raises if a batch does not fit the mixer, or the encoder where it may be asked."""
-        super().check(images, labels)
-        if self.mixup_enabled and any(isinstance(blend, MergeMixBlend) for blend, _ in self.blends):
+        super().check(images, labels, saliency)
+        if (
+            saliency is None
+            and self.mixup_enabled
+            and any(isinstance(blend, MergeMixBlend) for blend, _ in self.blends)
+        ):
             self.saliency.check(images)
             # What fits one size need not fit another; an encoder of one size was asked when the mixer was made.
             if self.saliency.takes_any_size:

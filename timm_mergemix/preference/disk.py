@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..errors import Words, check_choice, unusable, wrong
+from ..errors import Words, check_bool, check_choice, unusable, wrong
+from ..files.lock import lock_of, locked
+from ..files.paths import own_path, refuse_link
+from ..files.writing import append_line, remove_unfinished, write_file
+from .lines import IMAGES, LINES, Line, check_same, line_of, read_lines, to_text
 from .pairs import PairBatch
-from .pixels import statistics_of, to_pil
+from .pixels import read_pixels, statistics_of, to_pil, to_pixels
 
 __all__ = ["FORMATS", "PairFolder", "write_pairs"]
 
 FORMATS = ("png", "bmp")
-LINES = "pairs.jsonl"
-Line = dict[str, Any]
 
 
 def write_pairs(
@@ -48,9 +49,13 @@ def write_pairs(
 
     A line is written after its images, so whatever ends the program, each whole line is a whole pair. Call it again
     with the same arguments, and ``batches`` from the start, and it goes on: a line that was cut off is dropped, and as
-    many pairs as are there already are taken from ``batches`` and skipped. The result is that of one run where
-    ``batches`` are the same again (the same order and seed). Where labels, partners or ratios are
-    not, nothing is added, and it is an error; pixels are not compared.
+    many pairs as are there already are taken from ``batches`` and compared: images that are missing, damaged or have
+    other pixels are written again. The result is that of one run where ``batches`` are the same again (the same order
+    and seed). Where labels, partners or ratios are not, nothing is added, and it is an error.
+
+    A file takes its place when it is whole, so that a full disk leaves no half of one. While a call writes, another one
+    into the same directory is refused. Nothing outside of the directory is written: a link in place of an image is
+    replaced, one in place of a folder or of ``pairs.jsonl`` is refused.
 
     Args:
         batches: For example a ``DataLoader`` whose ``collate_fn`` is `PreferencePairs.collate`. Images have 1 or 3
@@ -59,7 +64,8 @@ def write_pairs(
         mean: Mean by which float images were normalised, one number or one per channel; None where they are in [0, 1].
         std: Standard deviation, likewise.
         classes: Names of the classes, also written, as ``label_name`` and ``partner_name``.
-        format: ``"png"``, or ``"bmp"``, which is larger and faster; both keep each pixel as it is.
+        format: ``"png"``, or ``"bmp"``, which is larger and faster; both keep each pixel as it is. PNG has checksums,
+            so that bits that flip on a disk are found when it is read.
         resume: False wants a directory that is new or empty.
 
     Returns:
@@ -67,29 +73,32 @@ def write_pairs(
 
     Raises:
         MergeMixError: If an argument or a batch does not fit; pixels that are outside [0, 1] by more than a grey level,
-            denormalised if that is asked for, count as such.
+            denormalised if that is asked for, count as such. If another call writes there, or nothing can be written.
     """
     check_choice("format", format, FORMATS)
+    check_bool("resume", resume)
     statistics = statistics_of(mean, std)
     if not isinstance(batches, Iterable):
         raise wrong("batches", batches, "an iterable of PairBatch")
-    directory = Path(directory)
-    done = _start(directory, resume)
-    count = 0
-    with (directory / LINES).open("ab") as file:
+    if classes is not None and not isinstance(classes, Sequence):
+        raise wrong("classes", classes, "a sequence of names, or None")
+    directory = _directory(directory)
+    with locked(directory / LINES):
+        done = _start(directory, resume)
+        count = 0
         for pairs, row in _rows(batches):
-            line = _line(pairs, row, count, classes, format)
+            line = line_of(pairs, row, count, classes, format)
             if count < len(done):
-                _check_same(directory, done[count], line)
-            else:
-                images = {name: to_pil(name, getattr(pairs, name)[row], statistics) for name in ("winner", "loser")}
-                for name, image in images.items():
-                    image.save(directory / line[name], format)
-                file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-                file.flush()
+                check_same(directory, done[count], line)
+            for name in IMAGES:
+                image, path = to_pil(name, getattr(pairs, name)[row], statistics), directory / line[name]
+                if count >= len(done) or not _holds(path, image):
+                    _write_image(path, image, format)
+            if count >= len(done):
+                append_line(directory / LINES, to_text(line), sync=False)
             count += 1
-    if count < len(done):
-        raise wrong("batches", Words(f"{count} pairs"), f"at least the {len(done)} of {directory / LINES}")
+        if count < len(done):
+            raise wrong("batches", Words(f"{count} pairs"), f"at least the {len(done)} of {directory / LINES}")
     return count
 
 
@@ -113,9 +122,9 @@ class PairFolder(Dataset[dict[str, Any]]):
     """
 
     def __init__(self, directory: str | Path, transform: Callable[[Tensor], Any] | None = None) -> None:
-        self.directory = Path(directory)
+        self.directory = _directory(directory)
         self.transform = transform
-        self.lines, rest = _read(self.directory)
+        self.lines, rest = read_lines(self.directory)
         if rest:
             where = f"{self.directory / LINES}, line {len(self.lines) + 1}"
             raise unusable(where, "got a line that is cut off; write_pairs(resume=True) goes on from there")
@@ -127,67 +136,70 @@ class PairFolder(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         line = self.lines[index]
-        images = {name: self._image(index, line[name]) for name in ("winner", "loser")}
+        images = {name: self._image(index, line[name]) for name in IMAGES}
         scores = {name: torch.tensor(line[name], dtype=torch.float32) for name in ("ratio", "mass")}
         return images | {"label": line["label"], "partner": line["partner"]} | scores
 
     def _image(self, index: int, name: str) -> Any:
         try:
-            with Image.open(self.directory / name) as image:
-                pixels = torch.from_numpy(np.array(image if image.mode == "L" else image.convert("RGB")))
-        except (OSError, SyntaxError, ValueError) as error:
+            pixels = read_pixels(own_path(self.directory, name))
+        except Exception as error:  # whatever Pillow raises for a file that is damaged, or far too large
             number = range(len(self.lines))[index] + 1
             where = f"{self.directory / LINES}, line {number}"
             raise unusable(where, f"got {name}, which cannot be read as an image: {error}") from error
-        pixels = pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
         return pixels if self.transform is None else self.transform(pixels)
+
+
+def _directory(value: str | Path) -> Path:
+    if not isinstance(value, (str, Path)) or "\0" in str(value):
+        raise wrong("directory", value, "the path of a directory")
+    directory = Path(value)
+    if directory.exists() and not directory.is_dir():
+        raise wrong("directory", str(directory), "a directory")
+    return directory
 
 
 def _start(directory: Path, resume: bool) -> list[Line]:
     """Makes the directory fit for a pair to be added, and returns the lines of those that are there."""
-    if directory.exists() and not directory.is_dir():
-        raise wrong("directory", str(directory), "a directory")
-    if not resume and directory.is_dir() and not all(map(_is_empty, directory.iterdir())):
+    if not resume and not all(map(_is_empty, directory.iterdir())):
         raise wrong("directory", str(directory), "one that is new or empty, since resume is False")
-    done, rest = _read(directory)
+    done, rest = read_lines(directory)
     for number, line in enumerate(done):
         if line["id"] != number:
             raise wrong(f"{directory / LINES}, line {number + 1}", line, f"the id {number}, to add to it")
-    for name in ("winner", "loser"):
-        (directory / name).mkdir(parents=True, exist_ok=True)
-    if rest:
-        with (directory / LINES).open("r+b") as file:
-            file.truncate(file.seek(-len(rest), 2))
+    try:
+        for name in IMAGES:
+            refuse_link(directory / name)
+            (directory / name).mkdir(exist_ok=True)
+            remove_unfinished(directory / name)
+        if rest:
+            with (directory / LINES).open("r+b") as file:
+                file.truncate(file.seek(-len(rest), 2))
+    except OSError as error:
+        raise unusable(directory, f"cannot be written: {error}") from error
     return done
 
 
 def _is_empty(path: Path) -> bool:
     """Whether it is what a call leaves that could not write its first pair."""
     if path.is_dir():
-        return path.name in ("winner", "loser") and not any(path.iterdir())
-    return path.name == LINES and not path.stat().st_size
+        return path.name in IMAGES and not any(path.iterdir())
+    return path.name in (LINES, lock_of(path.with_name(LINES)).name) and not path.stat().st_size
 
 
-def _read(directory: Path) -> tuple[list[Line], bytes]:
-    """The lines of a directory, and what comes after the last newline."""
-    path = directory / LINES
-    *whole, rest = path.read_bytes().split(b"\n") if path.is_file() else [b""]
-    return [_parse(path, number, line) for number, line in enumerate(whole, 1)], rest
-
-
-def _parse(path: Path, number: int, text: bytes) -> Line:
+def _holds(path: Path, image: Image.Image) -> bool:
+    """Whether a file of the directory's own has exactly these pixels."""
     try:
-        line: Line = json.loads(text)
-        fits = (
-            all(isinstance(line[name], str) for name in ("winner", "loser", "kind"))
-            and all(type(line[name]) is int and line[name] >= 0 for name in ("id", "label", "partner"))
-            and all(0 <= line[name] <= 1 for name in ("ratio", "mass"))
-        )
-    except (KeyError, TypeError, ValueError):
-        fits = False
-    if not fits:
-        raise wrong(f"{path}, line {number}", text.decode(errors="replace"), "a pair as write_pairs writes it")
-    return line
+        return not path.is_symlink() and torch.equal(read_pixels(path), to_pixels(image))
+    except Exception:  # whatever Pillow raises for a file that is damaged
+        return False
+
+
+def _write_image(path: Path, image: Image.Image, format: str) -> None:
+    """Not synchronised, which takes longer than all else: after a power failure, `_holds` finds what is missing."""
+    content = BytesIO()
+    image.save(content, format)
+    write_file(path, content.getvalue(), sync=False)
 
 
 def _rows(batches: Iterable[PairBatch]) -> Iterator[tuple[PairBatch, int]]:
@@ -196,34 +208,3 @@ def _rows(batches: Iterable[PairBatch]) -> Iterator[tuple[PairBatch, int]]:
             raise wrong("batches", pairs, "PairBatch each, as PreferencePairs makes them")
         pairs = pairs.select()
         yield from ((pairs, row) for row in range(len(pairs)))
-
-
-def _line(pairs: PairBatch, row: int, number: int, classes: Sequence[str] | None, suffix: str) -> Line:
-    line: Line = {
-        "id": number,
-        "winner": f"winner/{number:08d}.{suffix}",
-        "loser": f"loser/{number:08d}.{suffix}",
-        "label": int(pairs.label[row]),
-        "partner": int(pairs.partner_label[row]),
-        "ratio": float(pairs.ratio[row]),
-        "mass": float(pairs.mass[row]),
-        "kind": pairs.kind[row],
-    }
-    if classes is None:
-        return line
-    if max(line["label"], line["partner"]) >= len(classes):
-        raise wrong("classes", classes, f"a name for class {max(line['label'], line['partner'])} too")
-    return line | {"label_name": str(classes[line["label"]]), "partner_name": str(classes[line["partner"]])}
-
-
-def _check_same(directory: Path, there: Line, line: Line) -> None:
-    """Raises unless the pair is the one that was written; ratios may differ by what another machine computes."""
-
-    def same(a: Any, b: Any) -> bool:
-        return a == b or (isinstance(a, float) and isinstance(b, float) and abs(a - b) < 1e-3)
-
-    differ = sorted(name for name in there | line if not same(there.get(name), line.get(name)))
-    if differ:
-        where = f"{directory / LINES}, line {line['id'] + 1}"
-        wanted = "the same batches from the start (order and seed) and the same arguments, to go on from there"
-        raise wrong("batches", Words(f"another pair than {where} (by {', '.join(differ)})"), wanted)

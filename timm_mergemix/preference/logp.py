@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import check_classes
-from ..errors import Words, check_tensor, wrong
+from ..checks import check_classes, reads_values
+from ..errors import Words, check_bool, check_tensor, wrong
 
 __all__ = ["label_logp", "mean_logp", "sequence_logp"]
 
@@ -27,8 +27,9 @@ def label_logp(logits: Tensor, labels: Tensor, bce: bool = False) -> Tensor:
         MergeMixError: If the shapes do not fit.
     """
     check_tensor("logits", logits, ("B", "num_classes"), "float")
-    check_tensor("labels", labels, (len(logits),), "integer")
-    if not len(logits):
+    check_tensor("labels", labels, (logits.shape[0],), "integer", like=logits)
+    check_bool("bce", bce)
+    if not logits.shape[0]:
         raise wrong("logits", logits, "at least one image")
     check_classes("labels", labels, logits.shape[1])
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
@@ -53,17 +54,18 @@ def sequence_logp(logits: Tensor, tokens: Tensor, mask: Tensor | None = None) ->
             vocabulary; elsewhere its log-probability is NaN.
     """
     check_tensor("logits", logits, ("B", "T", "V"), "float")
-    check_tensor("tokens", tokens, tuple(logits.shape[:2]), "integer")
+    check_tensor("tokens", tokens, tuple(logits.shape[:2]), "integer", like=logits)
+    tokens = tokens.long()
     if mask is None:
         mask = tokens >= 0
-    check_tensor("mask", mask, tuple(tokens.shape), "bool")
+    check_tensor("mask", mask, tuple(tokens.shape), "bool", like=logits)
     known = (tokens >= 0) & (tokens < logits.shape[2])
-    if tokens.device.type == "cpu" and not bool((known | ~mask).all()):
+    if reads_values(tokens) and not bool((known | ~mask).all()):
         low, high = (int(part(tokens[mask])) for part in (torch.min, torch.max))
         raise wrong("tokens", Words(f"tokens from {low} to {high}"), f"them from 0 to {logits.shape[2] - 1}")
     # Padding takes part with numbers of its own, so that its logits cannot spoil a gradient.
     logits = logits.where(mask.unsqueeze(2), 0).to(torch.promote_types(logits.dtype, torch.float32))
-    logp = logits.log_softmax(dim=-1).gather(2, tokens.long().where(known, 0).unsqueeze(2)).squeeze(2)
+    logp = logits.log_softmax(dim=-1).gather(2, tokens.where(known, 0).unsqueeze(2)).squeeze(2)
     return logp.where(known, torch.nan).where(mask, 0)
 
 
@@ -82,7 +84,7 @@ def mean_logp(logp: Tensor, mask: Tensor | None = None, argument: str = "mask") 
         MergeMixError: If the shapes do not fit.
     """
     if mask is not None:
-        check_tensor(argument, mask, tuple(logp.shape) if logp.ndim == 2 else ("B", "T"), "bool")
+        check_tensor(argument, mask, tuple(logp.shape) if logp.ndim == 2 else ("B", "T"), "bool", like=logp)
     if logp.ndim == 1:
         if mask is not None:
             raise wrong(argument, mask, "None, since the log-probabilities are of whole answers, (B,)")

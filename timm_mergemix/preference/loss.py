@@ -7,10 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..errors import check_tensor, wrong
-from ..loss import SoftTargetLoss
-from ..metrics.preference import preference_accuracy, reward_margin
+from ..checks import check_share
+from ..errors import check_choice, check_tensor, named, wrong
+from ..metrics.preference import margins, points
 from ..mix.batch import MixedBatch
+from ..mix.loss import SoftTargetLoss
 from .config import PreferenceConfig
 from .logp import label_logp
 from .pairwise import dpo_loss, hinge_loss, simpo_loss
@@ -19,7 +20,11 @@ __all__ = ["PreferenceLoss", "PreferenceTerms"]
 
 
 class PreferenceTerms(NamedTuple):
-    """What `PreferenceLoss` returns: scalars; only the first three carry a gradient.
+    """What `PreferenceLoss` returns; only the first three carry a gradient.
+
+    They are scalars by default. With ``reduction="none"`` each is (B,), the values whose means are described here; a
+    row that is no pair has a preference of 0, and nan as its margin and accuracy. With ``reduction="sum"`` each is the
+    sum over images or pairs, 0 where there is none.
 
     Attributes:
         total: ``soft_target + weight * preference``; what is to be minimised.
@@ -50,9 +55,12 @@ class PreferenceLoss(nn.Module):
         weight: Of the preference term. With 0 the winner is not needed.
         variant: ``"simpo"``, see `simpo_loss`; ``"dpo"`` against a frozen reference model, see `dpo_loss`; ``"hinge"``,
             see `hinge_loss`.
-        soft_target: The soft-target term; with ``bce`` there, log p(y_i) is that of a sigmoid. None: `SoftTargetLoss`.
+        soft_target: The soft-target term, of the same reduction; with ``bce`` there, log p(y_i) is that of a sigmoid.
+            None: `SoftTargetLoss`.
         detach_winner: Whether the preference is learnt from the loser alone; for studies.
         detach_loser: Whether it is learnt from the winner alone; for studies.
+        reduction: ``"mean"`` over images, that of the preference over pairs; ``"sum"``; or ``"none"``, to weigh each
+            image. Under gradient accumulation, divide the sums by the numbers of all images and pairs of the step.
 
     Raises:
         MergeMixError: If an argument is out of its range.
@@ -67,12 +75,14 @@ class PreferenceLoss(nn.Module):
         soft_target: SoftTargetLoss | None = None,
         detach_winner: bool = False,
         detach_loser: bool = False,
+        reduction: str = "mean",
     ) -> None:
         super().__init__()
         PreferenceConfig.check(locals())
-        soft_target = SoftTargetLoss() if soft_target is None else soft_target
-        if not isinstance(soft_target, SoftTargetLoss) or soft_target.reduction != "mean":
-            raise wrong("soft_target", soft_target, 'a SoftTargetLoss with reduction="mean"')
+        check_choice("reduction", reduction, ("mean", "sum", "none"))
+        soft_target = SoftTargetLoss(reduction=reduction) if soft_target is None else soft_target
+        if not isinstance(soft_target, SoftTargetLoss) or soft_target.reduction != reduction:
+            raise wrong("soft_target", soft_target, f'a SoftTargetLoss with reduction="{reduction}"')
         self.beta = beta
         self.gamma = gamma
         self.weight = weight
@@ -80,6 +90,7 @@ class PreferenceLoss(nn.Module):
         self.soft_target = soft_target
         self.detach_winner = detach_winner
         self.detach_loser = detach_loser
+        self.reduction = reduction
 
     @classmethod
     def of(cls, config: PreferenceConfig, soft_target: SoftTargetLoss) -> PreferenceLoss:
@@ -105,12 +116,16 @@ class PreferenceLoss(nn.Module):
         Raises:
             MergeMixError: If something is missing or the shapes do not fit.
         """
-        soft_target = self.soft_target(loser_logits, batch)
-        nothing, nan = soft_target.new_zeros(()), soft_target.new_full((), torch.nan)
+        if not isinstance(batch, MixedBatch):
+            raise wrong("batch", batch, "the MixedBatch that a mixer's mix() returns")
+        with named(logits="loser_logits"):
+            soft_target = self.soft_target(loser_logits, batch)
         if winner_logits is None:
             if self.weight > 0:
                 raise wrong("winner_logits", None, f"the logits of the clean images, since weight is {self.weight}")
-            return PreferenceTerms(soft_target, soft_target, nothing, nan, nan)
+            nothing = torch.zeros_like(soft_target)
+            unknown = nothing if self.reduction == "sum" else torch.full_like(nothing, torch.nan)
+            return PreferenceTerms(soft_target, soft_target, nothing, unknown, unknown)
         preference, reward, accuracy = self.compare(winner_logits, loser_logits, batch.labels, batch.mass, reference)
         total = soft_target + self.weight * preference if self.weight > 0 else soft_target
         dtype = soft_target.dtype
@@ -134,25 +149,37 @@ class PreferenceLoss(nn.Module):
             reference: See `forward`.
 
         Returns:
-            The scalars ``preference``, ``reward_margin`` and ``preference_accuracy`` of `PreferenceTerms`.
+            ``preference``, ``reward_margin`` and ``preference_accuracy`` of `PreferenceTerms`.
 
         Raises:
             MergeMixError: If something is missing or the shapes do not fit.
         """
-        check_tensor("winner_logits", winner_logits, tuple(loser_logits.shape), "float")
+        check_tensor("loser_logits", loser_logits, ("B", "num_classes"), "float")
+        check_tensor("winner_logits", winner_logits, tuple(loser_logits.shape), "float", like=loser_logits)
         winner, loser = self._logp(winner_logits, labels), self._logp(loser_logits, labels)
-        check_tensor("mass", mass, tuple(labels.shape), "float")
-        for i, logits in enumerate(reference or ()):
-            check_tensor(f"reference[{i}]", logits, tuple(loser_logits.shape), "float")
+        check_tensor("mass", mass, tuple(labels.shape), "float", like=loser_logits)
+        check_share("mass", mass)
+        if reference is not None:
+            _check_reference(reference, loser_logits)
         is_pair = mass < 1
         # Rows that are no pairs take part as a pair of equals, so that they cannot spoil a gradient either.
         losses = self._losses(
             winner.where(is_pair, 0), loser.where(is_pair, 0), self.gamma * (1 - mass), labels, reference
         )
         with torch.no_grad():
-            reward = reward_margin(winner, loser, self.beta, is_pair)
-            accuracy = preference_accuracy(winner, loser, is_pair)
-        return losses.where(is_pair, 0).sum() / is_pair.sum().clamp_min(1), reward, accuracy
+            rewards, won = margins(winner, loser, self.beta), points(winner, loser)
+        return (
+            self._reduced(losses, is_pair, of_none=0.0),
+            self._reduced(rewards, is_pair, of_none=torch.nan),
+            self._reduced(won, is_pair, of_none=torch.nan),
+        )
+
+    def _reduced(self, values: Tensor, is_pair: Tensor, of_none: float) -> Tensor:
+        """Values of rows, reduced over pairs; ``of_none`` is the value where there is no pair."""
+        if self.reduction == "none":
+            return values.where(is_pair, of_none)
+        total, count = values.where(is_pair, 0).sum(), is_pair.sum()
+        return total if self.reduction == "sum" else (total / count.clamp_min(1)).where(count > 0, of_none)
 
     def _losses(
         self,
@@ -174,3 +201,11 @@ class PreferenceLoss(nn.Module):
 
     def _logp(self, logits: Tensor, labels: Tensor) -> Tensor:
         return label_logp(logits, labels, self.soft_target.bce)
+
+
+def _check_reference(reference: tuple[Tensor, Tensor], logits: Tensor) -> None:
+    """Raises unless these are logits of winners and losers, as those of the model are."""
+    if not isinstance(reference, (tuple, list)) or len(reference) != 2:
+        raise wrong("reference", reference, "the reference model's logits of winners and losers")
+    for number, each in enumerate(reference):
+        check_tensor(f"reference[{number}]", each, tuple(logits.shape), "float", like=logits)

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils.data import default_collate, get_worker_info
 
-from ..errors import Words, check_tensor, wrong
-from ..mix.batch import MixedBatch
+from ..errors import Words, check_tensor, unusable, wrong
+from ..mix.batch import MixedBatch, moved, with_tensors
 from ..mix.mixer import Mixer
 from ..mixers.mergemix import MergeMix
 
@@ -31,7 +32,7 @@ class PairBatch:
             Gaussian re-scaling.
         mass: (B,) float32, target mass of ``label`` in the loser; see `MixedBatch.mass`.
         kind: For each row the name of the blend, ``"none"`` where it was not mixed.
-        batch: The mix that they come from, with all its rows. ``PairBatch.of(pairs.batch.to(device))`` moves them.
+        batch: The mix that they come from, with all its rows.
     """
 
     winner: Tensor
@@ -67,6 +68,14 @@ class PairBatch:
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         values |= {name: value[rows] for name, value in values.items() if isinstance(value, Tensor)}
         return PairBatch(**values | {"kind": tuple(self.kind[row] for row in rows.tolist())})
+
+    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> PairBatch:
+        """The same pairs on another device, with ``batch``; see `MixedBatch.to`."""
+        return moved(self, device, non_blocking)
+
+    def pin_memory(self) -> PairBatch:
+        """The same pairs in pinned memory, with ``batch``."""
+        return with_tensors(self, Tensor.pin_memory)
 
     def __len__(self) -> int:
         return len(self.winner)
@@ -135,10 +144,20 @@ class PreferencePairs:
         """
         if get_worker_info() is not None:
             self._check_in_worker()
-        batch = self._collate(samples)
+        batch = self._collated(samples)
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
             raise wrong("samples", Words(f"a {type(batch).__name__} of them"), "(image, label) each")
         return self(*batch)
+
+    def _collated(self, samples: Any) -> Any:
+        if self._collate is not default_collate:
+            return self._collate(samples)
+        if not isinstance(samples, (list, tuple)) or not samples:
+            raise wrong("samples", samples, "a list of at least one (image, label)")
+        try:
+            return default_collate(list(samples))
+        except (TypeError, ValueError, KeyError, IndexError, RuntimeError) as error:
+            raise unusable("samples", f"they make no batch: {str(error).splitlines()[0]}") from error
 
     def _check_in_worker(self) -> None:
         if isinstance(self.mixer, MergeMix):

@@ -101,8 +101,8 @@ def dpo_loss(
         MergeMixError: As `simpo_loss` does.
     """
     _check_logp(winner_logp, loser_logp)
-    check_tensor("reference_winner_logp", reference_winner_logp, tuple(winner_logp.shape), "float")
-    check_tensor("reference_loser_logp", reference_loser_logp, tuple(loser_logp.shape), "float")
+    check_tensor("reference_winner_logp", reference_winner_logp, tuple(winner_logp.shape), "float", winner_logp)
+    check_tensor("reference_loser_logp", reference_loser_logp, tuple(loser_logp.shape), "float", loser_logp)
     wide = _wide(winner_logp, loser_logp, reference_winner_logp, reference_loser_logp)
     winner = winner_logp.to(wide) - reference_winner_logp.detach().to(wide)
     loser = loser_logp.to(wide) - reference_loser_logp.detach().to(wide)
@@ -136,9 +136,9 @@ def _wide(*tensors: Tensor) -> torch.dtype:
 
 def _check_logp(winner: Tensor, loser: Tensor) -> None:
     for name, logp in (("winner_logp", winner), ("loser_logp", loser)):
-        if not isinstance(logp, Tensor) or logp.ndim not in (1, 2) or not logp.is_floating_point():
-            raise wrong(name, logp, "a float tensor of shape (B,) or (B, T)")
-    if len(winner) != len(loser):
+        is_tokens = isinstance(logp, Tensor) and logp.ndim == 2
+        check_tensor(name, logp, ("B", "T") if is_tokens else ("B",), "float", like=winner)
+    if winner.shape[0] != loser.shape[0]:
         raise wrong("loser_logp", loser, f"as many pairs as winner_logp has, {len(winner)}")
 
 
@@ -153,7 +153,7 @@ def _margin(margin: float | Tensor, like: Tensor) -> float | Tensor:
     if not isinstance(margin, Tensor):
         check_number("margin", margin, -torch.inf)
     elif margin.ndim:
-        check_tensor("margin", margin, tuple(like.shape), "float")
+        check_tensor("margin", margin, tuple(like.shape), "float", like=like)
     return margin
 
 

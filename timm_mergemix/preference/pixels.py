@@ -1,9 +1,11 @@
-"""Images of a batch -> 8-bit images that can be written to disk."""
+"""Images of a batch -> 8-bit images that can be written to disk, and what is read of those."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -11,9 +13,11 @@ from torch import Tensor
 from ..checks import read_statistics
 from ..errors import Words, wrong
 
-__all__ = ["statistics_of", "to_pil"]
+__all__ = ["read_pixels", "statistics_of", "to_pil", "to_pixels"]
 
 Statistics = tuple[Tensor, Tensor]
+# In levels of 255: bicubic interpolation goes beyond the limits of its pixels at sharp edges.
+OVERSHOOT = 32
 
 
 def statistics_of(mean: Sequence[float] | None, std: Sequence[float] | None) -> Statistics | None:
@@ -34,6 +38,20 @@ def to_pil(name: str, image: Tensor, statistics: Statistics | None) -> Image.Ima
     return Image.fromarray(pixels.contiguous().numpy())
 
 
+def read_pixels(path: Path) -> Tensor:
+    """The pixels of an image file, (C, H, W) uint8 of 1 or 3 channels; raises whatever Pillow raises."""
+    if not path.is_file():  # opening a pipe would wait for good
+        raise FileNotFoundError("there is no such file")
+    with Image.open(path) as image:
+        return to_pixels(image)
+
+
+def to_pixels(image: Image.Image) -> Tensor:
+    """The same of an image."""
+    pixels = torch.from_numpy(np.array(image if image.mode == "L" else image.convert("RGB")))
+    return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
+
+
 def _to_uint8(name: str, image: Tensor, statistics: Statistics | None) -> Tensor:
     if statistics is not None:
         mean, std = statistics
@@ -42,7 +60,7 @@ def _to_uint8(name: str, image: Tensor, statistics: Statistics | None) -> Tensor
         image = image * std + mean
     grey = image * 255
     low, high = float(grey.min()), float(grey.max())
-    if not (low >= -1 and high <= 256):
+    if not (low >= -OVERSHOOT and high <= 255 + OVERSHOOT):
         wanted = "those by which the images were normalised" + (" (None: not at all)" if statistics is None else "")
         raise wrong(
             "mean, std",

@@ -67,6 +67,8 @@ class PreferenceStep:
         saliency: str | None = None,
         reference: nn.Module | None = None,
     ) -> None:
+        if not isinstance(model, nn.Module):
+            raise wrong("model", model, "a torch.nn.Module")
         if not isinstance(mixer, Mixer):
             raise wrong("mixer", mixer, "a mixer of this library, such as timm_mergemix.MergeMix")
         if not isinstance(loss, PreferenceLoss):
@@ -117,17 +119,24 @@ class PreferenceStep:
         if _is_plain(batch):
             winner = self.model(batch.images)
             return winner, winner
-        logits = self.model(torch.cat([batch.raw, batch.images]))
-        if not isinstance(logits, Tensor):
-            raise wrong("model", logits, "one that returns logits (B, num_classes), one with one head")
-        winner, loser = logits.chunk(2)
-        return winner, loser
+        return _both("model", self.model(torch.cat([batch.raw, batch.images])))
 
     @torch.no_grad()
     def _refer(self, batch: MixedBatch) -> tuple[Tensor, Tensor]:
-        reference = in_eval_mode(self.reference)
-        winner, loser = reference(torch.cat([batch.raw, batch.images])).chunk(2)
-        return winner, loser
+        return _both("reference", in_eval_mode(self.reference)(torch.cat([batch.raw, batch.images])))
+
+
+def _both(argument: str, logits: Any) -> tuple[Tensor, Tensor]:
+    """The logits of winners and losers that went through a model as one batch.
+
+    Raises:
+        MergeMixError: If they are no tensor.
+    """
+    if not isinstance(logits, Tensor):
+        got = Words(f"a model that returns a {type(logits).__name__}")
+        raise wrong(argument, got, "one that returns logits (B, num_classes), a tensor")
+    winner, loser = logits.chunk(2)
+    return winner, loser
 
 
 def _is_plain(batch: MixedBatch) -> bool:

@@ -66,6 +66,8 @@ class MergeMixTask(TrainingTask):
     ) -> None:
         super().__init__(device=device, dtype=dtype, verbose=verbose)
         self.trainable_module: nn.Module = model
+        if isinstance(loss, PreferenceLoss) and loss.reduction == "none":
+            raise wrong("loss", Words('one with reduction="none"'), 'reduction="mean", since timm minimises a scalar')
         self.loss = PreferenceLoss() if loss is None else loss
         self.mixer = mixer
         self.saliency = saliency

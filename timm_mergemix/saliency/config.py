@@ -30,7 +30,7 @@ def read_layer(text: str) -> int | str:
 
 def _check_layer(argument: str, value: Any) -> None:
     index = isinstance(value, Integral) and not isinstance(value, bool)
-    if value != "pool" and not index:
+    if not index and not (isinstance(value, str) and value == "pool"):
         raise wrong(argument, value, "the index of a block, 'pool' or None")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_images
+from ..checks import check_images, reads_values
 from ..errors import named, unusable, wrong
 from ..merge.attach import attach_view, patched, planned
 from ..merge.autocast import uncached_autocast
@@ -198,6 +198,8 @@ class SaliencyPass:
 
 def _on_grid(backbone: Backbone, attention: Tensor, x: Tensor) -> Tensor:
     """Attention (B, N) on the patches of images ``x`` -> (B, h, w), each map sums to 1."""
+    if reads_values(attention) and not attention.isfinite().all():
+        raise unusable("encoder", "its attention is NaN or infinite, wanted an encoder with finite weights")
     # Where prefix tokens get all of it, no patch is preferred.
     attention = attention.where(attention.sum(dim=1, keepdim=True) > 0, 1.0)
     saliency = attention / attention.sum(dim=1, keepdim=True)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ..errors import Words, unusable, wrong
+from ..errors import Words, wrong
+from ..files.tensors import load_tensors, save_tensors
 
 __all__ = ["differing", "load_checkpoint", "save_checkpoint"]
 
@@ -18,31 +15,25 @@ _KEYS = {"settings", "epochs_done", "model", "optimizer", "scheduler", "history"
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Writes a checkpoint so that at any moment either the old or the new one is whole on the disk.
+    """Writes a checkpoint and its checksum, so that at any moment either the old or the new one is whole on the disk.
 
     Args:
         path: The file.
         state: Tensors and plain Python values.
+
+    Raises:
+        MergeMixError: If it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".tmp")
-    with unfinished.open("wb") as file:
-        torch.save(dict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    save_tensors(path, dict(state))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Reads a checkpoint onto the CPU; runs no code from the file.
 
     Raises:
-        MergeMixError: If it is not one that `fit` wrote.
+        MergeMixError: If it is not one that `fit` wrote, or not as it was written.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise unusable(path, f"cannot be read as a checkpoint: {error}") from error
+    state = load_tensors(path)
     if not isinstance(state, dict) or not state.keys() >= _KEYS:
         raise wrong(path, Words("a file of another kind"), f"a checkpoint with {', '.join(sorted(_KEYS))}")
     return state

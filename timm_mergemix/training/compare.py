@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -77,13 +76,11 @@ def train_method(
     statistics = Statistics.of(data.train.images)
     preference = PreferenceConfig(weight=settings.preference) if method.preference else NO_PREFERENCE
     job = prepare(method, data, settings, out, device, preference)
-    if fresh:
-        shutil.rmtree(job.path.parent, ignore_errors=True)
     shuffled = data.test.shuffled(settings.seed)
     val, test, mixed = (
         MemoryBatches(part, EVALUATION_BATCH, statistics, device=device) for part in (data.val, data.test, shuffled)
     )
-    fit(job, training_batches(data, settings, statistics, device), val, reporter)
+    fit(job, training_batches(data, settings, statistics, device), val, reporter, fresh)
     generator = torch.Generator().manual_seed(settings.seed)
     cutmix = create_mixer("cutmix", num_classes=len(data.source.classes), mode="elem", generator=generator)
     return Outcome(

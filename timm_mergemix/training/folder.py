@@ -110,7 +110,7 @@ def read_image(path: str | Path, argument: str = "data") -> Image.Image:
     """
     try:
         return default_loader(path)
-    except (OSError, SyntaxError, ValueError) as error:  # a damaged PNG is a SyntaxError
+    except Exception as error:  # whatever Pillow raises for a file that is damaged, or far too large
         raise unusable(argument, f"{path} cannot be read as an image: {error}") from error
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import Words, unusable, wrong
+from ..files.lock import locked
 from ..preference.config import PreferenceConfig
 from .checkpoint import differing, load_checkpoint, save_checkpoint
 from .evaluate import evaluate
@@ -65,7 +66,9 @@ class Job:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def fit(job: Job, train: Batches, val: Iterable[tuple[Tensor, Tensor]], reporter: Reporter) -> None:
+def fit(
+    job: Job, train: Batches, val: Iterable[tuple[Tensor, Tensor]], reporter: Reporter, fresh: bool = False
+) -> None:
     """Trains until all epochs are finished, from the checkpoint at ``job.path`` if there is one.
 
     Args:
@@ -73,12 +76,21 @@ def fit(job: Job, train: Batches, val: Iterable[tuple[Tensor, Tensor]], reporter
         train: Training batches.
         val: Plain validation batches.
         reporter: For the bar and the lines.
+        fresh: Whether a checkpoint that is there is dropped.
 
     Raises:
-        MergeMixError: If the checkpoint belongs to other settings, there is no batch, or the loss is not finite.
+        MergeMixError: If the checkpoint belongs to other settings, or another process writes it; there is no batch, or
+            the loss is not finite.
     """
     if len(train) == 0:
         raise wrong("batch_size", Words("more images per batch than there are training images"), "fewer")
+    with locked(job.path):
+        if fresh:
+            job.path.unlink(missing_ok=True)
+        _fit(job, train, val, reporter)
+
+
+def _fit(job: Job, train: Batches, val: Iterable[tuple[Tensor, Tensor]], reporter: Reporter) -> None:
     optimizer, scheduler = build_optimizer(job.model, job.optimisation, len(train))
     if job.path.exists():
         _restore(job, optimizer, scheduler)

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from torch import Tensor, nn
 
 from ..errors import wrong
-from ..loss import SoftTargetLoss
+from ..mix.loss import SoftTargetLoss
 from ..mix.mixer import Mixer
 from ..preference.config import PreferenceConfig
 from ..preference.loss import PreferenceLoss

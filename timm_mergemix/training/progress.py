@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from ..optional import installed, need
+from ..errors import installed, need
 
 __all__ = ["Bar", "Reporter", "discard_output"]
 

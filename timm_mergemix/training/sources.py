@@ -15,8 +15,7 @@ from torch.nn import functional as F
 from torchvision.datasets import FashionMNIST
 from torchvision.transforms import v2
 
-from ..errors import MergeMixError, Words, check_int, wrong
-from ..optional import need
+from ..errors import MergeMixError, Words, check_int, need, wrong
 from .folder import PathDataset, find_folder
 from .idx import has_idx, read_split
 from .images import ImageSet

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import check_int, check_number, check_tensor, unusable, wrong
+from ..errors import check_int, check_number, unusable, wrong
 from ..merge.attach import merging_in, planned
 from ..merge.families import Backbone
 from ..merge.find.search import find_backbone
@@ -73,7 +73,7 @@ def tune_r(
     if images is None:
         images = _noise(backbone, batch_size)
     else:
-        check_tensor("images", images, ("B", backbone.in_channels, "H", "W"), "float")
+        backbone.check_images(images)
     size = (int(images.shape[-2]), int(images.shape[-1]))
     if speedup is not None:
         check_number("speedup", speedup, 1)

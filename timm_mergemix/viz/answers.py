@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
-from ..errors import check_int, check_tensor, wrong
+from ..checks import is_image_dtype
+from ..errors import check_int, check_number, check_tensor, wrong
 from ..metrics import rank_correlation
-from .canvas import displayable, label_lines, new_figure, show_image
-from .training import binned_means
+from .canvas import check_named, displayable, is_number, label_lines, new_figure, show_image
+from .training import binned_means, is_pair
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,8 +48,10 @@ def answer_grid(rows: Sequence[AnswerRow]) -> Figure:
     Raises:
         MergeMixError: If there are none, or matplotlib is not installed.
     """
-    if not rows:
+    if not isinstance(rows, (list, tuple)) or not rows:
         raise wrong("rows", rows, "at least one question")
+    for number, row in enumerate(rows):
+        _check_row(f"rows[{number}]", row)
     figure = new_figure(7.2, 0.4 + 1.75 * len(rows))
     axes = figure.subplots(len(rows), 3, squeeze=False, width_ratios=[1, 1, 2])
     for title, axis in zip(("winner", "loser", "probability of the answer"), axes[0], strict=True):
@@ -73,8 +76,7 @@ def answers_by_ratio(runs: Mapping[str, tuple[Tensor, Tensor]], bins: int = 10) 
         MergeMixError: If shapes do not fit, or matplotlib is not installed.
     """
     check_int("bins", bins, 1)
-    if not runs:
-        raise wrong("runs", dict(runs), "at least one")
+    check_named("runs", runs, "at least one, with ratios and probabilities", is_pair)
     figure = new_figure(5.6, 4.2)
     axis = figure.subplots()
     for number, (name, (ratio, probability)) in enumerate(runs.items()):
@@ -89,6 +91,24 @@ def answers_by_ratio(runs: Mapping[str, tuple[Tensor, Tensor]], bins: int = 10) 
     axis.set(xlim=(0, 1), ylim=(0, 1.02))
     axis.legend(fontsize=8, loc="upper left")
     return figure
+
+
+def _check_row(argument: str, row: Any) -> None:
+    """Raises unless a row can be drawn."""
+    if not isinstance(row, AnswerRow):
+        raise wrong(argument, row, "an AnswerRow")
+    for name, image in (("winner", row.winner), ("loser", row.loser)):
+        check_tensor(f"{argument}.{name}", image, ("C", "H", "W"))
+        if not is_image_dtype(image.dtype) or not image.numel() or image.is_meta:
+            raise wrong(f"{argument}.{name}", image, "an image, uint8 or float, that has values")
+    check_number(f"{argument}.ratio", row.ratio, 0, 1)
+    wanted = "a dictionary of answers with two probabilities each"
+    check_named(f"{argument}.answers", row.answers, wanted, _is_answer)
+
+
+def _is_answer(probabilities: Any) -> bool:
+    is_two = isinstance(probabilities, (list, tuple)) and len(probabilities) == 2
+    return is_two and all(map(is_number, probabilities))
 
 
 def _draw_answers(axis: Any, row: AnswerRow) -> None:

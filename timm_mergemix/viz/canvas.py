@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ..errors import wrong
-from ..optional import need
+from ..errors import MergeMixError, check_number, need, wrong
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["displayable", "frame", "label_lines", "new_figure", "show_image", "show_text"]
+__all__ = ["check_named", "displayable", "frame", "is_number", "label_lines", "new_figure", "show_image", "show_text"]
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -39,15 +39,42 @@ def displayable(images: Tensor, mean: Sequence[float] | None, std: Sequence[floa
     values = images.detach().cpu()
     values = values.float() / 255 if values.dtype == torch.uint8 else values.float()
     channels = values.shape[1]
-    for name, statistics in (("mean", mean), ("std", std)):
-        if statistics is not None and len(statistics) != channels:
-            raise wrong(name, statistics, f"{channels} numbers, one for each channel")
     if std is not None:
-        values = values * values.new_tensor(std).view(-1, 1, 1)
+        values = values * _column("std", std, channels)
     if mean is not None:
-        values = values + values.new_tensor(mean).view(-1, 1, 1)
+        values = values + _column("mean", mean, channels)
     values = values if channels in (1, 3) else values.mean(dim=1, keepdim=True)
     return values.clamp(0, 1).movedim(1, -1)
+
+
+def _column(argument: str, statistics: Sequence[float], channels: int) -> Tensor:
+    """A number for each channel, (C, 1, 1)."""
+    wanted = f"{channels} finite numbers, one for each channel"
+    try:
+        values = torch.as_tensor(statistics, dtype=torch.float32, device="cpu").detach().flatten()
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise wrong(argument, statistics, wanted) from None
+    if len(values) != channels or not values.isfinite().all():
+        raise wrong(argument, statistics, wanted)
+    return values.view(-1, 1, 1)
+
+
+def is_number(value: Any) -> bool:
+    """Whether something is a finite number, which can be drawn."""
+    try:
+        check_number("", value, -math.inf)
+    except MergeMixError:
+        return False
+    return True
+
+
+def check_named(argument: str, values: Any, wanted: str, fits: Callable[[Any], bool]) -> None:
+    """Raises unless ``values`` is a dictionary, not empty, of names and what fits."""
+    if not isinstance(values, Mapping) or not values or not all(isinstance(name, str) for name in values):
+        raise wrong(argument, values, wanted)
+    for name, value in values.items():
+        if not fits(value):
+            raise wrong(argument, value, wanted, part=f"[{name!r}]")
 
 
 def show_image(axis: Any, image: Tensor, caption: str, **options: Any) -> None:

@@ -15,7 +15,7 @@ from ..merge.attach import attach_view, planned
 from ..merge.find.search import find_backbone
 from ..merge.patch import record
 from ..merge.schedule import R
-from .canvas import displayable, label_lines, new_figure, show_image
+from .canvas import check_named, displayable, is_number, label_lines, new_figure, show_image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,8 +48,6 @@ def merge_grid(
     """
     check_int("rows", rows, 1)
     check_images(images)
-    if not images.is_floating_point():
-        raise wrong("images", images.dtype, "float images, as the model wants them")
     images = images[:rows]
     grid, clusters, tokens = _clusters(model, images, r)
     shown = _spread(len(clusters)) if layers is None else _indices(layers, len(clusters))
@@ -78,8 +76,9 @@ def schedule_plot(tokens: Mapping[str, Sequence[int]], seconds: Mapping[str, flo
     Raises:
         MergeMixError: If there is nothing to draw, or matplotlib is not installed.
     """
-    if not tokens:
-        raise wrong("tokens", dict(tokens), "at least one setting")
+    check_named("tokens", tokens, "at least one setting with its numbers of tokens", _is_counts)
+    if seconds is not None:
+        check_named("seconds", seconds, "a time > 0 for each setting", _is_time)
     figure = new_figure(9.0 if seconds else 5.0, 3.6)
     axes = figure.subplots(1, 2 if seconds else 1, squeeze=False)[0]
     for name, counts in tokens.items():
@@ -100,8 +99,9 @@ def schedule_plot(tokens: Mapping[str, Sequence[int]], seconds: Mapping[str, flo
 def _clusters(model: nn.Module, images: Tensor, r: R | None) -> tuple[tuple[int, int], list[Tensor], list[list[int]]]:
     """Rows and columns of patches; for each block (B, patches) the token of each patch, and (B) how many there are."""
     backbone = find_backbone(model)
-    if backbone.input_size(*images.shape[-2:]) != tuple(images.shape[-2:]):
-        raise wrong("images", tuple(images.shape), "images of the model's size")
+    backbone.check_images(images)
+    if images.is_meta:
+        raise wrong("images", images, "images that have values")
     view = backbone.view()
     attach_view(view, planned(backbone, r=r))
     with torch.no_grad(), record(view.model, attention=False) as kept:
@@ -111,12 +111,27 @@ def _clusters(model: nn.Module, images: Tensor, r: R | None) -> tuple[tuple[int,
     return grid, clusters, [[len(row.unique()) for row in source] for source in clusters]
 
 
+def _is_counts(counts: Any) -> bool:
+    whole = isinstance(counts, (list, tuple)) and len(counts) > 0
+    return whole and all(isinstance(count, Integral) and is_number(count) and int(count) >= 0 for count in counts)
+
+
+def _is_time(seconds: Any) -> bool:
+    return is_number(seconds) and seconds > 0
+
+
 def _spread(depth: int) -> list[int]:
     """Up to four blocks, the last one among them."""
     return sorted({round(depth * part / 4) - 1 for part in (1, 2, 3, 4)} - {-1})
 
 
 def _indices(layers: Sequence[Any], depth: int) -> list[int]:
+    try:
+        layers = list(layers)
+    except TypeError:
+        raise wrong("layers", layers, f"indices from {-depth} to {depth - 1}") from None
+    if not layers:
+        raise wrong("layers", layers, "at least one block")
     for layer in layers:
         if isinstance(layer, bool) or not isinstance(layer, Integral) or not -depth <= int(layer) < depth:
             raise wrong("layers", list(layers), f"indices from {-depth} to {depth - 1}")

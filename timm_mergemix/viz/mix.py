@@ -47,6 +47,9 @@ def mix_grid(
     check_int("rows", rows, 1)
     if not isinstance(batch, MixedBatch):
         raise wrong("batch", batch, "the MixedBatch that a mixer's mix() returns")
+    is_list = isinstance(class_names, (list, tuple)) and all(isinstance(name, str) for name in class_names)
+    if class_names is not None and not is_list:
+        raise wrong("class_names", class_names, "a list of names, or None")
     rows = min(rows, len(batch))
     mixes, raw = (displayable(images, mean, std) for images in (batch.images[:rows], batch.raw))
     figure = new_figure(8.6, 0.6 + 1.75 * rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,12 +12,12 @@ from torch import Tensor
 from ..errors import check_int, check_tensor, wrong
 from ..metrics.calibration import binned_error, top_class
 from ..mix.batch import MixedBatch
-from .canvas import label_lines, new_figure
+from .canvas import check_named, label_lines, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["binned_means", "confidence_by_ratio", "learning_curves", "reliability_diagram"]
+__all__ = ["binned_means", "confidence_by_ratio", "is_pair", "learning_curves", "reliability_diagram"]
 
 
 def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
@@ -29,6 +30,7 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> F
     Raises:
         MergeMixError: If there is no record, or matplotlib is not installed.
     """
+    check_named("histories", histories, "records with epoch, train_loss and val_top1", _is_history)
     if not any(len(history) for history in histories.values()):
         raise wrong("histories", dict(histories), "at least one run with at least one epoch")
     figure = new_figure(9.0, 3.6)
@@ -60,8 +62,7 @@ def reliability_diagram(runs: Mapping[str, tuple[Tensor, Tensor]], bins: int = 1
         MergeMixError: If there is no run, shapes or values do not fit, or matplotlib is not installed.
     """
     check_int("bins", bins, 1)
-    if not runs:
-        raise wrong("runs", dict(runs), "at least one")
+    check_named("runs", runs, "at least one, with probabilities and labels", is_pair)
     figure = new_figure(0.6 + 3.1 * len(runs), 4.2)
     axes = figure.subplots(2, len(runs), squeeze=False, sharex=True, height_ratios=(3, 1))
     edges = torch.linspace(0, 1, bins + 1)
@@ -95,7 +96,9 @@ def confidence_by_ratio(batch: MixedBatch, probs: Tensor, bins: int = 10) -> Fig
     check_int("bins", bins, 1)
     if not isinstance(batch, MixedBatch) or batch.labels.ndim != 1:
         raise wrong("batch", batch, "a MixedBatch of images with one label each")
-    check_tensor("probs", probs, (len(batch), "C"), "float")
+    check_tensor("probs", probs, (len(batch), "C"), "float", like=batch.ratio)
+    if int(batch.labels.max()) >= probs.shape[1]:
+        raise wrong("probs", probs, f"columns for all classes, {int(batch.labels.max()) + 1} or more")
     figure = new_figure(4.6, 4.2)
     axis = figure.subplots()
     axis.plot([0, 1], [0, 1], color="gray", linewidth=1, linestyle="--")
@@ -110,6 +113,20 @@ def confidence_by_ratio(batch: MixedBatch, probs: Tensor, bins: int = 10) -> Fig
     axis.set(xlim=(0, 1), ylim=(0, 1))
     axis.legend(fontsize=9)
     return figure
+
+
+def is_pair(run: Any) -> bool:
+    """Whether something is a pair, of which neither is a tensor without values."""
+    is_two = isinstance(run, (list, tuple)) and len(run) == 2
+    return is_two and not any(isinstance(part, Tensor) and part.is_meta for part in run)
+
+
+def _is_history(history: Any) -> bool:
+    """Whether something is a list of records that can be drawn."""
+    if not isinstance(history, (list, tuple)) or not all(isinstance(record, Mapping) for record in history):
+        return False
+    numbers = ("epoch", "train_loss", "val_top1")
+    return all(isinstance(record.get(name), Real) for record in history for name in numbers)
 
 
 def binned_means(x: Tensor, y: Tensor, bins: int) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ..optional import need
+from ..errors import need
 from .answers import AnswerLogp, answer_logp
 from .collator import PairCollator
 from .examples import Example

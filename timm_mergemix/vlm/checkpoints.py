@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..optional import need
+from ..errors import need, unusable
 
 __all__ = ["has_other_names", "load_renamed"]
 
@@ -37,8 +37,23 @@ def load_renamed(model: Any, checkpoint: Path) -> None:
 
 def _names(checkpoint: Path) -> set[str]:
     if (checkpoint / SINGLE).is_file():
-        with need("safetensors", "a checkpoint", "vlm").safe_open(checkpoint / SINGLE, "pt") as file:
-            return set(file.keys())
+        return _names_of(checkpoint / SINGLE)
     if (checkpoint / INDEX).is_file():
-        return set(json.loads((checkpoint / INDEX).read_text(encoding="utf-8"))["weight_map"])
+        return _names_in(checkpoint / INDEX)
     return set()
+
+
+def _names_of(file: Path) -> set[str]:
+    safetensors = need("safetensors", "a checkpoint", "vlm")
+    try:
+        with safetensors.safe_open(file, "pt") as opened:
+            return set(opened.keys())
+    except (OSError, safetensors.SafetensorError) as error:
+        raise unusable(file, f"cannot be read as weights: {error}") from error
+
+
+def _names_in(index: Path) -> set[str]:
+    try:
+        return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise unusable(index, f"cannot be read as the index of a checkpoint: {error}") from error

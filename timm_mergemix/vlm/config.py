@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ KINDS = (*ENCODED, "cutmix", "mixup", "resizemix")
 
 
 def _check_words(argument: str, value: Any) -> None:
-    is_list = isinstance(value, Collection) and not isinstance(value, str)
+    is_list = isinstance(value, (list, tuple, set, frozenset))
     if not is_list or not all(isinstance(word, str) and word for word in value):
         raise wrong(argument, value, "words, such as ('yes', 'no'), or ()")
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_range
 from ..errors import check_tensor, wrong
 from ..metrics.preference import margins, points, total_and_count
 from ..preference.config import PreferenceConfig
@@ -127,6 +128,9 @@ class SequencePreferenceLoss(nn.Module):
         Raises:
             MergeMixError: If something is missing or the shapes do not fit.
         """
+        check_answers("answers", answers)
+        if counts is not None and not isinstance(counts, Counts):
+            raise wrong("counts", counts, "Counts, or None")
         tokens = answers.tokens if counts is None else counts.tokens
         answer = -answers.total / _at_least_one(tokens)
         if losers is None or not self.weight:
@@ -135,7 +139,10 @@ class SequencePreferenceLoss(nn.Module):
             return SequencePreferenceTerms(answer, answer, nothing, nan, nan, none)
         if ratio is None:
             raise wrong("ratio", None, "how much of each mix is the clean image")
-        winners = answers if rows is None else answers.take(rows)
+        if rows is not None:
+            check_tensor("rows", rows, ("n",), "integer")
+            check_range("rows", rows, 0, len(answers.mask) - 1)
+        winners = answers if rows is None else answers.take(rows.long())
         sums = self.compare(winners, losers, ratio, reference)
         preference = sums.loss / _at_least_one(sums.pairs if counts is None else counts.pairs)
         return SequencePreferenceTerms(
@@ -165,7 +172,9 @@ class SequencePreferenceLoss(nn.Module):
         Raises:
             MergeMixError: If something is missing or the shapes do not fit.
         """
-        check_tensor("ratio", ratio, (len(winners.mask),), "float")
+        check_answers("winners", winners)
+        check_answers("losers", losers, winners.logp)
+        check_tensor("ratio", ratio, (len(winners.mask),), "float", like=winners.logp)
         if len(losers.mask) != len(winners.mask):
             raise wrong("losers", losers.logp, f"as many as there are winners, {len(winners.mask)}")
         is_pair = (ratio < 1) & winners.is_there & losers.is_there
@@ -191,14 +200,26 @@ class SequencePreferenceLoss(nn.Module):
         if self.variant != "dpo":
             function = simpo_loss if self.variant == "simpo" else hinge_loss
             return function(winners.logp, losers.logp, margin, self.beta, **masks)
-        if reference is None:
-            raise wrong("reference", None, "the reference model's log-probabilities of winners and losers")
+        if not isinstance(reference, (tuple, list)) or len(reference) != 2:
+            raise wrong("reference", reference, "the reference model's log-probabilities of winners and losers")
+        for number, each in enumerate(reference):
+            check_answers(f"reference[{number}]", each, winners.logp)
         first, second = (each.logp for each in reference)
         return dpo_loss(winners.logp, losers.logp, first, second, margin, self.beta, **masks)
 
     def extra_repr(self) -> str:
         """What ``print(loss)`` shows."""
         return f"{self.variant}, beta={self.beta}, gamma={self.gamma}, weight={self.weight}"
+
+
+def check_answers(argument: str, answers: AnswerLogp, like: Tensor | None = None) -> None:
+    """Raises unless these are log-probabilities of answers."""
+    if not isinstance(answers, AnswerLogp):
+        raise wrong(argument, answers, "an AnswerLogp, as answer_logp returns")
+    check_tensor(f"{argument}.logp", answers.logp, ("B", "T"), "float", like=like)
+    check_tensor(f"{argument}.mask", answers.mask, tuple(answers.logp.shape), "bool", like=answers.logp)
+    if not answers.logp.shape[1]:
+        raise wrong(f"{argument}.logp", answers.logp, "at least one token in each answer")
 
 
 def _at_least_one(count: int | Tensor) -> int | Tensor:

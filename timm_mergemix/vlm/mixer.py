@@ -110,7 +110,7 @@ class ImageMixer:
         self.rule = PartnerRule(still_right, tuple(word.casefold() for word in words))
         self.tokenizer = tokenizer
         self.generator = generator
-        self.recent: deque[Example] = deque(maxlen=config.store)
+        self.recent: deque[Example] = deque(maxlen=int(config.store))
         self.left_out: Counter[str] = Counter()
         self.seen = 0
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Words, wrong
+from ..files.tensors import load_tensors, save_tensors
 from .answers import AnswerLogp, answer_logp
 from .batches import LOSERS
 from .checkpoints import has_other_names, load_renamed
@@ -125,13 +126,13 @@ class MergeMixMixin:
         """The trainer's own, and what the mixer remembers beside it."""
         super()._save_rng_state(output_dir)  # type: ignore[misc]
         if self.mergemix.mixer is not None:
-            torch.save(self.mergemix.mixer.state_dict(), self._path(output_dir))
+            save_tensors(self._path(output_dir), self.mergemix.mixer.state_dict())
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """The trainer's own, and what the mixer remembered at the checkpoint."""
         super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
         if checkpoint is not None and self.mergemix.mixer is not None and self._path(checkpoint).is_file():
-            self.mergemix.mixer.load_state_dict(torch.load(self._path(checkpoint), weights_only=True))
+            self.mergemix.mixer.load_state_dict(load_tensors(self._path(checkpoint)))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """The trainer's own, also for weights that have other names on disk."""

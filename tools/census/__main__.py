@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from timm_mergemix.optional import installed
+from timm_mergemix.errors import installed
 
 from ..rows import read_rows, write_row
 from .examine import examine

@@ -49,6 +49,16 @@ def test_options_of_a_mixer_do_not_concern_training_without_one(tmp_path: Path) 
     assert '"prob"' not in record
 
 
+@pytest.mark.parametrize("method", ["none", "mixup", "mergemix"])
+def test_an_option_that_there_is_not_is_refused_before_anything_is_trained(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*TRAIN, "--out", str(tmp_path), "--tasks", "digits", "--methods", method, "--set", "epochs=1"]
+    assert run([*arguments, "nope=1"]) == 2
+    assert "--set: got 'nope', wanted options of" in capsys.readouterr().err
+    assert not (tmp_path / "trials.jsonl").exists()
+
+
 def test_nothing_to_report_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*TRAIN, "--out", str(tmp_path), "--report"]) != 0
     assert "holds no trial" in capsys.readouterr().err

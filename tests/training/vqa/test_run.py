@@ -11,6 +11,8 @@ import pytest
 import torch
 
 import timm_mergemix as mm
+from timm_mergemix import MergeMixError
+from timm_mergemix.files.lock import locked
 from timm_mergemix.training.progress import Bar, Reporter
 from timm_mergemix.training.vqa import run
 from timm_mergemix.training.vqa.arms import ARMS, Arm, VqaSettings
@@ -252,3 +254,11 @@ def test_seconds_per_step_are_the_median_of_the_history() -> None:
     last = {"train_runtime": 1.0}
     assert VqaOutcome(SFT, None, [*history, last], 3).seconds_per_step == 0.3
     assert math.isnan(VqaOutcome(SFT, None, [last], 3).seconds_per_step)
+
+
+def test_one_process_at_a_time_trains_an_arm(tmp_path: Path) -> None:
+    train(SFT, tmp_path, ONE_STEP)
+    (folder,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
+    with locked(folder), pytest.raises(MergeMixError, match="is being written by another process"):
+        train(SFT, tmp_path, ONE_STEP, fresh=True)
+    assert checkpoints(tmp_path) == ["checkpoint-1"] and not list(tmp_path.rglob(".*"))

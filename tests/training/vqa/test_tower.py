@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from timm_mergemix import MergeMixError
 from timm_mergemix.training.progress import Reporter
 from timm_mergemix.training.vqa import tower
 from timm_mergemix.training.vqa.data import VqaData, prepare_data
@@ -85,3 +86,13 @@ def test_drawings_that_the_questions_leave_open_are_left_out(short: None, tmp_pa
     images, shapes, colours = tower._named(found)
     assert len(images) == len(shapes) == len(colours) == 3
     assert torch.equal(images, found.train.images[1:])
+
+
+def test_damaged_weights_are_refused(short: None, tmp_path: Path) -> None:
+    found, path = data(), tmp_path / "tower.pt"
+    prepared(found, path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(MergeMixError, match=r"tower\.pt: is damaged"):
+        prepared(found, path)

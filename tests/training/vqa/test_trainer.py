@@ -129,9 +129,12 @@ def test_fine_tuning_alone_mixes_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     assert found.arguments["mixer"] is None and found.arguments["preference"].weight == 0
 
 
-def test_it_goes_on_from_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for steps in (20, 9, 40):
+def test_it_goes_on_from_the_last_checkpoint_that_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for steps in (20, 9, 40, 50, 60):
         (tmp_path / f"checkpoint-{steps}").mkdir()
+        if steps < 60:  # the last file of a checkpoint
+            (tmp_path / f"checkpoint-{steps}" / "trainer_state.json").write_text("{}" if steps < 50 else '{"epo')
+    (tmp_path / "checkpoint-best").mkdir()
     bars: list[tuple[Any, ...]] = []
     monkeypatch.setattr(Reporter, "bar", lambda self, *args, **options: bars.append((*args, options)) or Bar())
     assert stilled(ARMS[0], tmp_path, monkeypatch).resumed == str(tmp_path / "checkpoint-40")

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
-from ...errors import check_int, unusable, wrong
+from ...errors import check_int, check_tensor, unusable, wrong
 from ..blocks import MergingBlock
 from ..settings import Layout
 from ..state import Merging
@@ -169,6 +170,18 @@ class Backbone(ABC):
 
     def check_grid(self) -> None:  # noqa: B027 - most families know it
         """Raises a `MergeMixError` where nobody can know the model's grid of patches."""
+
+    def check_images(self, images: Tensor) -> None:
+        """Raises unless images (B, C, H, W) can go into the model as they are."""
+        check_tensor("images", images, ("B", self.in_channels, "H", "W"), "float", like=self.parameter)
+        device = images.device.type
+        casts = device != "meta" and torch.is_autocast_enabled(device)
+        if images.dtype != self.parameter.dtype and not casts:
+            raise wrong("images", images, f"{self.parameter.dtype}, the dtype of the model")
+        height, width = images.shape[-2:]
+        if not images.numel() or self.input_size(height, width) != (height, width):
+            size = self.default_size if self.only_size is not None else self.input_size(max(height, 1), max(width, 1))
+            raise wrong("images", images, f"images of {size} pixels, or another size that the model takes")
 
     def view(self) -> Backbone:
         """The same of a view of the model in eval mode, which may be patched and changed by itself."""

@@ -48,8 +48,7 @@ def check(keys: Tensor, r: int, prefix_tokens: int, padding: Tensor | None) -> N
         MergeMixError: If the keys are no (B, N, D) floats, the padding no (B, N) booleans, or more shall merge than
             can: half of the unprotected tokens.
     """
-    if not isinstance(keys, Tensor) or keys.ndim != 3 or not keys.is_floating_point():
-        raise wrong("keys", keys, "a float tensor of shape (B, N, D)")
+    check_tensor("keys", keys, "BND", "float")
     check_int("prefix_tokens", prefix_tokens, 0)
     if not is_symbol(r):  # for a symbol, the schedule has seen to it
         check_int("r", r, 0)
@@ -57,7 +56,7 @@ def check(keys: Tensor, r: int, prefix_tokens: int, padding: Tensor | None) -> N
         if r > most:
             raise wrong("r", r, f"at most {most}, half of the unprotected tokens")
     if padding is not None:
-        check_tensor("padding", padding, tuple(keys.shape[:2]), "bool")
+        check_tensor("padding", padding, tuple(keys.shape[:2]), "bool", like=keys)
 
 
 def check_range(argument: str, value: float, low: float, high: float) -> None:

@@ -37,7 +37,8 @@ def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None) -> tupl
         size = size + (members(plan.target, size.shape[1]) @ joining_size.unsqueeze(-1)).squeeze(-1)
     else:
         size = size.scatter_add(1, plan.target, joining_size)
-    share = joining_size / size.gather(1, plan.target).clamp_min(1.0)  # padding has none
+    wide = torch.promote_types(x.dtype, size.dtype)  # a third of float32 is none of float64
+    share = joining_size.to(wide) / size.gather(1, plan.target).clamp_min(1.0).to(wide)  # padding has none
     rows, target = x.flatten(0, 1), _rows(plan.target, plan.keep.shape[1])
     kept = rows.index_select(0, _rows(plan.keep, x.shape[1]))
     joining = rows.index_select(0, _rows(plan.source, x.shape[1]))

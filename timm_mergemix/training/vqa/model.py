@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from ...optional import need
+from ...errors import need
 from .words import BEGIN, IMAGE, PAD
 
 __all__ = ["PATCH", "READ", "count_places", "small_llava"]

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ...optional import need
+from ...errors import need
 from .words import Words
 
 __all__ = ["COLOURS", "SHAPES", "Drawing", "Question", "Questions", "is_right", "load_questions", "right_answer"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ...files.lock import locked
 from ...merge.patch import patch
 from ..progress import Reporter
 from .arms import Arm, VqaSettings
@@ -55,15 +56,25 @@ def train_arm(
     """Trains a model, or goes on where a run of the same settings in ``out`` was interrupted.
 
     All arms begin with the same weights and see the same questions in the same order.
+
+    Raises:
+        MergeMixError: If another process does the same.
     """
     key = hashlib.sha256(json.dumps([asdict(arm), asdict(settings), len(data.train)]).encode()).hexdigest()[:8]
     folder = out / "runs" / f"{arm.name}-{key}"
+    with locked(folder):
+        return _train_arm(arm, data, settings, folder, reporter, fresh)
+
+
+def _train_arm(
+    arm: Arm, data: VqaData, settings: VqaSettings, folder: Path, reporter: Reporter, fresh: bool
+) -> VqaOutcome:
     if fresh:
         shutil.rmtree(folder, ignore_errors=True)
     torch.manual_seed(settings.seed)
     model = small_llava(data.size, len(data.words))
     # Of all arms alike: it does not depend on what they do with it.
-    prepare_tower(model, data, out / "runs" / f"tower-{settings.seed}-{len(data.train)}-{STEPS}.pt", reporter)
+    prepare_tower(model, data, folder.with_name(f"tower-{settings.seed}-{len(data.train)}-{STEPS}.pt"), reporter)
     torch.manual_seed(settings.seed)
     places = count_places(model)
     if arm.keep < 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...files.tensors import load_tensors, save_tensors
 from ..progress import Reporter
 from .data import VqaData
 from .model import READ
@@ -32,11 +32,8 @@ def prepare_tower(model: Any, data: VqaData, path: Path, reporter: Reporter) -> 
     tower = model.model.vision_tower
     if not path.exists():
         _train(tower, data, reporter)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # another process may do the same
-        torch.save(tower.state_dict(), unfinished)
-        unfinished.replace(path)
-    tower.load_state_dict(torch.load(path, weights_only=True))
+        save_tensors(path, tower.state_dict())  # whole, also where another process does the same
+    tower.load_state_dict(load_tensors(path))
 
 
 def _train(tower: Any, data: VqaData, reporter: Reporter) -> None:

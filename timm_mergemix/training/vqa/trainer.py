@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import logging
 
 from ...vlm.trainer import MergeMixTrainer
@@ -75,7 +75,7 @@ def train(
         use_cpu=True,  # where so small a model is as fast
         remove_unused_columns=False,
     )
-    checkpoint = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    checkpoint = _last_whole(folder)
     trainer = MergeMixTrainer(
         model=model,
         args=args,
@@ -94,6 +94,18 @@ def train(
         trainer.add_callback(Progress(bar))
         trainer.train(resume_from_checkpoint=checkpoint)
     return trainer.state.log_history
+
+
+def _last_whole(folder: Path) -> str | None:
+    """The last checkpoint that was written to its end: the trainer's state is the last file of one."""
+    found = [path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if path.name.rpartition("-")[2].isdigit()]
+    for path in sorted(found, key=lambda path: -int(path.name.rpartition("-")[2])):
+        try:
+            TrainerState.load_from_json(str(path / TRAINER_STATE_NAME))
+        except (OSError, ValueError, TypeError):
+            continue
+        return str(path)
+    return None
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import pytest
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.optional import installed, need
+from timm_mergemix.errors import installed, need
 
 
 def test_need_imports_the_package() -> None:

@@ -1,4 +1,4 @@
-"""Soft-target losses."""
+"""The soft-target loss of a mix."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import check_classes
-from .errors import check_choice, check_number, check_tensor, wrong
-from .mix.batch import MixedBatch
-from .mix.targets import dense_labels, smooth_targets
+from ..checks import check_classes, check_rows
+from ..errors import Words, check_bool, check_choice, check_number, check_same_device, check_tensor, is_dense, wrong
+from .batch import MixedBatch
+from .targets import dense_labels, smooth_targets
 
-__all__ = ["SoftTargetLoss"]
+__all__ = ["SoftTargetLoss", "weighed"]
 
 
 class SoftTargetLoss(nn.Module):
@@ -41,6 +41,8 @@ class SoftTargetLoss(nn.Module):
     ) -> None:
         super().__init__()
         check_number("smoothing", smoothing, 0, 1)
+        check_bool("bce", bce)
+        check_bool("sum_classes", sum_classes)
         check_choice("reduction", reduction, ("mean", "sum", "none"))
         if target_threshold is not None:
             check_number("target_threshold", target_threshold, 0, 1)
@@ -76,16 +78,19 @@ class SoftTargetLoss(nn.Module):
         logp = logits.log_softmax(dim=-1)
         if isinstance(target, MixedBatch) and target.labels.ndim == 1:
             own, partner = _picked(logp, target.labels), _picked(logp, target.labels[target.index])
-            return _smoothed(target.ratio * own + (1 - target.ratio) * partner, logp, target.smoothing)
+            picked = weighed(target.ratio, own) + weighed(1 - target.ratio, partner)
+            return _smoothed(picked, logp, target.smoothing)
         if isinstance(target, Tensor) and target.ndim == 1:
             return _smoothed(_picked(logp, target), logp, self.smoothing)
-        return -(self._dense(logits, target) * logp).sum(dim=-1)
+        return -weighed(self._dense(logits, target), logp).sum(dim=-1)
 
     def _binary(self, logits: Tensor, target: Tensor | MixedBatch) -> Tensor:
         dense = self._dense(logits, target)
         if self.target_threshold is not None:
             dense = (dense > self.target_threshold).to(logits.dtype)
-        losses = F.binary_cross_entropy_with_logits(logits, dense, reduction="none")
+        # A class that is impossible by a logit of -inf costs nothing where it is not wanted.
+        limit = torch.finfo(logits.dtype).max
+        losses = F.binary_cross_entropy_with_logits(logits.clamp(-limit, limit), dense, reduction="none")
         return losses.sum(dim=-1) if self.sum_classes else losses.mean(dim=-1)
 
     def _dense(self, logits: Tensor, target: Tensor | MixedBatch) -> Tensor:
@@ -100,22 +105,37 @@ class SoftTargetLoss(nn.Module):
         batch, classes = logits.shape
         if not logits.numel():
             raise wrong("logits", logits, "logits of at least one image and one class")
+        if classes == 1 and not self.bce:
+            raise wrong("logits", logits, "those of at least two classes; with one column, bce=True")
         if isinstance(target, MixedBatch):
+            if target.labels is None:
+                raise wrong("target", Words("a batch without labels"), "one with labels of its images")
             wanted = target.num_classes if target.labels.ndim == 1 else target.labels.shape[1]
             if target.multi_label and not self.bce:
                 raise wrong("bce", self.bce, "bce=True, since the classes of the batch are independent")
             if len(target) != batch or wanted not in (None, classes):
                 raise wrong("logits", logits, f"logits of shape ({len(target)}, {wanted}) for {target}")
-        elif not isinstance(target, Tensor) or tuple(target.shape) not in ((batch,), (batch, classes)):
+            check_same_device("logits", logits, target.ratio)
+            return
+        is_tensor = isinstance(target, Tensor) and is_dense(target)
+        if not is_tensor or tuple(target.shape) not in ((batch,), (batch, classes)):
             raise wrong("target", target, f"a tensor of shape ({batch}, {classes}) or ({batch},), or a MixedBatch")
-        elif target.ndim == 1:
+        check_same_device("target", target, logits)
+        if target.ndim == 1:
             check_tensor("target", target, (batch,), "integer")
             check_classes("target", target, classes)
+        else:
+            check_rows("target", target, self.bce)
 
 
 def _smoothed(picked: Tensor, logp: Tensor, smoothing: float) -> Tensor:
     # Without smoothing the mean is left out, since a class masked by a logit of -inf would make it 0 * inf.
     return -(1 - smoothing) * picked - smoothing * logp.mean(dim=-1) if smoothing else -picked
+
+
+def weighed(share: Tensor, logp: Tensor) -> Tensor:
+    """Their product, 0 where the share is 0: a class that is not wanted costs nothing, were it impossible."""
+    return share * logp.where(share != 0, 0)
 
 
 def _picked(logp: Tensor, labels: Tensor) -> Tensor:

@@ -1,14 +1,14 @@
-"""The transform for torchvision v2 does what the mixer does, on samples of any structure."""
+"""The transform for torchvision v2 does what the mixer does."""
 
 from __future__ import annotations
 
 import copy
 import pickle
-from typing import NamedTuple
 
 import pytest
 import torch
-from PIL import Image
+from hypothesis import given
+from hypothesis import strategies as st
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
@@ -16,8 +16,8 @@ import timm_mergemix as mm
 from timm_mergemix import MergeMixError
 from timm_mergemix.transforms import MergeMix
 
-from .mix.batches import noise
-from .models import tiny
+from ..mix.batches import noise, quick
+from ..models import tiny
 
 ENCODER = tiny()
 X, Y = noise(4, 3, 64, 64), torch.tensor([0, 3, 2, 1])
@@ -78,57 +78,12 @@ def test_the_torch_seed_governs() -> None:
     assert not torch.equal(results[0], results[2])
 
 
-def test_samples_keep_their_structure() -> None:
-    images, targets = mixed()
-    pair = transform()([X, Y])
-    assert isinstance(pair, list)
-    assert torch.equal(pair[0], images)
-    sample = {"image": X, "label": Y, "path": "a.png", "size": 7}
-    out = transform(labels_getter=lambda inputs: inputs["label"])(sample)
-    assert list(out) == ["image", "label", "path", "size"]
-    assert torch.equal(out["image"], images)
-    assert torch.equal(out["label"], targets)
-    assert (out["path"], out["size"]) == ("a.png", 7)
-    assert sample["image"] is X
-    nested = transform(labels_getter=lambda inputs: inputs[1]["y"])(({"x": X}, {"y": Y}))
-    assert torch.equal(nested[0]["x"], images)
-    assert torch.equal(nested[1]["y"], targets)
-
-
 def test_images_stay_wrapped() -> None:
     images, targets = transform()(tv_tensors.Image(X), Y)
     assert type(images) is tv_tensors.Image
     assert type(targets) is torch.Tensor
     assert torch.equal(images.as_subclass(torch.Tensor), mixed()[0])
     assert type(transform(prob=0.0)(tv_tensors.Image(X), Y)[0]) is tv_tensors.Image
-
-
-def test_labels_may_come_before_wrapped_images() -> None:
-    sample = {"label": Y, "image": tv_tensors.Image(X)}
-    out = transform(labels_getter=lambda inputs: inputs["label"])(sample)
-    assert torch.equal(out["image"], mixed()[0])
-    assert torch.equal(out["label"], mixed()[1])
-
-
-def test_labels_may_come_before_plain_images() -> None:
-    sample = {"label": Y, "image": X}
-    out = transform()(sample)
-    assert torch.equal(out["image"], mixed()[0])
-    assert torch.equal(out["label"], mixed()[1])
-
-
-def test_labels_are_found_by_their_name() -> None:
-    out = transform()({"image": X, "label_names": Y.clone(), "Labels": Y})
-    assert torch.equal(out["Labels"], mixed()[1]) and torch.equal(out["label_names"], Y)
-
-
-def test_named_tuples_stay_what_they_are() -> None:
-    class Sample(NamedTuple):
-        image: torch.Tensor
-        label: torch.Tensor
-
-    out = transform()(Sample(X, Y))
-    assert type(out) is Sample and torch.equal(out.image, mixed()[0])
 
 
 @pytest.mark.parametrize("num_classes", [None, 6])
@@ -201,30 +156,43 @@ def test_bad_encoders_are_named() -> None:
         MergeMix("vit", num_classes=5)
 
 
-PICTURE = Image.new("RGB", (64, 64))
-
-
-@pytest.mark.parametrize(
-    "inputs",
-    [
-        (PICTURE, Y),
-        (tv_tensors.Video(X.unsqueeze(1)), Y),
-        (tv_tensors.Image(X), Y, tv_tensors.Image(X)),
-        (tv_tensors.Image(X), Y, tv_tensors.Mask(torch.zeros(4, 64, 64))),
-        (X, [0, 1, 2, 3]),
-        (X, Y, PICTURE),
-    ],
+@quick
+@given(
+    dtype=st.sampled_from([torch.bool, torch.uint8, torch.int64, torch.float32]),
+    image_dtype=st.sampled_from([torch.float32, torch.uint8]),
+    mode=st.sampled_from(["batch", "pair", "elem"]),
+    select=st.sampled_from(["own", "both"]),
+    batch=st.integers(1, 4),
+    seed=st.integers(0, 2**31),
 )
-def test_bad_inputs_are_refused(inputs: tuple) -> None:
-    before = torch.get_rng_state()
-    with pytest.raises(MergeMixError, match=r"^inputs: "):
-        MergeMix(ENCODER, num_classes=5)(*inputs)
-    assert torch.equal(torch.get_rng_state(), before)
+def test_masks_are_mixed_by_the_pixel_mask_of_the_images(
+    dtype: torch.dtype, image_dtype: torch.dtype, mode: str, select: str, batch: int, seed: int
+) -> None:
+    # Each pixel of an image is 200 times its class, so the mixed image says what the mixed mask must be.
+    generator = torch.Generator().manual_seed(seed)
+    classes = torch.randint(2, (batch, 3, 64, 64), generator=generator)
+    masks = classes.to(dtype) if dtype.is_floating_point else classes[:, 0].to(dtype)
+    own = MergeMix(ENCODER, mode=mode, select=select, saliency_scale=1.0, generator=generator)
+    images, mixed = own(tv_tensors.Image((200 * classes).to(image_dtype)), tv_tensors.Mask(masks))
+    shown = images.as_subclass(torch.Tensor).long() // 200
+    assert type(mixed) is tv_tensors.Mask and mixed.dtype == dtype
+    assert torch.equal(mixed.as_subclass(torch.Tensor), (shown if dtype.is_floating_point else shown[:, 0]).to(dtype))
 
 
-def test_what_would_stay_unmixed_is_named() -> None:
-    with pytest.raises(MergeMixError, match=r"^inputs: got a Mask, wanted images and labels"):
-        MergeMix(ENCODER, num_classes=5)(X, Y, tv_tensors.Mask(torch.zeros(4, 64, 64)))
+def test_masks_change_nothing_about_the_images_and_labels() -> None:
+    masks = torch.arange(4).view(-1, 1, 1).expand(-1, 64, 64)
+    images, targets, out = transform()(X, Y, tv_tensors.Mask(masks))
+    assert torch.equal(images, mixed()[0]) and torch.equal(targets, mixed()[1])
+    shares = torch.nn.functional.one_hot(out.as_subclass(torch.Tensor), 4).double().mean((1, 2))
+    torch.testing.assert_close(shares @ torch.eye(5)[Y].double(), targets.double())
+    soft = transform(mask_classes=4)(X, Y, tv_tensors.Mask(masks))[2]
+    assert torch.equal(soft.argmax(1), out.as_subclass(torch.Tensor)) and soft.dtype == torch.float32
+
+
+def test_boxes_are_refused_by_name() -> None:
+    boxes = tv_tensors.BoundingBoxes(torch.zeros(0, 4), format="XYXY", canvas_size=(64, 64))
+    with pytest.raises(MergeMixError, match=r"^boxes: got boxes for mergemix, wanted CutMix or ResizeMix alone"):
+        transform()(X, [{"boxes": boxes, "labels": torch.zeros(0)}] * 4)
 
 
 @pytest.mark.parametrize(
@@ -252,8 +220,3 @@ def test_bad_batches_are_named(argument: str, x: torch.Tensor, y: torch.Tensor) 
 def test_integer_labels_need_num_classes() -> None:
     with pytest.raises(MergeMixError, match=r"^num_classes: got None, wanted the number of classes"):
         MergeMix(ENCODER)(X, Y)
-
-
-def test_labels_that_are_not_in_the_inputs_are_named() -> None:
-    with pytest.raises(MergeMixError, match=r"^labels_getter: got .*, wanted one of the inputs"):
-        transform(labels_getter=lambda inputs: inputs[1].clone())(X, Y)

@@ -1,0 +1,103 @@
+"""One writer at a time, in all processes of a machine."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from glob import escape
+from pathlib import Path
+
+from ..errors import unusable
+from .writing import NO_FOLLOW, remove_unfinished
+
+__all__ = ["lock_of", "locked"]
+
+_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+
+def lock_of(path: Path) -> Path:
+    """The file whose lock is that of a file or of a folder: hidden, beside it."""
+    return path.with_name(f".{path.name}.lock")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keeps others from writing a file or a folder until the block ends: those who ask for the same lock are refused.
+
+    The system gives the lock of a process back however that ends, so that a crash locks nothing up. What such a process
+    left unfinished at ``path`` is removed.
+
+    Args:
+        path: What is written; the folder that it is in is made.
+
+    Raises:
+        MergeMixError: If another process or thread has the lock, or the folder cannot be written to.
+    """
+    lock = lock_of(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _acquire(lock)
+    except BlockingIOError as error:
+        reason = "is being written by another process; wait for it to end, or choose another place"
+        raise unusable(path, reason) from error
+    except OSError as error:
+        raise unusable(path, f"cannot be written: {error}") from error
+    try:
+        remove_unfinished(path.parent, escape(path.name))
+        yield
+    finally:
+        with suppress(OSError):  # Windows removes no open file; there an empty one stays, which locks nothing
+            lock.unlink()
+        os.close(descriptor)
+
+
+def _acquire(lock: Path) -> int:
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o666)
+        try:
+            _try(descriptor, lock)
+            # Whoever had the lock before may have removed the file in between; then this lock would be one of nothing.
+            if _is_at(descriptor, lock):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_at(descriptor: int, lock: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(lock))
+    except FileNotFoundError:
+        return False
+
+
+def _try(descriptor: int, lock: Path) -> None:
+    """Locks an open file, or raises `BlockingIOError`."""
+    try:
+        _lock(descriptor)
+    except OSError as error:
+        if error.errno not in _WITHOUT_LOCKS:
+            raise
+        message = f"{lock.parent} is on a file system without locks: nothing keeps two processes from writing there"
+        warnings.warn(message, stacklevel=4)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError as error:
+            raise BlockingIOError from error
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,69 @@
+"""Files of tensors that know their own checksum: what changed since it was written is refused, not loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+import torch
+
+from ..errors import MergeMixError, unusable
+from .writing import whole_file
+
+__all__ = ["check_unchanged", "load_tensors", "save_tensors"]
+
+# After the archive that torch writes: whoever reads the file by torch.load does not see it.
+_MARK = b"\nSHA-256 of all before: "
+_LENGTH = len(_MARK) + 2 * hashlib.sha256().digest_size
+_BLOCK = 1 << 20
+
+
+def save_tensors(path: Path, state: Any) -> None:
+    """Writes tensors and plain Python values by ``torch.save``, and a checksum at the end; see `whole_file`."""
+    with whole_file(path) as file:
+        torch.save(state, cast(IO[bytes], file))
+        file.write(_MARK + file.digest.hexdigest().encode())
+
+
+def load_tensors(path: Path) -> Any:
+    """Reads what `save_tensors` or ``torch.save`` wrote, onto the CPU; runs no code from the file.
+
+    Raises:
+        MergeMixError: If it cannot be read, or is not what was written. A file without a checksum is loaded without.
+    """
+    try:
+        with path.open("rb") as file:
+            _check(path, file)
+            file.seek(0)
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except MergeMixError:
+        raise
+    except Exception as error:  # whatever unpickling raises for a file that is damaged, or of another kind
+        raise unusable(path, f"cannot be read as a checkpoint: {error}") from error
+
+
+def check_unchanged(path: Path) -> None:
+    """Raises if a file cannot be read, or is one that `save_tensors` wrote and is not as it was written."""
+    try:
+        with path.open("rb") as file:
+            _check(path, file)
+    except OSError as error:
+        raise unusable(path, f"cannot be read: {error}") from error
+
+
+def _check(path: Path, file: BinaryIO) -> None:
+    left = max(0, file.seek(0, os.SEEK_END) - _LENGTH)
+    file.seek(left)
+    end = file.read()
+    if not end.startswith(_MARK):
+        return
+    file.seek(0)
+    digest = hashlib.sha256()
+    while left:
+        block = file.read(min(left, _BLOCK))
+        digest.update(block)
+        left -= len(block)
+    if digest.hexdigest().encode() != end.removeprefix(_MARK):
+        raise unusable(path, "is damaged: its checksum is another one than that of its content")

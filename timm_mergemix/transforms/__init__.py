@@ -1,0 +1,6 @@
+"""Batch transforms for torchvision.transforms.v2, beside its MixUp and CutMix; they also mix masks and boxes."""
+
+from .mergemix import MergeMix
+from .peers import CutMix, Mixup, ResizeMix
+
+__all__ = ["CutMix", "MergeMix", "Mixup", "ResizeMix"]
