@@ -1,0 +1,73 @@
+"""A mixer as its invariants call it: from a seed, on tensors of its own."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .properties import RefusedError, require
+
+__all__ = ["MixerCall"]
+
+
+class MixerCall:
+    """Calls a mixer.
+
+    Args:
+        mixer: Called on images and labels; returns both, mixed.
+        num_classes: Number of classes.
+    """
+
+    def __init__(self, mixer: Any, num_classes: int) -> None:
+        self.mixer = mixer
+        self.num_classes = num_classes
+
+    @property
+    def generator(self) -> torch.Generator | None:
+        """The mixer's own generator, if it has one under that name."""
+        generator = getattr(self.mixer, "generator", None)
+        return generator if isinstance(generator, torch.Generator) else None
+
+    def __call__(
+        self, images: Tensor, labels: Tensor, seed: int, *, others: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What the mixer makes of copies of a batch, which lie in memory as the originals do.
+
+        Args:
+            images: (B, C, H, W).
+            labels: As the mixer gets them.
+            seed: Where torch's random numbers begin, and those of the mixer's own generator.
+            others: Where Python's and NumPy's begin; at ``seed`` if None.
+
+        Raises:
+            RefusedError: If the mixer raises an error.
+            AssertionError: If it returns something else than two tensors.
+        """
+        copy = torch.empty_strided(images.shape, images.stride(), dtype=images.dtype).copy_(images)
+        return self.on_given(copy, labels.clone(), seed, others=others)
+
+    def on_given(
+        self, images: Tensor, labels: Tensor, seed: int, *, others: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The same on the tensors themselves."""
+        self._seed(seed, seed if others is None else others)
+        try:
+            found = self.mixer(images, labels)
+        except Exception as error:
+            raise RefusedError from error
+        pair = isinstance(found, (tuple, list)) and len(found) == 2 and all(isinstance(each, Tensor) for each in found)
+        require(pair, f"it returns {type(found).__name__}, not images and targets")
+        return found[0], found[1]
+
+    def _seed(self, seed: int, others: int) -> None:
+        random.seed(others)
+        np.random.seed(others)
+        torch.default_generator.manual_seed(seed)
+        if torch.cuda.is_initialized():  # before that, each seed would wait in a list, with its stack
+            torch.cuda.manual_seed_all(seed)
+        if self.generator is not None:
+            self.generator.manual_seed(seed)

@@ -1,0 +1,216 @@
+"""Forward passes of a model with merging and without, and what can be seen inside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import MergeMixError
+from ..merge.attach import merging_in
+from ..merge.families import Backbone
+from ..merge.find.search import find_backbone
+from ..merge.record import LayerRecord, Recording
+from ..merge.schedule import R
+from .properties import RefusedError, require
+
+__all__ = ["Merge", "MergeCase", "Passes", "Run", "output_of"]
+
+Run = Callable[[nn.Module, Tensor], Any]
+
+
+class MergeCase(NamedTuple):
+    """A forward pass.
+
+    Attributes:
+        images: (B, C, H, W), as the model wants them.
+        r: How many tokens merge.
+        matching: Which ones.
+        seed: Where random numbers begin.
+    """
+
+    images: Tensor
+    r: R
+    matching: str
+    seed: int
+
+    def __repr__(self) -> str:
+        shape = tuple(self.images.shape)
+        return f"images {shape}, r={self.r!r}, matching={self.matching!r}, seed {self.seed}"
+
+
+class Merge(NamedTuple):
+    """What merged in one block.
+
+    Attributes:
+        before: (B, N, C), the tokens before they merge.
+        weights: (B, N), their sizes.
+        step: (B, N) int64, for each of them the token in which it is afterwards.
+        after: (B, K, C), the tokens after that.
+        size: (B, K), their sizes.
+    """
+
+    before: Tensor
+    weights: Tensor
+    step: Tensor
+    after: Tensor
+    size: Tensor
+
+
+class Passes:
+    """Runs a model with merging, and the same model without.
+
+    Args:
+        plain: The model without merging.
+        patched: A copy of it that is patched.
+        options: By which arguments of `find_backbone` its blocks are found.
+        run: Runs a model on images; None calls it.
+    """
+
+    def __init__(self, plain: nn.Module, patched: nn.Module, options: dict[str, Any], run: Run | None = None) -> None:
+        self._run = run
+        self._plain = plain
+        self._patched = patched
+        self.backbone: Backbone = find_backbone(patched, **options)
+        self._plain_blocks = find_backbone(plain, **options).blocks
+        dtype = self.backbone.parameter.dtype
+        self.tolerance = 1e-4 if torch.finfo(dtype).bits >= 32 else 30 * torch.finfo(dtype).eps
+
+    def plain(self, images: Tensor) -> Tensor:
+        """The output without merging."""
+        return output_of(self._plain, images, self._run)
+
+    def unpatched(self, images: Tensor) -> Tensor:
+        """The output of the model that was patched, by whatever settings it has now."""
+        return output_of(self._patched, images, self._run)
+
+    def merged(self, case: MergeCase) -> Tensor:
+        """The output with merging."""
+        with self.settings(case):
+            return output_of(self._patched, case.images, self._run)
+
+    @contextmanager
+    def settings(self, case: MergeCase) -> Iterator[None]:
+        """Merging by the settings of a case, its random numbers from its seed.
+
+        Raises:
+            RefusedError: If the model cannot meet its ``r``.
+        """
+        torch.default_generator.manual_seed(case.seed)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(merging_in(self.backbone, case.r, matching=case.matching))
+            except MergeMixError as error:
+                raise RefusedError from error
+            yield
+
+    def layers(self, case: MergeCase) -> list[LayerRecord]:
+        """What is recorded of each block."""
+        recording = Recording(attention=False)
+        with self.settings(case), self._observed(recording):
+            output_of(self._patched, case.images, self._run)
+        require(recording.layers, "no block runs")
+        return recording.layers
+
+    def merges(self, case: MergeCase) -> dict[int, Merge]:
+        """What merged in each block in which something did, by its number."""
+        seen: dict[int, dict[str, Any]] = {}
+        with ExitStack() as stack:
+            for number, block in enumerate(self.backbone.blocks):
+                seen[number] = {}
+                stack.enter_context(_watched(block, seen[number]))
+            layers = self.layers(case)
+        found = {}
+        for number, layer in enumerate(layers):
+            if "after" not in seen[number]:
+                continue
+            before, weights = seen[number]["before"], seen[number]["size"]
+            weights = torch.ones(before.shape[:2]) if weights is None else weights
+            step = layer.source
+            if number and weights.shape[1] != layer.source.shape[1]:
+                step = torch.zeros(weights.shape, dtype=torch.int64)
+                step.scatter_(1, layers[number - 1].source, layer.source)
+            found[number] = Merge(before, weights, step, seen[number]["after"], layer.size)
+        return found
+
+    def with_tokens(self, case: MergeCase, change: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """Outputs with merging and without, where the tokens that enter the first block are changed."""
+        with _entering(self.backbone.blocks[0], change):
+            merged = self.merged(case)
+        with _entering(self._plain_blocks[0], change):
+            return merged, self.plain(case.images)
+
+    def last_tokens(self, case: MergeCase, change: Callable[[Tensor], Tensor]) -> Tensor:
+        """The tokens that leave the last block without merging, where those that enter the first are changed."""
+        seen: list[Tensor] = []
+        last = self._plain_blocks[-1]
+        handle = last.register_forward_hook(lambda _, given, made: seen.append(first_tensor(made)))
+        try:
+            with _entering(self._plain_blocks[0], change):
+                self.plain(case.images)
+        finally:
+            handle.remove()
+        return seen[-1]
+
+    @contextmanager
+    def _observed(self, recording: Recording) -> Iterator[None]:
+        state = self.backbone.state
+        if state is None:
+            raise AssertionError("the model is not patched any more")
+        with state.scope(observer=recording):
+            yield
+
+
+def output_of(model: nn.Module, images: Tensor, run: Run | None = None) -> Tensor:
+    """What a model makes of images: its first tensor. For ``run`` see `Passes`."""
+    with torch.no_grad():
+        return first_tensor(model(images) if run is None else run(model, images))
+
+
+def first_tensor(found: Any) -> Tensor:
+    """The first tensor in nested tuples, lists and dictionaries."""
+    while not isinstance(found, Tensor):
+        found = next(iter(found.values())) if hasattr(found, "values") else found[0]
+    return found
+
+
+@contextmanager
+def _entering(block: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Changes the tokens that enter a block."""
+
+    def changed(_: nn.Module, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if args:
+            return (change(args[0]), *args[1:]), given
+        name = next(name for name, value in given.items() if isinstance(value, Tensor))
+        return args, given | {name: change(given[name])}
+
+    handle = block.register_forward_pre_hook(changed, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _watched(block: Any, seen: dict[str, Any]) -> Iterator[None]:
+    """Keeps the tokens of a block around its merge: what its attention branch leaves, what its MLP branch gets."""
+    attention, mlp = block.attention_branch, block.mlp_branch
+
+    def attention_branch(x: Tensor, context: Any) -> tuple[Tensor, Tensor | None]:
+        branch, keys = attention(x, context)
+        seen.update(before=x + branch, size=context.size)
+        return branch, keys
+
+    def mlp_branch(x: Tensor) -> Tensor | None:
+        seen.update(after=x)
+        result: Tensor | None = mlp(x)
+        return result
+
+    block.attention_branch, block.mlp_branch = attention_branch, mlp_branch
+    try:
+        yield
+    finally:
+        del block.attention_branch, block.mlp_branch
