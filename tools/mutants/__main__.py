@@ -52,7 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     trials = draw(options.source, options.count, options.seed)
     if not trials:
         sys.exit(f"--source: there is nothing to change in {' '.join(options.source)}")
-    broken = [source for source in sorted({trial.source for trial in trials}) if not _as_it_is(source, options.limit)]
+    sources = sorted({trial.source for trial in trials})
+    with ThreadPoolExecutor(max(1, options.jobs)) as pool:
+        passed = list(pool.map(partial(_as_it_is, limit=options.limit), sources))
+    broken = [source for source, right in zip(sources, passed, strict=True) if not right]
     if broken:
         sys.exit(f"These modules have no tests, or tests that fail: {', '.join(broken)}")
     rows = _try_all(trials, options)

@@ -76,8 +76,11 @@ def _run(module: str, path: Path, number: int | None, tests: Sequence[Path]) -> 
     silent = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(silent, stream)
-    if number is not None:
-        for name in [name for name in sys.modules if name.split(".")[0] == module.split(".")[0]]:
-            del sys.modules[name]
-        sys.meta_path.insert(0, _Finder(module, path, with_fault(path.read_text(encoding="utf-8"), number)))
-    sys.exit(pytest.main([*map(str, tests), *QUIET]))
+    # A module without a fault comes by the same way, so that nothing but the fault makes tests fail.
+    source = path.read_text(encoding="utf-8")
+    tree = ast.parse(source) if number is None else with_fault(source, number)
+    for name in [name for name in sys.modules if name.split(".")[0] == module.split(".")[0]]:
+        del sys.modules[name]
+    sys.meta_path.insert(0, _Finder(module, path, tree))
+    # At once: what else would run at the end of a process that a pool's thread has forked waits for that thread.
+    os._exit(pytest.main([*map(str, tests), *QUIET]))

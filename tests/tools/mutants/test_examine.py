@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,13 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Path, li
 def test_a_module_as_it_is_passes(made: tuple[str, Path, list[Path]]) -> None:
     module, source, tests = made
     assert passes(module, source, None, tests, 60)
+
+
+def test_processes_of_a_pool_pass_too(made: tuple[str, Path, list[Path]]) -> None:
+    module, source, tests = made
+    with ThreadPoolExecutor(2) as pool:
+        found = pool.map(lambda number: passes(module, source, number, tests, 60), [None, 0, 1])
+    assert list(found) == [True, True, False]
 
 
 def test_a_fault_is_found_where_it_changes_something(made: tuple[str, Path, list[Path]]) -> None:
