@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from timm_mergemix import MergeMixError
 from timm_mergemix.checks import (
@@ -11,10 +12,13 @@ from timm_mergemix.checks import (
     check_finite,
     check_images,
     check_labels,
+    check_range,
     check_rows,
     check_saliency,
     check_share,
     check_weights,
+    read_statistics,
+    reads_values,
 )
 
 
@@ -180,3 +184,25 @@ def test_a_row_of_one_column_may_be_0() -> None:
     check_rows("rows", torch.zeros(2, 3), multi_label=True)
     with pytest.raises(MergeMixError, match=r"^rows: got a row of zeros, wanted a class in each row"):
         check_rows("rows", torch.zeros(2, 3), multi_label=False)
+
+
+def test_integers_without_values_have_no_range() -> None:
+    check_range("n", torch.zeros(0, dtype=torch.int64), 5, 6)
+    check_range("n", torch.zeros(3, dtype=torch.int64, device="meta"), 5, 6)
+    with pytest.raises(MergeMixError, match=r"^n: got numbers from 0 to 0, wanted them from 5 to 6"):
+        check_range("n", torch.zeros(3, dtype=torch.int64), 5, 6)
+
+
+def test_there_are_no_values_in_fake_and_in_batched_tensors() -> None:
+    seen = []
+    torch.func.vmap(lambda row: seen.append(reads_values(row)) or row)(torch.zeros(2, 3))
+    with FakeTensorMode():
+        seen.append(reads_values(torch.zeros(2)))
+    assert seen == [False, False] and reads_values(torch.zeros(2))
+
+
+def test_statistics_are_a_mean_and_a_deviation_that_are_finite() -> None:
+    mean, std = read_statistics("statistics", [0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [3], "three numbers")
+    assert mean.tolist() == pytest.approx([0.1, 0.2, 0.3]) and std.tolist() == pytest.approx([0.4, 0.5, 0.6])
+    with pytest.raises(MergeMixError, match=r"^statistics: .*, wanted three numbers"):
+        read_statistics("statistics", [0.1, float("nan"), 0.3], [0.4, 0.5, 0.6], [3], "three numbers")

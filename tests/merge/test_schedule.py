@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.merge.schedule import Schedule, check_r, parse, read_r, resolve, typed_r
+from timm_mergemix.merge.schedule import Schedule, check_r, merges_any, parse, read_r, resolve, typed_r
 
 from .slow_schedule import slow_schedule
 
@@ -306,3 +306,8 @@ def test_an_unknown_name_lists_the_forms():
 def test_schedules_can_be_compared_and_hashed():
     assert parse([1, 2, 3], 3) == Schedule("list", (1, 2, 3), 3)
     assert len({parse((1, 2, 3), 3), parse([1, 2, 3], 3), parse(2, 3)}) == 2
+
+
+@pytest.mark.parametrize(("r", "merges"), [(("keep", 1.0), False), (("keep", 0.9), True), (0, False), (1, True)])
+def test_whether_anything_merges(r, merges):
+    assert merges_any(r) is merges

@@ -241,3 +241,9 @@ def test_bad_batches_are_named_and_not_added(name: str) -> None:
 def test_options_of_torchmetrics_are_passed_on() -> None:
     for name in CASES:
         assert make(name, sync_on_compute=False).sync_on_compute is False
+
+
+def test_a_beta_below_1_scales_the_margin() -> None:
+    metric = metrics.RewardMargin(beta=0.5)
+    metric.update(torch.tensor([0.0, 0.0]), torch.tensor([-1.0, -3.0]))
+    assert metric.compute().item() == pytest.approx(1.0)

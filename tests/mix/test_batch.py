@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from timm_mergemix import MergeMixError, Mixup, functional
+from timm_mergemix.mix import batch as module
 from timm_mergemix.mix.batch import MixedBatch
 
 from .batches import mergemix, noise
@@ -94,3 +95,20 @@ def test_labels_that_are_rows_have_no_mass() -> None:
     batch = mergemix(num_classes=7).mix(noise(5, 3, 16, 16), torch.eye(7)[:5])
     with pytest.raises(MergeMixError, match=r"^labels: got a float32 tensor"):
         _ = batch.mass
+
+
+def test_a_batch_has_classes_that_exclude_each_other_unless_it_says_so() -> None:
+    images = torch.zeros(2, 3, 4, 4)
+    ratio, index = torch.ones(2), torch.tensor([1, 0])
+    batch = MixedBatch(images, torch.tensor([0, 1]), ratio, index, None, None, images, ("none", "none"), 2, 0.5)
+    assert batch.targets.tolist() == [[0.75, 0.25], [0.25, 0.75]] and not batch.multi_label
+
+
+def test_a_move_waits_unless_it_is_told_not_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    monkeypatch.setattr(module, "moved", lambda batch, device, non_blocking: told.append(non_blocking))
+    batch = Mixup(num_classes=3)
+    mixed = batch.mix(torch.zeros(2, 3, 4, 4), torch.tensor([0, 1]))
+    mixed.to("cpu")
+    mixed.to("cpu", non_blocking=True)
+    assert told == [False, True]

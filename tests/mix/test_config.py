@@ -62,3 +62,10 @@ def test_a_recipe_may_be_changed_without_changing_it_for_others() -> None:
 def test_unknown_recipes_are_refused() -> None:
     with pytest.raises(MergeMixError, match="recipe: got 'soup', wanted one of 'scratch', 'finetune'"):
         MergeMix.recipe("soup")
+
+
+@pytest.mark.parametrize("name", ["prob", "mergemix_prob", "switch_prob"])
+def test_a_probability_is_at_most_1(name):
+    MixConfig.check({name: 1.0})
+    with pytest.raises(MergeMixError, match=f"^{name}: "):
+        MixConfig.check({name: 1.5})

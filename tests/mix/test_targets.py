@@ -98,3 +98,9 @@ Y, J, R = torch.tensor([0, 1, 2]), torch.tensor([2, 1, 0]), torch.full((3,), 0.5
 def test_bad_input_is_named(argument: str, call: object) -> None:
     with pytest.raises(MergeMixError, match=rf"^{argument}: got"):
         call()
+
+
+def test_text_in_place_of_true_is_refused() -> None:
+    rows, index, ratio = torch.eye(2), torch.tensor([1, 0]), torch.ones(2)
+    with pytest.raises(MergeMixError, match=r"^multi_label: got 'no', wanted True or False"):
+        mix_targets(rows, index, ratio, multi_label="no")  # type: ignore[arg-type]

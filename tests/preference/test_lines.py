@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from timm_mergemix import MergeMixError
 from timm_mergemix.preference.disk import PairFolder, write_pairs
-from timm_mergemix.preference.lines import LINES, read_lines, to_text
+from timm_mergemix.preference.lines import LINES, check_same, read_lines, to_text
 
 from ..mix.batches import quick
 from .written import made
@@ -103,3 +103,11 @@ def test_a_line_of_any_damage_is_a_pair_or_refused(start: int, end: int, instead
             assert error.argument.startswith(str(Path(name) / LINES))
         else:
             assert rest == b"" and all(line.keys() >= LINE.keys() for line in lines)
+
+
+def test_lines_of_one_pair_may_differ_by_rounding_alone() -> None:
+    line = {"id": 3, "ratio": 0.5, "label": 1}
+    check_same(Path("pairs"), line, line | {"ratio": 0.5001})
+    for other in (line | {"ratio": 0.6}, line | {"label": 2}, line | {"more": 1}):
+        with pytest.raises(MergeMixError, match=r"^batches: got another pair than .*line 4 "):
+            check_same(Path("pairs"), line, other)

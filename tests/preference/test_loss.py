@@ -233,3 +233,10 @@ def test_a_model_that_diverged_is_not_said_to_be_wrong():
     _, loser = logits()
     terms = PreferenceLoss()(torch.full((4, 5), torch.nan), loser, batch())
     assert terms.preference_accuracy.isnan() and terms.reward_margin.isnan()
+
+
+@pytest.mark.parametrize("which", ["winner_logits", "loser_logits"])
+def test_logits_of_pairs_that_are_not_a_matrix_are_named(which):
+    logits = {"winner_logits": randn(2, 3), "loser_logits": randn(2, 3)} | {which: randn(2)}
+    with pytest.raises(MergeMixError, match=f"^{which}: "):
+        PreferenceLoss().compare(**logits, labels=torch.tensor([0, 1]), mass=torch.full((2,), 0.5))

@@ -29,7 +29,6 @@ CORE = [
     "metrics/*.py",
     "preference/*.py",
     "transforms/*.py",
-    "testing/*.py",
     "functional.py",
     "checks.py",
 ]

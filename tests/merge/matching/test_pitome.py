@@ -5,6 +5,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from timm_mergemix import MergeMixError
 from timm_mergemix.merge.matching.choose import match
 from timm_mergemix.merge.matching.pitome import _energy, pitome_margin, pitome_matching
 from timm_mergemix.merge.matching.plan import cosine
@@ -113,3 +114,9 @@ def test_the_margin_falls_with_progress():
 def test_the_default_margin_is_that_of_the_first_block():
     keys = randn(2, 40, 6) + 0.5
     assert torch.equal(pitome_matching(keys, 10).keep, match("pitome", keys, 10).keep)
+
+
+@pytest.mark.parametrize("margin", [-1.5, 1.5])
+def test_a_margin_that_no_cosine_has_is_refused(margin):
+    with pytest.raises(MergeMixError, match=r"^margin: "):
+        pitome_matching(randn(1, 6, 4), 1, margin=margin)

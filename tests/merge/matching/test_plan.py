@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from timm_mergemix import MergeMixError
 from timm_mergemix.merge.matching.plan import (
+    MergePlan,
     check,
     check_range,
     cosine,
     first,
+    keep_trailing,
     merge_nothing,
     of_length,
     plan_in_order,
@@ -100,3 +102,10 @@ def test_the_first_columns_and_the_others():
     for count in (0, 3, 5):
         head, rest = first(index, count)
         assert torch.equal(head, index[:, :count]) and torch.equal(rest, index[:, count:])
+
+
+def test_tokens_at_the_end_stay():
+    plan = MergePlan(torch.tensor([[0, 1]]), torch.tensor([[2, 3, 4]]), torch.tensor([[0, 1, 1]]))
+    longer = keep_trailing(plan, 2)
+    assert longer.keep.tolist() == [[0, 1, 5, 6]]
+    assert longer.source is plan.source and longer.target is plan.target
