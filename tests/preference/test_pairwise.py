@@ -148,3 +148,8 @@ def test_dpo_takes_differences_in_float32(dtype):
     got, wanted = dpo_loss(*values, beta=0.1), dpo_loss(*(value.double() for value in values), beta=0.1)
     torch.testing.assert_close(got.double(), wanted, rtol=1e-4, atol=1e-6)
     assert abs(got.item() - math.log(2)) > 0.01
+
+
+def test_without_a_margin_the_hinge_ends_at_0():
+    winner, loser = torch.tensor([0.0, -1.0]), torch.tensor([-0.25, -0.5])
+    assert hinge_loss(winner, loser).tolist() == [0.0, 0.5]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -14,6 +15,7 @@ from torch import Tensor
 from timm_mergemix import MergeMixError, Mixup
 from timm_mergemix.preference.disk import PairFolder, write_pairs
 from timm_mergemix.preference.pairs import PreferencePairs
+from timm_mergemix.preference.pixels import to_pil
 
 from ..mix.batches import noise, quick
 from .written import MEAN, STD, batch_of, files
@@ -85,3 +87,10 @@ def test_what_cannot_be_written_is_named(
     with pytest.raises(MergeMixError, match=rf"^{message}"):
         write_pairs([batch_of(images)], tmp_path / "new", **options)
     assert not any(name.startswith(("winner", "loser")) for name in files(tmp_path))
+
+
+def test_images_of_8_bits_are_kept_and_those_of_16_are_refused():
+    image = torch.arange(12, dtype=torch.uint8).view(3, 2, 2)
+    assert torch.equal(torch.from_numpy(np.array(to_pil("winner", image, None))).permute(2, 0, 1), image)
+    with pytest.raises(MergeMixError, match=r"^winner: got a int16 tensor"):
+        to_pil("winner", image.to(torch.int16), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,7 @@ from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from timm_mergemix import DenseSoftTargetLoss, Draw, MergeMixError, ResizeMix, functional
+from timm_mergemix import DenseSoftTargetLoss, Draw, MergeMixError, ResizeMix, functional, transforms
 from timm_mergemix.mix.blends import Blend, CutMixBlend, Pairs, Paste
 from timm_mergemix.mix.mixer import Mixer
 from timm_mergemix.transforms import CutMix, Mixup
@@ -280,3 +281,8 @@ def test_videos_are_refused_and_mixed_as_they_are_told_to_be() -> None:
     assert torch.equal(mixed[:, 0].as_subclass(Tensor), twins[1].as_subclass(Tensor))
     shown = (images == frames).view(2, 5, 3, 16, 12).all(2)
     assert torch.equal(mixed.as_subclass(Tensor), torch.where(shown, masks, masks.flip(0)))
+
+
+@pytest.mark.parametrize("name", ["MergeMix", "Mixup", "CutMix", "ResizeMix"])
+def test_pixels_without_a_class_have_the_usual_number(name: str) -> None:
+    assert inspect.signature(getattr(transforms, name)).parameters["ignore_index"].default == 255

@@ -5,4 +5,29 @@ from __future__ import annotations
 __all__ = ["EQUIVALENT"]
 
 # (path of the source from the package, the fault in words) -> why nothing differs.
-EQUIVALENT: dict[tuple[str, str], str] = {}
+EQUIVALENT: dict[tuple[str, str], str] = {
+    ("checks.py", "check_share: low >= -slack -> low > -slack"): "It is the very limit of a tolerance.",
+    (
+        "checks.py",
+        "_is_finite: tensor.detach().sum -> tensor.detach().mean",
+    ): "Neither is finite if a number is not, and else each number is looked at.",
+    ("merge/matching/bipartite.py", "bipartite_matching: -1 -> 1"): "The last axis of a matrix is its second.",
+    ("merge/matching/pitome.py", "_energy: 1 -> 2"): "Similarities are symmetric: rows and columns have equal sums.",
+    (
+        "metrics/calibration.py",
+        "_checked: least < 1 - slack -> least <= 1 - slack",
+    ): "It is the very limit of a tolerance.",
+    (
+        "metrics/calibration.py",
+        "_checked: most > 1 + slack -> most >= 1 + slack",
+    ): "It is the very limit of a tolerance.",
+    ("mix/images.py", "paste_resized: -2 -> 2"): "Images have four axes.",
+    ("mix/loss.py", "SoftTargetLoss._binary: -1 -> 1"): "The last axis of a matrix is its second.",
+    ("mix/loss.py", "weighed: 0 -> 1"): "It is multiplied by a share of 0.",
+    ("mix/mask.py", "top_mask: True -> False"): "On the CPU torch sorts stably, asked or not.",
+    (
+        "transforms/base.py",
+        "_new: found.masks is not None and mixed.masks is not None -> "
+        "found.masks is not None or mixed.masks is not None",
+    ): "There are both or neither.",
+}
