@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -129,6 +130,11 @@ def test_forward_derivatives_go_through_a_mix(face: str) -> None:
     torch.testing.assert_close(derivative, (mixed(x + direction) - mixed(x - direction)) / 2)
 
 
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert mm.vlm.ImageMixer(kind="cutmix", store=np.int64(2)).recent.maxlen == 2
+    assert mm.Mixup(np.float32(0.5), num_classes=np.int64(5))(IMAGES, LABELS)[1].shape == (4, 5)
+
+
 def test_float64_images_are_resized_in_float64() -> None:
     images, partners = torch.zeros(1, 1, 4, 4).double(), f(1, 1, 4, 4).double() * 1e300
     pasted = functional.paste_resized(images, partners, torch.tensor([[0, 4, 0, 4]]))
@@ -159,6 +165,7 @@ def compared(mass: float) -> Any:
 
 
 SOFT = mm.SoftTargetLoss()
+ANSWERS = mm.vlm.AnswerLogp(-f(3, 4).abs(), torch.ones(3, 4, dtype=torch.bool))
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "validate": (lambda: mm.Mixup(validate="no"), "validate: got 'no', wanted True or False"),
     "bce": (lambda: mm.SoftTargetLoss(bce="no"), "bce: got 'no', wanted True or False"),
@@ -237,6 +244,19 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a word for inside": (
         lambda: functional.visible_boxes(torch.zeros(1, 4), (0, 0, 1, 1), "no"),
         "inside: got 'no', wanted True or False",
+    ),
+    "several layers": (lambda: mm.MergeMix(encoder(), layer=np.array([0, 1])), r"layer: got array\(\[0, 1\]\)"),
+    "statistics that are none": (
+        lambda: mm.viz.mix_grid(mm.Mixup(num_classes=5).mix(IMAGES, LABELS), mean=(0.5, NAN, 0.5)),
+        "mean: got .* wanted 3 finite numbers",
+    ),
+    "too few columns": (
+        lambda: mm.viz.confidence_by_ratio(mm.Mixup(num_classes=5).mix(IMAGES, LABELS), torch.rand(4, 3)),
+        "probs: got .* wanted columns for all classes, 4 or more",
+    ),
+    "rows that are not there": (
+        lambda: mm.vlm.SequencePreferenceLoss()(ANSWERS, ANSWERS, torch.rand(3), torch.tensor([0, 1, 3])),
+        "rows: got numbers from 0 to 3, wanted them from 0 to 2",
     ),
     "statistics beyond floats": (
         lambda: mm.MergeMix(encoder(), image_mean=10**400, image_std=1.0),

@@ -143,6 +143,11 @@ def _blend() -> dict[str, Any]:
     }
 
 
+def _is_kept(got: Any, **_: Any) -> None:
+    require(type(got.images) is Tensor, "images of a kind of their own")
+    between(got.ratio, 0, 1, "a ratio")
+
+
 def _pasted(**given: Any) -> Any:
     boxes = torch.tensor([[4, 8, 4, 8]]).expand(4, -1)
     blend = {**_blend(), "mask": mm.functional.box_mask(boxes, 32, 32), "paste": mm.Paste(**given)}
@@ -190,7 +195,7 @@ MIXERS = {
     "Blend": Case(
         _blended,
         _blend,
-        lambda got, **_: between(got.ratio, 0, 1, "a ratio"),
+        _is_kept,
         ("own",),
     ),
 }

@@ -119,7 +119,6 @@ def visible_boxes(boxes: Tensor, paste: Sequence[float], inside: bool) -> tuple[
     check_tensor("boxes", boxes, ("n", 4), "float")
     _check_rectangle(paste)
     check_bool("inside", inside)
-    check_bool("inside", inside)
     check_finite("boxes", boxes)
     boxes = boxes.to(torch.promote_types(boxes.dtype, torch.float32))
     left, top, right, bottom = boxes.unbind(1)
