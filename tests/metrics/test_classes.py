@@ -243,7 +243,7 @@ def test_options_of_torchmetrics_are_passed_on() -> None:
         assert make(name, sync_on_compute=False).sync_on_compute is False
 
 
-def test_a_beta_below_1_scales_the_margin() -> None:
-    metric = metrics.RewardMargin(beta=0.5)
-    metric.update(torch.tensor([0.0, 0.0]), torch.tensor([-1.0, -3.0]))
-    assert metric.compute().item() == pytest.approx(1.0)
+def test_beta_scales_the_margin_and_is_1_by_default() -> None:
+    for metric, wanted in ((metrics.RewardMargin(beta=0.5), 1.0), (metrics.RewardMargin(), 2.0)):
+        metric.update(torch.tensor([0.0, 0.0]), torch.tensor([-1.0, -3.0]))
+        assert metric.compute().item() == pytest.approx(wanted)

@@ -7,7 +7,7 @@ import torch
 from torchvision import tv_tensors
 
 from timm_mergemix import MergeMixError, Mixer, Mixup
-from timm_mergemix.mix.blends import CutMixBlend
+from timm_mergemix.mix.blends import CutMixBlend, MixupBlend
 
 IMAGES, LABELS = torch.rand(2, 3, 8, 16), torch.tensor([0, 1])
 
@@ -32,3 +32,16 @@ def test_boxes_reach_to_the_right_edge_of_a_wide_image() -> None:
 def test_a_saliency_on_another_device_is_refused() -> None:
     with pytest.raises(MergeMixError, match=r"^saliency: got a tensor on meta, wanted one on cpu"):
         Mixup(num_classes=2).mix(IMAGES, LABELS, torch.rand(2, 2, 4, device="meta"))
+
+
+def test_what_was_measured_is_the_mask_s_share_and_else_the_ratio() -> None:
+    images, labels = torch.rand(16, 3, 8, 8), torch.arange(16)
+    blends = [(CutMixBlend(correct_lam=False), 0.4), (MixupBlend(), 0.4)]
+    mixer = Mixer(blends, num_classes=16, mode="elem", generator=torch.Generator().manual_seed(0))
+    batch = mixer.mix(images, labels)
+    assert set(batch.kind) == {"cutmix", "mixup", "none"} and batch.measured is not None and batch.mask is not None
+    for row, kind in enumerate(batch.kind):
+        wanted = batch.mask[row].float().mean() if kind == "cutmix" else batch.ratio[row]
+        assert batch.measured[row].item() == pytest.approx(wanted.item())
+    plain = Mixer([(MixupBlend(), 0.5)], num_classes=16, mode="elem", generator=torch.Generator().manual_seed(0))
+    assert plain.mix(images, labels).measured is None

@@ -93,3 +93,8 @@ def test_an_answer_without_a_token_has_a_mean_of_zero():
 def test_bad_input_is_named(call, message):
     with pytest.raises(MergeMixError, match=message):
         call()
+
+
+def test_log_probabilities_that_are_integers_are_named():
+    with pytest.raises(MergeMixError, match=r"^logp: "):
+        mean_logp(torch.zeros(1, 3).long(), torch.ones(1, 3, dtype=torch.bool))

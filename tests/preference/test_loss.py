@@ -240,3 +240,7 @@ def test_logits_of_pairs_that_are_not_a_matrix_are_named(which):
     logits = {"winner_logits": randn(2, 3), "loser_logits": randn(2, 3)} | {which: randn(2)}
     with pytest.raises(MergeMixError, match=f"^{which}: "):
         PreferenceLoss().compare(**logits, labels=torch.tensor([0, 1]), mass=torch.full((2,), 0.5))
+
+
+def test_a_margin_is_in_log_probabilities_by_default():
+    assert (PreferenceLoss().beta, PreferenceLoss().gamma, PreferenceLoss().weight) == (1.0, 1.0, 1.0)

@@ -21,6 +21,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "metrics/calibration.py",
         "_checked: most > 1 + slack -> most >= 1 + slack",
     ): "It is the very limit of a tolerance.",
+    ("mix/images.py", "mix_patches: height % rows -> height * rows"): "The other way gives the same pixels.",
     ("mix/images.py", "paste_resized: -2 -> 2"): "Images have four axes.",
     ("mix/loss.py", "SoftTargetLoss._binary: -1 -> 1"): "The last axis of a matrix is its second.",
     ("mix/loss.py", "weighed: 0 -> 1"): "It is multiplied by a share of 0.",
