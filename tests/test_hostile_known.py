@@ -246,6 +246,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "inside: got 'no', wanted True or False",
     ),
     "several layers": (lambda: mm.MergeMix(encoder(), layer=np.array([0, 1])), r"layer: got array\(\[0, 1\]\)"),
+    "channels at the end": (
+        lambda: functional.paste_resized(torch.rand(1, 8, 8, 3), torch.rand(1, 8, 8, 3), torch.zeros(1, 4).long()),
+        "images: got .* channels before height and width",
+    ),
     "statistics that are none": (
         lambda: mm.viz.mix_grid(mm.Mixup(num_classes=5).mix(IMAGES, LABELS), mean=(0.5, NAN, 0.5)),
         "mean: got .* wanted 3 finite numbers",

@@ -17,6 +17,7 @@ __all__ = [
     "check_finite",
     "check_images",
     "check_labels",
+    "check_layout",
     "check_range",
     "check_rows",
     "check_saliency",
@@ -45,12 +46,17 @@ def check_images(images: Tensor, validate: bool | None = None) -> None:
         raise wrong("images", images, "a tensor of shape (B, C, H, W) with at least one image")
     if not is_image_dtype(images.dtype):
         raise wrong("images", images, "float or uint8 images")
-    if images.shape[3] <= MOST_COLOURS < min(images.shape[1:3]):
-        raise wrong("images", images, "channels before height and width: images.permute(0, 3, 1, 2)")
+    check_layout(images)
     if images.dtype == torch.uint8:
         return
     if reads_values(images, validate) and not _is_finite(images):
         raise wrong("images", Words("pixels that are NaN or infinite"), "finite ones")
+
+
+def check_layout(images: Tensor) -> None:
+    """Raises if images (B, C, H, W) can only be (B, H, W, C)."""
+    if images.shape[3] <= MOST_COLOURS < min(images.shape[1:3]):
+        raise wrong("images", images, "channels before height and width: images.permute(0, 3, 1, 2)")
 
 
 def check_labels(

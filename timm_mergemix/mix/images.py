@@ -10,7 +10,7 @@ from torch import Tensor
 from torch._C import _functorch as functorch
 from torch.autograd.forward_ad import unpack_dual
 
-from ..checks import check_share, is_image_dtype
+from ..checks import check_layout, check_share, is_image_dtype
 from ..errors import Words, check_tensor, wrong
 from .mask import check_boxes, expand_mask
 
@@ -116,6 +116,7 @@ def paste_resized(images: Tensor, partners: Tensor, boxes: Tensor) -> Tensor:
         MergeMixError: If the shapes or dtypes do not fit.
     """
     _check_pair(images, partners, blended=True)
+    check_layout(images)
     check_tensor("boxes", boxes, (len(images), 4), "integer")
     if boxes.device.type != "cpu":
         raise wrong("boxes", Words(f"a tensor on {boxes.device}"), "one on the CPU")
