@@ -131,7 +131,8 @@ def _differences(groups: dict[Key, list[Record]], control: Key, lines: Sequence[
         cells = [_signed(*each, share=share) for each, share in found if each is not None]
         if key != control and len(cells) == len(found):
             rows.append([key.title, f"{key.epochs:.3g}", *cells])
-    over = f"over {control.title}, {control.epochs:.3g} epochs{control.where}"
+    epochs = "1 epoch" if control.epochs == 1 else f"{control.epochs:.3g} epochs"
+    over = f"over {control.title}, {epochs}{control.where}"
     titles = [title for _, title, _ in (*ANSWERS, *PAIRS[:2])]
     return markdown_table([over, "epochs", *titles], rows) if rows else ""
 

@@ -91,6 +91,11 @@ def test_a_difference_is_bold_where_its_interval_leaves_out_0() -> None:
     assert set(better[3:]) == {"+0.0 ± 0.0", "+0.000 ± 0.000"}
 
 
+def test_one_epoch_is_not_several() -> None:
+    records = [record(arm, seed, 0.7, epochs=1) for arm in ("sft", "mergemix") for seed in range(2)]
+    assert tables(records).split("\n\n")[2].startswith("| over fine-tuning alone, 1 epoch | epochs |")
+
+
 def test_losses_are_bold_too() -> None:
     worse = [record("mergemix", seed, 0.9, brier=0.4 + 0.001 * seed) for seed in range(3)]
     differences = tables([*CONTROL, *worse]).split("\n\n")[2]
