@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+import pytest
 import timm
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,13 @@ def recipe(page: str, folder: Path) -> ModuleType:
 def tiny(seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
     return timm.create_model("vit_tiny_patch16_224", num_classes=NUM_CLASSES, **SIZE)
+
+
+def mix_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets every recipe mix all batches; by default half of them stay plain."""
+    known = mm.MergeMix.recipe
+    mixed = {"prob": 1.0, "cutmix_alpha": 1.0}
+    monkeypatch.setattr(mm.MergeMix, "recipe", staticmethod(lambda name: {**known(name), **mixed}))
 
 
 class Samples(Dataset):

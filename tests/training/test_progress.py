@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from timm_mergemix import MergeMixError, optional
+from timm_mergemix import MergeMixError
+from timm_mergemix.errors import installed
 from timm_mergemix.training.progress import Reporter
 
 
@@ -45,7 +46,7 @@ def test_without_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tqdm", None)
     with pytest.raises(MergeMixError, match="progress bar needs tqdm"):
         use(Reporter(progress=True))
-    assert optional.installed("pytest")
+    assert installed("pytest")
 
 
 def test_work_goes_on_where_nobody_reads_any_more() -> None:
