@@ -81,15 +81,9 @@ def option(default: Any, help: str, check: Check | None = None, **details: Any) 
     return field(default=default, metadata={"option": Option(help, check, **details)})
 
 
-def number(low: float, high: float = float("inf"), *, above: bool = False) -> Check:
-    """The check of a finite number from ``low`` to ``high``, or above ``low``."""
-
-    def check(argument: str, value: Any) -> None:
-        check_number(argument, value, low, high)
-        if above and value == low:
-            raise wrong(argument, value, f"a number > {low}")
-
-    return check
+def number(low: float, high: float = float("inf")) -> Check:
+    """The check of a finite number from ``low`` to ``high``; `check_positive` is that of one above 0."""
+    return lambda argument, value: check_number(argument, value, low, high)
 
 
 def integer(low: int) -> Check:

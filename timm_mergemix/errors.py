@@ -172,6 +172,12 @@ def check_number(argument: str, value: Any, low: float, high: float = math.inf, 
         raise wrong(argument, value, f"a finite number {limits}", part)
 
 
+def check_positive(argument: str, value: Any) -> None:
+    """Raises unless ``value`` is a finite number above 0."""
+    if not _is_finite_number(value) or value <= 0:
+        raise wrong(argument, value, "a finite number > 0")
+
+
 def installed(package: str) -> bool:
     """Whether a top-level package can be imported."""
     return find_spec(package) is not None

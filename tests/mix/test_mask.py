@@ -125,6 +125,8 @@ def test_box_is_false_inside(boxes: list[tuple[int, int, int, int]]) -> None:
         ("count", lambda: top_mask(torch.rand(1, 2, 2), torch.tensor([-1]), torch.rand(1, 4))),
         ("count", lambda: top_mask(torch.rand(1, 2, 2), torch.tensor([5]), torch.rand(1, 4))),
         ("noise", lambda: top_mask(torch.rand(2, 2, 2), torch.tensor([1, 1]), torch.rand(2, 2, 2))),
+        ("noise", lambda: top_mask(torch.rand(2, 2, 2), torch.tensor([1, 1]), torch.rand(2, 3))),
+        ("noise", lambda: top_mask(torch.rand(2, 2, 2), torch.tensor([1, 1]), torch.rand(1, 4))),
         ("mask", lambda: expand_mask(torch.ones(2, 2), 4, 4)),
         ("height", lambda: expand_mask(torch.ones(1, 2, 2), 0, 4)),
         ("width", lambda: expand_mask(torch.ones(1, 2, 2), 4, 2.5)),

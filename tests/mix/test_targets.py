@@ -70,6 +70,12 @@ def test_smoothing_is_spread_over_classes() -> None:
     assert smooth_targets(rows, 0.0) is rows
 
 
+def test_targets_are_not_smoothed_by_default_and_can_be_smoothed_to_nothing() -> None:
+    labels, index, ratio = torch.tensor([0, 2]), torch.tensor([1, 0]), torch.tensor([0.25, 0.75])
+    assert mix_targets(labels, index, ratio, 4).tolist() == [[0.25, 0, 0.75, 0], [0.25, 0, 0.75, 0]]
+    assert mix_targets(labels, index, ratio, 4, smoothing=1.0).tolist() == [[0.25] * 4] * 2
+
+
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_one_column_is_smoothed_as_two_classes_are(multi_label: bool) -> None:
     rows = torch.tensor([[1.0], [0.0]])
@@ -93,6 +99,8 @@ Y, J, R = torch.tensor([0, 1, 2]), torch.tensor([2, 1, 0]), torch.full((3,), 0.5
         ("ratio", lambda: mix_targets(Y, J, R[:1], 3)),
         ("ratio", lambda: mix_targets(Y, J, R.unsqueeze(1), 3)),
         ("smoothing", lambda: mix_targets(Y, J, R, 3, smoothing=-0.1)),
+        ("smoothing", lambda: mix_targets(Y, J, R, 3, smoothing=1.1)),
+        ("smoothing", lambda: mix_targets(Y, J, R, 3, smoothing=float("nan"))),
     ],
 )
 def test_bad_input_is_named(argument: str, call: object) -> None:

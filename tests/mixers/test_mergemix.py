@@ -54,6 +54,23 @@ def test_a_mix_follows_the_mask_of_the_encoders_saliency(
     torch.testing.assert_close(mixed.targets.sum(1), torch.ones(batch), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [(16, 32), (32, 16)])
+@pytest.mark.parametrize("r", [0, None])
+def test_a_grid_of_two_patches_mixes_none_one_or_both(size: tuple[int, int], r: int | None) -> None:
+    encoder = tiny(img_size=size)
+    x = noise(24, 3, *size)
+    mixed = mixer(encoder, saliency_r=r, mode="elem").mix(x, torch.arange(24) % 10)
+    assert mixed.saliency is not None and mixed.mask is not None
+    assert mixed.saliency.shape == (24, size[0] // 16, size[1] // 16)
+    assert set(mixed.ratio.tolist()) == {0.0, 0.5, 1.0}
+    half = mixed.ratio == 0.5
+    kept = mixed.mask[:, 0, ::16, ::16]
+    first = mixed.saliency.flatten(1).argmax(dim=1, keepdim=True)
+    assert kept.flatten(1).gather(1, first)[half].all()
+    with pytest.raises(MergeMixError, match=r"^saliency_r: got 1, wanted one that leaves more than one of 2 patches"):
+        mixer(encoder, saliency_r=1)
+
+
 @pytest.mark.parametrize("name", ["deit_tiny_distilled_patch16_224", "vit_base_patch16_siglip_224", "torchvision"])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_other_encoders_and_layouts_mix_alike(name: str, layout: torch.memory_format) -> None:

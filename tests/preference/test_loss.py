@@ -106,6 +106,17 @@ def test_without_a_pair_the_preference_is_nothing():
     assert winner.grad.isfinite().all() and loser.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("variant", FORMULAS)
+def test_a_single_pair_is_compared_like_any_other(variant):
+    winner, loser = (x.detach() for x in logits())
+    single = batch(ratio=(0.7, 0.4, 1.0, 1.0))  # row 1 has a partner of its own class, rows 2 and 3 are not mixed
+    got = PreferenceLoss(beta=2.0, gamma=1.5, variant=variant)(winner, loser, single)
+    ahead = (winner[0].log_softmax(0)[0] - loser[0].log_softmax(0)[0]).item()
+    assert got.preference.item() == pytest.approx(FORMULAS[variant](2.0 * ahead, 1.5 * (1 - 0.7)))
+    assert got.reward_margin.item() == pytest.approx(2.0 * ahead)
+    assert got.preference_accuracy.item() == (ahead > 0)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_gradients_match_finite_differences(variant):
     winner, loser = logits()
@@ -145,6 +156,16 @@ def test_weight_0_needs_no_winner():
     assert terms.reward_margin.isnan()
     with pytest.raises(MergeMixError, match=r"^winner_logits: got None, wanted the logits"):
         PreferenceLoss(weight=0.1)(None, loser, batch())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_weight_0_trains_even_where_the_preference_is_not_finite(value):
+    _, loser = logits()
+    terms = PreferenceLoss(weight=0)(torch.full((4, 5), value, dtype=torch.float64), loser, batch())
+    assert terms.total.isfinite()
+    assert terms.total == terms.soft_target
+    terms.total.backward()
+    assert loser.grad.isfinite().all() and loser.grad.any()
 
 
 def test_the_gaussian_ratio_sets_no_margin():

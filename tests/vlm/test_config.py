@@ -36,7 +36,7 @@ def test_the_words_that_are_left_out_are_words(words):
     ("options", "message"),
     [
         ({"kind": "grid"}, r"^kind: got 'grid', wanted one of 'mergemix', 'random', 'cutmix', 'mixup', 'resizemix'"),
-        ({"alpha": 0}, "^alpha: got 0, wanted a number > 0"),
+        ({"alpha": 0}, "^alpha: got 0, wanted a finite number > 0"),
         ({"alpha": float("inf")}, "^alpha: got inf"),
         ({"store": -1}, "^store: got -1, wanted an integer >= 0"),
         ({"store": 1.5}, "^store: got 1.5"),

@@ -270,7 +270,7 @@ def test_it_shows_what_it_is():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"beta": 0}, "^beta: got 0, wanted a number > 0"),
+        ({"beta": 0}, "^beta: got 0, wanted a finite number > 0"),
         ({"gamma": -1}, "^gamma: got -1"),
         ({"weight": math.nan}, "^weight: got nan"),
         ({"variant": "ppo"}, r"^variant: got 'ppo', wanted one of 'simpo', 'hinge', 'dpo'"),

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import check_number, wrong
+from ..errors import check_positive, wrong
 
 __all__ = ["Draw", "group_rows", "numpy_rng"]
 
@@ -72,9 +72,7 @@ class Draw:
 
     def beta(self, alpha: float) -> Floats:
         """(n,) from Beta(alpha, alpha), alpha > 0."""
-        check_number("alpha", alpha, 0)
-        if alpha == 0:
-            raise wrong("alpha", alpha, "a number > 0")
+        check_positive("alpha", alpha)
         alpha = min(alpha, LARGEST_ALPHA)
         return self._rng.beta(alpha, alpha, self._count)[self._groups]
 

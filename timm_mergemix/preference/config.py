@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..config import Config, number, option
+from ..errors import check_positive
 
 __all__ = ["PAIR_LOSSES", "SOURCES", "VARIANTS", "PreferenceConfig"]
 
@@ -17,7 +18,7 @@ SOURCES = ("winner", "separate")
 class PreferenceConfig(Config):
     """Settings of `timm_mergemix.PreferenceLoss` and `timm_mergemix.PreferenceStep`."""
 
-    beta: float = option(1.0, "scale of the reward", number(0, above=True), flag="--preference-beta", read=float)
+    beta: float = option(1.0, "scale of the reward", check_positive, flag="--preference-beta", read=float)
     gamma: float = option(
         1.0, "margin for an image of which nothing is left", number(0), flag="--preference-gamma", read=float
     )

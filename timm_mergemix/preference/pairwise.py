@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import check_number, check_tensor, wrong
+from ..errors import check_number, check_positive, check_tensor, wrong
 from .logp import mean_logp
 
 __all__ = ["dpo_loss", "hinge_loss", "simpo_loss"]
@@ -43,8 +43,9 @@ def simpo_loss(
     Raises:
         MergeMixError: If the shapes do not fit, or ``beta`` is no positive number.
     """
+    check_positive("beta", beta)
     winner, loser = _answers(winner_logp, loser_logp, winner_mask, loser_mask)
-    losses = F.softplus(_margin(margin, winner) - _check_beta(beta) * (winner - loser))
+    losses = F.softplus(_margin(margin, winner) - beta * (winner - loser))
     return _of_answers(losses, winner_mask, loser_mask)
 
 
@@ -62,8 +63,9 @@ def hinge_loss(
     Zhao et al., "SLiC-HF: Sequence Likelihood Calibration with Human Feedback", 2023 (arXiv 2305.10425).
     Arguments, result and errors are those of `simpo_loss`.
     """
+    check_positive("beta", beta)
     winner, loser = _answers(winner_logp, loser_logp, winner_mask, loser_mask)
-    losses = F.relu(_margin(margin, winner) - _check_beta(beta) * (winner - loser))
+    losses = F.relu(_margin(margin, winner) - beta * (winner - loser))
     return _of_answers(losses, winner_mask, loser_mask)
 
 
@@ -100,6 +102,7 @@ def dpo_loss(
     Raises:
         MergeMixError: As `simpo_loss` does.
     """
+    check_positive("beta", beta)
     _check_logp(winner_logp, loser_logp)
     check_tensor("reference_winner_logp", reference_winner_logp, tuple(winner_logp.shape), "float", winner_logp)
     check_tensor("reference_loser_logp", reference_loser_logp, tuple(loser_logp.shape), "float", loser_logp)
@@ -107,7 +110,7 @@ def dpo_loss(
     winner = winner_logp.to(wide) - reference_winner_logp.detach().to(wide)
     loser = loser_logp.to(wide) - reference_loser_logp.detach().to(wide)
     ahead = _total(winner, winner_mask, "winner_mask") - _total(loser, loser_mask, "loser_mask")
-    return _of_answers(F.softplus(_margin(margin, ahead) - _check_beta(beta) * ahead), winner_mask, loser_mask)
+    return _of_answers(F.softplus(_margin(margin, ahead) - beta * ahead), winner_mask, loser_mask)
 
 
 def _answers(
@@ -155,10 +158,3 @@ def _margin(margin: float | Tensor, like: Tensor) -> float | Tensor:
     elif margin.ndim:
         check_tensor("margin", margin, tuple(like.shape), "float", like=like)
     return margin
-
-
-def _check_beta(beta: float) -> float:
-    check_number("beta", beta, 0)
-    if beta == 0:
-        raise wrong("beta", beta, "a number > 0")
-    return beta

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import named, wrong
+from ..errors import check_positive
 from ..merge.schedule import R
 from ..mix.config import MixConfig
 from ..mixers.mergemix import MergeMix as Mixer
@@ -86,10 +86,7 @@ class MergeMix(BatchTransform):
     ) -> None:
         known = MixConfig.options() | SaliencyConfig.options()
         options = {name: value for name, value in locals().items() if name in known}
-        with named(mergemix_alpha="alpha"):
-            MixConfig.check({"mergemix_alpha": alpha})
-        if alpha == 0:
-            raise wrong("alpha", alpha, "a number > 0")
+        check_positive("alpha", alpha)
         alone: dict[str, Any] = {"mergemix_alpha": alpha, "mergemix_prob": 1.0, "mixup_alpha": 0.0, "cutmix_alpha": 0.0}
         mixer = Mixer(encoder, num_classes, **options, **alone, generator=generator, validate=validate)
         super().__init__(mixer, labels_getter, mask_classes, ignore_index)

@@ -7,8 +7,7 @@ from typing import Any
 
 import torch
 
-from ..errors import named, wrong
-from ..mix.config import MixConfig
+from ..errors import check_positive
 from ..mixers.mixup import Mixup as MixupMixer
 from ..mixers.resizemix import ResizeMix as ResizeMixer
 from .base import BatchTransform
@@ -55,7 +54,7 @@ class Mixup(BatchTransform):
         generator: torch.Generator | None = None,
         validate: bool | None = None,
     ) -> None:
-        _check_alpha("mixup_alpha", alpha)
+        check_positive("alpha", alpha)
         mixer = MixupMixer(
             alpha,
             0.0,
@@ -117,7 +116,7 @@ class CutMix(BatchTransform):
         generator: torch.Generator | None = None,
         validate: bool | None = None,
     ) -> None:
-        _check_alpha("cutmix_alpha", alpha)
+        check_positive("alpha", alpha)
         mixer = MixupMixer(
             0.0,
             alpha,
@@ -186,10 +185,3 @@ class ResizeMix(BatchTransform):
             validate=validate,
         )
         super().__init__(mixer, labels_getter, mask_classes, ignore_index, min_visible)
-
-
-def _check_alpha(name: str, alpha: float) -> None:
-    with named(**{name: "alpha"}):
-        MixConfig.check({name: alpha})
-    if alpha == 0:
-        raise wrong("alpha", alpha, "a number > 0")

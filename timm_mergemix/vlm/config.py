@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..config import Config, integer, number, option
-from ..errors import wrong
+from ..config import Config, integer, option
+from ..errors import check_positive, wrong
 
 __all__ = ["ENCODED", "KINDS", "ImageMixConfig"]
 
@@ -30,7 +30,7 @@ class ImageMixConfig(Config):
         choices=KINDS,
         flag="",
     )
-    alpha: float = option(1.0, "lambda ~ Beta(alpha, alpha)", number(0, above=True), flag="")
+    alpha: float = option(1.0, "lambda ~ Beta(alpha, alpha)", check_positive, flag="")
     leave_out: tuple[str, ...] | None = option(
         None,
         "questions answered by these words have no loser, since the answer holds for too many other images",

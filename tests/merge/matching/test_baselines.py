@@ -35,6 +35,13 @@ def test_kth_can_merge_half_of_the_tokens(patches, k):
         assert ((plan.keep.gather(1, plan.target) - prefix) % k == 0).all()
 
 
+def test_no_token_is_protected_by_default():
+    keys = randn(1, 6, 4)
+    keys[0, 1] = keys[0, 0]
+    assert merges_of(kth_matching(keys, 1), 0) == {1: 0}
+    assert all(torch.equal(a, b) for a, b in zip(kth_matching(keys, 2), kth_matching(keys, 2, 0), strict=True))
+
+
 @SETTINGS
 @given(padded_cases(low_dim=2, max_patches=14))
 def test_drawn_tokens_merge_as_in_the_slow_reference(case):

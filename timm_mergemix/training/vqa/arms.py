@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...config import Config, integer, number, option, read_number
+from ...errors import check_positive
 from ...preference.config import PAIR_LOSSES
 from ...vlm.config import ENCODED
 from ...vlm.loss import SequencePreferenceLoss
@@ -43,15 +44,15 @@ ARMS = (
 class VqaSettings(Config):
     """What a user can set of the training on questions."""
 
-    epochs: float = option(1.0, "epochs of each way of training", number(0, above=True), read=read_number)
+    epochs: float = option(1.0, "epochs of each way of training", check_positive, read=read_number)
     batch_size: int = option(32, "questions per step", integer(1), read=int)
     lr: float = option(2e-3, "peak learning rate", number(0), read=float)
-    beta: float = option(1.0, "scale of the reward", number(0, above=True), flag="")
+    beta: float = option(1.0, "scale of the reward", check_positive, flag="")
     gamma: float = option(1.0, "margin for an image of which nothing is left", number(0), flag="")
     weight: float = option(1.0, "weight of the preference", number(0), flag="")
     variant: str = option("simpo", "loss of a pair", choices=PAIR_LOSSES, flag="")
     detach_loser: bool = option(False, "learn the preference from the winner alone", read=bool, flag="")
-    alpha: float = option(1.0, "lambda ~ Beta(alpha, alpha)", number(0, above=True), flag="")
+    alpha: float = option(1.0, "lambda ~ Beta(alpha, alpha)", check_positive, flag="")
     seed: int = option(0, "all randomness follows it", integer(0), flag="")
 
 
