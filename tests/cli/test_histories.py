@@ -42,6 +42,9 @@ def test_results_of_this_library(tmp_path: Path) -> None:
         ("a.json", "{}"),
         ("a.json", "[1]"),
         ("a.json", "no json"),
+        ("a.json", '{"history": [{"epoch": 1}]}'),
+        ("a.json", '{"history": [{"epoch": 1, "train_loss": "high", "val_top1": 0.5}]}'),
+        ("a.json", '{"history": [3]}'),
         ("a.json", "[" * 200_000),
         ("a.csv", None),
     ],
@@ -51,6 +54,12 @@ def test_other_files_are_refused(tmp_path: Path, name: str, text: str | None) ->
         (tmp_path / name).write_text(text)
     with pytest.raises(MergeMixError, match="holds no training history"):
         read_histories(tmp_path / name)
+
+
+def test_a_loss_that_is_not_finite_is_part_of_a_history(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text('{"history": [{"epoch": 1, "train_loss": null, "val_top1": 0.1}]}')
+    assert read_histories(path) == {tmp_path.name: [{"epoch": 1, "train_loss": None, "val_top1": 0.1}]}
 
 
 def test_a_run_that_went_on_has_a_second_header_and_maybe_an_epoch_twice(tmp_path: Path) -> None:

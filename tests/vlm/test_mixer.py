@@ -161,6 +161,18 @@ def test_a_state_that_is_taken_over_is_no_longer_that_of_the_other():
     assert len(first.recent) == 2
 
 
+@pytest.mark.parametrize("lacking", ["recent", "left_out", "seen"])
+def test_a_state_that_is_not_a_mixers_is_refused_and_changes_nothing(lacking):
+    first = mixer(leave_out=None)
+    first.pair(examples("yes", "red"))
+    before = first.state_dict()
+    state = {"recent": [], "left_out": {}, "seen": 5}
+    for broken in ({name: state[name] for name in state if name != lacking}, state | {lacking: 1.5j}, None):
+        with pytest.raises(MergeMixError, match=r"^state: got .*, wanted what ImageMixer\.state_dict returned"):
+            first.load_state_dict(broken)
+    assert first.state_dict() == before
+
+
 def test_a_smaller_store_keeps_the_latest_of_a_state():
     first, second = mixer(), mixer(store=2)
     first.pair(examples(*"abcd"))

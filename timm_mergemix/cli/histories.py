@@ -54,5 +54,14 @@ def _from_csv(path: Path) -> dict[str, list[Record]]:
 def _from_json(path: Path) -> dict[str, list[Record]]:
     results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if "methods" in results:
-        return {method["title"]: method["history"] for method in results["methods"].values()}
-    return {path.parent.name or path.stem: results["history"]}
+        found = {method["title"]: method["history"] for method in results["methods"].values()}
+    else:
+        found = {path.parent.name or path.stem: results["history"]}
+    return {name: [_checked(record) for record in history] for name, history in found.items()}
+
+
+def _checked(record: Record) -> Record:
+    for value in (record["epoch"], record["train_loss"], record["val_top1"]):
+        if value is not None:  # as a number that is not finite is written
+            float(value)
+    return record

@@ -176,11 +176,19 @@ class ImageMixer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over what `state_dict` returned."""
+        """Restores the state that `state_dict` returned.
+
+        Raises:
+            MergeMixError: If it is not such a state; nothing has changed then.
+        """
+        try:
+            recent = [Example(*values) for values in state["recent"]]
+            left_out, seen = Counter(state["left_out"]), int(state["seen"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise wrong("state", state, "what ImageMixer.state_dict returned") from error
         self.recent.clear()
-        self.recent.extend(Example(*values) for values in state["recent"])
-        self.left_out = Counter(state["left_out"])
-        self.seen = state["seen"]
+        self.recent.extend(recent)
+        self.left_out, self.seen = left_out, seen
 
     def _blend(self, own: Tensor, partners: Tensor, saliency: Tensor | None, rng: np.random.Generator) -> Blend:
         """The mixes of images (n, C, H, W) with others of that shape."""
