@@ -262,7 +262,7 @@ def test_bad_input_is_named(argument: str, probs: object, labels: object) -> Non
 
 
 def test_logits_are_refused_with_their_range() -> None:
-    wanted = r"numbers from -2 to 3 in rows that sum to 1 to 1, wanted probabilities"
+    wanted = r"numbers from -2 to 3 in rows that sum to 1 to 1, wanted numbers from 0 to 1 in rows"
     with pytest.raises(MergeMixError, match=wanted):
         calibration_error(torch.tensor([[3.0, -2.0]]), torch.tensor([0]))
 

@@ -93,7 +93,7 @@ def test_the_smallest_settings_are_taken() -> None:
 
 def test_shares_of_other_classes_are_named() -> None:
     soft = tv_tensors.Mask(functional.soft_masks(MASK, 5))
-    with pytest.raises(MergeMixError, match=r"^masks: got .*, wanted shares of 4 classes, as mask_classes says"):
+    with pytest.raises(MergeMixError, match=r"^masks: got .*, wanted shape \(B, 4, H, W\), as mask_classes says"):
         CutMix(mask_classes=4)(X, soft)
     with pytest.raises(MergeMixError, match=r"^masks: got numbers from 0 to 4, wanted them from 0 to 3"):
         CutMix(mask_classes=4)(X, tv_tensors.Mask(MASK))
@@ -177,7 +177,7 @@ class Half:
 
 
 def test_boxes_of_another_canvas_are_named() -> None:
-    with pytest.raises(MergeMixError, match=r"^inputs: got boxes on a canvas of 12 x 16 pixels, wanted .* 16 x 12"):
+    with pytest.raises(MergeMixError, match=r"^inputs: got boxes with a canvas of 12 x 16 pixels, wanted .* 16 x 12"):
         CutMix()(X, targets(canvas=(12, 16)))
 
 

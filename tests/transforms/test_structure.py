@@ -173,27 +173,27 @@ OBJECTS = {"boxes": boxes((1, 1, 5, 5)), "labels": torch.tensor([3])}
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ((), "labels that are a tensor"),
-        ((X,), "labels that are a tensor"),
-        ((tv_tensors.Image(X),), "labels that are a tensor"),
-        (([X],), "labels that are a tensor"),
+        ((), "a tensor of labels among them"),
+        ((X,), "a tensor of labels among them"),
+        ((tv_tensors.Image(X),), "a tensor of labels among them"),
+        (([X],), "a tensor of labels among them"),
         ((PICTURE, Y), "one batch of images"),
         ((tv_tensors.Image(X), Y, tv_tensors.Image(X)), "one batch of images"),
-        ((X, [0, 1, 2, 3]), "labels that are a tensor"),
-        ((X, [0, 1, 2, 3], MASK), "labels that are a tensor"),
-        ((X, Y, PICTURE), "got an? Image, wanted images and labels, since it would stay unmixed"),
+        ((X, [0, 1, 2, 3]), "a tensor of labels among them"),
+        ((X, [0, 1, 2, 3], MASK), "a tensor of labels among them"),
+        ((X, Y, PICTURE), "got an? Image, wanted only images, labels, masks and boxes, because it would stay unmixed"),
         ((VIDEO, Y), r"got a Video of shape \(4, 3, 3, 16, 16\), wanted .*video.flatten\(1, 2\) mixes all frames"),
         ((X, Y, VIDEO), "got a Video of shape"),
-        ((X, MASK, MASK.clone()), "got 2 masks, wanted one for the batch; masks of single objects are not mixed"),
-        ((X, Y, MASK.as_subclass(Tensor)), r"the size of the images, wanted tv_tensors.Mask\(...\) of it"),
-        ((X, Y, MASK.as_subclass(Tensor).unsqueeze(1).byte()), r"the size of the images, wanted tv_tensors.Mask"),
-        ((X, Y, MASK.as_subclass(Tensor) > 2), r"the size of the images, wanted tv_tensors.Mask"),
-        ((X, [boxes((1, 1, 5, 5))], [torch.tensor([3])]), "got BoundingBoxes in a list, wanted for each image"),
-        ((X, [{"boxes": OBJECTS["boxes"]}]), "wanted one, with a tensor of their labels"),
-        ((X, [{**OBJECTS, "labels": [3]}]), "wanted one, with a tensor of their labels"),
+        ((X, MASK, MASK.clone()), "got 2 masks, wanted one mask for the batch; masks of single objects"),
+        ((X, Y, MASK.as_subclass(Tensor)), r"the size of the images, wanted a tv_tensors.Mask, because a plain"),
+        ((X, Y, MASK.as_subclass(Tensor).unsqueeze(1).byte()), r"the size of the images, wanted a tv_tensors.Mask"),
+        ((X, Y, MASK.as_subclass(Tensor) > 2), r"the size of the images, wanted a tv_tensors.Mask"),
+        ((X, [boxes((1, 1, 5, 5))], [torch.tensor([3])]), "got BoundingBoxes in a list, wanted a dictionary of boxes"),
+        ((X, [{"boxes": OBJECTS["boxes"]}]), "wanted one set of boxes and a tensor of their labels"),
+        ((X, [{**OBJECTS, "labels": [3]}]), "wanted one set of boxes and a tensor of their labels"),
         ((X, [{**OBJECTS, "others": OBJECTS["boxes"]}]), "got 2 sets of boxes"),
-        ((X, [{**OBJECTS, "area": torch.ones(1)}]), "got 'area' beside boxes, .* since it would stay unmixed"),
-        ((X, [{**OBJECTS, "masks": MASK}]), "got a Mask beside boxes, wanted a mask of the batch"),
+        ((X, [{**OBJECTS, "area": torch.ones(1)}]), "got 'area' beside boxes, .* because it would stay unmixed"),
+        ((X, [{**OBJECTS, "masks": MASK}]), "got a Mask beside boxes, wanted one mask for the batch"),
     ],
 )
 def test_what_cannot_be_mixed_is_named(inputs: tuple, message: str) -> None:
@@ -218,12 +218,12 @@ def test_rotated_boxes_are_named(format: str) -> None:
         pytest.skip("this torchvision has no rotated boxes")
     sides = 8 if format == "XYXYXYXY" else 5
     turned = tv_tensors.BoundingBoxes(torch.zeros(1, sides), format=format, canvas_size=(16, 16))
-    with pytest.raises(MergeMixError, match=rf"^inputs: got boxes of the format {format}, wanted boxes without"):
+    with pytest.raises(MergeMixError, match=rf"^inputs: got boxes of the format {format}, wanted boxes that are not rotated"):
         ResizeMix()(X, [{"boxes": turned, "labels": torch.tensor([3])}])
 
 
 def test_dense_labels_that_lost_their_class_are_named() -> None:
-    with pytest.raises(MergeMixError, match=r"^labels: got an? int64 tensor .*dense ones are a tv_tensors.Mask"):
+    with pytest.raises(MergeMixError, match=r"^labels: got an? int64 tensor .*dense labels must be a tv_tensors.Mask"):
         transform()(X, MASK.as_subclass(Tensor))
 
 

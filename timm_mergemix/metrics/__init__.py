@@ -1,6 +1,6 @@
 """Calibration and preference metrics: functions that need only torch, and Metric classes that need torchmetrics.
 
-The classes are imported on first use; without torchmetrics that use raises a `MergeMixError`.
+The classes are imported on first use, which raises a `MergeMixError` if torchmetrics is not installed.
 """
 
 from __future__ import annotations

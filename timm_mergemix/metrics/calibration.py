@@ -1,4 +1,4 @@
-"""How well predicted probabilities agree with what comes true."""
+"""How well predicted probabilities agree with how often the predictions are right."""
 
 from __future__ import annotations
 
@@ -22,22 +22,21 @@ def calibration_error(
     Neural Networks", ICML 2017, arXiv 1706.04599). Bins of equal mass are those of Nixon et al., "Measuring Calibration
     in Deep Learning", CVPR Workshops 2019 (arXiv 1904.01685).
 
-    The order of samples does not matter: equal confidences share a bin, whatever the binning.
+    The order of samples does not matter, since equal confidences always share a bin.
 
     Args:
         probs: (B, num_classes) float, rows of probabilities.
         labels: (B,) integers.
         bins: Number of bins.
-        binning: ``"width"``: bins ``[k / bins, (k + 1) / bins)``, of which the last one has both its ends.
-            ``"mass"``: bins of equally many samples, but for ties: all
-            samples of equal confidence are in the bin of the middle one.
+        binning: ``"width"`` for bins ``[k / bins, (k + 1) / bins)``, where the last one includes 1. ``"mass"`` for bins
+            of equally many samples, except for ties: all samples of equal confidence go to the bin of the middle one.
         norm: ``"l1"`` for the mean difference, ``"l2"`` for the root of the mean square, ``"max"`` for the largest one.
 
     Returns:
-        A scalar; float32, or float64 where ``probs`` is. NaN without samples, or if a probability is NaN.
+        A scalar, float64 if ``probs`` is float64, else float32. NaN if there are no samples or a probability is NaN.
 
     Raises:
-        MergeMixError: If shapes or dtypes do not fit, a setting is unknown, or (looked for on the CPU only) rows are no
+        MergeMixError: If shapes or dtypes do not fit or a setting is unknown. On the CPU also if rows are not
             probabilities or labels are out of range.
     """
     check_binning(bins, binning, norm)
@@ -47,44 +46,44 @@ def calibration_error(
 def brier_score(probs: Tensor, labels: Tensor) -> Tensor:
     """Mean squared distance of the probabilities to the one-hot label, over all classes: from 0 to 2.
 
-    It is the original, multi-class score of Brier, "Verification of Forecasts Expressed in Terms of Probability", 1950.
-    For two classes it is twice the score that looks at one of them only.
+    This is the original, multi-class score of Brier, "Verification of Forecasts Expressed in Terms of Probability",
+    1950. For two classes it is twice the binary score, which looks at one class only.
 
     Args:
         probs: (B, num_classes) float, rows of probabilities.
         labels: (B,) integers.
 
     Returns:
-        A scalar; float32, or float64 where ``probs`` is. NaN without samples, or if a probability is NaN.
+        A scalar, float64 if ``probs`` is float64, else float32. NaN if there are no samples or a probability is NaN.
 
     Raises:
-        MergeMixError: If shapes or dtypes do not fit, or (looked for on the CPU only) rows are no probabilities or
-            labels are out of range.
+        MergeMixError: If shapes or dtypes do not fit. On the CPU also if rows are not probabilities or labels are out
+            of range.
     """
     return squared_distances(probs, labels).mean()
 
 
 def squared_distances(probs: Tensor, labels: Tensor) -> Tensor:
-    """(B,), of which `brier_score` is the mean."""
+    """The squared distances (B,) whose mean is the `brier_score`."""
     probs = _checked(probs, labels)
-    # Not by F.one_hot, which looks at the labels, and so fails where per-sample gradients are taken.
+    # F.one_hot reads the values of the labels, so it would fail under per-sample gradients.
     right = torch.zeros_like(probs).scatter(1, labels.long().unsqueeze(1), 1.0)
     return (probs - right).square().sum(dim=1)
 
 
 def top_class(probs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Confidence (B,) of the most probable class, and (B,) 1 where it is right, else 0; both in the same dtype."""
+    """The confidence (B,) of the most probable class, and (B,) 1 where that class is right, else 0; same dtype."""
     confidence, predicted = _checked(probs, labels).max(dim=1)
     return confidence, predicted.eq(labels.long()).to(confidence.dtype)
 
 
 def binned_error(confidence: Tensor, correct: Tensor, bins: int, binning: str, norm: str) -> Tensor:
-    """`calibration_error` of what `top_class` gives."""
+    """The `calibration_error` of what `top_class` returns."""
     count = len(confidence)
     if not count:
         return confidence.new_tensor(float("nan"))
     index = _equal_width(confidence, bins) if binning == "width" else _equal_mass(confidence, bins)
-    # Added up in the order of size, so that even rounding knows no order of samples.
+    # Added up in order of size, so that not even rounding depends on the order of samples.
     difference, order = (confidence - correct).sort()
     sums = difference.new_zeros(bins + 1).index_add_(0, index[order], difference).abs()
     if norm == "l1":
@@ -95,7 +94,7 @@ def binned_error(confidence: Tensor, correct: Tensor, bins: int, binning: str, n
 
 
 def check_binning(bins: int, binning: str, norm: str) -> None:
-    """Raises unless these are settings of `calibration_error`."""
+    """Raises unless these are valid settings of `calibration_error`."""
     check_int("bins", bins, 1)
     check_choice("binning", binning, ("width", "mass"))
     check_choice("norm", norm, ("l1", "l2", "max"))
@@ -107,14 +106,14 @@ def _equal_width(confidence: Tensor, bins: int) -> Tensor:
 
 
 def _equal_mass(confidence: Tensor, bins: int) -> Tensor:
-    """The bin of the mean rank, in integers. NaN goes to the spare bin, number ``bins``."""
+    """The bin of the mean rank, in integer arithmetic. NaN goes to the spare bin, number ``bins``."""
     ordered = confidence.sort().values
     below, up_to = (torch.searchsorted(ordered, confidence, right=right) for right in (False, True))
     return (below + up_to) * bins // (2 * len(confidence))
 
 
 def _checked(probs: Tensor, labels: Tensor) -> Tensor:
-    """The probabilities in float32 at least; NaN passes."""
+    """Checks the arguments and returns the probabilities in at least float32; NaN passes."""
     check_tensor("probs", probs, ("B", "num_classes"), "float")
     if not probs.shape[1]:
         raise wrong("probs", probs, "probabilities of at least one class")
@@ -128,5 +127,5 @@ def _checked(probs: Tensor, labels: Tensor) -> Tensor:
         low, least, most = (value.item() for value in (probs.min(), sums.min(), sums.max()))
         if low < 0 or least < 1 - slack or most > 1 + slack:
             got = f"numbers from {low:.4g} to {probs.max().item():.4g} in rows that sum to {least:.4g} to {most:.4g}"
-            raise wrong("probs", Words(got), "probabilities: from 0 to 1 in rows that sum to 1")
+            raise wrong("probs", Words(got), "numbers from 0 to 1 in rows that sum to 1")
     return probs

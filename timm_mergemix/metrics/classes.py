@@ -1,4 +1,4 @@
-"""The metrics as classes of torchmetrics, which add up over batches and processes."""
+"""The metrics as torchmetrics classes, which accumulate over batches and processes."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Metric: Any = need("torchmetrics", "a Metric class", extra="metrics").Metric
 
 
 class CalibrationError(Metric):
-    """`calibration_error` of all samples seen.
+    """The `calibration_error` of all samples seen.
 
-    It keeps two numbers for each sample, since bins of equal mass depend on all of them.
+    It keeps two numbers per sample, because bins of equal mass depend on all samples.
 
     Args:
         bins: Number of bins.
         binning: ``"width"`` or ``"mass"``.
         norm: ``"l1"``, ``"l2"`` or ``"max"``.
-        options: Those of ``torchmetrics.Metric``.
+        options: Passed to ``torchmetrics.Metric``.
 
     Raises:
         MergeMixError: If a setting is unknown.
@@ -62,16 +62,16 @@ class CalibrationError(Metric):
 
 
 def _joined(state: Tensor | list[Tensor]) -> Tensor:
-    """A state as one tensor, which it is already where it was gathered from several processes."""
+    """A state as one tensor; a state that was gathered from several processes already is one."""
     return state if isinstance(state, Tensor) else torch.cat(state)
 
 
 class _Mean(Metric):
-    """The mean of values, by their sum and number.
+    """The mean of values, kept as their sum and number.
 
     Attributes:
-        of: What they are. It names the states: a MetricCollection takes metrics whose states have the same names and
-            values for one metric.
+        of: A name for the values, which also names the states: a MetricCollection treats metrics whose states have the
+            same names and values as one metric.
     """
 
     is_differentiable = False
@@ -89,15 +89,15 @@ class _Mean(Metric):
             setattr(self, name, getattr(self, name) + more)
 
     def compute(self) -> Tensor:
-        """The mean, a scalar; NaN if nothing counted."""
+        """The mean, a scalar; NaN if there was nothing to count."""
         return getattr(self, f"{self.of}_total") / getattr(self, f"{self.of}_count")
 
 
 class BrierScore(_Mean):
-    """`brier_score` of all samples seen.
+    """The `brier_score` of all samples seen.
 
     Args:
-        options: Those of ``torchmetrics.Metric``.
+        options: Passed to ``torchmetrics.Metric``.
     """
 
     higher_is_better = False
@@ -109,26 +109,26 @@ class BrierScore(_Mean):
 
 
 class PreferenceAccuracy(_Mean):
-    """`preference_accuracy` of all pairs seen.
+    """The `preference_accuracy` of all pairs seen.
 
     Args:
-        options: Those of ``torchmetrics.Metric``.
+        options: Passed to ``torchmetrics.Metric``.
     """
 
     higher_is_better = True
     of = "points"
 
     def update(self, winner_logp: Tensor, loser_logp: Tensor, valid: Tensor | None = None) -> None:
-        """Adds a batch: (B,) float log-probabilities, and (B,) bool, which pairs count."""
+        """Adds a batch: (B,) float log-probabilities, and a (B,) bool mask of the pairs that count."""
         self._add(points(winner_logp, loser_logp), valid)
 
 
 class RewardMargin(_Mean):
-    """`reward_margin` of all pairs seen.
+    """The `reward_margin` of all pairs seen.
 
     Args:
         beta: Scale of the reward, at least 0.
-        options: Those of ``torchmetrics.Metric``.
+        options: Passed to ``torchmetrics.Metric``.
 
     Raises:
         MergeMixError: If ``beta`` is out of range.
@@ -143,9 +143,9 @@ class RewardMargin(_Mean):
         self.beta = beta
 
     def update(self, winner_logp: Tensor, loser_logp: Tensor, valid: Tensor | None = None) -> None:
-        """Adds a batch: (B,) float log-probabilities, and (B,) bool, which pairs count."""
+        """Adds a batch: (B,) float log-probabilities, and a (B,) bool mask of the pairs that count."""
         self._add(margins(winner_logp, loser_logp), valid)
 
     def compute(self) -> Tensor:
-        """The mean, a scalar; NaN if nothing counted."""
-        return self.beta * super().compute()  # here, since metrics that differ in it alone share their sums
+        """The mean, a scalar; NaN if there was nothing to count."""
+        return self.beta * super().compute()  # applied here, since metrics that differ only in beta share their sums

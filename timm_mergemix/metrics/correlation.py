@@ -11,18 +11,18 @@ __all__ = ["rank_correlation"]
 
 
 def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Spearman's rank correlation: the linear correlation of the ranks, of which ties share the mean.
+    """Spearman's rank correlation: the linear correlation of the ranks, where ties share their mean rank.
 
-    Spearman, "The Proof and Measurement of Association between Two Things", 1904. For example of mixing ratios and
-    reward margins: a model that sees how strong a mix is ranks both in opposite order.
+    Spearman, "The Proof and Measurement of Association between Two Things", 1904. One use is the correlation of mixing
+    ratios with reward margins: a model that sees how strong a mix is ranks the two in opposite order.
 
     Args:
         a: (N,) real numbers of any dtype.
         b: (N,) real numbers of any dtype.
 
     Returns:
-        A scalar in [-1, 1]; float64 where ``a`` or ``b`` is, else float32. NaN if the values of ``a`` or of ``b`` are
-        all equal (so also for N < 2), or if one is NaN.
+        A scalar in [-1, 1], float64 if ``a`` or ``b`` is float64, else float32. NaN if the values of ``a`` or of ``b``
+        are all equal, which includes N < 2, or if one of them is NaN.
 
     Raises:
         MergeMixError: If shapes or dtypes do not fit.
@@ -38,9 +38,9 @@ def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _centred_ranks(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """Ranks, less their mean, which is always (N + 1) / 2."""
+    """The ranks minus their mean, which is always (N + 1) / 2."""
     _, inverse, counts = values.unique(return_inverse=True, return_counts=True)
-    # Of ``counts`` equal values the highest rank is the sum so far, the mean one (counts - 1) / 2 below. In integers up
-    # to here, so that equal values give 0 exactly.
+    # The highest rank among equal values is the cumulative count; their mean rank is (counts - 1) / 2 less. Integers
+    # are used up to here, so that equal values give exactly 0.
     twice = 2 * counts.cumsum(0) - counts - len(values)
     return (twice.to(dtype) / 2)[inverse].masked_fill(values.isnan(), float("nan"))

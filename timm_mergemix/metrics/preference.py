@@ -14,12 +14,13 @@ def preference_accuracy(winner_logp: Tensor, loser_logp: Tensor, valid: Tensor |
     """Share of pairs in which the winner is more probable; ties count half.
 
     Args:
-        winner_logp: (B,) float, log-probability of the answer for the winner; for token sequences the mean over tokens.
-        loser_logp: (B,) float, that of the same answer for the loser.
-        valid: (B,) bool, which pairs count; None for all.
+        winner_logp: (B,) float, log-probability of the answer for the winner, for token sequences the mean over tokens.
+        loser_logp: (B,) float, log-probability of the same answer for the loser.
+        valid: (B,) bool, True for the pairs that count; None if all do.
 
     Returns:
-        A scalar; float32, or float64 where a log-probability is. NaN if no pair counts, or if one that does holds NaN.
+        A scalar, float64 if a log-probability is float64, else float32. NaN if no pair counts, or if one that counts
+        holds NaN.
 
     Raises:
         MergeMixError: If shapes or dtypes do not fit.
@@ -34,14 +35,14 @@ def reward_margin(winner_logp: Tensor, loser_logp: Tensor, beta: float = 1.0, va
     Meng et al., "SimPO: Simple Preference Optimization with a Reference-Free Reward", NeurIPS 2024 (arXiv 2405.14734).
 
     Args:
-        winner_logp: (B,) float, log-probability of the answer for the winner; for token sequences the mean over tokens.
-        loser_logp: (B,) float, that of the same answer for the loser.
+        winner_logp: (B,) float, log-probability of the answer for the winner, for token sequences the mean over tokens.
+        loser_logp: (B,) float, log-probability of the same answer for the loser.
         beta: Scale of the reward, at least 0.
-        valid: (B,) bool, which pairs count; None for all.
+        valid: (B,) bool, True for the pairs that count; None if all do.
 
     Returns:
-        A scalar; float32, or float64 where a log-probability is. NaN if no pair counts, or if one that does holds NaN
-        or twice the same infinity.
+        A scalar, float64 if a log-probability is float64, else float32. NaN if no pair counts, or if one that counts
+        holds NaN or the same infinity twice.
 
     Raises:
         MergeMixError: If shapes or dtypes do not fit, or ``beta`` is out of range.
@@ -51,21 +52,21 @@ def reward_margin(winner_logp: Tensor, loser_logp: Tensor, beta: float = 1.0, va
 
 
 def points(winner_logp: Tensor, loser_logp: Tensor) -> Tensor:
-    """(B,): 1 for each pair won, 0.5 for a tie, 0 for a loss, NaN where a log-probability is."""
+    """(B,): 1 for a pair that is won, 0.5 for a tie, 0 for a loss, NaN if a log-probability is NaN."""
     winner_logp, loser_logp = _checked(winner_logp, loser_logp)
     won = (winner_logp > loser_logp).to(winner_logp.dtype) + 0.5 * (winner_logp == loser_logp)
     return won.masked_fill(winner_logp.isnan() | loser_logp.isnan(), float("nan"))
 
 
 def margins(winner_logp: Tensor, loser_logp: Tensor, beta: float = 1.0) -> Tensor:
-    """(B,), of which `reward_margin` is the mean."""
+    """The margins (B,) whose mean is the `reward_margin`."""
     check_number("beta", beta, 0)
     winner_logp, loser_logp = _checked(winner_logp, loser_logp)
     return beta * (winner_logp - loser_logp)
 
 
 def total_and_count(values: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor | int]:
-    """Sum and number of the values that count; what the others hold does not matter, be it NaN."""
+    """Sum and number of the values that count; the others may hold anything, even NaN."""
     if valid is None:
         return values.sum(), len(values)
     check_tensor("valid", valid, values.shape, "bool", like=values)

@@ -1,4 +1,4 @@
-"""One number that mends a model's confidence."""
+"""Temperature scaling: one number that corrects a model's confidence."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ __all__ = ["fit_temperature"]
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """The temperature T for which ``logits / T`` has the least cross entropy.
 
-    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017 (arXiv 1706.04599). Fit it on validation data:
-    above 1 the model was too sure, below 1 not sure enough, as models are that were trained on soft targets.
+    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017 (arXiv 1706.04599). Fit it on validation data.
+    Above 1 the model was overconfident, below 1 underconfident, as models trained on soft targets are.
 
     Args:
         logits: (B, num_classes) float.
@@ -26,12 +26,12 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
         T > 0, between 0.01 and 100; NaN if a logit is not finite.
 
     Raises:
-        MergeMixError: If shapes or dtypes do not fit, labels are out of range, or there is no sample.
+        MergeMixError: If shapes or dtypes do not fit, labels are out of range, or there are no samples.
     """
     check_tensor("logits", logits, ("B", "C"), "float")
     check_tensor("labels", labels, (len(logits),), "integer")
     if not len(logits):
-        raise wrong("logits", Words("no sample"), "at least one")
+        raise wrong("logits", Words("no samples"), "at least one")
     for name, values in (("logits", logits), ("labels", labels)):
         if values.is_meta:
             raise wrong(name, Words("a tensor on meta"), "one that has values")
@@ -39,7 +39,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     check_classes("labels", labels, logits.shape[1])
     if not logits.isfinite().all():
         return math.nan
-    # Cross entropy is convex in 1 / T: its slope is bisected.
+    # Cross entropy is convex in 1 / T, so its slope is bisected.
     low, high = 0.01, 100.0
     for _ in range(60):
         middle = (low * high) ** 0.5
@@ -48,7 +48,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def _slope(logits: Tensor, labels: Tensor, inverse: float) -> float:
-    """Minus the slope of the cross entropy in 1 / T: above 0 where sharper probabilities lower it."""
+    """The negative slope of the cross entropy in 1 / T; it is positive if sharper probabilities lower the loss."""
     expected = ((logits * inverse).softmax(dim=1) * logits).sum(dim=1)
     true = logits.gather(1, labels.long()[:, None])[:, 0]
     return float((true - expected).mean())

@@ -1,4 +1,4 @@
-"""What batch transforms share: they find images and what belongs to them in nested inputs, and put the mix in place."""
+"""The base of all batch transforms: it finds the images and their labels in nested inputs and replaces them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from .structure import Found, Place, find_inputs, find_labels, replaced
 __all__ = ["BatchTransform"]
 
 CORNERS = tv_tensors.BoundingBoxFormat.XYXY
-ROUNDING = 1e-3  # of a pixel, so that a side that lies on a pixel's edge but for rounding stays there
+ROUNDING = 1e-3  # in pixels: a side that rounding moved off a pixel's edge by less than this counts as on it
 
 
 class BatchTransform(v2.Transform):
-    """A mixer as a transform of batches.
+    """A batch transform that applies a mixer.
 
     Args:
-        mixer: Mixes them.
+        mixer: The mixer.
         labels_getter: A function of the inputs that returns the labels among them, or ``"default"``.
-        mask_classes: Number of classes of masks, which then come back as shares of these; None leaves them as they are.
+        mask_classes: Number of classes of masks, which then come back as class shares. None leaves them as they are.
         ignore_index: With ``mask_classes``, the class of pixels that do not count.
-        min_visible: Boxes of which a smaller share is still seen are dropped.
+        min_visible: A box is dropped if a smaller share of it than this is still visible.
 
     Raises:
         MergeMixError: If an argument is out of its range.
@@ -67,10 +67,10 @@ class BatchTransform(v2.Transform):
         return f"{alpha}num_classes={mixer.num_classes}, mode={mixer.mode!r}"
 
     def forward(self, *inputs: Any) -> Any:
-        """As ``v2.MixUp``: the same structure with images, labels, masks and boxes mixed.
+        """Returns the inputs in the same structure, as ``v2.MixUp`` does, with images, labels, masks and boxes mixed.
 
         Raises:
-            MergeMixError: If there are no images, nothing that belongs to them, or something that would stay unmixed.
+            MergeMixError: If the inputs hold no images, no labels, or something that would stay unmixed.
         """
         whole = inputs if len(inputs) != 1 else inputs[0]
         found = find_inputs(whole, self._labels_of)
@@ -89,19 +89,19 @@ class BatchTransform(v2.Transform):
         return replaced(whole, _new(found, mixed))
 
     def _masks(self, masks: Tensor) -> Tensor:
-        """Masks as the mixer wants them."""
+        """Converts masks to what the mixer takes."""
         masks = masks.as_subclass(Tensor)
         if self.mask_classes is None:
             return masks
         if not masks.is_floating_point():
             return soft_masks(masks, self.mask_classes, self.ignore_index)
         if masks.ndim != 4 or masks.shape[1] != self.mask_classes:
-            raise wrong("masks", masks, f"shares of {self.mask_classes} classes, as mask_classes says")
+            raise wrong("masks", masks, f"shape (B, {self.mask_classes}, H, W), as mask_classes says")
         return masks
 
 
 def _new(found: Found, mixed: MixedBatch) -> dict[Place, Any]:
-    """What stands in place of each input."""
+    """Returns the new value of each input that was mixed, by its place."""
     new: dict[Place, Any] = {found.images: _like(mixed.images, found.leaves[found.images])}
     for place in found.labels:
         new[place] = mixed.targets
@@ -119,21 +119,21 @@ def _like(values: Tensor, before: Tensor) -> Tensor:
 
 
 def _corners(boxes: tv_tensors.BoundingBoxes, images: Tensor) -> Tensor:
-    """Boxes of any format as left, top, right, bottom, in float.
+    """Converts boxes of any format to float (left, top, right, bottom).
 
     Raises:
-        MergeMixError: If they are not boxes of images of that size.
+        MergeMixError: If their canvas is not of the size of the images.
     """
     if images.ndim == 4 and tuple(boxes.canvas_size) != tuple(images.shape[-2:]):
-        got = Words("boxes on a canvas of {} x {} pixels".format(*boxes.canvas_size))
-        raise wrong("inputs", got, "one of the size of the images, {} x {}".format(*images.shape[-2:]))
-    # In float first: integer boxes given by their centre need not have corners that are integers.
+        got = Words("boxes with a canvas of {} x {} pixels".format(*boxes.canvas_size))
+        raise wrong("inputs", got, "a canvas of the size of the images, {} x {}".format(*images.shape[-2:]))
+    # To float first: the corners of an integer box in centre format may lie halfway between integers.
     exact = boxes.as_subclass(Tensor).to(torch.promote_types(boxes.dtype, torch.float32))
     return F.convert_bounding_box_format(exact, old_format=boxes.format, new_format=CORNERS)
 
 
 def _as_before(boxes: Tensor, before: tv_tensors.BoundingBoxes) -> Tensor:
-    """Corners in the format and dtype in which boxes came; integer boxes hold all of what they held."""
+    """Converts corners back to the format and dtype of the input; integer boxes are rounded outwards."""
     centred = before.format == tv_tensors.BoundingBoxFormat.CXCYWH
     if not before.is_floating_point() and not centred:
         boxes = torch.cat([(boxes[:, :2] + ROUNDING).floor(), (boxes[:, 2:] - ROUNDING).ceil()], dim=1)

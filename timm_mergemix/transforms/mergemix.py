@@ -1,4 +1,4 @@
-"""MergeMix as a batch transform of torchvision."""
+"""MergeMix as a torchvision batch transform."""
 
 from __future__ import annotations
 
@@ -25,34 +25,35 @@ class MergeMix(BatchTransform):
     (arXiv 2510.23479).
 
     Images are (B, C, H, W), float or uint8. Labels are (B,) integers, or (B, num_classes) rows, which may be
-    multi-label; they come back as (B, num_classes) float rows. A ``tv_tensors.Mask`` of class numbers (B, H, W) or
-    (B, 1, H, W), or of shares of classes (B, num_classes, H, W), is mixed by the same pixel mask; labels need not be
-    there beside it. Boxes are refused: what is left of an object is scattered.
+    multi-label. They come back as (B, num_classes) float rows. A ``tv_tensors.Mask`` of class numbers (B, H, W) or
+    (B, 1, H, W), or of class shares (B, num_classes, H, W), is mixed by the same pixel mask; labels are then optional.
+    Boxes are refused, because the visible parts of an object are scattered.
 
     Args:
-        encoder: See `timm_mergemix.MergeMix`. It is not registered as a submodule.
+        encoder: The model whose attention is read, often the model in training. It is not registered as a submodule.
         alpha: lambda ~ Beta(alpha, alpha) is the share of patches kept; ``mergemix_alpha`` of `timm_mergemix.MergeMix`.
-        num_classes: Number of classes; may be None where labels are rows.
+        num_classes: Number of classes; may be None if labels are rows.
         labels_getter: As in ``v2.MixUp``: a function of the inputs that returns the labels among them. ``"default"``
-            takes the second input, or of a dictionary what is called ``"labels"``, else what has "label" in its name.
-        prob: Probability of mixing; see `timm_mergemix.MergeMix`, also for the arguments below.
-        mode: What shares lambda: the batch, a pair, or nothing.
-        ratio_mode: How the ratio is measured.
-        select: Whose saliency decides which patches are kept.
+            takes the second input. In a dictionary it takes the key ``"labels"``, or else one that contains "label".
+        prob: Probability of mixing. `timm_mergemix.MergeMix` says more about this and the arguments below.
+        mode: Which images share a lambda: those of a ``"batch"``, of a ``"pair"``, or none (``"elem"``).
+        ratio_mode: How the mixing ratio is measured: ``"area"``, ``"attention"`` or ``"gaussian"``.
+        select: Whose saliency decides which patches are kept: the image's ``"own"``, or that of ``"both"``.
         saliency_r: Token merging in the saliency pass.
-        saliency_scale: Size of the images in it, as a share of theirs.
+        saliency_scale: Size of the images in the saliency pass, as a share of their full size.
         layer: The block whose attention is read.
-        divide: Whether a merged token's attention is shared out among its patches.
-        label_smoothing: In [0, 1]; none by default, as in ``v2.MixUp``.
-        multi_label: Labels are rows of independent classes.
-        mask_classes: See `CutMix`.
-        ignore_index: See `Mixup`.
-        image_mean: Mean of the normalised images.
-        image_std: Standard deviation, likewise.
-        encoder_mean: Mean of the encoder's images.
-        encoder_std: Standard deviation, likewise.
-        generator: Where randomness comes from.
-        validate: Whether values are checked on an accelerator too.
+        divide: Whether a merged token's attention is divided among its patches.
+        label_smoothing: From 0 to 1. The default is none, as in ``v2.MixUp``.
+        multi_label: Whether labels are rows of independent classes.
+        mask_classes: Number of classes of masks (B, H, W). They come back as soft masks (B, mask_classes, H, W). With
+            None they stay class numbers.
+        ignore_index: With ``mask_classes``, the class of pixels that do not count; None if every pixel counts.
+        image_mean: Mean by which the images were normalised.
+        image_std: Standard deviation by which they were normalised.
+        encoder_mean: Mean by which the encoder expects its images to be normalised.
+        encoder_std: Standard deviation that the encoder expects.
+        generator: Source of all randomness; None uses torch's global one.
+        validate: Whether values are also checked on an accelerator, which costs a synchronisation.
 
     Raises:
         MergeMixError: If the encoder is not supported, an argument is out of its range, or the batch does not fit.

@@ -1,4 +1,4 @@
-"""Mixup, CutMix and ResizeMix as batch transforms of torchvision, which also mix masks and boxes."""
+"""Mixup, CutMix and ResizeMix as torchvision batch transforms that also mix masks and boxes."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ __all__ = ["CutMix", "Mixup", "ResizeMix"]
 class Mixup(BatchTransform):
     """Mixup of a batch of images with their labels, and with soft masks.
 
-    Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018 (arXiv 1710.09412). ``v2.MixUp``
-    takes no masks.
+    Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018 (arXiv 1710.09412). ``v2.MixUp`` does not
+    take masks.
 
     Args:
         alpha: lambda ~ Beta(alpha, alpha).
-        num_classes: Number of classes; may be None where labels are rows, or there are none.
-        labels_getter: See `MergeMix`.
+        num_classes: Number of classes; may be None if labels are rows, or if there are none.
+        labels_getter: A function of the inputs that returns the labels among them, or ``"default"``; see `MergeMix`.
         prob: Probability of mixing.
-        mode: What shares lambda: the batch, a pair, or nothing.
-        label_smoothing: In [0, 1]; none by default, as in ``v2.MixUp``.
-        multi_label: Labels are rows of independent classes.
-        mask_classes: Number of classes of masks (B, H, W), which then come back as soft ones (B, mask_classes, H, W).
-            None refuses them, since pixels are blended, and a blend of class numbers would mean nothing.
-        ignore_index: Class of pixels of such masks that do not count; None: there are none.
-        generator: Where randomness comes from.
-        validate: Whether values are checked on an accelerator too.
+        mode: Which images share a lambda: those of a ``"batch"``, of a ``"pair"``, or none (``"elem"``).
+        label_smoothing: From 0 to 1. The default is none, as in ``v2.MixUp``.
+        multi_label: Whether labels are rows of independent classes.
+        mask_classes: Number of classes of masks (B, H, W). They come back as soft masks (B, mask_classes, H, W). With
+            None such masks are refused: Mixup blends pixels, and a blend of class numbers means nothing.
+        ignore_index: With ``mask_classes``, the class of pixels that do not count; None if every pixel counts.
+        generator: Source of all randomness; None uses torch's global one.
+        validate: Whether values are also checked on an accelerator, which costs a synchronisation.
 
     Raises:
         MergeMixError: If an argument is out of its range, or the batch does not fit.
@@ -74,25 +74,25 @@ class CutMix(BatchTransform):
     """CutMix of a batch of images with their labels, masks and boxes.
 
     Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features", ICCV 2019
-    (arXiv 1905.04899). ``v2.CutMix`` takes neither masks nor boxes. Boxes are ``tv_tensors.BoundingBoxes``, one set for
-    each image in a dictionary with their labels; they are clipped to what is still seen.
+    (arXiv 1905.04899). ``v2.CutMix`` takes neither masks nor boxes. Boxes are ``tv_tensors.BoundingBoxes``. Each image
+    has its own, in a dictionary that also holds their labels. They are clipped to what is still visible.
 
     Args:
         alpha: The pasted box covers 1 - lambda of the image, lambda ~ Beta(alpha, alpha).
-        cutmix_minmax: Limits of the box's sides as shares of the image; they replace ``alpha``.
-        correct_lam: Whether the ratio is measured on the box after it was clipped to the image.
-        num_classes: See `Mixup`.
-        labels_getter: See `MergeMix`.
-        prob: See `Mixup`.
-        mode: See `Mixup`.
-        label_smoothing: See `Mixup`.
-        multi_label: See `Mixup`.
-        mask_classes: Number of classes of masks (B, H, W), which then come back as soft ones, as those of `Mixup` do;
-            None leaves them as they are.
-        ignore_index: See `Mixup`.
-        min_visible: Boxes of which a smaller share is still seen are dropped.
-        generator: See `Mixup`.
-        validate: See `Mixup`.
+        cutmix_minmax: Smallest and largest side of the box as shares of the image's; used in place of ``alpha``.
+        correct_lam: Whether the ratio is measured after the box was clipped to the image.
+        num_classes: Number of classes; may be None if labels are rows, or if there are none.
+        labels_getter: A function of the inputs that returns the labels among them, or ``"default"``; see `MergeMix`.
+        prob: Probability of mixing.
+        mode: Which images share a lambda: those of a ``"batch"``, of a ``"pair"``, or none (``"elem"``).
+        label_smoothing: From 0 to 1. The default is none, as in ``v2.MixUp``.
+        multi_label: Whether labels are rows of independent classes.
+        mask_classes: Number of classes of masks (B, H, W). They come back as soft masks (B, mask_classes, H, W). With
+            None they stay class numbers.
+        ignore_index: With ``mask_classes``, the class of pixels that do not count; None if every pixel counts.
+        min_visible: A box is dropped if a smaller share of it than this is still visible.
+        generator: Source of all randomness; None uses torch's global one.
+        validate: Whether values are also checked on an accelerator, which costs a synchronisation.
 
     Raises:
         MergeMixError: If an argument is out of its range, or the batch does not fit.
@@ -135,24 +135,25 @@ class CutMix(BatchTransform):
 
 
 class ResizeMix(BatchTransform):
-    """ResizeMix of a batch of images with their labels, masks and boxes; the whole partner is pasted, resized.
+    """ResizeMix of a batch of images with their labels, masks and boxes: the whole partner is resized and pasted.
 
     Qin et al., "ResizeMix: Mixing Data with Preserved Object Information and True Labels", 2020 (arXiv 2012.11101).
     Masks are resized by nearest neighbour.
 
     Args:
-        scale: Limits of the pasted image's side, as a share of the image's.
-        num_classes: See `Mixup`.
-        labels_getter: See `MergeMix`.
-        prob: See `Mixup`.
-        mode: See `Mixup`.
-        label_smoothing: See `Mixup`.
-        multi_label: See `Mixup`.
-        mask_classes: See `CutMix`.
-        ignore_index: See `Mixup`.
-        min_visible: See `CutMix`.
-        generator: See `Mixup`.
-        validate: See `Mixup`.
+        scale: Smallest and largest side of the pasted image, as shares of the image's side.
+        num_classes: Number of classes; may be None if labels are rows, or if there are none.
+        labels_getter: A function of the inputs that returns the labels among them, or ``"default"``; see `MergeMix`.
+        prob: Probability of mixing.
+        mode: Which images share a lambda: those of a ``"batch"``, of a ``"pair"``, or none (``"elem"``).
+        label_smoothing: From 0 to 1. The default is none, as in ``v2.MixUp``.
+        multi_label: Whether labels are rows of independent classes.
+        mask_classes: Number of classes of masks (B, H, W). They come back as soft masks (B, mask_classes, H, W). With
+            None they stay class numbers.
+        ignore_index: With ``mask_classes``, the class of pixels that do not count; None if every pixel counts.
+        min_visible: A box is dropped if a smaller share of it than this is still visible.
+        generator: Source of all randomness; None uses torch's global one.
+        validate: Whether values are also checked on an accelerator, which costs a synchronisation.
 
     Raises:
         MergeMixError: If an argument is out of its range, or the batch does not fit.

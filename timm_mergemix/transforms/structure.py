@@ -1,4 +1,4 @@
-"""Images, and what belongs to them, in nested tuples, lists and dictionaries."""
+"""Finds images, labels, masks and boxes in nested tuples, lists and dictionaries."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ __all__ = ["Found", "Objects", "Place", "find_inputs", "find_labels", "replaced"
 
 CORNERS = tuple(tv_tensors.BoundingBoxFormat[name] for name in ("XYXY", "XYWH", "CXCYWH"))
 
-# Keys and indices that lead to something: one tensor may stand in several places.
+ONE_MASK = "one mask for the batch; masks of single objects cannot be mixed"
+
+# The keys and indices that lead to a value. One tensor may be in several places.
 Place = tuple[Any, ...]
 
 
 class Objects(NamedTuple):
-    """Where the objects of one image stand.
+    """The places of the objects of one image.
 
     Attributes:
-        boxes: The place of their boxes.
-        labels: The place of a label for each.
+        boxes: The place of the boxes.
+        labels: The place of the boxes' labels.
     """
 
     boxes: Place
@@ -36,14 +38,14 @@ class Objects(NamedTuple):
 
 @dataclass(frozen=True)
 class Found:
-    """Where what a batch transform mixes stands.
+    """The places of everything that a batch transform mixes.
 
     Attributes:
-        leaves: All that there is, by its place.
+        leaves: Every value in the inputs, by its place.
         images: The place of the images (B, C, H, W).
-        labels: The places of their labels; none where there are none.
-        masks: The place of dense labels; None where there are none.
-        objects: Those of each image; empty where there are none.
+        labels: The places of the images' labels; may be empty.
+        masks: The place of the mask of the batch, or None.
+        objects: The boxes of each image and their labels; may be empty.
     """
 
     leaves: Mapping[Place, Any]
@@ -54,15 +56,14 @@ class Found:
 
 
 def find_inputs(whole: Any, labels_of: Callable[[Any], Any]) -> Found:
-    """Finds what is to be mixed.
+    """Finds everything in the inputs that has to be mixed.
 
     Args:
         whole: The inputs.
-        labels_of: Returns the labels among them.
+        labels_of: A function of the inputs that returns the labels among them.
 
     Raises:
-        MergeMixError: If there are no images, more than one batch of them, or something beside them that would stay
-            unmixed.
+        MergeMixError: If the inputs hold no batch of images, more than one, or something that would stay unmixed.
     """
     leaves = dict(_leaves(whole))
     objects = tuple(_objects(leaves))
@@ -73,13 +74,13 @@ def find_inputs(whole: Any, labels_of: Callable[[Any], Any]) -> Found:
     taken = {*labels, *of_objects}
     images = _find_images(leaves, taken)
     if len(masks) > 1:
-        raise wrong("inputs", Words(f"{len(masks)} masks"), "one for the batch; masks of single objects are not mixed")
+        raise wrong("inputs", Words(f"{len(masks)} masks"), ONE_MASK)
     _refuse_unmixed(leaves, {images, *taken, *masks}, leaves[images], objects)
     return Found(leaves, images, labels, masks[0] if masks else None, objects)
 
 
 def find_labels(inputs: Any) -> Any:
-    """The labels in the second of two inputs, or in a dictionary."""
+    """Returns the labels: the second input, or an entry of a dictionary."""
     if isinstance(inputs, (tuple, list)):
         inputs = inputs[1] if len(inputs) > 1 else None
     if isinstance(inputs, Mapping):
@@ -89,12 +90,12 @@ def find_labels(inputs: Any) -> Any:
 
 
 def replaced(inputs: Any, new: Mapping[Place, Any], place: Place = ()) -> Any:
-    """The same structure with what stands in some places replaced."""
+    """Returns the same structure with the values at some places replaced."""
     if isinstance(inputs, Mapping):
         parts = {name: replaced(part, new, (*place, name)) for name, part in inputs.items()}
         if not isinstance(inputs, MutableMapping):
             return parts
-        out = copy.copy(inputs)  # of its class, whatever that wants to be made
+        out = copy.copy(inputs)  # keeps its class, whatever arguments that class takes
         out.update(parts)
         return out
     if isinstance(inputs, (tuple, list)):
@@ -106,18 +107,20 @@ def replaced(inputs: Any, new: Mapping[Place, Any], place: Place = ()) -> Any:
 def _find_labels(
     whole: Any, labels_of: Callable[[Any], Any], leaves: Mapping[Place, Any], dense: bool
 ) -> tuple[Place, ...]:
-    """The places of the labels of the images; with ``dense`` labels there may be none."""
+    """The places of the images' labels; with ``dense`` labels in the inputs there may be none."""
     labels = labels_of(whole)
     if labels is whole or not isinstance(labels, Tensor) or isinstance(labels, tv_tensors.TVTensor):
         numbers = isinstance(labels, (list, tuple)) and all(isinstance(label, Number) for label in labels)
         if not dense or (numbers and labels):
-            raise wrong("inputs", [describe(leaf) for leaf in leaves.values()], "labels that are a tensor")
+            raise wrong("inputs", [describe(leaf) for leaf in leaves.values()], "a tensor of labels among them")
         return ()
     places = tuple(place for place, leaf in leaves.items() if leaf is labels)
     if not places:
         raise wrong("labels_getter", labels, "one of the inputs")
     if labels.ndim > 2:
-        raise wrong("labels", labels, "those of shape (B,) or (B, num_classes); dense ones are a tv_tensors.Mask")
+        raise wrong(
+            "labels", labels, "a tensor of shape (B,) or (B, num_classes); dense labels must be a tv_tensors.Mask"
+        )
     return places
 
 
@@ -127,10 +130,10 @@ def _named_label(inputs: Mapping[Any, Any]) -> Any:
 
 
 def _find_images(leaves: Mapping[Place, Any], taken: set[Place]) -> Place:
-    """The one batch of images: wrapped as such, else the first plain tensor that is something else."""
+    """The place of the batch of images: a tv_tensors.Image, or else the first plain tensor that is not a label."""
     for leaf in leaves.values():
         if isinstance(leaf, tv_tensors.Video):
-            wanted = "images (B, C, H, W); video.flatten(1, 2) mixes all frames of a clip alike"
+            wanted = "images of shape (B, C, H, W); video.flatten(1, 2) mixes all frames of a clip by the same mask"
             raise wrong("inputs", Words(f"a Video of shape {tuple(leaf.shape)}"), wanted)
     wrapped = [place for place, leaf in leaves.items() if isinstance(leaf, tv_tensors.Image)]
     plain = [place for place, leaf in leaves.items() if type(leaf) is Tensor and place not in taken]
@@ -144,26 +147,34 @@ def _find_images(leaves: Mapping[Place, Any], taken: set[Place]) -> Place:
 def _refuse_unmixed(
     leaves: Mapping[Place, Any], mixed: set[Place], images: Tensor, objects: tuple[Objects, ...]
 ) -> None:
-    """Raises if something that belongs to the images would stay as it is."""
+    """Raises if something that belongs to the images would stay unmixed."""
     containers = {each.boxes[:-1] for each in objects}
     for place, leaf in leaves.items():
         in_objects = place[:-1] in containers
         if in_objects and isinstance(leaf, tv_tensors.Mask):
-            raise wrong("inputs", Words("a Mask beside boxes"), "a mask of the batch; those of objects are not mixed")
+            raise wrong(
+                "inputs",
+                Words("a Mask beside boxes"),
+                "one mask for the batch; masks of single objects cannot be mixed",
+            )
         if place in mixed:
             continue
         if in_objects and isinstance(leaf, Tensor) and leaf.ndim:
             got = Words(f"{place[-1]!r} beside boxes, {describe(leaf)}")
-            raise wrong("inputs", got, "boxes and their labels alone, since it would stay unmixed")
+            raise wrong("inputs", got, "only boxes and their labels, because it would stay unmixed")
         if isinstance(leaf, (tv_tensors.TVTensor, Image.Image)):
-            raise wrong("inputs", Words(f"a {type(leaf).__name__}"), "images and labels, since it would stay unmixed")
+            raise wrong(
+                "inputs",
+                Words(f"a {type(leaf).__name__}"),
+                "only images, labels, masks and boxes, because it would stay unmixed",
+            )
         if isinstance(leaf, Tensor) and _is_plain_map(leaf, images):
             got = Words(f"{describe(leaf)}, the size of the images")
-            raise wrong("inputs", got, "tv_tensors.Mask(...) of it, since it would stay unmixed")
+            raise wrong("inputs", got, "a tv_tensors.Mask, because a plain tensor would stay unmixed")
 
 
 def _is_plain_map(leaf: Tensor, images: Tensor) -> bool:
-    """Whether a plain tensor looks like class numbers of each pixel; a collate function drops its class."""
+    """Whether a plain tensor looks like a mask of class numbers, as collate functions return them."""
     if leaf.is_floating_point() or leaf.ndim not in (3, 4) or images.ndim != 4:
         return False
     one = leaf.ndim == 3 or leaf.shape[1] == 1
@@ -171,25 +182,25 @@ def _is_plain_map(leaf: Tensor, images: Tensor) -> bool:
 
 
 def _objects(leaves: Mapping[Place, Any]) -> Iterator[Objects]:
-    """Boxes with their labels, from each dictionary that has both, in the order of the images."""
+    """Yields the boxes and labels of each dictionary that has both, in the order of the images."""
     for place, leaf in leaves.items():
         if not isinstance(leaf, tv_tensors.BoundingBoxes):
             continue
         if not place or isinstance(place[-1], int):
-            raise wrong("inputs", Words("BoundingBoxes in a list"), "for each image a dictionary of boxes and labels")
+            raise wrong("inputs", Words("BoundingBoxes in a list"), "a dictionary of boxes and labels for each image")
         beside = {other[-1]: value for other, value in leaves.items() if other[:-1] == place[:-1]}
         name = _named_label(beside)
         sets = sum(isinstance(value, tv_tensors.BoundingBoxes) for value in beside.values())
         if sets > 1 or name is None or type(beside[name]) is not Tensor:
             got = Words(f"{sets} sets of boxes in a dictionary with {list(beside)}")
-            raise wrong("inputs", got, "one, with a tensor of their labels")
+            raise wrong("inputs", got, "one set of boxes and a tensor of their labels")
         if leaf.format not in CORNERS:
-            raise wrong("inputs", Words(f"boxes of the format {leaf.format.name}"), "boxes without a rotation")
+            raise wrong("inputs", Words(f"boxes of the format {leaf.format.name}"), "boxes that are not rotated")
         yield Objects(place, (*place[:-1], name))
 
 
 def _leaves(inputs: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
-    """What stands in nested tuples, lists and dictionaries, with its place."""
+    """Yields every value in nested tuples, lists and dictionaries, with its place."""
     if isinstance(inputs, Mapping):
         parts = list(inputs.items())
     elif isinstance(inputs, (tuple, list)):
