@@ -112,14 +112,14 @@ def test_rows_of_labels_are_taken(dtype: torch.dtype, multi_label: bool) -> None
         (torch.tensor([0, 1, 2]), False, "each of the 2 images"),
         (torch.zeros(3, 5), False, "each of the 2 images"),
         (torch.zeros(2, 4), False, "rows of 5 classes"),
-        (torch.tensor([0, 1]), True, "since multi_label is set"),
+        (torch.tensor([0, 1]), True, "because multi_label is True"),
         (torch.tensor([0.0, 1.0]), False, "integer class labels"),
         (torch.tensor([True, False]), False, "integer class labels"),
-        (torch.zeros(2, 5, dtype=torch.complex64), False, "real rows"),
+        (torch.zeros(2, 5, dtype=torch.complex64), False, "rows of at least one class, real"),
         (torch.tensor([0, 5]), False, "from 0 to 4"),
         (torch.tensor([-1, 2]), False, "from 0 to 4"),
-        (torch.tensor([[0.0] * 4 + [float("nan")]] * 2), False, "from nan to nan, wanted them from 0 to 1"),
-        (torch.tensor([[0.0] * 4 + [float("inf")]] * 2), True, "from 0 to inf, wanted them from 0 to 1"),
+        (torch.tensor([[0.0] * 4 + [float("nan")]] * 2), False, "from nan to nan, wanted numbers from 0 to 1"),
+        (torch.tensor([[0.0] * 4 + [float("inf")]] * 2), True, "from 0 to inf, wanted numbers from 0 to 1"),
     ],
 )
 def test_what_are_no_labels_is_refused(labels: object, multi_label: bool, wanted: str) -> None:
@@ -139,7 +139,7 @@ def test_integers_need_num_classes() -> None:
 
 def test_a_range_names_its_argument() -> None:
     check_classes("target", torch.tensor([0, 2]), 3)
-    with pytest.raises(MergeMixError, match=r"^target: got labels from 0 to 3, wanted them from 0 to 2"):
+    with pytest.raises(MergeMixError, match=r"^target: got labels from 0 to 3, wanted labels from 0 to 2"):
         check_classes("target", torch.tensor([0, 3]), 3)
 
 
@@ -161,35 +161,37 @@ def test_saliency_is_finite_and_not_negative(value: float) -> None:
 def test_shares_are_from_0_to_1(value: float) -> None:
     check_share("ratio", torch.tensor([0.0, 1.0, 0.5]))
     check_share("ratio", torch.empty(0))
-    with pytest.raises(MergeMixError, match=r"^ratio: got numbers from .*, wanted them from 0 to 1"):
+    with pytest.raises(MergeMixError, match=r"^ratio: got numbers from .*, wanted numbers from 0 to 1"):
         check_share("ratio", torch.tensor([0.5, value]))
 
 
 @pytest.mark.parametrize("value", [-1e-3, float("nan"), float("inf"), torch.finfo(torch.float32).max])
 def test_weights_and_their_sum_are_finite_and_not_negative(value: float) -> None:
     check_weights("w", torch.zeros(2, 3))
-    with pytest.raises(MergeMixError, match=r"^w: got numbers that are negative, NaN or infinite, wanted finite ones"):
+    with pytest.raises(
+        MergeMixError, match=r"^w: got numbers that are negative, NaN or infinite, wanted finite numbers"
+    ):
         check_weights("w", torch.full((2, 3), value))
 
 
 def test_finite_numbers_may_be_negative() -> None:
     check_finite("n", -torch.ones(3))
     for value in (float("nan"), float("inf")):
-        with pytest.raises(MergeMixError, match=r"^n: got numbers that are NaN or infinite, wanted finite ones"):
+        with pytest.raises(MergeMixError, match=r"^n: got numbers that are NaN or infinite, wanted finite numbers"):
             check_finite("n", torch.tensor([0.0, value]))
 
 
 def test_a_row_of_one_column_may_be_0() -> None:
     check_rows("rows", torch.tensor([[0], [1]]), multi_label=False)
     check_rows("rows", torch.zeros(2, 3), multi_label=True)
-    with pytest.raises(MergeMixError, match=r"^rows: got a row of zeros, wanted a class in each row"):
+    with pytest.raises(MergeMixError, match=r"^rows: got a row of zeros, wanted at least one class per row"):
         check_rows("rows", torch.zeros(2, 3), multi_label=False)
 
 
 def test_integers_without_values_have_no_range() -> None:
     check_range("n", torch.zeros(0, dtype=torch.int64), 5, 6)
     check_range("n", torch.zeros(3, dtype=torch.int64, device="meta"), 5, 6)
-    with pytest.raises(MergeMixError, match=r"^n: got numbers from 0 to 0, wanted them from 5 to 6"):
+    with pytest.raises(MergeMixError, match=r"^n: got numbers from 0 to 0, wanted numbers from 5 to 6"):
         check_range("n", torch.zeros(3, dtype=torch.int64), 5, 6)
 
 

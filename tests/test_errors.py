@@ -39,7 +39,7 @@ def test_the_message_names_all_three() -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (torch.zeros(2, 3, dtype=torch.int64), "a int64 tensor of shape (2, 3)"),
+        (torch.zeros(2, 3, dtype=torch.int64), "an int64 tensor of shape (2, 3)"),
         (torch.nn.Linear(2, 2), "a module of class Linear"),
         (list(range(100)), repr(list(range(100)))[:38] + "...0, 91, 92, 93, 94, 95, 96, 97, 98, 99]"),
         ("x" * 400, "'" + "x" * 147 + "..." + "x" * 147 + "'"),
@@ -179,5 +179,5 @@ def test_a_tensor_is_checked_for_its_device() -> None:
     like = torch.zeros(1)
     check_tensor("t", torch.zeros(2), ("B",), "float", like)
     for check in (lambda t: check_tensor("t", t, ("B",), "float", like), lambda t: check_same_device("t", t, like)):
-        with pytest.raises(MergeMixError, match=r"^t: got a tensor on meta, wanted one on cpu, where the others are"):
+        with pytest.raises(MergeMixError, match=r"^t: got a tensor on meta, wanted one on cpu, like the other tensors"):
             check(torch.zeros(2, device="meta"))

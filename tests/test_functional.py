@@ -34,8 +34,8 @@ def test_recover_goes_back_by_the_source_map() -> None:
 @pytest.mark.parametrize(
     ("values", "source", "message"),
     [
-        (torch.zeros(2, 3, 4), torch.full((2, 5), 3), "^source: got tokens from 3 to 3, wanted them from 0 to 2"),
-        (torch.zeros(2, 3), torch.full((2, 5), -1), "^source: got tokens from -1 to -1, wanted"),
+        (torch.zeros(2, 3, 4), torch.full((2, 5), 3), "^source: got indices from 3 to 3, wanted indices from 0 to 2"),
+        (torch.zeros(2, 3), torch.full((2, 5), -1), "^source: got indices from -1 to -1, wanted"),
         (
             torch.zeros(2, 3, 4),
             torch.zeros(1, 5).long(),
@@ -72,11 +72,11 @@ def changed_plan(name: str, value: object) -> functional.MergePlan:
     [
         ("keep", None, r"^plan\.keep: got None, wanted an integer tensor of shape \(B, N - r\)"),
         ("source", torch.Tensor.float, r"^plan\.source: got a float32 tensor"),
-        ("target", torch.Tensor.int, r"^plan\.target: got a int32 tensor .*, wanted an int64 tensor"),
-        ("target", lambda part: part[:1], r"^plan\.target: got a int64 tensor of shape \(1, 3\), wanted .*\(2, 3\)"),
-        ("target", lambda part: part + 6, r"^plan\.target: got numbers from \d+ to \d+, wanted them from 0 to 5"),
+        ("target", torch.Tensor.int, r"^plan\.target: got an int32 tensor .*, wanted an int64 tensor"),
+        ("target", lambda part: part[:1], r"^plan\.target: got an int64 tensor of shape \(1, 3\), wanted .*\(2, 3\)"),
+        ("target", lambda part: part + 6, r"^plan\.target: got numbers from \d+ to \d+, wanted numbers from 0 to 5"),
         ("target", lambda part: part - 7, r"^plan\.target: got numbers from"),
-        ("keep", torch.zeros_like, "^plan: got one that keeps or merges some tokens twice"),
+        ("keep", torch.zeros_like, "^plan: got a plan that keeps or merges some tokens twice"),
         ("source", lambda part: part.to("meta"), r"^plan\.source: got a tensor on meta, wanted one on cpu"),
     ],
 )
@@ -90,10 +90,13 @@ def test_a_plan_that_is_none_is_refused(name: str, value: object, message: str) 
     ("call", "message"),
     [
         (lambda: functional.merge_tokens(torch.ones(2, 9, 4).long(), PLAN), r"^x: got .*, wanted a float tensor"),
-        (lambda: functional.merge_tokens(torch.ones(2, 8, 4), PLAN), r"^plan: got one for 2 x 9 tokens, wanted 2 x 8"),
+        (
+            lambda: functional.merge_tokens(torch.ones(2, 8, 4), PLAN),
+            r"^plan: got a plan for 2 x 9 tokens, wanted one for 2 x 8",
+        ),
         (lambda: functional.merge_tokens(torch.ones(2, 9, 4), None), r"^plan: got None, wanted a MergePlan"),
         (lambda: functional.merge_tokens(torch.ones(2, 9, 4), PLAN, torch.ones(2, 10)), r"^size: got .*\(2, 9\)"),
-        (lambda: functional.compose_source(PLAN, torch.full((2, 12), 9)), r"^source: got tokens from 9 to 9, wanted"),
+        (lambda: functional.compose_source(PLAN, torch.full((2, 12), 9)), r"^source: got indices from 9 to 9, wanted"),
         (lambda: functional.compose_source(PLAN, torch.zeros(2, 12)), r"^source: got .*, wanted an integer tensor"),
         (lambda: functional.log_size_bias(torch.ones(2, 9), torch.int64), r"^dtype: got .*, wanted a floating dtype"),
         (lambda: functional.log_size_bias(torch.ones(9), torch.float32), r"^size: got"),

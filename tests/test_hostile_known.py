@@ -53,7 +53,7 @@ def plan(**changed: Callable[[Tensor], Tensor]) -> Any:
     ids=["class numbers in a column", "padded lists of them", "of uint16"],
 )
 def test_class_numbers_are_not_taken_for_rows(face: str, labels: Tensor) -> None:
-    with pytest.raises(MergeMixError, match=r"^labels: got rows of numbers from .* class numbers have the shape"):
+    with pytest.raises(MergeMixError, match=r"^labels: got rows of numbers from .* class numbers must have the shape"):
         FACES[face](num_classes=None)(IMAGES, labels)
 
 
@@ -67,7 +67,9 @@ def test_rows_that_are_no_shares_are_refused(face: str, value: float) -> None:
 @pytest.mark.parametrize("face", FACES)
 def test_a_row_of_zeros_needs_multi_label(face: str) -> None:
     rows = torch.eye(5)[LABELS] * torch.tensor([0.0, 1, 1, 1])[:, None]
-    with pytest.raises(MergeMixError, match=r"^labels: got a row of zeros, wanted a class in each row, or multi_label"):
+    with pytest.raises(
+        MergeMixError, match=r"^labels: got a row of zeros, wanted at least one class per row, or multi_label"
+    ):
         FACES[face](num_classes=5)(IMAGES, rows)
     targets = FACES[face](num_classes=5, multi_label=True)(IMAGES, rows)[1]
     assert targets.shape == (4, 5)
@@ -191,7 +193,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "ratio": (lambda: functional.blend_images(IMAGES, IMAGES, torch.full((4,), 2.0)), "ratio: got numbers from 2"),
     "kept twice": (
         lambda: functional.merge_tokens(f(1, 9, 4), plan(keep=torch.zeros_like)),
-        "plan: got one that keeps",
+        "plan: got a plan that keeps",
     ),
     "no target": (lambda: functional.compose_source(plan(target=lambda t: t + 99)), r"plan.target: got numbers from"),
     "no plan": (lambda: functional.merge_tokens(f(1, 9, 4), functional.MergePlan(None, None, None)), "plan.keep: got"),
@@ -260,7 +262,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "rows that are not there": (
         lambda: mm.vlm.SequencePreferenceLoss()(ANSWERS, ANSWERS, torch.rand(3), torch.tensor([0, 1, 3])),
-        "rows: got numbers from 0 to 3, wanted them from 0 to 2",
+        "rows: got numbers from 0 to 3, wanted numbers from 0 to 2",
     ),
     "statistics beyond floats": (
         lambda: mm.MergeMix(encoder(), image_mean=10**400, image_std=1.0),

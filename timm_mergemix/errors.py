@@ -1,4 +1,4 @@
-"""The one error of this library, as data, and the checks that raise it, of arguments and of packages of the extras."""
+"""The error class of this library, and the checks of arguments and optional packages that raise it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["MergeMixError", "MissingPackageError"]
 
 
 class MergeMixError(ValueError):
-    """Something that was passed in cannot be used. It names the argument, what came and what is wanted.
+    """An argument cannot be used. The error names the argument, what was passed and what is wanted.
 
-    It can also be made from a finished message alone, which is how a data loader hands on an error of its workers.
+    It can also be made from a complete message, which is how a data loader passes on an error of its workers.
 
     Attributes:
-        message: What is wrong, as a sentence; empty where ``got`` and ``wanted`` say it.
-        argument: Name of the argument, as the user wrote it; empty where there is none.
-        part: Which part of the argument, such as ``"[3]"``; empty for the whole.
-        got: What came, in words.
+        message: What is wrong, as a sentence; empty if ``got`` and ``wanted`` say it.
+        argument: Name of the argument, as the user wrote it; may be empty.
+        part: Which part of the argument is meant, such as ``"[3]"``; empty for the whole.
+        got: What was passed, in words.
         wanted: What would have been right, in words.
     """
 
@@ -46,11 +46,11 @@ class MergeMixError(ValueError):
 
 
 class MissingPackageError(MergeMixError, ImportError):
-    """A package of an extra that is not installed; the message says how to install it."""
+    """An optional package is not installed. The message says how to install it."""
 
 
 class Words(str):
-    """Words that say what came, in place of the value itself: `describe` leaves them as they are."""
+    """A description of what was passed, in place of the value itself. `describe` leaves it as it is."""
 
 
 def wrong(argument: str | PurePath, got: Any, wanted: str, part: str = "") -> MergeMixError:
@@ -58,26 +58,26 @@ def wrong(argument: str | PurePath, got: Any, wanted: str, part: str = "") -> Me
 
     Args:
         argument: Name of the argument as the user wrote it.
-        got: The value that came, or `Words` about it.
+        got: The value that was passed, or `Words` about it.
         wanted: What would have been right.
-        part: Which part of the argument it is, such as ``"[3]"``.
+        part: Which part of the argument is meant, such as ``"[3]"``.
     """
     return MergeMixError(argument=str(argument), part=part, got=describe(got), wanted=wanted)
 
 
 def unusable(argument: str | PurePath, reason: object) -> MergeMixError:
-    """Returns the error for an argument of the right form that cannot be used all the same; the caller raises it.
+    """Returns the error for an argument that has the right form and still cannot be used; the caller raises it.
 
     Args:
         argument: Name of the argument as the user wrote it.
-        reason: Why not, as a sentence, or an error that says so.
+        reason: Why it cannot be used, as a sentence, or an error that says so.
     """
     return MergeMixError(str(reason), argument=str(argument))
 
 
 @contextmanager
 def named(**names: str) -> Iterator[None]:
-    """Errors of arguments that are passed on name them as the user wrote them: ``with named(r="saliency_r"):``."""
+    """Renames arguments in errors to what the user wrote: ``with named(r="saliency_r"):``."""
     try:
         yield
     except MergeMixError as error:
@@ -85,20 +85,25 @@ def named(**names: str) -> Iterator[None]:
         raise
 
 
+def with_article(noun: str) -> str:
+    """The noun with its indefinite article. One that begins with u is taken for ``uint8`` or the like."""
+    return f"an {noun}" if noun[:1].lower() in ("a", "e", "i", "o") else f"a {noun}"
+
+
 def describe(value: Any) -> str:
-    """A short description of a value: dtype and shape of a tensor, else its repr, a long one without its middle."""
+    """A short description of a value: dtype and shape of a tensor, or else its repr, shortened in the middle."""
     if isinstance(value, torch.Tensor):
         kind = str(value.dtype).removeprefix("torch.")
         if value.is_nested:
             return f"a nested {kind} tensor"
         layout = "" if value.layout == torch.strided else f" of layout {str(value.layout).removeprefix('torch.')}"
-        return f"a {kind} tensor of shape {tuple(value.shape)}{layout}"
+        return f"{with_article(kind)} tensor of shape {tuple(value.shape)}{layout}"
     if isinstance(value, torch.nn.Module):
         return f"a module of class {type(value).__name__}"
     if isinstance(value, Words):
         return str(value)
     value = str(value) if isinstance(value, PurePath) else value
-    text, most = repr(value), 300 if isinstance(value, str) else 80  # paths are long, and to be seen whole
+    text, most = repr(value), 300 if isinstance(value, str) else 80  # paths are long and should be shown in full
     cut = (most - 3) // 2
     return text if len(text) <= most else f"{text[:cut]}...{text[-cut:]}"
 
@@ -111,7 +116,7 @@ def check_choice(argument: str, value: Any, choices: Iterable[str]) -> None:
 
 
 def check_bool(argument: str, value: Any) -> None:
-    """Raises unless ``value`` is True or False; text would be taken for True, whatever it says."""
+    """Raises unless ``value`` is True or False. Any text, even ``"no"``, would count as True."""
     if not isinstance(value, bool):
         raise wrong(argument, value, "True or False")
 
@@ -123,10 +128,10 @@ def check_tensor(
 
     Args:
         argument: Name of the argument.
-        value: What came.
-        shape: For each axis its length, or a letter where any length will do.
-        kind: ``"float"``, ``"integer"`` or ``"bool"``; empty where any dtype will do.
-        like: A tensor on whose device it must be; None where any device will do.
+        value: What was passed.
+        shape: The length of each axis, or a letter if any length will do.
+        kind: ``"float"``, ``"integer"`` or ``"bool"``; empty if any dtype will do.
+        like: A tensor on whose device it must be; None if any device will do.
     """
     if (
         not isinstance(value, torch.Tensor)
@@ -136,8 +141,7 @@ def check_tensor(
         or (kind and kind != _kind(value))
     ):
         axes = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
-        article = "an" if kind == "integer" else "a"
-        raise wrong(argument, value, f"{article} {kind} tensor of shape ({axes})".replace("  ", " "))
+        raise wrong(argument, value, f"{with_article(f'{kind} tensor'.strip())} of shape ({axes})")
     if like is not None:
         check_same_device(argument, value, like)
 
@@ -145,28 +149,28 @@ def check_tensor(
 def check_same_device(argument: str, value: torch.Tensor, like: torch.Tensor) -> None:
     """Raises unless a tensor is on the device of another one."""
     if value.device != like.device:
-        raise wrong(argument, Words(f"a tensor on {value.device}"), f"one on {like.device}, where the others are")
+        raise wrong(argument, Words(f"a tensor on {value.device}"), f"one on {like.device}, like the other tensors")
 
 
 def is_dense(value: torch.Tensor) -> bool:
-    """Whether a tensor has a number at each place: it is neither sparse, nested nor quantised."""
+    """Whether a tensor is an ordinary dense one: not sparse, nested or quantised."""
     return not value.is_nested and value.layout == torch.strided and not value.is_quantized
 
 
 def _kind(value: torch.Tensor) -> str:
     if value.is_floating_point():
-        return "float" if value.itemsize > 1 else "other"  # torch computes next to nothing in 8 bits
+        return "float" if value.itemsize > 1 else "other"  # torch has almost no operations on 8-bit floats
     return {torch.bool: "bool"}.get(value.dtype, "other" if value.is_complex() else "integer")
 
 
 def check_int(argument: str, value: Any, low: int, part: str = "") -> None:
-    """Raises unless ``value`` is an integer (no bool) of at least ``low`` in 64 bits; for ``part`` see `wrong`."""
+    """Raises unless ``value`` is an integer, not a bool, of at least ``low`` that fits into 64 bits."""
     if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) < 2**63:
         raise wrong(argument, value, f"an integer >= {low}", part)
 
 
 def check_number(argument: str, value: Any, low: float, high: float = math.inf, part: str = "") -> None:
-    """Raises unless ``value`` is a finite number within [low, high]; for ``part`` see `wrong`."""
+    """Raises unless ``value`` is a finite number within [low, high]."""
     if not _is_finite_number(value) or not low <= value <= high:
         limits = f"from {low} to {high}" if math.isfinite(high) else f">= {low}"
         raise wrong(argument, value, f"a finite number {limits}", part)
@@ -184,15 +188,15 @@ def installed(package: str) -> bool:
 
 
 def need(module: str, purpose: str, extra: str = "demo") -> ModuleType:
-    """Imports a module of an extra.
+    """Imports a module that an extra installs.
 
     Args:
         module: Its dotted name.
-        purpose: What it is needed for, for the error.
+        purpose: What it is needed for, which the error says.
         extra: The extra that installs it.
 
     Raises:
-        MissingPackageError: If it is not installed; the message says how to get it.
+        MissingPackageError: If it is not installed; the message says how to install it.
     """
     try:
         return import_module(module)
@@ -208,5 +212,5 @@ def _is_finite_number(value: Any) -> bool:
         return False
     try:
         return math.isfinite(value)
-    except OverflowError:  # an integer beyond all floats
+    except OverflowError:  # an integer too large for a float
         return False

@@ -1,10 +1,10 @@
-"""The pure tensor functions of merging and mixing; what is random in them is an argument."""
+"""The pure tensor functions of merging and mixing. Random numbers are passed in as arguments."""
 
 import torch
 from torch import Tensor
 
 from .checks import check_range, check_weights, reads_values
-from .errors import Words, check_bool, check_same_device, check_tensor, unusable, wrong
+from .errors import Words, check_bool, check_same_device, check_tensor, wrong
 from .merge.matching import tokens as _tokens
 from .merge.matching.baselines import kth_matching, random_matching
 from .merge.matching.bipartite import bipartite_matching
@@ -53,25 +53,27 @@ __all__ = [
 
 
 def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Merges tokens by their size-weighted mean.
+    """Merges tokens into the means of their groups, weighted by size.
 
     Bolya et al., "Token Merging: Your ViT but Faster", ICLR 2023 (arXiv 2210.09461).
 
     Args:
-        x: (B, N, C) float tokens; padding holds zeros.
+        x: (B, N, C) float tokens; padding tokens must be zeros.
         plan: Which tokens merge.
-        size: (B, N) float32, how many patches each token stands for, 0 for padding; None where each stands for one.
+        size: (B, N) float32, how many patches each token stands for, 0 for padding; None if each stands for one.
 
     Returns:
         The merged tokens (B, N - r, C) in ``x``'s dtype, and their sizes (B, N - r) in float32.
 
     Raises:
-        MergeMixError: If shapes or dtypes do not fit, or the plan is one for other tokens.
+        MergeMixError: If shapes or dtypes do not fit, or the plan was made for other tokens.
     """
     check_tensor("x", x, "BNC", "float")
     batch, tokens = _tokens_of(plan)
     if (batch, tokens) != tuple(x.shape[:2]):
-        raise wrong("plan", Words(f"one for {batch} x {tokens} tokens"), f"{x.shape[0]} x {x.shape[1]}, as in x")
+        raise wrong(
+            "plan", Words(f"a plan for {batch} x {tokens} tokens"), f"one for {x.shape[0]} x {x.shape[1]}, as in x"
+        )
     check_same_device("x", x, plan.keep)
     if size is not None:
         check_tensor("size", size, (batch, tokens), "float", like=x)
@@ -84,14 +86,14 @@ def compose_source(plan: MergePlan, source: Tensor | None = None) -> Tensor:
     """The source map after one more merge.
 
     Args:
-        plan: The merge that comes on top.
-        source: (B, N) int64, the map so far; None where nothing has merged.
+        plan: The merge that comes next.
+        source: (B, N) int64, the map so far; None if nothing has merged yet.
 
     Returns:
-        (B, N) int64, for each original token its position after the merge.
+        (B, N) int64, the position of each original token after the merge.
 
     Raises:
-        MergeMixError: If the shapes do not fit, or, looked for on the CPU alone, the source map is one of more tokens.
+        MergeMixError: If the shapes do not fit. On the CPU also if the source map was made for more tokens.
     """
     batch, tokens = _tokens_of(plan)
     if source is not None:
@@ -104,13 +106,13 @@ def log_size_bias(size: Tensor | None, dtype: torch.dtype, proportional: bool = 
     """Proportional attention: log(size) as an additive mask, so that a merged token counts as often as its members.
 
     Args:
-        size: (B, N) float32, 0 for padding; None where nothing has merged.
-        dtype: dtype of the attention's input, a floating one.
-        proportional: False lets each token count once; padding is masked all the same.
+        size: (B, N) float32, 0 for padding; None if nothing has merged.
+        dtype: The floating dtype of the attention's input.
+        proportional: With False each token counts once. Padding is masked either way.
 
     Returns:
-        (B, 1, 1, N), the lowest number of ``dtype`` for padding; None where ``size`` is None, which leaves the fused
-        kernels free.
+        (B, 1, 1, N), with the lowest number of ``dtype`` for padding. None if ``size`` is None, so that attention can
+        use its fastest kernels, which take no mask.
 
     Raises:
         MergeMixError: If a shape or dtype does not fit.
@@ -125,17 +127,17 @@ def log_size_bias(size: Tensor | None, dtype: torch.dtype, proportional: bool = 
 
 
 def recover(values: Tensor, source: Tensor) -> Tensor:
-    """Copies each merged token's value back to all of its members: ``out[b, i] = values[b, source[b, i]]``.
+    """Copies the value of each merged token back to all of its members: ``out[b, i] = values[b, source[b, i]]``.
 
     Args:
-        values: (B, K) or (B, K, C), one row for each merged token.
-        source: (B, N) int64, for each original token the merged token it is in.
+        values: (B, K) or (B, K, C), one row per merged token.
+        source: (B, N) int64, the index of the merged token that each original token is in.
 
     Returns:
         (B, N) or (B, N, C).
 
     Raises:
-        MergeMixError: If the shapes do not fit, or, looked for on the CPU alone, the source map is one of more tokens.
+        MergeMixError: If the shapes do not fit. On the CPU also if the source map was made for more tokens.
     """
     check_tensor("values", values, "BKC" if isinstance(values, Tensor) and values.ndim > 2 else "BK")
     _check_source(source, values.shape[0], values.shape[1], "values", values)
@@ -143,10 +145,11 @@ def recover(values: Tensor, source: Tensor) -> Tensor:
 
 
 def _tokens_of(plan: MergePlan) -> tuple[int, int]:
-    """Batch size and number of tokens that a plan is for.
+    """The batch size and the number of tokens that a plan was made for.
 
     Raises:
-        MergeMixError: If it is no plan, or, looked for on the CPU, one by which a token is lost or merges into none.
+        MergeMixError: If it is not a plan. On the CPU also if it loses a token, or merges one into a token that is not
+            kept.
     """
     if not isinstance(plan, MergePlan):
         raise wrong("plan", plan, "a MergePlan, such as bipartite_matching returns")
@@ -161,7 +164,7 @@ def _tokens_of(plan: MergePlan) -> tuple[int, int]:
     if reads_values(plan.keep):
         each = torch.cat([plan.keep, plan.source], dim=1).sort(dim=1).values
         if not torch.equal(each, torch.arange(each.shape[1]).expand_as(each)):
-            raise wrong("plan", Words("one that keeps or merges some tokens twice"), "each token once")
+            raise wrong("plan", Words("a plan that keeps or merges some tokens twice"), "one that has each token once")
     return batch, kept + plan.source.shape[1]
 
 
@@ -171,5 +174,5 @@ def _check_source(source: Tensor, batch: int, tokens: int, owner: str, like: Ten
     if source.numel() and reads_values(source):
         low, high = int(source.min()), int(source.max())
         if low < 0 or high >= tokens:
-            came = f"got tokens from {low} to {high}"
-            raise unusable("source", f"{came}, wanted them from 0 to {tokens - 1}, those of {owner}")
+            wanted = f"indices from 0 to {tokens - 1}, the tokens of {owner}"
+            raise wrong("source", Words(f"indices from {low} to {high}"), wanted)

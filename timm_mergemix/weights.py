@@ -1,4 +1,4 @@
-"""Weights of a timm model from a file."""
+"""Loads the weights of a timm model from a file."""
 
 from __future__ import annotations
 
@@ -17,44 +17,45 @@ from .files.tensors import check_unchanged
 
 __all__ = ["create_model", "from_file"]
 
-# A new pooling or register may be missing from a file; more than this share, and it is that of another model.
+# A file may lack a new pooling layer or a register. If it lacks a larger share, it belongs to another model.
 MOST_MISSING = 0.1
-# What writes a loaded value into a parameter; the second one where torch is told to swap tensors.
+# The functions that write a loaded value into a parameter; the second is used if torch swaps tensors.
 _LOADING = ("copy_", "module_load")
 
 
 def from_file(path: str | PathLike[str]) -> dict[str, Any]:
-    """Arguments of `create_model` that load a file where timm would load its pretrained weights.
+    """Arguments of `create_model` that load a file in place of timm's pretrained weights.
 
-    timm adapts what it takes for pretrained: position embeddings to the image size. It leaves out the head.
+    timm treats the file as pretrained weights: it resizes position embeddings to the image size and leaves out the
+    head.
 
     Args:
-        path: A checkpoint; a ``.npz`` file is read as those of the original JAX models are.
+        path: A checkpoint. A ``.npz`` file is read like those of the original JAX models.
 
     Raises:
-        MergeMixError: If there is no such file, or it is a damaged one of this library.
+        MergeMixError: If the file does not exist, or if this library wrote it and it is damaged.
     """
     path = fspath(path)
     if not isfile(path):
         raise wrong("weights", path, "the path of a file")
     try:
-        check_unchanged(Path(path))  # where this library wrote it
+        check_unchanged(Path(path))  # if this library wrote it
     except MergeMixError as error:
         raise unusable("weights", error) from error
-    # A source of its own (a hub, a folder) would come before the file.
+    # Without this, a source such as a hub would take precedence over the file.
     overlay = {"file": path, "source": "", "num_classes": -1, "custom_load": path.endswith(".npz")}
     return {"pretrained": True, "pretrained_cfg_overlay": overlay}
 
 
 def create_model(name: str, **arguments: Any) -> nn.Module:
-    """``timm.create_model``, which loads what it finds of a file in silence: here it must be a file of that model.
+    """``timm.create_model`` that checks its weights file: timm silently ignores weights that the file lacks.
 
     Args:
-        name: As timm takes it.
-        **arguments: Likewise; those of `from_file` among them.
+        name: Name of the model, as timm takes it.
+        **arguments: Passed to timm; they may include those of `from_file`.
 
     Raises:
-        MergeMixError: If many weights of the model are not in the file. Else whatever timm raises.
+        MergeMixError: If the file lacks many weights of the model. Other errors are timm's.
     """
     file = (arguments.get("pretrained_cfg_overlay") or {}).get("file")
     if file is None:
@@ -66,9 +67,9 @@ def create_model(name: str, **arguments: Any) -> nn.Module:
 
 
 class _Loads(TorchFunctionMode):
-    """Notes which parameters were last written by a copy, which is how timm loads them, in this thread alone.
+    """Notes which parameters were last written by a copy, which is how timm loads them, in this thread only.
 
-    Initialisation does not count: it comes before, and its last function is another one, such as ``normal_``.
+    Initialisation does not count: it comes earlier, and it ends with another function, such as ``normal_``.
     """
 
     def __init__(self) -> None:

@@ -218,7 +218,9 @@ def test_rotated_boxes_are_named(format: str) -> None:
         pytest.skip("this torchvision has no rotated boxes")
     sides = 8 if format == "XYXYXYXY" else 5
     turned = tv_tensors.BoundingBoxes(torch.zeros(1, sides), format=format, canvas_size=(16, 16))
-    with pytest.raises(MergeMixError, match=rf"^inputs: got boxes of the format {format}, wanted boxes that are not rotated"):
+    with pytest.raises(
+        MergeMixError, match=rf"^inputs: got boxes of the format {format}, wanted boxes that are not rotated"
+    ):
         ResizeMix()(X, [{"boxes": turned, "labels": torch.tensor([3])}])
 
 

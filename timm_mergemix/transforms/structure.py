@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision import tv_tensors
 
-from ..errors import Words, describe, wrong
+from ..errors import Words, describe, with_article, wrong
 
 __all__ = ["Found", "Objects", "Place", "find_inputs", "find_labels", "replaced"]
 
@@ -165,7 +165,7 @@ def _refuse_unmixed(
         if isinstance(leaf, (tv_tensors.TVTensor, Image.Image)):
             raise wrong(
                 "inputs",
-                Words(f"a {type(leaf).__name__}"),
+                Words(with_article(type(leaf).__name__)),
                 "only images, labels, masks and boxes, because it would stay unmixed",
             )
         if isinstance(leaf, Tensor) and _is_plain_map(leaf, images):
