@@ -24,7 +24,7 @@ INTRO = """# Options
 
 Every option has one name, one meaning and one check, wherever it is set: as an argument in Python, or as a flag of
 [`timm-mergemix train`](../guide/command-line.md) and of [timm's train.py](../guide/train-py.md), whose page lists the
-flags that only it has. What timm's scripts have keeps timm's flag. This page is generated from the code by
+flags that only it has. Options that timm's scripts have keep timm's flags. This page is generated from the code by
 `make options`.
 """
 CONCERNS: dict[str, tuple[str, type[Config]]] = {
