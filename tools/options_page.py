@@ -39,20 +39,20 @@ CONCERNS: dict[str, tuple[str, type[Config]]] = {
         SaliencyConfig,
     ),
     "Preference": (
-        "Arguments of [`PreferenceLoss`](preference.md); `saliency` is one of `PreferenceStep`. On a command line the "
-        "preference is off unless its weight is given, there is no `dpo`, and timm's train.py has no "
+        "Arguments of [`PreferenceLoss`](preference.md); `saliency` is an argument of `PreferenceStep`. On a command "
+        "line, the preference is off unless its weight is given, and `dpo` is not available. timm's train.py has no "
         "`--preference-saliency`.",
         PreferenceConfig,
     ),
     "Questions about images": (
-        "Arguments of [`vlm.ImageMixer`](vlm.md), which takes those of saliency too; no command line has them. Those "
-        "of the preference are also arguments of `vlm.SequencePreferenceLoss`.",
+        "Arguments of [`vlm.ImageMixer`](vlm.md), which also takes the options of saliency. They have no flags. The "
+        "options of the preference are also arguments of `vlm.SequencePreferenceLoss`.",
         ImageMixConfig,
     ),
 }
 DIFFERING = """## Defaults that differ
 
-An entry point that is modelled on another library's keeps that library's defaults:
+Entry points that are modelled on another library's keep that library's defaults:
 """
 FACES: dict[str, tuple[Callable[..., Any], str]] = {
     "Mixup": (mm.Mixup, "as `timm.data.Mixup`"),

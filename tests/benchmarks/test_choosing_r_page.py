@@ -52,7 +52,7 @@ def test_the_tables(folder: Path) -> None:
     assert found["speed by r"].splitlines()[2:] == [
         "| deit_small, 224 px | 13 | 197 → 41 | 1.60x | 1.50 to 1.70 |",
         "| deit_small, 224 px | 4 | 197 → 149 | 1.20x | 1.10 to 1.30 |",
-        "| vit_small_patch14_dinov2, 112 px | 3 | 65 → 29 | 1.50x | 1.40 to 1.60 |",
+        "| DINOv2 ViT-S/14, 112 px | 3 | 65 → 29 | 1.50x | 1.40 to 1.60 |",
     ]
     assert found["published"].splitlines()[2:] == [
         "| ViT-S/16, 224 px | 13 | 197 → 41 | 1.64x | 80.50 → 78.00 | -2.50 |"

@@ -30,13 +30,15 @@ class MergeMix(BatchTransform):
     there beside it. Boxes are refused: what is left of an object is scattered.
 
     Args:
-        encoder: See `timm_mergemix.MergeMix`. It is not registered as a submodule.
-        alpha: lambda ~ Beta(alpha, alpha) is the share of patches kept; ``mergemix_alpha`` of `timm_mergemix.MergeMix`.
+        encoder: The vision transformer whose attention is read; see `timm_mergemix.MergeMix`. It is not registered as a
+            submodule.
+        alpha: The share of patches that are kept is lam ~ Beta(alpha, alpha); ``mergemix_alpha`` of
+            `timm_mergemix.MergeMix`.
         num_classes: Number of classes; may be None where labels are rows.
         labels_getter: As in ``v2.MixUp``: a function of the inputs that returns the labels among them. ``"default"``
             takes the second input, or of a dictionary what is called ``"labels"``, else what has "label" in its name.
         prob: Probability of mixing; see `timm_mergemix.MergeMix`, also for the arguments below.
-        mode: What shares lambda: the batch, a pair, or nothing.
+        mode: What shares lam: ``"batch"``, ``"pair"`` (an image and its partner), or ``"elem"`` (nothing).
         ratio_mode: How the ratio is measured.
         select: Whose saliency decides which patches are kept.
         saliency_r: Token merging in the saliency pass.
@@ -45,12 +47,13 @@ class MergeMix(BatchTransform):
         divide: Whether a merged token's attention is shared out among its patches.
         label_smoothing: In [0, 1]; none by default, as in ``v2.MixUp``.
         multi_label: Labels are rows of independent classes.
-        mask_classes: See `CutMix`.
-        ignore_index: See `Mixup`.
+        mask_classes: Number of classes of masks (B, H, W), which then come back as soft masks (B, mask_classes, H, W);
+            None leaves them as they are.
+        ignore_index: Class of the pixels of such masks that do not count; None if there are none.
         image_mean: Mean of the normalised images.
-        image_std: Standard deviation, likewise.
+        image_std: Standard deviation by which the batch was normalised, one number per channel.
         encoder_mean: Mean of the encoder's images.
-        encoder_std: Standard deviation, likewise.
+        encoder_std: Standard deviation of the images on which the encoder was trained.
         generator: Where randomness comes from.
         validate: Whether values are checked on an accelerator too.
 

@@ -23,11 +23,11 @@ class Mixup(BatchTransform):
     takes no masks.
 
     Args:
-        alpha: lambda ~ Beta(alpha, alpha).
+        alpha: Mixup draws lam ~ Beta(alpha, alpha).
         num_classes: Number of classes; may be None where labels are rows, or there are none.
-        labels_getter: See `MergeMix`.
+        labels_getter: Finds the labels among the inputs, as in ``v2.MixUp``: a function, or ``"default"``.
         prob: Probability of mixing.
-        mode: What shares lambda: the batch, a pair, or nothing.
+        mode: What shares lam: ``"batch"``, ``"pair"`` (an image and its partner), or ``"elem"`` (nothing).
         label_smoothing: In [0, 1]; none by default, as in ``v2.MixUp``.
         multi_label: Labels are rows of independent classes.
         mask_classes: Number of classes of masks (B, H, W), which then come back as soft ones (B, mask_classes, H, W).
@@ -79,21 +79,22 @@ class CutMix(BatchTransform):
     each image in a dictionary with their labels; they are clipped to what is still seen.
 
     Args:
-        alpha: The pasted box covers 1 - lambda of the image, lambda ~ Beta(alpha, alpha).
+        alpha: The pasted box covers 1 - lam of the image, with lam ~ Beta(alpha, alpha).
         cutmix_minmax: Limits of the box's sides as shares of the image; they replace ``alpha``.
         correct_lam: Whether the ratio is measured on the box after it was clipped to the image.
-        num_classes: See `Mixup`.
-        labels_getter: See `MergeMix`.
-        prob: See `Mixup`.
-        mode: See `Mixup`.
-        label_smoothing: See `Mixup`.
-        multi_label: See `Mixup`.
+        num_classes: Number of classes; may be None where labels are rows.
+        labels_getter: Finds the labels among the inputs, as in ``v2.MixUp``: a function, or ``"default"``.
+        prob: Probability that a batch is mixed at all.
+        mode: What shares its parameters: ``"batch"``, the whole batch; ``"pair"``, an image and its partner;
+            ``"elem"``, nothing.
+        label_smoothing: Label smoothing of the targets, in [0, 1]; none by default, as in ``v2.MixUp``.
+        multi_label: Whether labels are (B, num_classes) rows of independent classes.
         mask_classes: Number of classes of masks (B, H, W), which then come back as soft ones, as those of `Mixup` do;
             None leaves them as they are.
-        ignore_index: See `Mixup`.
+        ignore_index: Class of the pixels of such masks that do not count; None if there are none.
         min_visible: Boxes of which a smaller share is still seen are dropped.
-        generator: See `Mixup`.
-        validate: See `Mixup`.
+        generator: Source of all randomness; torch's default generator if None.
+        validate: Whether values (NaN, label range) are also checked on an accelerator, which costs a synchronisation.
 
     Raises:
         MergeMixError: If an argument is out of its range, or the batch does not fit.
@@ -143,17 +144,19 @@ class ResizeMix(BatchTransform):
 
     Args:
         scale: Limits of the pasted image's side, as a share of the image's.
-        num_classes: See `Mixup`.
-        labels_getter: See `MergeMix`.
-        prob: See `Mixup`.
-        mode: See `Mixup`.
-        label_smoothing: See `Mixup`.
-        multi_label: See `Mixup`.
-        mask_classes: See `CutMix`.
-        ignore_index: See `Mixup`.
-        min_visible: See `CutMix`.
-        generator: See `Mixup`.
-        validate: See `Mixup`.
+        num_classes: Number of classes; may be None where labels are rows.
+        labels_getter: Finds the labels among the inputs, as in ``v2.MixUp``: a function, or ``"default"``.
+        prob: Probability that a batch is mixed at all.
+        mode: What shares its parameters: ``"batch"``, the whole batch; ``"pair"``, an image and its partner;
+            ``"elem"``, nothing.
+        label_smoothing: Label smoothing of the targets, in [0, 1]; none by default, as in ``v2.MixUp``.
+        multi_label: Whether labels are (B, num_classes) rows of independent classes.
+        mask_classes: Number of classes of masks (B, H, W), which then come back as soft masks (B, mask_classes, H, W);
+            None leaves them as they are.
+        ignore_index: Class of the pixels of such masks that do not count; None if there are none.
+        min_visible: Boxes of which a smaller share is still seen are dropped.
+        generator: Source of all randomness; torch's default generator if None.
+        validate: Whether values (NaN, label range) are also checked on an accelerator, which costs a synchronisation.
 
     Raises:
         MergeMixError: If an argument is out of its range, or the batch does not fit.
