@@ -18,9 +18,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-__all__ = ["WIDTHS", "faults_in", "find_chromium", "main", "pages_of"]
+__all__ = ["WIDTHS", "faults_in", "filter_faults", "find_chromium", "main", "pages_of"]
 
 WIDTHS = (1280, 400)
+# The page with a field that filters its rows, and what is typed there.
+FILTERED, TYPED = "models/", "dinov3"
 HEIGHT = 900
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # What a page says about itself; images that load late are asked for first.
@@ -92,6 +94,35 @@ def _open(browser: Any, address: str, width: int, shot: Path | None) -> list[str
         page.close()
 
 
+def _filter_faults(browser: Any, address: str) -> list[str]:
+    """Whether the field of the models page leaves the rows that have what is typed, and no others."""
+    page = browser.new_page()
+    try:
+        page.goto(address + FILTERED)
+        rows = page.locator("details.family tbody tr")
+        wanted = [text for text in rows.all_text_contents() if TYPED in text.lower()]
+        page.fill("input.filter", TYPED)
+        shown = page.locator("details.family tbody tr:visible").all_text_contents()
+        families = page.locator("details.family:visible").count()
+        opened = page.locator("details.family[open]").count()
+        return filter_faults(wanted, shown, families, opened)
+    finally:
+        page.close()
+
+
+def filter_faults(wanted: Sequence[str], shown: Sequence[str], families: int, opened: int) -> list[str]:
+    """What is wrong with the field that filters.
+
+    Args:
+        wanted: Rows that have what is typed.
+        shown: Rows that are seen.
+        families: Number of families that are seen.
+        opened: Number of those that are open.
+    """
+    faults = [] if list(wanted) == list(shown) and wanted else [f"the filter shows {len(shown)} of {len(wanted)} rows"]
+    return faults + ([] if families == opened else [f"the filter shows {families} families, {opened} of them open"])
+
+
 def _is_local(address: str) -> bool:
     return address.startswith(("http://127.0.0.1:", "data:", "blob:"))
 
@@ -106,6 +137,9 @@ def _check(browser: Any, site: Path, shots: Path | None) -> int:
                 for fault in _open(browser, address + path, width, shots and shots / name):
                     print(f"{path or 'index'} at {width} px: {fault}")
                     count += 1
+        for fault in _filter_faults(browser, address) if FILTERED in pages else ():
+            print(f"{FILTERED}: {fault}")
+            count += 1
     print(f"{len(pages)} pages, each at {' and '.join(map(str, WIDTHS))} px: {count} faults.")
     return count
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tools import site_check
-from tools.site_check import faults_in, find_chromium, main, pages_of
+from tools.site_check import faults_in, filter_faults, find_chromium, main, pages_of
 
 
 def test_pages_are_named_as_they_are_asked_for(tmp_path: Path) -> None:
@@ -24,6 +24,15 @@ def test_a_page_that_fits_has_no_fault() -> None:
 def test_every_fault_is_said() -> None:
     found = faults_in({"width": 412, "window": 400, "broken": ["a.png"]}, ["console: b"])
     assert found == ["it is 412 px wide in a window of 400 px", "image a.png is missing", "console: b"]
+
+
+def test_a_filter_shows_what_is_typed_and_nothing_else() -> None:
+    assert filter_faults(["a1", "a2"], ["a1", "a2"], 1, 1) == []
+    assert filter_faults(["a1"], ["a1", "b"], 3, 1) == [
+        "the filter shows 2 of 1 rows",
+        "the filter shows 3 families, 1 of them open",
+    ]
+    assert filter_faults([], [], 0, 0) == ["the filter shows 0 of 0 rows"]
 
 
 def test_the_browser_is_the_one_that_is_named_or_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
