@@ -126,7 +126,7 @@ class MergeMix(Mixer):
         return find_recipe(name)
 
     def check(self, images: Tensor, labels: Tensor | None, saliency: Tensor | None = None) -> None:
-        """Raises if a batch does not fit the mixer, or the encoder where it may be asked."""
+        """Raises if a batch does not fit the mixer, or the encoder where MergeMix may be drawn."""
         super().check(images, labels, saliency)
         if (
             saliency is None

@@ -54,7 +54,7 @@ class MergeMix(BatchTransform):
         image_std: Standard deviation by which the batch was normalised, one number per channel.
         encoder_mean: Mean of the encoder's images.
         encoder_std: Standard deviation of the images on which the encoder was trained.
-        generator: Where randomness comes from.
+        generator: Source of all randomness; torch's default generator if None.
         validate: Whether values are checked on an accelerator too.
 
     Raises:

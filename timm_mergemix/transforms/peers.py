@@ -33,7 +33,7 @@ class Mixup(BatchTransform):
         mask_classes: Number of classes of masks (B, H, W), which then come back as soft ones (B, mask_classes, H, W).
             None refuses them, since pixels are blended, and a blend of class numbers would mean nothing.
         ignore_index: Class of pixels of such masks that do not count; None: there are none.
-        generator: Where randomness comes from.
+        generator: Source of all randomness; torch's default generator if None.
         validate: Whether values are checked on an accelerator too.
 
     Raises:
