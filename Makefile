@@ -11,7 +11,7 @@ OLDEST = sed -nE '/^(dependencies|demo|metrics) = /{s/^[^[]*\[(.*)\]/\1/;s/[",]/
 
 DIST_VENV := .venv-dist
 
-.PHONY: help install demo demo-vlm test test-timm-oldest oldest-pins census stress interrupts mutants test-train test-peers bench models options results docs dist-test coverage lint format clean
+.PHONY: help install demo demo-vlm test test-timm-oldest oldest-pins census stress interrupts mutants test-train test-peers bench models options results docs site-test dist-test coverage lint format clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,7 +75,8 @@ models: $(INSTALLED)  ## Look at every model of timm; writes docs/models.md, tak
 options: $(INSTALLED)  ## Write docs/reference/options.md from the code.
 	$(BIN)/python -m tools.options_page
 
-results: $(INSTALLED)  ## Write tables and pictures of docs/results.md, docs/performance.md and docs/results-questions.md from benchmarks/results.
+results: $(INSTALLED)  ## Write the tables and pictures of README.md and of the pages of evidence from benchmarks/results.
+	$(BIN)/python -m benchmarks.choosing_r_page
 	$(BIN)/python -m benchmarks.results_page
 	$(BIN)/python -m benchmarks.performance_page
 	$(BIN)/python -m benchmarks.questions_page
@@ -83,6 +84,11 @@ results: $(INSTALLED)  ## Write tables and pictures of docs/results.md, docs/per
 docs: $(INSTALLED)  ## Build the documentation into site/; warnings are errors.
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# The browser is Playwright's, the system's (Debian: apt install chromium), or the one that CHROMIUM names.
+site-test: docs  ## Build the site, and open every page of it in headless Chromium; takes minutes.
+	$(BIN)/python -m pip install --quiet 'playwright>=1.48'
+	$(BIN)/python -m tools.site_check site
 
 # Needs nothing of .venv. The environment that builds is thrown away: `build` is no dependency of the package.
 dist-test:  ## Build wheel and sdist, and try each in a clean environment; takes minutes.

@@ -1,4 +1,4 @@
-"""Writes the tables and the picture of docs/performance.md from the record of the speed benchmark.
+"""Writes the tables and pictures of docs/performance.md from the record of the speed benchmark.
 
 A table stands below the line ``<!-- table: NAME -->`` of the page, and replaces the one that stands there.
 """
@@ -23,12 +23,17 @@ from timm_mergemix.files.writing import write_file
 
 __all__ = ["GO_ON", "SUMMARY", "add_arguments", "fill", "run", "tables"]
 
-SUMMARY = "Write the tables and the picture of docs/performance.md from the committed record of the speed benchmark."
+SUMMARY = "Write the tables and pictures of docs/performance.md from the committed record of the speed benchmark."
 GO_ON = "Start again with"
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "performance.md"
-PICTURE = ROOT / "docs" / "images" / "performance.png"
+PICTURES = ROOT / "docs" / "images"
+# Name of a picture -> the groups that it shows.
+SHOWN = {
+    "merging": ("merged over ideal", "merged over unpatched", "published over ideal"),
+    "mixing": ("mixing", "preference"),
+}
 
 
 def tables(measured: Measured) -> dict[str, str]:
@@ -66,7 +71,7 @@ def _growth(points: list[Point]) -> str:
         ]
         rows.append([str(batch), *cells])
     header = [f"{tokens} tokens, merged over {base}" for tokens in sizes for base in ("ideal", "unpatched")]
-    return markdown_table(["images a batch", *header], rows)
+    return markdown_table(["images per batch", *header], rows)
 
 
 def fill(page: str, printed: Mapping[str, str]) -> str:
@@ -93,11 +98,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Writes page and picture."""
+    """Writes the page and its pictures."""
     measured = load(RECORDS)
     write_file(PAGE, fill(PAGE.read_text(encoding="utf-8"), tables(measured)))
-    plot(measured.results, measured.points, PICTURE)
-    print(f"Wrote {PAGE} and {PICTURE}.")
+    for name, groups in SHOWN.items():
+        own = [result for group in GROUPS if group.name in groups for result in group.of(measured.results)]
+        points = measured.points if name == "merging" else []
+        plot(own, points, PICTURES / f"chart-performance-{name}.png")
+    print(f"Wrote {PAGE} and the pictures in {PICTURES}.")
 
 
 if __name__ == "__main__":

@@ -1,31 +1,37 @@
-"""Writes the tables and the picture of docs/results.md anew from the records.
+"""Writes the tables and pictures of docs/results.md and docs/results-tables.md from the records.
 
-Tables are those that begin with the column "method", in order: of each task accuracy, robustness and, where they were
-measured, pairs. A new table needs a line ``| method |`` where it shall stand.
+The tables of docs/results-tables.md are those whose first column is "method", in order: for each task accuracy,
+robustness and, where they were measured, pairs. A new table needs a line ``| method |`` in its place. Those of
+docs/results.md are the short ones, each below the line ``<!-- table: NAME -->``.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.command import main
 from benchmarks.page_tables import replace_tables, table_of
+from benchmarks.performance_page import fill as fill_named
+from benchmarks.records import Record
 from benchmarks.study.picture import draw
 from benchmarks.study.results import tables
+from benchmarks.study.summary import MEASURES, summary
 from benchmarks.study.sweep import trials_in
 from timm_mergemix.cli.pictures import save_figure
 from timm_mergemix.files.writing import write_file
 
-__all__ = ["GO_ON", "SUMMARY", "add_arguments", "fill", "run"]
+__all__ = ["GO_ON", "SUMMARY", "add_arguments", "fill", "fill_short", "run"]
 
-SUMMARY = "Write the tables and the picture of docs/results.md from the committed records of trials."
+SUMMARY = "Write the tables and pictures of the pages of results from the committed records of trials."
 GO_ON = "Start again with"
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "results" / "final.jsonl"
-PAGE = ROOT / "docs" / "results.md"
-PICTURE = ROOT / "docs" / "images" / "results.png"
+PAGE = ROOT / "docs" / "results-tables.md"
+SHORT = ROOT / "docs" / "results.md"
+PICTURES = ROOT / "docs" / "images"
 TABLE = table_of("method")
 
 
@@ -38,16 +44,24 @@ def fill(page: str, printed: str) -> str:
     return replace_tables(page, printed, TABLE, "tables that begin with 'method'")
 
 
+def fill_short(page: str, records: Sequence[Record]) -> str:
+    """The page of answers with its short tables, which are made from records."""
+    return fill_named(page, {name: summary(records, name) for name in MEASURES})
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """It has none."""
 
 
 def run(args: argparse.Namespace) -> None:
-    """Writes page and picture."""
+    """Writes both pages, and a picture for each task."""
     records = trials_in(RECORDS).read()
     write_file(PAGE, fill(PAGE.read_text(encoding="utf-8"), tables(records, "test")))
-    save_figure(draw(records, "test"), PICTURE, dpi=110)
-    print(f"Wrote {PAGE} and {PICTURE}.")
+    write_file(SHORT, fill_short(SHORT.read_text(encoding="utf-8"), records))
+    for task in dict.fromkeys(record["trial"]["task"] for record in records):
+        own = [record for record in records if record["trial"]["task"] == task]
+        save_figure(draw(own, "test"), PICTURES / f"chart-results-{task}.png", dpi=200)
+    print(f"Wrote {PAGE}, {SHORT} and the pictures in {PICTURES}.")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ INTRO = """# Options
 
 Every option has one name, one meaning and one check, wherever it is set: as an argument in Python, or as a flag of
 [`timm-mergemix train`](../guide/command-line.md) and of [timm's train.py](../guide/train-py.md), whose page lists the
-flags that only it has. What timm's scripts have keeps timm's flag. This page is generated from the code by
+flags that only it has. Options that timm's scripts have keep timm's flags. This page is generated from the code by
 `make options`.
 """
 CONCERNS: dict[str, tuple[str, type[Config]]] = {
@@ -39,20 +39,20 @@ CONCERNS: dict[str, tuple[str, type[Config]]] = {
         SaliencyConfig,
     ),
     "Preference": (
-        "Arguments of [`PreferenceLoss`](preference.md); `saliency` is one of `PreferenceStep`. On a command line the "
-        "preference is off unless its weight is given, there is no `dpo`, and timm's train.py has no "
+        "Arguments of [`PreferenceLoss`](preference.md); `saliency` is an argument of `PreferenceStep`. On a command "
+        "line, the preference is off unless its weight is given, and `dpo` is not available. timm's train.py has no "
         "`--preference-saliency`.",
         PreferenceConfig,
     ),
     "Questions about images": (
-        "Arguments of [`vlm.ImageMixer`](vlm.md), which takes those of saliency too; no command line has them. Those "
-        "of the preference are also arguments of `vlm.SequencePreferenceLoss`.",
+        "Arguments of [`vlm.ImageMixer`](vlm.md), which also takes the options of saliency. They have no flags. The "
+        "options of the preference are also arguments of `vlm.SequencePreferenceLoss`.",
         ImageMixConfig,
     ),
 }
 DIFFERING = """## Defaults that differ
 
-An entry point that is modelled on another library's keeps that library's defaults:
+Entry points that are modelled on another library's keep that library's defaults:
 """
 FACES: dict[str, tuple[Callable[..., Any], str]] = {
     "Mixup": (mm.Mixup, "as `timm.data.Mixup`"),

@@ -16,8 +16,11 @@ from .measure import Result
 
 __all__ = ["plot"]
 
-# Inches: the picture's width, a row of a panel, what is around its rows, and the growth.
-WIDTH, ROW, FRAME, GROWTH = 12.0, 0.38, 0.9, 4.0
+# Inches: the picture's width, so that letters of 10 points can be read where a page shows it 800 pixels wide; a row of
+# a panel, what is around its rows, and the growth.
+WIDTH, ROW, FRAME, GROWTH = 8.0, 0.5, 1.1, 3.4
+# Characters of a label in a line.
+LABEL, TITLE = 36, 62
 # The patch of Bolya et al. stands beside ours, in the same rows.
 BESIDE = {"published over ideal": "merged over ideal"}
 COLOURS = {"merged": "tab:blue", "ideal": "tab:green", "unpatched": "tab:grey", "published": "tab:orange"}
@@ -54,7 +57,7 @@ def plot(results: Sequence[Result], points: Sequence[Point], path: Path) -> Path
             _ratios(axis, title, rows)
     if points:
         _growth(parts[-1], points)
-    return save_figure(figure, path, dpi=110)
+    return save_figure(figure, path, dpi=200)
 
 
 def _panels(results: Sequence[Result]) -> dict[str, Rows]:
@@ -76,15 +79,15 @@ def _ratios(axis: Any, title: str, rows: Rows) -> None:
             axis.errorbar(value, height, xerr=[[value - low], [high - value]], fmt="o", color=colour, capsize=3)
             if result.wanted is not None:
                 axis.plot(result.wanted, height, "|", color="tab:red", markersize=14, markeredgewidth=2)
-    axis.set_yticks(range(len(rows)), [textwrap.fill(label, 60) for label in rows], fontsize=9)
+    axis.set_yticks(range(len(rows)), [textwrap.fill(label, LABEL) for label in rows], fontsize=10)
     axis.set_ylim(len(rows) - 0.4, -0.6)  # from top to bottom
     axis.axvline(1, color="grey", linewidth=0.5)
     axis.grid(axis="x", linewidth=0.3)
-    notes = ["red: at most so much is wanted"] * any(each.wanted for own in rows.values() for each in own)
+    notes = ["red: the wanted maximum"] * any(each.wanted for own in rows.values() for each in own)
     notes += ["orange: the patch of Bolya et al."] * any(
         each.above == "published" for own in rows.values() for each in own
     )
-    axis.set_title("; ".join([f"time, {title}", *notes]), fontsize=10, loc="left")
+    axis.set_title(textwrap.fill("; ".join([f"time, {title}", *notes]), TITLE), fontsize=10, loc="left")
 
 
 def _growth(figure: Any, points: Sequence[Point]) -> None:
@@ -95,10 +98,10 @@ def _growth(figure: Any, points: Sequence[Point]) -> None:
         for name in of_size[0].seconds:
             milliseconds = [1000 * point.seconds[name] for point in of_size]
             axis.plot([point.batch for point in of_size], milliseconds, ".-", color=COLOURS[name], label=name)
-        axis.set(xscale="log", xlabel="images a batch", ylim=(0, None))
+        axis.set(xscale="log", xlabel="images per batch", ylim=(0, None))
         axis.set_xticks(BATCHES, [str(batch) for batch in BATCHES], minor=False)
         axis.minorticks_off()
         axis.set_title(f"inference, {tokens} tokens", fontsize=10, loc="left")
         axis.grid(linewidth=0.3)
-    axes[0].set_ylabel("ms an image")
+    axes[0].set_ylabel("ms per image")
     axes[0].legend(fontsize=9)

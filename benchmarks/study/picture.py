@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,11 @@ from .tasks import find_task
 
 __all__ = ["draw"]
 
+# Inches of the picture, so that letters of 10 points can be read where a page shows it 800 pixels wide.
+WIDTH, ROW, FRAME = 8.0, 0.4, 1.2
+# Characters of a label in a line.
+LABEL, TITLE = 30, 84
+
 
 def draw(records: Sequence[dict[str, Any]], split: str) -> Any:
     """A matplotlib figure: for each task top-1 and calibration error of each method, every seed a dot."""
@@ -22,30 +28,34 @@ def draw(records: Sequence[dict[str, Any]], split: str) -> Any:
 
     groups = group_records(records, split)
     tasks = list(dict.fromkeys(group[0] for group in groups))
-    rows = [sum(group[0] == task for group in groups) for task in tasks]
-    heights = [0.4 + 0.32 * count for count in rows]
-    figure = Figure(figsize=(13, sum(heights) + 0.8 * len(tasks)), layout="constrained")
-    axes = figure.subplots(len(tasks), 2, squeeze=False, gridspec_kw={"height_ratios": heights})
-    for task, (left, right) in zip(tasks, axes, strict=True):
+    heights = [FRAME + ROW * sum(group[0] == task for group in groups) for task in tasks]
+    figure = Figure(figsize=(WIDTH, sum(heights) or 1.0), layout="constrained")
+    parts = figure.subfigures(len(tasks), 1, squeeze=False, height_ratios=heights).flat if tasks else ()
+    for task, part in zip(tasks, parts, strict=True):
         own = {group: lines for group, lines in reversed(groups.items()) if group[0] == task}
-        epochs = statistics.mode(lines[0]["epochs"] for lines in own.values())
-        shared = shared_options(own)
-        common = [*(f"{name} {value}" for name, value in shared), f"{epochs} epochs"]
-        left.set_title("; ".join([find_task(task).title, *common]), fontsize=10, loc="left")
-        for axis, name, label in ((left, "top1", "top-1, %"), (right, "ece", "calibration error, %")):
-            for y, (group, lines) in enumerate(own.items()):
-                values, color = [100 * line[split][name] for line in lines], _color(group)
-                axis.plot(values, [y] * len(values), "o", color=color, alpha=0.4, markersize=4)
-                axis.plot(statistics.mean(values), y, "|", color=color, markersize=16)
-            axis.set_xlabel(f"{label}; a dot for each seed, a bar for their mean")
-            axis.grid(axis="x", linewidth=0.3)
-        names = [
-            title_of(group, shared) + (f", {lines[0]['epochs']} epochs" if lines[0]["epochs"] != epochs else "")
-            for group, lines in own.items()
-        ]
-        left.set_yticks(range(len(own)), names, fontsize=9)
-        right.set_yticks(range(len(own)), [""] * len(own))
+        _draw_task(part, find_task(task).title, own, split)
     return figure
+
+
+def _draw_task(figure: Any, title: str, own: dict[Group, list[dict[str, Any]]], split: str) -> None:
+    left, right = figure.subplots(1, 2)
+    epochs = statistics.mode(lines[0]["epochs"] for lines in own.values())
+    shared = shared_options(own)
+    common = [*(f"{name} {value}" for name, value in shared), f"{epochs} epochs", "dots: seeds, bar: mean"]
+    figure.suptitle(textwrap.fill("; ".join([title, *common]), TITLE), fontsize=11)
+    for axis, name, label in ((left, "top1", "top-1, %"), (right, "ece", "calibration error, %")):
+        for y, (group, lines) in enumerate(own.items()):
+            values, color = [100 * line[split][name] for line in lines], _color(group)
+            axis.plot(values, [y] * len(values), "o", color=color, alpha=0.4, markersize=5)
+            axis.plot(statistics.mean(values), y, "|", color=color, markersize=16, markeredgewidth=2)
+        axis.set_xlabel(label, fontsize=10)
+        axis.grid(axis="x", linewidth=0.3)
+    names = [
+        title_of(group, shared) + (f", {lines[0]['epochs']} epochs" if lines[0]["epochs"] != epochs else "")
+        for group, lines in own.items()
+    ]
+    left.set_yticks(range(len(own)), [textwrap.fill(name, LABEL) for name in names], fontsize=10)
+    right.set_yticks(range(len(own)), [""] * len(own))
 
 
 def _color(group: Group) -> str:

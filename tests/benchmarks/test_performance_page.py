@@ -55,15 +55,16 @@ def test_the_page_has_a_place_for_every_table(tmp_path: Path) -> None:
     assert all(table in filled for table in found.values())
 
 
-def test_page_and_picture_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_and_pictures_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_record(tmp_path)
     (tmp_path / "page.md").write_text(PAGE, encoding="utf-8")
-    for name, value in {"RECORDS": ".", "PAGE": "page.md", "PICTURE": "picture.png"}.items():
+    for name, value in {"RECORDS": ".", "PAGE": "page.md", "PICTURES": "."}.items():
         monkeypatch.setattr(performance_page, name, tmp_path / value)
     assert main(performance_page, []) == 0
     assert "| 1.05 | 1.00 to 1.12 | 1.10 |" in (tmp_path / "page.md").read_text(encoding="utf-8")
-    with Image.open(tmp_path / "picture.png") as picture:
-        assert picture.width > 1000
+    for name in ("merging", "mixing"):
+        with Image.open(tmp_path / f"chart-performance-{name}.png") as picture:
+            assert picture.width == 1600
 
 
 def test_without_a_record_nothing_is_written(

@@ -1,4 +1,4 @@
-"""Tables of a page are replaced in order, and page and picture are written."""
+"""Tables of a page are replaced in order, and pages and pictures are written."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ def test_tables_are_replaced_in_order_and_nothing_else_is() -> None:
         fill(page, first)
 
 
-def test_page_and_picture_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_and_pictures_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = results_page.PAGE.read_text(encoding="utf-8")
     monkeypatch.setattr(results_page, "PAGE", tmp_path / "page.md")
-    monkeypatch.setattr(results_page, "PICTURE", tmp_path / "picture.png")
+    monkeypatch.setattr(results_page, "SHORT", tmp_path / "short.md")
+    monkeypatch.setattr(results_page, "PICTURES", tmp_path)
+    (tmp_path / "short.md").write_text("<!-- table: top-1 -->\n\n<!-- table: calibration error -->\n", encoding="utf-8")
     (tmp_path / "page.md").write_text(page.replace("76.9 ± 0.8", "99.9 ± 0.8"), encoding="utf-8")
     assert main(results_page, []) == 0
     written = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert "| CutMix | 3 | 200 | 76.9 ± 0.8 |" in written
-    with Image.open(tmp_path / "picture.png") as picture:
-        assert picture.width > 500
+    assert "| CutMix | 76.9 ± 0.8 |" in (tmp_path / "short.md").read_text(encoding="utf-8")
+    assert len(list(tmp_path.glob("chart-results-*.png"))) == 4
+    with Image.open(tmp_path / "chart-results-fashion.png") as picture:
+        assert picture.width == 1600

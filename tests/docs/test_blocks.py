@@ -14,6 +14,8 @@ from benchmarks.command import find_command
 from timm_mergemix.cli.main import build_parser
 from timm_mergemix.mixers import registry
 
+from .offline import without_downloads, write_images
+
 ROOT = Path(__file__).parents[2]
 FRONT = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md"]
 PAGES = [*FRONT, *sorted((ROOT / "docs").rglob("*.md"))]
@@ -42,6 +44,8 @@ def test_python_runs_from_top_to_bottom(  # the README's: tests/test_readme.py
     if page.name in NEEDS:
         pytest.importorskip(NEEDS[page.name])
     monkeypatch.chdir(tmp_path)
+    without_downloads(monkeypatch)
+    write_images(tmp_path / "val")
     monkeypatch.setattr(registry, "_MIXERS", dict(registry._MIXERS))
     torch.manual_seed(0)
     names: dict[str, object] = {}

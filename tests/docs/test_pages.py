@@ -10,6 +10,12 @@ import pytest
 import timm_mergemix as mm
 
 DOCS = Path(__file__).parents[2] / "docs"
+# Characters of a command that fit the column of the site.
+WIDTH = 70
+# Pages of commands that have longer lines.
+LONG = ("command-line.md", "train-py.md")
+PAGES = [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [page for page in PAGES if page.name not in LONG]
 SECTIONS = ["How to use", "Suggested values", "Technical details", "Attribution", "API"]
 
 
@@ -17,6 +23,12 @@ SECTIONS = ["How to use", "Suggested values", "Technical details", "Attribution"
 def test_sections(page: Path) -> None:
     plain = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     assert re.findall(r"^## (.*)$", plain, flags=re.MULTILINE) == SECTIONS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_fit_a_narrow_column(page: Path) -> None:
+    blocks = re.findall(r"```bash\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    assert [line for block in blocks for line in block.splitlines() if len(line) > WIDTH] == []
 
 
 def test_the_site_has_every_page() -> None:

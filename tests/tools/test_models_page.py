@@ -1,5 +1,7 @@
 """The page of all models in Markdown."""
 
+import re
+
 import pytest
 import timm
 import torchvision
@@ -33,13 +35,24 @@ def test_the_page() -> None:
     assert (
         f"| timm {timm.__version__} | models |\n| --- | ---: |\n| supported | 4 |\n| refused | 3 |\n| all | 7 |" in page
     )
-    rows = [line for line in page.splitlines() if line.startswith("| ") and "---" not in line]
-    assert rows[5:7] == ["| timm A | Block | 3 | vit_a, vit_b, vit_c |", "| timm E | EvaBlock | 1 | eva |"]
-    assert rows[8] == "| torchvision V | Block | 1 | vit_b_16 |"
-    assert rows[10] == "| transformers V | ViTLayer | 1 | ViTModel |"
-    assert rows[12:] == [
-        "| it has a \\| b | 2 | odd, vit_x |",
-        "| there is no merging class for Net | 2 | net_a, net_b |",
+    titles = ["timm A: 3 models", "timm E: 1 model", "torchvision V: 1 model", "transformers V: 1 model"]
+    titles += ["it has a | b: 2 models", "there is no merging class: 2 models"]
+    assert re.findall(r"^<summary>(.*)</summary>$", page, flags=re.MULTILINE) == titles
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "---" not in line][4:]
+    assert rows[:5] == [
+        "| model | merges in |",
+        "| vit_a | 12 x Block |",
+        "| vit_b | 12 x Block |",
+        "| vit_c | 24 x Block |",
+        "| model | merges in |",
+    ]
+    assert rows[-6:] == [
+        "| model | reason |",
+        "| odd | it has a \\| b |",
+        "| vit_x | it has a \\| b |",
+        "| model | reason |",
+        "| net_a | there is no merging class for Net |",
+        "| net_b | there is no merging class for Net |",
     ]
 
 

@@ -19,18 +19,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class MixedBatch:
-    """A mixed batch with all that made it. Image ``i`` is mixed with image ``index[i]``.
+    """A mixed batch, with everything that it was made from. Image ``i`` is mixed with image ``index[i]``.
 
     Attributes:
         images: (B, C, H, W), the mix, in the dtype of ``raw``.
-        labels: (B,) integers or (B, num_classes) rows, as they came; None where there are dense labels or boxes alone.
+        labels: (B,) integers or (B, num_classes) rows, as they were given; None where there are only masks or boxes.
         ratio: (B,) float32, how much of the mix is image ``i``; 1 where it was not mixed.
         index: (B,) int64, the partner of each image.
         mask: (B, 1, H, W) bool, True where a pixel is image ``i``'s; True throughout for rows that were not mixed by a
             mask; None where no row was.
         saliency: (B, h, w) float32, of the original images, by which masks were chosen; 0 for rows not mixed by
             MergeMix; None without any.
-        raw: (B, C, H, W), the images as they came.
+        raw: (B, C, H, W), the images as they were given.
         kind: For each row the name of the blend, ``"none"`` where it was not mixed.
         num_classes: Number of classes, as the mixer knows it; None where it has only seen rows.
         smoothing: Label smoothing of the targets.
@@ -40,7 +40,7 @@ class MixedBatch:
         masks: Dense labels, (B, H, W) or (B, num_classes, H, W), mixed as the images; None where there are none.
         boxes: For each image (n, 4) float, the boxes of its objects that are still seen: left, top, right, bottom in
             pixels; None where there are none.
-        box_labels: For each image (n,) the labels of these.
+        box_labels: For each image (n,), the labels of its boxes.
     """
 
     images: Tensor
@@ -77,7 +77,7 @@ class MixedBatch:
         It is the measured ratio, and 1 where the partner has the same class or the image was not mixed.
 
         Raises:
-            MergeMixError: If the labels are rows, which name no class of their own.
+            MergeMixError: If the labels are rows, since a row does not name one class.
         """
         check_tensor("labels", self.labels, (len(self),), "integer")
         ratio = self.ratio if self.measured is None else self.measured
@@ -87,11 +87,11 @@ class MixedBatch:
         """The same batch on another device.
 
         Args:
-            device: Where to.
+            device: The device to move to.
             non_blocking: Whether the copy from pinned memory may go on while this returns.
 
         Raises:
-            MergeMixError: If it is no device; a dtype would make other labels of them.
+            MergeMixError: If ``device`` is not a device. A dtype is refused, since it would change the labels.
         """
         return moved(self, device, non_blocking)
 

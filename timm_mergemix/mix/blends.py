@@ -21,13 +21,13 @@ __all__ = ["Blend", "BlendFunction", "CutMixBlend", "MixupBlend", "Pairs", "Past
 
 @dataclass(frozen=True)
 class Pairs:
-    """The rows of a batch that a blend shall mix.
+    """The rows of a batch that a blend mixes.
 
     Attributes:
         images: (B, C, H, W), the whole batch.
         index: (B,) int64, the partner of each image.
         rows: (n,) int64, the rows to mix; None for all of them.
-        saliency: (B, h, w), of the whole batch, where somebody has it already; None lets a blend find its own.
+        saliency: (B, h, w), of the whole batch, if it was computed before; None lets a blend compute its own.
     """
 
     images: Tensor
@@ -57,11 +57,11 @@ class Pairs:
 
 
 class Paste(NamedTuple):
-    """Where partners were pasted, where that is one box in each image.
+    """Where partners were pasted, for blends that paste one box into each image.
 
     Attributes:
         boxes: (n, 4) int64 on the CPU: top, bottom, left, right in pixels.
-        resized: Whether the whole partner stands in its box, else what it has in that place.
+        resized: Whether the whole partner was resized into its box, or its pixels in that place were copied.
     """
 
     boxes: Tensor
@@ -77,7 +77,7 @@ class Blend(NamedTuple):
         mask: (n, 1, H, W) bool, True where a pixel is the original's; None where pixels are blended.
         saliency: (n, h, w) float32, or None.
         measured: (n,) float32, the ratio measured on the mix; None where ``ratio`` is that already.
-        paste: Where the partners were pasted; None where that is no box.
+        paste: Where the partners were pasted; None if that is not a box.
     """
 
     images: Tensor

@@ -19,7 +19,7 @@ class DenseSoftTargetLoss(nn.Module):
 
     Args:
         ignore_index: Class of pixels that do not count, in integer maps. In soft maps they have a share of 0 for each
-            class; one that is partly ignored counts by the share that it has.
+            class; a pixel that is partly ignored counts by the rest of its shares.
         reduction: ``"mean"`` over the pixels that count, ``"sum"``, or ``"none"``.
 
     Raises:
@@ -46,7 +46,7 @@ class DenseSoftTargetLoss(nn.Module):
             where no pixel counts.
 
         Raises:
-            MergeMixError: If the shapes do not fit, or, looked for on the CPU, values are out of range.
+            MergeMixError: If the shapes do not fit, or, checked on the CPU, values are out of range.
         """
         check_tensor("logits", logits, ("B", "num_classes", "H", "W"), "float")
         maps = target.masks if isinstance(target, MixedBatch) else target

@@ -49,7 +49,7 @@ class Draw:
         groups: (n,) group of each row, see `group_rows`.
 
     Raises:
-        MergeMixError: If the groups are no numbers from 0, or there is no such generator.
+        MergeMixError: If the groups are not integers from 0 on, or ``rng`` is not a NumPy generator.
     """
 
     def __init__(self, rng: np.random.Generator, groups: Integers) -> None:
@@ -77,9 +77,9 @@ class Draw:
         return self._rng.beta(alpha, alpha, self._count)[self._groups]
 
     def normal(self) -> Floats:
-        """(n,) from the standard normal distribution, a number of its own for each row, whatever its group."""
+        """(n,) from the standard normal distribution, a different number for each row, whatever its group."""
         return self._rng.standard_normal(len(self._groups))
 
     def noise(self, length: int) -> Tensor:
-        """(n, length) float32 tensor from the uniform distribution on [0, 1), numbers of their own for each row."""
+        """(n, length) float32 tensor from the uniform distribution on [0, 1), different numbers for each row."""
         return torch.from_numpy(self._rng.random((len(self._groups), length), dtype=np.float32))

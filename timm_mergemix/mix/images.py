@@ -86,7 +86,7 @@ def blend_images(images: Tensor, partners: Tensor, ratio: Tensor, out: Tensor | 
         (B, C, H, W) in the dtype of ``images``, a new tensor or ``out``.
 
     Raises:
-        MergeMixError: If the shapes or dtypes do not fit, or, looked for on the CPU, a ratio is out of [0, 1].
+        MergeMixError: If the shapes or dtypes do not fit, or, checked on the CPU, a ratio is out of [0, 1].
     """
     _check_pair(images, partners, blended=True)
     check_tensor("ratio", ratio, (len(images),), "float", like=images)

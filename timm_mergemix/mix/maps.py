@@ -88,7 +88,7 @@ def soft_masks(masks: Tensor, num_classes: int, ignore_index: int | None = 255) 
         (B, num_classes, H, W) float32.
 
     Raises:
-        MergeMixError: If the shape or dtype does not fit, or, looked for on the CPU, there is another class.
+        MergeMixError: If the shape or dtype does not fit, or, checked on the CPU, there is another class.
     """
     check_int("num_classes", num_classes, 1)
     if ignore_index is not None:

@@ -22,7 +22,7 @@ def count_patches(lam: Tensor, length: int) -> Tensor:
         (B,) int64.
 
     Raises:
-        MergeMixError: If the shapes do not fit, or, looked for on the CPU, lam is out of [0, 1].
+        MergeMixError: If the shapes do not fit, or, checked on the CPU, lam is out of [0, 1].
     """
     check_tensor("lam", lam, "B", "float")
     check_share("lam", lam)
@@ -44,7 +44,7 @@ def top_mask(saliency: Tensor, count: Tensor, noise: Tensor) -> Tensor:
         (B, h, w) bool.
 
     Raises:
-        MergeMixError: If the shapes do not fit, or, looked for on the CPU, there are not so many patches, or a number
+        MergeMixError: If the shapes do not fit, or, checked on the CPU, there are not so many patches, or a number
             is not finite.
     """
     check_tensor("saliency", saliency, "Bhw", "float")
@@ -87,7 +87,7 @@ def box_mask(boxes: Tensor, height: int, width: int) -> Tensor:
         (B, 1, height, width) bool.
 
     Raises:
-        MergeMixError: If the shapes do not fit, or, looked for on the CPU, a box is not inside the image.
+        MergeMixError: If the shapes do not fit, or, checked on the CPU, a box is not inside the image.
     """
     check_boxes(boxes, height, width)
     top, bottom, left, right = boxes.long().unsqueeze(-1).unbind(1)

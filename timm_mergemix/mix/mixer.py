@@ -37,7 +37,7 @@ class Mixer:
             ``"elem"``, nothing.
         label_smoothing: In [0, 1], as timm's Mixup.
         multi_label: Labels are (B, num_classes) rows of independent classes, each smoothed towards 0.5.
-        generator: Where randomness comes from; torch's default generator if None. A mix takes one number from it.
+        generator: Source of all randomness; torch's default generator if None. A mix takes one number from it.
         validate: True also checks values (NaN, label range) on an accelerator, which costs a synchronisation; on the
             CPU they are always checked.
 
@@ -107,11 +107,11 @@ class Mixer:
         Args:
             images: As in a call.
             labels: As in a call; may be None beside masks or boxes.
-            saliency: (B, h, w) float, finite and non-negative, of the images, from a pass that somebody has run
-                already; None lets a blend that needs one find its own.
+            saliency: (B, h, w) float, finite and non-negative, of the images, from a pass that was run
+                before; None lets a blend that needs a map compute its own.
             masks: Dense labels of the images, mixed by the same pixel mask: class numbers (B, H, W) or (B, 1, H, W), or
                 shares of classes (B, num_classes, H, W), as `functional.soft_masks` makes them. Mixup, which blends
-                pixels, takes shares alone. ResizeMix resizes masks by nearest neighbour.
+                pixels, takes only shares. ResizeMix resizes masks by nearest neighbour.
             boxes: For each image (n, 4) float, the boxes of its objects: left, top, right, bottom in pixels. Only for
                 ways of mixing that paste a box, CutMix and ResizeMix; they are clipped to what is still seen.
             box_labels: For each image (n,), a label for each of its boxes.
@@ -179,7 +179,7 @@ class Mixer:
         return any(getattr(blend, "blends_pixels", False) for blend, _ in self.blends)
 
     def check(self, images: Tensor, labels: Tensor | None, saliency: Tensor | None = None) -> None:
-        """Raises if a batch does not fit, before a random number is drawn; a subclass may want more of it."""
+        """Raises if a batch does not fit, before a random number is drawn; a subclass may check more."""
         if self.generator is not None and get_worker_info() is not None:
             raise wrong(
                 "generator", Words("one of its own in a worker process"), "None, since all workers would draw the same"

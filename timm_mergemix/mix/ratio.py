@@ -56,7 +56,7 @@ def attention_ratio(saliency: Tensor, partner_saliency: Tensor, mask: Tensor) ->
         (B,) float32 in [0, 1]; the share of patches where neither keeps any saliency.
 
     Raises:
-        MergeMixError: If the shapes or dtypes do not fit, or, looked for on the CPU, saliency is negative or not
+        MergeMixError: If the shapes or dtypes do not fit, or, checked on the CPU, saliency is negative or not
             finite.
     """
     check_tensor("saliency", saliency, "Bhw", "float")
@@ -85,7 +85,7 @@ def gaussian_ratio(area: Tensor, normal: Tensor) -> Tensor:
         (B,) float32 in [0, 1]; 0 and 1 where no or all patches are kept.
 
     Raises:
-        MergeMixError: If the shapes or dtypes do not fit, or, looked for on the CPU, an area is out of [0, 1] or a draw
+        MergeMixError: If the shapes or dtypes do not fit, or, checked on the CPU, an area is out of [0, 1] or a draw
             is not finite.
     """
     check_tensor("area", area, "B", "float")

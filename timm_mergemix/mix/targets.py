@@ -51,7 +51,7 @@ def mix_targets(
         (B, num_classes) float.
 
     Raises:
-        MergeMixError: If the shapes or dtypes do not fit, or, looked for on the CPU, a label, partner or ratio is out
+        MergeMixError: If the shapes or dtypes do not fit, or, checked on the CPU, a label, partner or ratio is out
             of range.
     """
     check_tensor("index", index, "B", "integer")

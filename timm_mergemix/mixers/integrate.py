@@ -19,7 +19,7 @@ _PLACES: list[tuple[ModuleType, Any]] = [(timm.data, MergeMix), (v2, MergeMixTra
 
 
 def install() -> None:
-    """Makes ``timm.data.MergeMix`` and ``torchvision.transforms.v2.MergeMix`` exist in this process. Does so once.
+    """Adds ``timm.data.MergeMix`` and ``torchvision.transforms.v2.MergeMix`` to this process, once.
 
     Raises:
         MergeMixError: If one of the two has another MergeMix; then neither is touched.
@@ -32,7 +32,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Undoes `install`. Leaves alone whatever is not this library's."""
+    """Undoes `install`. Names that belong to others stay."""
     for module, ours in _PLACES:
         if getattr(module, _NAME, None) is ours:
             delattr(module, _NAME)

@@ -20,7 +20,7 @@ __all__ = ["MergeMix"]
 
 
 class MergeMix(Mixer):
-    """The MergeMix batch transform, with Mixup and CutMix beside it. Call it as timm's Mixup.
+    """The MergeMix batch transform, with Mixup and CutMix beside it. It is called like timm's Mixup.
 
     Jin et al., "MergeMix: A Unified Augmentation Paradigm for Visual and Multi-Modal Understanding", ICLR 2026
     (arXiv 2510.23479).
@@ -29,33 +29,35 @@ class MergeMix(Mixer):
         encoder: A supported vision transformer whose attention is read: the model in training, or another one. It is
             used as it is at each call; nothing about it is changed.
         num_classes: Number of classes.
-        mergemix_alpha: lambda ~ Beta(alpha, alpha) is the share of patches kept; 0 switches MergeMix off.
+        mergemix_alpha: The share of patches that are kept is lam ~ Beta(alpha, alpha); 0 switches MergeMix off.
         mixup_alpha: As in timm's Mixup; 0 switches Mixup off.
         cutmix_alpha: As in timm's Mixup; 0 switches CutMix off.
         cutmix_minmax: As in timm's Mixup.
         prob: Probability of mixing at all.
-        mergemix_prob: Of the mixed, the probability of MergeMix; the rest is Mixup or CutMix, or not mixed where both
-            are off.
-        switch_prob: Of that rest, the probability of CutMix where Mixup is on too.
-        mode: See `Mixer`.
+        mergemix_prob: Probability of MergeMix among the batches that are mixed; the others are mixed by Mixup or
+            CutMix, or not at all where both are off.
+        switch_prob: Probability of CutMix among the other batches, where Mixup is on too.
+        mode: What shares its parameters: ``"batch"``, the whole batch; ``"pair"``, an image and its partner;
+            ``"elem"``, nothing.
         correct_lam: As in timm's Mixup, for CutMix.
         ratio_mode: ``"area"``, the share of pixels; ``"attention"``, the share of kept saliency; ``"gaussian"``, the
-            published re-scaling, which is noise and here for comparison.
+            published random re-scaling, which is here for comparison.
         select: Which patches are kept: ``"own"``, the original's most salient, as published; ``"both"``, those by which
             most of both images' saliency is seen, the objective of Puzzle Mix (Kim et al., ICML 2020).
         saliency_r: Token merging in the saliency pass, every form that `patch` takes; None keeps what is in force.
         saliency_scale: Share of the images' height and width at which the pass sees them; see `saliency_map`.
-        layer: See `saliency_map`.
-        divide: See `saliency_map`.
+        layer: Index of the block whose attention is read, negative from the end; ``"pool"`` for an attention pool;
+            None for the second-to-last block.
+        divide: Whether a merged token's attention is divided among its patches; False gives each patch all of it.
         image_mean: Mean by which the batch was normalised, one number per channel, for an encoder that was trained with
             other statistics. None: as the encoder wants them.
-        image_std: Standard deviation, likewise.
+        image_std: Standard deviation by which the batch was normalised, one number per channel.
         encoder_mean: Mean of the images on which the encoder was trained. None: from its timm data config.
-        encoder_std: Standard deviation, likewise.
-        label_smoothing: See `Mixer`.
-        multi_label: See `Mixer`.
-        generator: See `Mixer`.
-        validate: See `Mixer`.
+        encoder_std: Standard deviation of the images on which the encoder was trained.
+        label_smoothing: Label smoothing of the targets, in [0, 1], as in timm's Mixup.
+        multi_label: Whether labels are (B, num_classes) rows of independent classes.
+        generator: Source of all randomness; torch's default generator if None.
+        validate: Whether values (NaN, label range) are also checked on an accelerator, which costs a synchronisation.
 
     Raises:
         MergeMixError: If the encoder is not supported or an argument is out of its range.
@@ -107,16 +109,16 @@ class MergeMix(Mixer):
     def recipe(name: str) -> dict[str, Any]:
         """Arguments by kind of training: ``MergeMix(model, 100, **MergeMix.recipe("finetune"))``.
 
-        By default every batch is mixed: half of them by MergeMix, the others by Mixup or CutMix. By the recipes half of
-        the batches are mixed: half of those by MergeMix, half by Mixup; for fine-tuning the ratio is that of attention.
-        In the comparison of docs/results.md fewer mixes are as accurate and better calibrated, and Mixup hardens
-        against noise.
+        By default every batch is mixed: half of them by MergeMix, the others by Mixup or CutMix. With a recipe,
+        half of the batches are mixed: half of those by MergeMix, half by Mixup. For fine-tuning the ratio is that of
+        attention. In the comparison of docs/results.md, mixing half of the batches is as accurate as mixing all and
+        better calibrated, and Mixup makes models more robust to noise.
 
         Args:
             name: ``"scratch"``: few images, many epochs, random weights. ``"finetune"``: pretrained weights.
 
         Returns:
-            What the recipe sets otherwise than the defaults: a new dictionary, to be changed as you like.
+            The options that differ from the defaults, as a new dictionary that you may change.
 
         Raises:
             MergeMixError: If there is no such recipe.
@@ -124,7 +126,7 @@ class MergeMix(Mixer):
         return find_recipe(name)
 
     def check(self, images: Tensor, labels: Tensor | None, saliency: Tensor | None = None) -> None:
-        """Raises if a batch does not fit the mixer, or the encoder where it may be asked."""
+        """Raises if a batch does not fit the mixer, or the encoder where MergeMix may be drawn."""
         super().check(images, labels, saliency)
         if (
             saliency is None

@@ -28,18 +28,19 @@ class Mixup(Mixer):
     Odd and single-image batches work, the torch seed governs, and nothing is changed in place.
 
     Args:
-        mixup_alpha: lambda ~ Beta(alpha, alpha); 0 switches Mixup off.
-        cutmix_alpha: Likewise for CutMix.
+        mixup_alpha: Mixup draws lam ~ Beta(alpha, alpha); 0 switches Mixup off.
+        cutmix_alpha: CutMix draws lam ~ Beta(alpha, alpha); 0 switches CutMix off.
         cutmix_minmax: Limits of the box's sides as shares of the image; replaces ``cutmix_alpha``.
         prob: Probability of mixing at all.
         switch_prob: Probability of CutMix where both are on.
-        mode: See `Mixer`.
+        mode: What shares its parameters: ``"batch"``, the whole batch; ``"pair"``, an image and its partner;
+            ``"elem"``, nothing.
         correct_lam: Whether CutMix's ratio is measured on the box after it was clipped to the image.
-        label_smoothing: See `Mixer`.
+        label_smoothing: Label smoothing of the targets, in [0, 1], as in timm's Mixup.
         num_classes: Number of classes.
-        multi_label: See `Mixer`.
-        generator: See `Mixer`.
-        validate: See `Mixer`.
+        multi_label: Whether labels are (B, num_classes) rows of independent classes.
+        generator: Source of all randomness; torch's default generator if None.
+        validate: Whether values (NaN, label range) are also checked on an accelerator, which costs a synchronisation.
 
     Raises:
         MergeMixError: If an argument is out of its range.

@@ -18,13 +18,14 @@ class ResizeMix(Mixer):
 
     Args:
         scale: Limits of the pasted image's side, as a share of the image's.
-        num_classes: See `Mixer`.
-        prob: See `Mixer`.
-        mode: See `Mixer`.
-        label_smoothing: See `Mixer`.
-        multi_label: See `Mixer`.
-        generator: See `Mixer`.
-        validate: See `Mixer`.
+        num_classes: Number of classes; may be None where labels are rows.
+        prob: Probability that a batch is mixed at all.
+        mode: What shares its parameters: ``"batch"``, the whole batch; ``"pair"``, an image and its partner;
+            ``"elem"``, nothing.
+        label_smoothing: Label smoothing of the targets, in [0, 1], as in timm's Mixup.
+        multi_label: Whether labels are (B, num_classes) rows of independent classes.
+        generator: Source of all randomness; torch's default generator if None.
+        validate: Whether values (NaN, label range) are also checked on an accelerator, which costs a synchronisation.
 
     Raises:
         MergeMixError: If an argument is out of its range.

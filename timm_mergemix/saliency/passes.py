@@ -44,12 +44,12 @@ def saliency_map(
     Args:
         encoder: A supported vision transformer, patched or not. Nothing about it is changed.
         x: (B, C, H, W) images as the encoder wants them, or uint8 images, which are normalised by the statistics of the
-            encoder's timm data config. Another size than the encoder's is resized for the pass.
+            encoder's timm data config. Images of another size than the encoder's are resized for the pass.
         layer: Index of the block to read, negative from the end; ``"pool"`` for the attention of an attention-pooling
-            head. None reads the last but one, which ranks objects over background best.
+            head. None reads the second-to-last block, which ranks objects over background best.
         r: Token merging in the pass, every form that `patch` takes. None keeps what is in force.
         divide: False copies a merged token's attention whole to each of its patches, as published code does.
-        scale: The pass sees images at this share of the height and width that it else would, rounded up to whole
+        scale: The pass sees images at this share of their usual height and width, rounded up to whole
             patches, and its map is interpolated to the full grid. Half the size has a quarter of the patches. Taken by
             plain timm ViTs, which resample their position embedding, and by models made for all sizes.
 

@@ -31,12 +31,12 @@ class MergeMix(BatchTransform):
 
     Args:
         encoder: The model whose attention is read, often the model in training. It is not registered as a submodule.
-        alpha: lambda ~ Beta(alpha, alpha) is the share of patches kept; ``mergemix_alpha`` of `timm_mergemix.MergeMix`.
+        alpha: The share of patches kept is lam ~ Beta(alpha, alpha); ``mergemix_alpha`` of `timm_mergemix.MergeMix`.
         num_classes: Number of classes; may be None if labels are rows.
         labels_getter: As in ``v2.MixUp``: a function of the inputs that returns the labels among them. ``"default"``
             takes the second input. In a dictionary it takes the key ``"labels"``, or else one that contains "label".
         prob: Probability of mixing. `timm_mergemix.MergeMix` says more about this and the arguments below.
-        mode: Which images share a lambda: those of a ``"batch"``, of a ``"pair"``, or none (``"elem"``).
+        mode: Which images share a lam: those of a ``"batch"``, of a ``"pair"``, or none (``"elem"``).
         ratio_mode: How the mixing ratio is measured: ``"area"``, ``"attention"`` or ``"gaussian"``.
         select: Whose saliency decides which patches are kept: the image's ``"own"``, or that of ``"both"``.
         saliency_r: Token merging in the saliency pass.

@@ -22,11 +22,11 @@ class Mixup(BatchTransform):
     take masks.
 
     Args:
-        alpha: lambda ~ Beta(alpha, alpha).
+        alpha: lam ~ Beta(alpha, alpha).
         num_classes: Number of classes; may be None if labels are rows, or if there are none.
         labels_getter: A function of the inputs that returns the labels among them, or ``"default"``; see `MergeMix`.
         prob: Probability of mixing.
-        mode: Which images share a lambda: those of a ``"batch"``, of a ``"pair"``, or none (``"elem"``).
+        mode: Which images share a lam: those of a ``"batch"``, of a ``"pair"``, or none (``"elem"``).
         label_smoothing: From 0 to 1. The default is none, as in ``v2.MixUp``.
         multi_label: Whether labels are rows of independent classes.
         mask_classes: Number of classes of masks (B, H, W). They come back as soft masks (B, mask_classes, H, W). With
@@ -78,13 +78,13 @@ class CutMix(BatchTransform):
     has its own, in a dictionary that also holds their labels. They are clipped to what is still visible.
 
     Args:
-        alpha: The pasted box covers 1 - lambda of the image, lambda ~ Beta(alpha, alpha).
+        alpha: The pasted box covers 1 - lam of the image, lam ~ Beta(alpha, alpha).
         cutmix_minmax: Smallest and largest side of the box as shares of the image's; used in place of ``alpha``.
         correct_lam: Whether the ratio is measured after the box was clipped to the image.
         num_classes: Number of classes; may be None if labels are rows, or if there are none.
         labels_getter: A function of the inputs that returns the labels among them, or ``"default"``; see `MergeMix`.
         prob: Probability of mixing.
-        mode: Which images share a lambda: those of a ``"batch"``, of a ``"pair"``, or none (``"elem"``).
+        mode: Which images share a lam: those of a ``"batch"``, of a ``"pair"``, or none (``"elem"``).
         label_smoothing: From 0 to 1. The default is none, as in ``v2.MixUp``.
         multi_label: Whether labels are rows of independent classes.
         mask_classes: Number of classes of masks (B, H, W). They come back as soft masks (B, mask_classes, H, W). With
@@ -145,7 +145,7 @@ class ResizeMix(BatchTransform):
         num_classes: Number of classes; may be None if labels are rows, or if there are none.
         labels_getter: A function of the inputs that returns the labels among them, or ``"default"``; see `MergeMix`.
         prob: Probability of mixing.
-        mode: Which images share a lambda: those of a ``"batch"``, of a ``"pair"``, or none (``"elem"``).
+        mode: Which images share a lam: those of a ``"batch"``, of a ``"pair"``, or none (``"elem"``).
         label_smoothing: From 0 to 1. The default is none, as in ``v2.MixUp``.
         multi_label: Whether labels are rows of independent classes.
         mask_classes: Number of classes of masks (B, H, W). They come back as soft masks (B, mask_classes, H, W). With

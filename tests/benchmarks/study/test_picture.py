@@ -19,8 +19,9 @@ def test_what_all_have_in_common_is_said_once() -> None:
     half = [("prob", 0.5)]
     records = [record("none", 0, 0.7), record("timm", 0, 0.8, options=half), record("mergemix", 0, 0.9, options=half)]
     records.append(record("mergemix", 0, 0.9, options=[*half, ("mode", "elem")]))
-    left = draw(records, "val").axes[0]
-    assert left.get_title("left").endswith("; prob 0.5; 5 epochs")
+    figure = draw(records, "val")
+    left = figure.axes[0]
+    assert figure.subfigs[0].get_suptitle().replace("\n", " ").endswith("; prob 0.5; 5 epochs; dots: seeds, bar: mean")
     labels = [label.get_text() for label in left.get_yticklabels()]
     assert labels == ["MergeMix alone (mode elem)", "MergeMix alone", "Mixup + CutMix", "no mixing"]
     records[0]["epochs"] = 7
