@@ -12,7 +12,7 @@ MODEL, OTHER = nn.Linear(2, 2), nn.Linear(2, 2)
 
 
 @pytest.mark.parametrize(("reference", "variant"), [(OTHER, "dpo"), (None, "simpo"), (None, "hinge")])
-def test_a_reference_is_accepted_with_dpo_and_its_absence_otherwise(reference, variant):
+def test_a_reference_with_dpo_or_none_with_other_losses_is_accepted(reference, variant):
     check_reference(MODEL, reference, variant)
 
 
