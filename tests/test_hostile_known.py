@@ -207,7 +207,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "no samples": (lambda: mm.PreferencePairs(mm.Mixup()).collate([]), r"samples: got \[\], wanted a list"),
     "two sizes": (
         lambda: mm.PreferencePairs(mm.Mixup()).collate([(f(3, 8, 8), 0), (f(3, 9, 9), 1)]),
-        "samples: they make no batch",
+        "samples: they cannot be collated into a batch",
     ),
     "no inputs": (lambda: mm.transforms.MergeMix(encoder(), num_classes=5)(), "inputs: got"),
     "2.5 classes": (lambda: mm.Mixup(num_classes=2.5), "num_classes: got 2.5, wanted an integer"),

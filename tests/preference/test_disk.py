@@ -1,4 +1,4 @@
-"""Pairs that were written to disk are read back as they were."""
+"""Pairs that were written to disk are read back unchanged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .written import files, lines, made, rows
 
 @pytest.mark.parametrize(("name", "channels"), [*((name, 3) for name in NAMES), ("mixup", 1), ("cutmix", 1)])
 @pytest.mark.parametrize("suffix", ["png", "bmp"])
-def test_uint8_comes_back_exactly(tmp_path: Path, name: str, suffix: str, channels: int) -> None:
+def test_uint8_pairs_round_trip_exactly(tmp_path: Path, name: str, suffix: str, channels: int) -> None:
     pairs = PreferencePairs(mixer(name, mode="elem", generator=torch.Generator().manual_seed(0)))
     batch = pairs(noise(5, channels, 64, 48, dtype=torch.uint8), torch.tensor([1, 2, 3, 4, 1]))
     assert write_pairs([batch], tmp_path, format=suffix) == 2
@@ -40,7 +40,7 @@ def test_uint8_comes_back_exactly(tmp_path: Path, name: str, suffix: str, channe
     assert torch.equal(folder[-1]["loser"], folder[1]["loser"])
 
 
-def test_each_pair_has_a_line_of_json(tmp_path: Path) -> None:
+def test_each_pair_has_one_line_of_json(tmp_path: Path) -> None:
     classes = [f"Käfer {i}\u2028" for i in range(10)]
     assert write_pairs(made(), tmp_path, classes=classes) == 12
     wanted = [
@@ -70,12 +70,12 @@ def test_each_pair_has_a_line_of_json(tmp_path: Path) -> None:
         assert np.array_equal(np.array(image), pairs.loser[row].permute(1, 2, 0).numpy())
 
 
-def test_without_classes_there_are_no_names(tmp_path: Path) -> None:
+def test_without_classes_lines_have_no_class_names(tmp_path: Path) -> None:
     write_pairs(made(1), tmp_path)
     assert "label_name" not in lines(tmp_path)[0] and "partner_name" not in lines(tmp_path)[0]
 
 
-def test_rows_that_are_no_pairs_are_left_out(tmp_path: Path) -> None:
+def test_rows_that_are_not_pairs_are_skipped(tmp_path: Path) -> None:
     batches = list(made(4, prob=0.5))
     assert "none" in batches[0].kind + batches[1].kind
     wanted = list(rows(batches))
@@ -85,7 +85,7 @@ def test_rows_that_are_no_pairs_are_left_out(tmp_path: Path) -> None:
         assert torch.equal(item["loser"], pairs.loser[row]) and item["label"] == pairs.label[row]
 
 
-def test_a_loader_writes_and_a_loader_reads(tmp_path: Path) -> None:
+def test_pairs_can_be_written_from_a_loader_and_read_by_a_loader(tmp_path: Path) -> None:
     def write(directory: Path, workers: int, seed: int) -> dict[str, bytes]:
         torch.manual_seed(seed)
         dataset = TensorDataset(noise(12, 3, 8, 8, dtype=torch.uint8), torch.arange(12) % 10)
@@ -120,7 +120,7 @@ def test_a_transform_is_applied_to_both_images(tmp_path: Path) -> None:
     assert plain["winner"].is_contiguous() and plain["winner"].dtype == torch.uint8
 
 
-def test_lines_that_were_filtered_are_read_but_not_added_to(tmp_path: Path) -> None:
+def test_a_filtered_file_can_be_read_but_not_extended(tmp_path: Path) -> None:
     write_pairs(made(1), tmp_path)
     kept = [line | {"note": "faint"} for line in lines(tmp_path)[1::2]]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(line) + "\r\n" for line in kept))

@@ -1,4 +1,4 @@
-"""Pairs on disk and what happens to disks: two writers, holes, links, faults; nothing wrong is left or taken."""
+"""Pairs on disk survive concurrent writers, missing files, links and write faults."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def restore(directory: Path, content: dict[str, bytes]) -> None:
 
 
 def slowly(pipe: Connection) -> Iterator[PairBatch]:
-    """Waits to be asked for each batch."""
+    """Yields each batch only when asked to."""
     for pairs in made(2):
         pipe.send("ready")
         pipe.recv()
@@ -57,7 +57,7 @@ def write_slowly(directory: Path, pipe: Connection) -> None:
 
 @pytest.fixture
 def writer(tmp_path: Path) -> Iterator[tuple[multiprocessing.Process, Connection]]:
-    """Another process in the middle of its work: it has written one batch."""
+    """Another process that has written one batch and is still running."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
     process = context.Process(target=write_slowly, args=(tmp_path, theirs))
@@ -71,7 +71,7 @@ def writer(tmp_path: Path) -> Iterator[tuple[multiprocessing.Process, Connection
     process.join()
 
 
-def test_two_processes_do_not_write_into_one_directory(
+def test_a_second_process_cannot_write_to_the_same_directory(
     tmp_path: Path, writer: tuple[multiprocessing.Process, Connection]
 ) -> None:
     process, pipe = writer
@@ -86,7 +86,7 @@ def test_two_processes_do_not_write_into_one_directory(
     assert files(tmp_path) == whole_run()
 
 
-def test_a_killed_process_keeps_nobody_from_going_on(
+def test_a_run_resumes_after_its_process_was_killed(
     tmp_path: Path, writer: tuple[multiprocessing.Process, Connection]
 ) -> None:
     process, _ = writer
@@ -98,31 +98,31 @@ def test_a_killed_process_keeps_nobody_from_going_on(
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp"])
-@pytest.mark.parametrize("damage", ["missing", "empty", "cut off", "of other pixels", "a link", "of another size"])
-def test_holes_are_filled(tmp_path: Path, suffix: str, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "other pixels", "link", "other size"])
+def test_missing_or_damaged_images_are_rewritten(tmp_path: Path, suffix: str, damage: str) -> None:
     whole, name = whole_run(suffix=suffix), f"loser/00000001.{suffix}"
     restore(tmp_path / "own", whole)
     path = tmp_path / "own" / name
     path.unlink()
-    if damage == "a link":
+    if damage == "link":
         (tmp_path / "precious").write_bytes(whole[name])
         path.symlink_to(tmp_path / "precious")
-    elif damage == "of another size":
+    elif damage == "other size":
         Image.new("RGB", (4, 4)).save(path)
     elif damage != "missing":
         other = whole[f"loser/00000002.{suffix}"]
-        path.write_bytes({"empty": b"", "cut off": whole[name][:-30], "of other pixels": other}[damage])
+        path.write_bytes({"empty": b"", "truncated": whole[name][:-30], "other pixels": other}[damage])
     stamp = (tmp_path / "own" / f"loser/00000000.{suffix}").stat().st_mtime_ns
     assert write_pairs(made(2), tmp_path / "own", format=suffix) == 8
     assert files(tmp_path / "own") == whole and not path.is_symlink()
     assert (tmp_path / "own" / f"loser/00000000.{suffix}").stat().st_mtime_ns == stamp
-    if damage == "a link":
+    if damage == "link":
         assert (tmp_path / "precious").read_bytes() == whole[name]
 
 
 @settings(quick, max_examples=40)
 @given(st.integers(0, 10_000), st.integers(1, 255))
-def test_a_flipped_byte_of_a_png_is_refused_or_makes_no_difference(place: int, flip: int) -> None:
+def test_a_flipped_byte_in_a_png_is_detected_or_harmless(place: int, flip: int) -> None:
     with TemporaryDirectory() as name:
         restore(Path(name), whole_run(1))
         wanted = PairFolder(name)[1]["loser"]
@@ -136,7 +136,7 @@ def test_a_flipped_byte_of_a_png_is_refused_or_makes_no_difference(place: int, f
             assert "cannot be read as an image" in str(error)
 
 
-def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+def test_images_are_not_written_through_links(tmp_path: Path) -> None:
     own, precious = tmp_path / "own", tmp_path / "precious.png"
     (own / "winner").mkdir(parents=True)
     precious.write_bytes(b"mine")
@@ -159,7 +159,7 @@ def test_links_in_place_of_folders_and_lines_are_refused(tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize("name", ["winner", "winner/00000001.png", "pairs.jsonl"])
-def test_nothing_is_read_through_a_link(tmp_path: Path, name: str) -> None:
+def test_files_are_not_read_through_links(tmp_path: Path, name: str) -> None:
     own, other = tmp_path / "own", tmp_path / "other"
     for directory in (own, other):
         restore(directory, whole_run())
@@ -177,7 +177,7 @@ def test_the_directory_itself_may_be_a_link(tmp_path: Path) -> None:
     assert files(tmp_path / "real") == whole_run() and len(PairFolder(tmp_path / "way")[0]["winner"]) == 3
 
 
-def test_a_pipe_is_no_image(tmp_path: Path) -> None:
+def test_a_pipe_in_place_of_an_image_is_refused(tmp_path: Path) -> None:
     restore(tmp_path, whole_run())
     (tmp_path / "loser/00000001.png").unlink()
     os.mkfifo(tmp_path / "loser/00000001.png")
@@ -187,7 +187,7 @@ def test_a_pipe_is_no_image(tmp_path: Path) -> None:
 
 
 def huge_png(side: int) -> bytes:
-    """The beginning of a picture of many pixels, which a reader would make room for."""
+    """A PNG whose header declares a huge size, for which a reader would allocate memory."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
@@ -196,7 +196,7 @@ def huge_png(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
-def test_a_picture_that_is_far_too_large_is_named(tmp_path: Path) -> None:
+def test_an_image_that_exceeds_the_size_limit_is_refused_by_name(tmp_path: Path) -> None:
     restore(tmp_path, whole_run())
     (tmp_path / "winner/00000002.png").write_bytes(huge_png(20_000))
     with pytest.raises(MergeMixError, match=r"line 3: got winner/00000002\.png, .*exceeds limit"):
@@ -205,7 +205,9 @@ def test_a_picture_that_is_far_too_large_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("failure", [None, KeyboardInterrupt])
-def test_whatever_call_fails_each_line_is_a_whole_pair(tmp_path: Path, failure: type[BaseException] | None) -> None:
+def test_every_line_is_a_complete_pair_whichever_file_operation_fails(
+    tmp_path: Path, failure: type[BaseException] | None
+) -> None:
     whole, number = whole_run(1), 0
     while True:
         number += 1
@@ -231,7 +233,7 @@ def test_whatever_call_fails_each_line_is_a_whole_pair(tmp_path: Path, failure: 
     assert number > 30 and files(directory) == whole
 
 
-def test_a_full_disk(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_only_complete_pairs(tmp_path: Path) -> None:
     noise = np.random.default_rng(0)
 
     def batches() -> Iterator[PairBatch]:
@@ -248,7 +250,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert len(PairFolder(tmp_path)) == 4 and len(files(tmp_path)) == 9
 
 
-def test_a_read_only_directory(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_is_refused_and_unchanged(tmp_path: Path) -> None:
     restore(tmp_path, whole_run(1))
     before = files(tmp_path)
     with failing(1, code=errno.EROFS), pytest.raises(MergeMixError, match=r"cannot be written: .*Read-only"):
@@ -262,7 +264,7 @@ def test_a_read_only_directory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("directory", [None, 3, b"there", "a\0b"])
-def test_what_is_no_directory_is_named(directory: object) -> None:
+def test_a_value_that_is_not_a_directory_path_is_refused(directory: object) -> None:
     for use in (PairFolder, lambda directory: write_pairs(made(1), directory)):
         with pytest.raises(MergeMixError, match=r"^directory: got .*, wanted the path of a directory"):
             use(directory)

@@ -1,4 +1,4 @@
-"""What cannot be written or read is named: the argument, or the file and its line."""
+"""Errors about pairs that cannot be written or read name the argument, or the file and line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .written import batch_of, made
     "broken",
     [
         "",
-        "no json",
+        "not json",
         "[]",
         "3",
         "\udcff",
@@ -35,7 +35,7 @@ from .written import batch_of, made
     ],
 )
 @pytest.mark.parametrize("number", [1, 3])
-def test_broken_lines_are_named(tmp_path: Path, broken: str, number: int) -> None:
+def test_broken_lines_are_refused_by_number(tmp_path: Path, broken: str, number: int) -> None:
     write_pairs(made(1), tmp_path)
     path = tmp_path / "pairs.jsonl"
     text = path.read_bytes().split(b"\n")
@@ -52,15 +52,15 @@ def test_broken_lines_are_named(tmp_path: Path, broken: str, number: int) -> Non
     assert path.read_bytes() == b"\n".join(text)
 
 
-def test_a_line_that_is_cut_off_is_named(tmp_path: Path) -> None:
+def test_a_truncated_line_is_refused_by_number(tmp_path: Path) -> None:
     write_pairs(made(1), tmp_path)
     path = tmp_path / "pairs.jsonl"
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(MergeMixError, match=rf"^{path}, line 4: got a line that is cut off.*resume=True"):
+    with pytest.raises(MergeMixError, match=rf"^{path}, line 4: got a truncated line.*resume=True"):
         PairFolder(tmp_path)
 
 
-def test_empty_directories_are_named(tmp_path: Path) -> None:
+def test_directories_without_pairs_are_refused(tmp_path: Path) -> None:
     for directory in (tmp_path, tmp_path / "absent"):
         with pytest.raises(MergeMixError, match=rf"^directory: got no pairs in {directory}/pairs.jsonl"):
             PairFolder(directory)
@@ -70,14 +70,14 @@ def test_empty_directories_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["winner", "loser"])
-@pytest.mark.parametrize("damage", ["missing", "no image", "cut off"])
-def test_images_that_cannot_be_read_are_named(tmp_path: Path, name: str, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["missing", "not an image", "truncated"])
+def test_images_that_cannot_be_read_are_refused_by_name(tmp_path: Path, name: str, damage: str) -> None:
     write_pairs(made(1, size=64), tmp_path)
     path = tmp_path / name / "00000002.png"
     if damage == "missing":
         path.unlink()
     else:
-        path.write_bytes(b"no image" if damage == "no image" else path.read_bytes()[:5000])
+        path.write_bytes(b"not an image" if damage == "not an image" else path.read_bytes()[:5000])
     folder = PairFolder(tmp_path)
     assert folder[1]["label"] == 1
     for index in (2, -2):
@@ -89,6 +89,6 @@ def test_images_that_cannot_be_read_are_named(tmp_path: Path, name: str, damage:
 
 
 @pytest.mark.parametrize("batches", [None, 3, batch_of(torch.rand(2, 3, 8, 8)), [None], [torch.rand(2, 3, 8, 8)]])
-def test_what_is_no_batch_is_named(tmp_path: Path, batches: object) -> None:
-    with pytest.raises(MergeMixError, match=r"^batches: got .*, wanted (an iterable of )?PairBatch"):
+def test_batches_that_are_not_pair_batches_are_refused(tmp_path: Path, batches: object) -> None:
+    with pytest.raises(MergeMixError, match=r"^batches: got .*, wanted (an iterable of|batches of type) PairBatch"):
         write_pairs(batches, tmp_path / "new")

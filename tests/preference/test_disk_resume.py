@@ -1,4 +1,4 @@
-"""A run of write_pairs that was interrupted goes on where it ended, and never mixes two runs."""
+"""An interrupted run of write_pairs resumes where it stopped, and two different runs are never mixed."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def killed(batches: Iterable[PairBatch], after: int) -> Iterator[PairBatch]:
 
 
 def pull_the_plug(directory: Path, cut: str) -> None:
-    """Leaves a directory as a program does that ends at the worst moment."""
+    """Damages a directory as a program does that ends at the worst moment."""
     path = directory / "pairs.jsonl"
-    if cut == "an image without its line":
+    if cut == "image without its line":
         (directory / "winner" / "00000008.png").write_bytes(b"half an image")
     elif cut == "half a line":
         path.write_bytes(path.read_bytes()[:-20])
-    elif cut == "a line without its end":
+    elif cut == "line without its newline":
         path.write_bytes(path.read_bytes()[:-1])
-    elif cut == "the first half line":
+    elif cut == "half of the first line":
         path.write_bytes(path.read_bytes()[:20])
-    elif cut == "no line":
+    elif cut == "no lines":
         path.unlink()
 
 
@@ -52,14 +52,14 @@ def pull_the_plug(directory: Path, cut: str) -> None:
     "cut",
     [
         "nothing",
-        "an image without its line",
+        "image without its line",
         "half a line",
-        "a line without its end",
-        "the first half line",
-        "no line",
+        "line without its newline",
+        "half of the first line",
+        "no lines",
     ],
 )
-def test_an_interrupted_run_goes_on(tmp_path: Path, cut: str) -> None:
+def test_an_interrupted_run_resumes(tmp_path: Path, cut: str) -> None:
     write_pairs(made(4), tmp_path / "whole")
     with pytest.raises(KilledError):
         write_pairs(killed(made(4), 2), tmp_path / "cut")
@@ -83,8 +83,8 @@ def whole_run() -> dict[str, bytes]:
 
 @settings(quick, max_examples=25)
 @given(st.integers(0, 15), st.integers(0, 400), st.integers(0, 4))
-def test_a_run_goes_on_wherever_it_was_interrupted(line: int, byte: int, batch: int) -> None:
-    """The lines are cut anywhere, and the second run is killed as well."""
+def test_a_run_resumes_wherever_it_was_interrupted(line: int, byte: int, batch: int) -> None:
+    """The lines are truncated at any byte, and the second run may be killed as well."""
     with TemporaryDirectory() as name:
         directory = Path(name)
         for folder in ("winner", "loser"):
@@ -102,7 +102,7 @@ def test_a_run_goes_on_wherever_it_was_interrupted(line: int, byte: int, batch: 
         assert files(directory) == whole_run()
 
 
-def test_a_line_comes_after_its_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_is_written_after_its_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     replace = os.replace
     placed = []
 
@@ -119,12 +119,12 @@ def test_a_line_comes_after_its_images(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(PairFolder(tmp_path)) == 2
 
 
-def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_finished_run_is_unchanged_by_a_second_call(tmp_path: Path) -> None:
     write_pairs(made(), tmp_path)
     before = files(tmp_path)
     assert write_pairs(made(), tmp_path) == 12
     assert files(tmp_path) == before
-    assert write_pairs(made(4), tmp_path) == 16  # more of the same
+    assert write_pairs(made(4), tmp_path) == 16  # the same batches and one more
     after = files(tmp_path)
     assert after.pop("pairs.jsonl").startswith(before.pop("pairs.jsonl")) and after.items() > before.items()
 
@@ -138,13 +138,13 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
         ("label_name, partner_name", lambda: made(4), {"classes": "abcdefghij"}),
     ],
 )
-def test_going_on_with_something_else_is_refused(
+def test_resuming_with_different_pairs_is_refused(
     tmp_path: Path, differ: str, batches: Callable[[], Iterable[PairBatch]], options: dict[str, object]
 ) -> None:
     write_pairs(made(2), tmp_path)
     before = files(tmp_path)
     with pytest.raises(
-        MergeMixError, match=rf"^batches: got another pair than .*pairs.jsonl, line \d+ \(by {differ}\)"
+        MergeMixError, match=rf"^batches: got a pair that differs from .*pairs.jsonl, line \d+ \(in {differ}\)"
     ):
         write_pairs(batches(), tmp_path, **options)
     with pytest.raises(MergeMixError, match=r"^batches: got 4 pairs, wanted at least the 8 of"):
@@ -152,7 +152,7 @@ def test_going_on_with_something_else_is_refused(
     assert files(tmp_path) == before
 
 
-def test_the_ratio_of_another_machine_is_no_other_pair(tmp_path: Path) -> None:
+def test_a_ratio_that_differs_by_rounding_is_accepted_on_resume(tmp_path: Path) -> None:
     write_pairs(made(1), tmp_path)
     path = tmp_path / "pairs.jsonl"
     first = lines(tmp_path)[0]
@@ -160,7 +160,7 @@ def test_the_ratio_of_another_machine_is_no_other_pair(tmp_path: Path) -> None:
     assert write_pairs(made(1), tmp_path) == 4
 
 
-def test_resume_false_wants_an_empty_directory(tmp_path: Path) -> None:
+def test_resume_false_requires_a_new_or_empty_directory(tmp_path: Path) -> None:
     assert write_pairs(made(1), tmp_path / "new" / "deep", resume=False) == 4
     (tmp_path / "empty").mkdir()
     assert write_pairs(made(1), tmp_path / "empty", resume=False) == 4
@@ -170,7 +170,7 @@ def test_resume_false_wants_an_empty_directory(tmp_path: Path) -> None:
         raise AssertionError("asked for a batch")
         yield
 
-    with pytest.raises(MergeMixError, match=r"^directory: got '.*empty', wanted one that is new or empty"):
+    with pytest.raises(MergeMixError, match=r"^directory: got '.*empty', wanted a new or empty directory"):
         write_pairs(never(), tmp_path / "empty", resume=False)
     failed = tmp_path / "failed"
     with pytest.raises(MergeMixError, match=r"^classes: "):

@@ -1,4 +1,4 @@
-"""Lines that nobody has to have meant well are read as pairs of the folder, or refused by file and number."""
+"""Untrusted lines are either read as pairs in the folder, or refused by file and line number."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ DEEP = b"[" * 200_000
     ],
     ids=range(12),
 )
-def test_what_is_no_line_of_a_pair_is_named(tmp_path: Path, text: bytes) -> None:
+def test_a_malformed_line_is_refused_by_number(tmp_path: Path, text: bytes) -> None:
     (tmp_path / LINES).write_bytes(to_text(LINE) + b"\n" + text + b"\n")
     for read in (read_lines, PairFolder, lambda directory: write_pairs(made(1), directory)):
         with pytest.raises(MergeMixError, match=r"pairs\.jsonl, line 2: got .*, wanted a pair as write") as raised:
@@ -57,24 +57,24 @@ def test_what_is_no_line_of_a_pair_is_named(tmp_path: Path, text: bytes) -> None
 
 @pytest.mark.parametrize("name", ["../x.png", "/etc/passwd", "winner/../../x.png", "..\\x.png", "C:\\x.png", "", "a\0"])
 @pytest.mark.parametrize("which", ["winner", "loser"])
-def test_names_that_lead_out_of_the_folder_are_refused(tmp_path: Path, which: str, name: str) -> None:
+def test_paths_outside_the_folder_are_refused(tmp_path: Path, which: str, name: str) -> None:
     (tmp_path / LINES).write_bytes(to_text(LINE | {which: name}) + b"\n")
     for read in (PairFolder, lambda directory: write_pairs(made(1), directory)):
-        with pytest.raises(MergeMixError, match=rf"pairs.jsonl, line 1: got .*, wanted a {which} in the directory"):
+        with pytest.raises(MergeMixError, match=rf"pairs.jsonl, line 1: got .*, wanted a path of the {which} inside"):
             read(tmp_path)
 
 
-def test_a_pair_that_is_there_twice_is_refused(tmp_path: Path) -> None:
-    """Two programs that wrote into one folder left such lines, of images that each overwrote."""
+def test_a_duplicate_pair_is_refused(tmp_path: Path) -> None:
+    """Two programs that write to one folder leave such lines, and overwrite each other's images."""
     write_pairs(made(1), tmp_path)
     path = tmp_path / LINES
     path.write_bytes(path.read_bytes() * 2)
     for read in (PairFolder, lambda directory: write_pairs(made(2), directory)):
-        with pytest.raises(MergeMixError, match=rf"^{path}, line 5: got the id 0 again, wanted one line for each pair"):
+        with pytest.raises(MergeMixError, match=rf"^{path}, line 5: got the id 0 again, wanted one line per pair"):
             read(tmp_path)
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_pairs(made(1), tmp_path)
 
     def fail(path: Path) -> bytes:
@@ -85,15 +85,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest
         PairFolder(tmp_path)
 
 
-def test_a_class_of_any_name_comes_back(tmp_path: Path) -> None:
-    names = ["\udcff", "\u2028", 'a"b', "ä", "a\nb"] * 2  # the first one as of a file name that is not UTF-8
+def test_class_names_of_any_characters_round_trip(tmp_path: Path) -> None:
+    names = ["\udcff", "\u2028", 'a"b', "ä", "a\nb"] * 2  # the first as from a file name that is not UTF-8
     write_pairs(made(1), tmp_path, classes=names)
     assert [line["label_name"] for line in PairFolder(tmp_path).lines] == [names[i] for i in (0, 1, 3, 4)]
 
 
 @settings(quick, max_examples=60)
 @given(st.integers(0, len(to_text(LINE))), st.integers(0, len(to_text(LINE))), st.binary(max_size=6))
-def test_a_line_of_any_damage_is_a_pair_or_refused(start: int, end: int, instead: bytes) -> None:
+def test_an_arbitrarily_damaged_line_is_read_as_a_pair_or_refused(start: int, end: int, instead: bytes) -> None:
     text = to_text(LINE)
     with TemporaryDirectory() as name:
         (Path(name) / LINES).write_bytes(text[:start] + instead + text[end:] + b"\n")
@@ -105,9 +105,9 @@ def test_a_line_of_any_damage_is_a_pair_or_refused(start: int, end: int, instead
             assert rest == b"" and all(line.keys() >= LINE.keys() for line in lines)
 
 
-def test_lines_of_one_pair_may_differ_by_rounding_alone() -> None:
+def test_lines_of_the_same_pair_may_differ_only_by_rounding() -> None:
     line = {"id": 3, "ratio": 0.5, "label": 1}
     check_same(Path("pairs"), line, line | {"ratio": 0.5001})
     for other in (line | {"ratio": 0.6}, line | {"label": 2}, line | {"more": 1}):
-        with pytest.raises(MergeMixError, match=r"^batches: got another pair than .*line 4 "):
+        with pytest.raises(MergeMixError, match=r"^batches: got a pair that differs from .*line 4 "):
             check_same(Path("pairs"), line, other)

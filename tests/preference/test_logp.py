@@ -11,7 +11,7 @@ from timm_mergemix.preference.logp import label_logp, mean_logp, sequence_logp
 from ..merge.reference import randn
 
 
-def test_the_log_probability_of_a_class_is_that_of_its_softmax_or_sigmoid():
+def test_label_logp_is_the_log_of_softmax_or_sigmoid():
     logits, labels = randn(4, 5), torch.tensor([0, 4, 2, 2])
     wanted = torch.stack([row.softmax(0)[label].log() for row, label in zip(logits, labels, strict=True)])
     torch.testing.assert_close(label_logp(logits, labels), wanted)
@@ -20,7 +20,7 @@ def test_the_log_probability_of_a_class_is_that_of_its_softmax_or_sigmoid():
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_the_log_probability_of_a_class_in_half_precision_is_float32(dtype):
+def test_label_logp_of_half_precision_logits_is_float32(dtype):
     logits = torch.tensor([[60000.0, -60000.0], [1.0, 2.0]]).to(dtype)
     got = label_logp(logits, torch.tensor([1, 0]))
     assert got.dtype == torch.float32
@@ -28,7 +28,7 @@ def test_the_log_probability_of_a_class_in_half_precision_is_float32(dtype):
     assert label_logp(logits.double(), torch.tensor([1, 0])).dtype == torch.float64
 
 
-def test_padding_of_tokens_is_ignored():
+def test_padding_tokens_are_ignored():
     logits, tokens = randn(2, 3, 7), torch.tensor([[1, 6, -100], [3, -100, -100]])
     got = sequence_logp(logits, tokens)
     assert got.shape == (2, 3)
@@ -50,7 +50,7 @@ def test_padding_gets_no_gradient():
 
 
 @pytest.mark.parametrize("pad", [-100, 7, 50256])
-def test_padding_given_by_a_mask_is_never_looked_at(pad):
+def test_positions_outside_the_mask_are_ignored(pad):
     logits, tokens = randn(2, 3, 7), torch.tensor([[1, 6, pad], [3, pad, pad]])
     mask = torch.tensor([[True, True, False], [True, False, False]])
     wanted = sequence_logp(logits, tokens.where(mask, 0)).where(mask, 0)
@@ -61,15 +61,15 @@ def test_padding_given_by_a_mask_is_never_looked_at(pad):
     assert broken.grad.isfinite().all() and (broken.grad[~mask] == 0).all()
 
 
-def test_a_token_out_of_the_vocabulary_is_named_on_the_cpu_and_asks_for_no_values_elsewhere():
+def test_a_token_outside_the_vocabulary_is_refused_on_the_cpu_and_not_read_on_other_devices():
     logits, tokens = randn(1, 2, 7), torch.tensor([[1, 7]])
     mask = torch.ones(1, 2, dtype=torch.bool)
-    with pytest.raises(MergeMixError, match=r"^tokens: got tokens from 1 to 7, wanted them from 0 to 6"):
+    with pytest.raises(MergeMixError, match=r"^tokens: got tokens from 1 to 7, wanted tokens from 0 to 6"):
         sequence_logp(logits, tokens, mask)
     assert sequence_logp(logits.to("meta"), tokens.to("meta"), mask.to("meta")).shape == (1, 2)
 
 
-def test_an_answer_without_a_token_has_a_mean_of_zero():
+def test_the_mean_of_an_empty_answer_is_zero():
     mask = torch.tensor([[True, True], [False, False]])
     assert mean_logp(torch.full((2, 2), -3.0), mask).tolist() == [-3.0, 0.0]
 
@@ -90,11 +90,11 @@ def test_an_answer_without_a_token_has_a_mean_of_zero():
         ),
     ],
 )
-def test_bad_input_is_named(call, message):
+def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(MergeMixError, match=message):
         call()
 
 
-def test_log_probabilities_that_are_integers_are_named():
+def test_integer_log_probabilities_are_refused():
     with pytest.raises(MergeMixError, match=r"^logp: "):
         mean_logp(torch.zeros(1, 3).long(), torch.ones(1, 3, dtype=torch.bool))

@@ -1,4 +1,4 @@
-"""The preference loss, its terms and who learns from it."""
+"""The terms and gradients of PreferenceLoss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..merge.reference import randn
 
 
 def batch(labels=(0, 1, 1, 2), ratio=(0.7, 0.4, 0.9, 1.0), index=(1, 2, 0, 0), **more):
-    """Row 1 has a partner of its own class, row 3 is not mixed."""
+    """Row 1 has a partner of the same class; row 3 is not mixed."""
     images = randn(4, 3, 8, 8)
     return MixedBatch(
         images=images,
@@ -55,7 +55,7 @@ FORMULAS = {
 
 
 @pytest.mark.parametrize("variant", FORMULAS)
-def test_terms_are_those_computed_by_hand(variant):
+def test_terms_match_a_computation_by_hand(variant):
     winner, loser = logits()
     terms = PreferenceLoss(beta=2.0, gamma=1.5, weight=0.3, variant=variant)(winner, loser, batch())
     preference, margin, accuracy = by_hand(winner, loser, 2.0, 1.5, FORMULAS[variant])
@@ -67,7 +67,7 @@ def test_terms_are_those_computed_by_hand(variant):
     torch.testing.assert_close(terms.total, soft + 0.3 * terms.preference)
 
 
-def test_dpo_takes_the_reference_off():
+def test_dpo_subtracts_the_reference():
     winner, loser = logits()
     reference = tuple(randn(4, 5, seed=seed).double() for seed in (2, 3))
     loss = PreferenceLoss(variant="dpo", beta=0.5, gamma=0.0)
@@ -81,7 +81,7 @@ def test_dpo_takes_the_reference_off():
         loss(winner, loser, batch())
 
 
-def test_pairs_that_are_no_losers_count_for_nothing():
+def test_rows_that_are_not_pairs_change_neither_terms_nor_gradients():
     winner, loser = logits()
     loss = PreferenceLoss()
     terms = loss(winner, loser, batch())
@@ -97,7 +97,7 @@ def test_pairs_that_are_no_losers_count_for_nothing():
     assert (winner.grad[[0, 2]] != 0).all() and (loser.grad[[0, 2]] != 0).all()
 
 
-def test_without_a_pair_the_preference_is_nothing():
+def test_without_pairs_the_preference_is_zero():
     winner, loser = logits()
     terms = PreferenceLoss()(winner, loser, batch(labels=(1, 1, 1, 1)))
     assert terms.preference == 0 and terms.total == terms.soft_target
@@ -107,9 +107,9 @@ def test_without_a_pair_the_preference_is_nothing():
 
 
 @pytest.mark.parametrize("variant", FORMULAS)
-def test_a_single_pair_is_compared_like_any_other(variant):
+def test_a_single_pair_has_the_terms_of_its_formula(variant):
     winner, loser = (x.detach() for x in logits())
-    single = batch(ratio=(0.7, 0.4, 1.0, 1.0))  # row 1 has a partner of its own class, rows 2 and 3 are not mixed
+    single = batch(ratio=(0.7, 0.4, 1.0, 1.0))  # row 1 has a partner of the same class; rows 2 and 3 are not mixed
     got = PreferenceLoss(beta=2.0, gamma=1.5, variant=variant)(winner, loser, single)
     ahead = (winner[0].log_softmax(0)[0] - loser[0].log_softmax(0)[0]).item()
     assert got.preference.item() == pytest.approx(FORMULAS[variant](2.0 * ahead, 1.5 * (1 - 0.7)))
@@ -142,14 +142,14 @@ def test_the_metrics_carry_no_gradient():
     assert [term.requires_grad for term in terms] == [True, True, True, False, False]
 
 
-def test_the_margin_grows_with_what_is_mixed_away():
+def test_the_margin_grows_with_the_share_that_is_mixed_away():
     winner, loser = (x.detach() for x in logits())
     faint, strong = (PreferenceLoss(gamma=2.0)(winner, loser, batch(ratio=(r, 0.4, r, 1.0))) for r in (0.95, 0.05))
     assert strong.preference > faint.preference
     assert strong.reward_margin == faint.reward_margin
 
 
-def test_weight_0_needs_no_winner():
+def test_weight_0_does_not_need_winner_logits():
     _, loser = logits()
     terms = PreferenceLoss(weight=0)(None, loser, batch())
     assert terms.total is terms.soft_target
@@ -159,7 +159,7 @@ def test_weight_0_needs_no_winner():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_weight_0_trains_even_where_the_preference_is_not_finite(value):
+def test_weight_0_gives_finite_gradients_even_if_the_preference_is_not_finite(value):
     _, loser = logits()
     terms = PreferenceLoss(weight=0)(torch.full((4, 5), value, dtype=torch.float64), loser, batch())
     assert terms.total.isfinite()
@@ -168,14 +168,14 @@ def test_weight_0_trains_even_where_the_preference_is_not_finite(value):
     assert loser.grad.isfinite().all() and loser.grad.any()
 
 
-def test_the_gaussian_ratio_sets_no_margin():
+def test_the_margin_uses_the_measured_ratio_not_the_gaussian_one():
     winner, loser = (x.detach() for x in logits())
     noisy = batch(ratio=(0.1, 0.2, 0.3, 1.0), measured=torch.tensor([0.7, 0.4, 0.9, 1.0]))
     loss = PreferenceLoss()
     assert loss(winner, loser, noisy).preference == loss(winner, loser, batch()).preference
 
 
-def test_a_sigmoid_model_is_asked_for_its_sigmoid():
+def test_with_bce_the_reward_is_the_log_sigmoid():
     winner, loser = (x.detach() for x in logits())
     terms = PreferenceLoss(soft_target=SoftTargetLoss(bce=True))(winner, loser, batch())
     ahead = [
@@ -208,25 +208,25 @@ def test_half_precision_is_computed_in_float32(dtype):
         ),
     ],
 )
-def test_bad_arguments_are_named(options, message):
+def test_bad_arguments_are_refused_by_name(options, message):
     with pytest.raises(MergeMixError, match=message):
         PreferenceLoss(**options)
 
 
-def test_labels_that_are_rows_have_no_own_class():
+def test_label_rows_are_refused():
     winner, loser = logits()
     rows = mm.Mixup(num_classes=5, prob=1.0).mix(randn(4, 3, 8, 8), torch.eye(5)[[0, 1, 1, 2]])
     with pytest.raises(MergeMixError, match=r"^labels: got a float32 tensor"):
         PreferenceLoss()(winner, loser, rows)
 
 
-def test_shapes_must_fit():
+def test_winner_logits_of_another_shape_are_refused():
     winner, loser = logits()
     with pytest.raises(MergeMixError, match=r"^winner_logits: got .*shape \(3, 5\)"):
         PreferenceLoss()(winner[:3], loser, batch())
 
 
-def test_without_a_batch_the_preference_is_the_same():
+def test_compare_gives_the_same_preference_as_forward():
     winner, loser = logits()
     made = batch()
     loss = PreferenceLoss(beta=1.5, gamma=2.0)
@@ -236,7 +236,7 @@ def test_without_a_batch_the_preference_is_the_same():
         loss.compare(winner, loser, made.labels, made.mass[:2])
 
 
-def test_a_row_that_is_no_pair_spoils_no_gradient():
+def test_infinite_logits_in_a_row_that_is_not_a_pair_leave_gradients_finite():
     winner, loser = (x.detach().clone() for x in logits())
     winner[3, 2] = loser[3, 2] = -torch.inf
     winner.requires_grad_()
@@ -244,24 +244,24 @@ def test_a_row_that_is_no_pair_spoils_no_gradient():
     assert winner.grad.isfinite().all()
 
 
-def test_a_reference_of_other_classes_is_refused():
+def test_reference_logits_of_another_shape_are_refused():
     winner, loser = logits()
     with pytest.raises(MergeMixError, match=r"^reference\[1\]: got .*shape \(4, 7\)"):
         PreferenceLoss(variant="dpo")(winner, loser, batch(), (randn(4, 5), randn(4, 7)))
 
 
-def test_a_model_that_diverged_is_not_said_to_be_wrong():
+def test_nan_logits_give_nan_metrics():
     _, loser = logits()
     terms = PreferenceLoss()(torch.full((4, 5), torch.nan), loser, batch())
     assert terms.preference_accuracy.isnan() and terms.reward_margin.isnan()
 
 
 @pytest.mark.parametrize("which", ["winner_logits", "loser_logits"])
-def test_logits_of_pairs_that_are_not_a_matrix_are_named(which):
+def test_logits_that_are_not_a_matrix_are_refused_by_name(which):
     logits = {"winner_logits": randn(2, 3), "loser_logits": randn(2, 3)} | {which: randn(2)}
     with pytest.raises(MergeMixError, match=f"^{which}: "):
         PreferenceLoss().compare(**logits, labels=torch.tensor([0, 1]), mass=torch.full((2,), 0.5))
 
 
-def test_a_margin_is_in_log_probabilities_by_default():
+def test_beta_gamma_and_weight_default_to_1():
     assert (PreferenceLoss().beta, PreferenceLoss().gamma, PreferenceLoss().weight) == (1.0, 1.0, 1.0)

@@ -1,4 +1,4 @@
-"""PreferenceLoss for each image by itself: reductions, weights, vmap, per-sample gradients, compilers, no values."""
+"""PreferenceLoss per image: reductions, weights, vmap, per-sample gradients, compilation and fake tensors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..mix.batches import noise
 
 B, CLASSES = 4, 5
 IMAGES = noise(B, 3, 4, 4)
-LABELS = torch.tensor([0, 2, 2, 1])  # the two in the middle are partners of one class, and no pair
+LABELS = torch.tensor([0, 2, 2, 1])  # the two in the middle are partners of the same class, so they are not pairs
 IS_PAIR = torch.tensor([True, False, False, True])
 
 
@@ -39,7 +39,7 @@ def rows(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 def compare_one(loss: PreferenceLoss) -> Any:
-    """The terms of one pair, without an axis for the batch."""
+    """The terms of one pair, without a batch axis."""
 
     def compare(winner: Tensor, loser: Tensor, label: Tensor, mass: Tensor, *known: Tensor) -> tuple[Tensor, ...]:
         return loss.compare(*rows(winner, loser, label, mass), rows(*known) or None)
@@ -67,8 +67,8 @@ def test_the_reductions_agree(variant: str) -> None:
     torch.testing.assert_close(total.total, each.total.sum())
 
 
-def test_sums_of_micro_batches_are_those_of_the_whole() -> None:
-    """As means they are not: a lone pair would weigh as much as many."""
+def test_sums_over_micro_batches_add_up_to_those_of_the_whole_batch() -> None:
+    """Means would not: a lone pair would weigh as much as many."""
     batch, (winner, loser) = mixed(), logits()
     labels, mass, loss = batch.labels, batch.mass, PreferenceLoss(reduction="sum")
     parts = [loss.compare(winner[part], loser[part], labels[part], mass[part]) for part in (slice(1), slice(1, B))]
@@ -76,7 +76,7 @@ def test_sums_of_micro_batches_are_those_of_the_whole() -> None:
         torch.testing.assert_close(first + second, whole)
 
 
-def test_batches_without_a_pair() -> None:
+def test_terms_of_a_batch_without_pairs() -> None:
     for reduction, unknown in (("mean", torch.nan), ("none", torch.nan), ("sum", 0.0)):
         loss = PreferenceLoss(reduction=reduction)
         terms = loss(*logits(), Mixup(0.8, num_classes=CLASSES, prob=0.0).mix(IMAGES, LABELS))
@@ -88,7 +88,7 @@ def test_batches_without_a_pair() -> None:
         torch.testing.assert_close(off.reward_margin, torch.full_like(off.reward_margin, unknown), equal_nan=True)
 
 
-def test_weights_of_images() -> None:
+def test_images_can_be_weighted() -> None:
     winner, loser = (x.requires_grad_() for x in logits())
     terms = PreferenceLoss(reduction="none")(winner, loser, mixed())
     (terms.total * torch.tensor([0.0, 1.0, 1.0, 2.0])).sum().backward()
@@ -97,14 +97,14 @@ def test_weights_of_images() -> None:
 
 
 @pytest.mark.parametrize(("reduction", "own"), [("none", "mean"), ("mean", "none"), ("sum", "mean")])
-def test_both_terms_have_one_reduction(reduction: str, own: str) -> None:
+def test_a_soft_target_with_another_reduction_is_refused(reduction: str, own: str) -> None:
     with pytest.raises(MergeMixError, match=rf'^soft_target: got .* with reduction="{reduction}"'):
         PreferenceLoss(reduction=reduction, soft_target=SoftTargetLoss(reduction=own))
     with pytest.raises(MergeMixError, match=r"^reduction: got 'each', wanted one of"):
         PreferenceLoss(reduction="each")
 
 
-def test_timms_task_wants_a_scalar() -> None:
+def test_timms_task_refuses_reduction_none() -> None:
     pytest.importorskip("timm.task")
     model = nn.Sequential(nn.Flatten(), nn.Linear(48, CLASSES))
     with pytest.raises(MergeMixError, match=r"^loss: got .*none"):
@@ -112,7 +112,7 @@ def test_timms_task_wants_a_scalar() -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_vmap_gives_the_terms_of_single_pairs(variant: str) -> None:
+def test_vmap_gives_the_same_terms_as_reduction_none(variant: str) -> None:
     batch, known = mixed(), reference(variant)
     loss = PreferenceLoss(variant=variant)
     found = vmap(compare_one(loss))(*logits(), batch.labels, batch.mass, *(known or ()))
@@ -122,7 +122,7 @@ def test_vmap_gives_the_terms_of_single_pairs(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_gradients_of_single_pairs_are_those_of_a_loop(variant: str) -> None:
+def test_per_sample_gradients_match_a_loop(variant: str) -> None:
     model, batch, known = nn.Sequential(nn.Flatten(), nn.Linear(48, CLASSES)), mixed(), reference(variant) or ()
     weights = {key: value.detach() for key, value in model.named_parameters()}
     compare = compare_one(PreferenceLoss(variant=variant))
@@ -153,7 +153,7 @@ def test_forward_mode_agrees_with_backward(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_it_compiles_as_one_graph(variant: str) -> None:
+def test_the_loss_compiles_as_one_graph(variant: str) -> None:
     batch, known, loss = mixed(), reference(variant), PreferenceLoss(variant=variant)
     winner, loser = (x.requires_grad_() for x in logits())
     torch._dynamo.reset()
@@ -165,7 +165,7 @@ def test_it_compiles_as_one_graph(variant: str) -> None:
 
 
 class Compare(nn.Module):
-    """What an exporter takes: tensors in, tensors out."""
+    """`PreferenceLoss.compare` as a module that can be exported: tensors in, tensors out."""
 
     def __init__(self, variant: str) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ class Compare(nn.Module):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_it_is_exported_for_any_number_of_images(variant: str) -> None:
+def test_the_loss_can_be_exported_with_a_dynamic_batch_size(variant: str) -> None:
     batch, known, count = mixed(), reference(variant), torch.export.Dim("batch")
     inputs = (*logits(), batch.labels, batch.mass, *(known or ()))
     module = Compare(variant)
@@ -186,7 +186,7 @@ def test_it_is_exported_for_any_number_of_images(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_tensors_without_values_are_not_asked_for_them(variant: str) -> None:
+def test_fake_tensors_are_accepted(variant: str) -> None:
     batch, known = mixed(), reference(variant)
     inputs = (*logits(), batch.labels, batch.mass)
     with FakeTensorMode() as mode:

@@ -1,4 +1,4 @@
-"""A batch of winners and losers is the mix that the mixer makes, without what is no pair."""
+"""PreferencePairs returns the mix of its mixer, and PairBatch knows which rows are pairs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def mixer(name: str, **options: object) -> Mixer:
 
 
 def by_hand(pairs: PairBatch, images: Tensor, labels: Tensor) -> None:
-    """What must hold of the pairs of a batch, whoever mixed it."""
+    """Checks what holds for the pairs of a batch, whichever mixer made it."""
     batch = len(images)
     assert torch.equal(pairs.winner, images)
     assert pairs.loser.shape == images.shape and pairs.loser.dtype == images.dtype
@@ -50,7 +50,7 @@ def by_hand(pairs: PairBatch, images: Tensor, labels: Tensor) -> None:
     st.sampled_from([torch.int64, torch.int32, torch.uint8]),
     st.integers(0, 10**6),
 )
-def test_pairs_of_every_mixer(
+def test_pairs_match_the_mix_of_every_mixer(
     name: str, batch: int, mode: str, dtype: torch.dtype, label_dtype: torch.dtype, seed: int
 ) -> None:
     images = noise(batch, 3, 64, 64, seed=seed, dtype=dtype)
@@ -71,7 +71,7 @@ def test_pairs_of_every_mixer(
             assert torch.equal(pairs.loser, torch.where(mask, images, images.flip(0)))
 
 
-def test_it_is_the_mix_that_the_mixer_makes() -> None:
+def test_the_loser_is_what_the_mixer_returns() -> None:
     images, labels = noise(4, 3, 64, 64), torch.arange(4)
     results = []
     for _ in range(2):
@@ -85,7 +85,7 @@ def test_it_is_the_mix_that_the_mixer_makes() -> None:
 
 
 @pytest.mark.parametrize("prob", [1.0, 0.5])
-def test_the_gaussian_ratio_is_never_the_score(prob: float) -> None:
+def test_the_score_is_the_measured_ratio_not_the_gaussian_one(prob: float) -> None:
     images, labels = noise(12, 3, 64, 64), torch.arange(12) % 10
     pairs = PreferencePairs(
         mixer("mergemix", ratio_mode="gaussian", mode="elem", prob=prob, generator=torch.Generator().manual_seed(0))
@@ -97,8 +97,8 @@ def test_the_gaussian_ratio_is_never_the_score(prob: float) -> None:
     assert ("none" in pairs.kind) == (prob < 1)
 
 
-def test_what_is_no_pair_is_left_out() -> None:
-    """Rows 0 and 6 are of one class, and row 3 is its own partner; all of them are mixed."""
+def test_select_drops_rows_that_are_not_pairs() -> None:
+    """Rows 0 and 6 have the same class, and row 3 is its own partner; all rows are mixed."""
     images, labels = distinct(7, 1, 8, 8), torch.tensor([5, 0, 1, 2, 3, 4, 5])
     pairs = PreferencePairs(mixer("mixup", mode="elem"))(images, labels)
     by_hand(pairs, images, labels)
@@ -114,7 +114,7 @@ def test_what_is_no_pair_is_left_out() -> None:
     assert chosen.batch is pairs.batch and torch.equal(chosen.batch.raw[chosen.partner], images[[5, 4, 2, 1]])
 
 
-def test_what_is_not_mixed_is_left_out() -> None:
+def test_select_drops_rows_that_are_not_mixed() -> None:
     images, labels = distinct(80, 1, 4, 4), torch.arange(80)
     pairs = PreferencePairs(mixer("cutmix", mode="elem", prob=0.5, num_classes=80))(images, labels)
     by_hand(pairs, images, labels)
@@ -124,19 +124,19 @@ def test_what_is_not_mixed_is_left_out() -> None:
     assert chosen.label.tolist() == mixed and set(chosen.kind) == {"cutmix"}
 
 
-def test_a_selection_of_nothing_is_an_empty_batch() -> None:
+def test_selecting_no_rows_gives_an_empty_batch() -> None:
     pairs = PreferencePairs(mixer("cutmix"))(noise(3, 3, 8, 8), torch.zeros(3, dtype=torch.long)).select()
     assert len(pairs) == 0 and pairs.winner.shape == pairs.loser.shape == (0, 3, 8, 8) and pairs.kind == ()
 
 
-def test_a_mix_that_keeps_every_patch_is_no_pair() -> None:
+def test_a_mix_that_keeps_every_patch_is_not_a_pair() -> None:
     pairs = PreferencePairs(mergemix(1, 1, mode="elem", num_classes=90))(noise(90, 3, 8, 8), torch.arange(90))
-    assert set(pairs.ratio.tolist()) == {0.0, 1.0}  # of one patch, all or nothing
+    assert set(pairs.ratio.tolist()) == {0.0, 1.0}  # with a single patch, all or nothing
     assert torch.equal(pairs.is_pair, pairs.ratio == 0)
     assert all(torch.equal(pairs.loser[row], pairs.winner[row]) != pairs.is_pair[row].item() for row in range(90))
 
 
-def test_collate_makes_the_batch() -> None:
+def test_collate_makes_the_same_batch_as_a_call() -> None:
     images, labels = noise(5, 3, 16, 16), torch.arange(5)
     pairs = PreferencePairs(mixer("resizemix"))
     torch.manual_seed(0)
@@ -146,7 +146,7 @@ def test_collate_makes_the_batch() -> None:
     assert torch.equal(ours.loser, pairs(images, labels).loser)
 
 
-def test_a_collate_of_ones_own_comes_first() -> None:
+def test_a_custom_collate_function_is_used() -> None:
     def turned(samples: list[tuple[Tensor, int]]) -> list[Tensor]:
         return [torch.stack([x.flip(-1) for x, _ in samples]), torch.tensor([y for _, y in samples])]
 
@@ -171,7 +171,7 @@ def test_every_worker_of_a_loader_draws_its_own_numbers(workers: int) -> None:
     for i, pairs in enumerate(loaded):
         by_hand(pairs, IMAGES[6 * i : 6 * i + 6], LABELS[6 * i : 6 * i + 6])
     ratios = torch.cat([pairs.ratio for pairs in loaded])
-    assert len(ratios.unique()) == 24  # no worker draws the numbers of another one
+    assert len(ratios.unique()) == 24  # no two workers draw the same numbers
     again, other = (torch.cat([p.ratio for p in load(mixer("mixup", mode="elem"), workers, s)]) for s in (0, 1))
     assert torch.equal(ratios, again) and not torch.equal(ratios, other)
 
@@ -184,18 +184,18 @@ def test_an_encoder_is_refused_in_a_worker() -> None:
 
 def test_a_generator_is_refused_in_a_worker() -> None:
     own = {"generator": torch.Generator().manual_seed(0)}
-    with pytest.raises(MergeMixError, match=r"mixer: got one with a generator of its own"):
+    with pytest.raises(MergeMixError, match=r"mixer: got a mixer with its own generator"):
         load(mixer("mixup", **own), 2)
     assert isinstance(load(mixer("mixup", **own), 0)[0], PairBatch)
 
 
 @pytest.mark.parametrize("given_mixer", [None, "mixup", Mixup])
-def test_bad_mixers_are_named(given_mixer: object) -> None:
+def test_values_that_are_not_mixers_are_refused(given_mixer: object) -> None:
     with pytest.raises(MergeMixError, match=r"^mixer: got .*, wanted a mixer"):
         PreferencePairs(given_mixer)
 
 
-def test_labels_that_are_no_classes_are_refused() -> None:
+def test_labels_that_are_not_class_numbers_are_refused() -> None:
     with pytest.raises(MergeMixError, match=r"^mixer: got .*, wanted one without multi_label"):
         PreferencePairs(mixer("mixup", multi_label=True))
     images = noise(2, 3, 8, 8)
@@ -213,18 +213,20 @@ def test_labels_that_are_no_classes_are_refused() -> None:
         PairBatch.of(mixer("mixup").mix(images, rows))
 
 
-def test_bad_images_and_samples_are_named() -> None:
+def test_bad_images_and_samples_are_refused_by_name() -> None:
     pairs = PreferencePairs(mixer("mixup"))
     with pytest.raises(MergeMixError, match=r"^images: got"):
         pairs(torch.zeros(2, 8, 8), torch.arange(2))
     for samples in ([(torch.zeros(1, 2, 2), 1, 2)] * 2, [torch.zeros(1, 2, 2)] * 2, [{"image": 1, "label": 2}] * 2):
-        with pytest.raises(MergeMixError, match=r"^samples: got a \w+ of them, wanted \(image, label\) each"):
+        with pytest.raises(
+            MergeMixError, match=r"^samples: got samples that collate to a \w+, wanted \(image, label\) tuples"
+        ):
             pairs.collate(samples)
     with pytest.raises(MergeMixError, match=r"^collate: got 3"):
         PreferencePairs(mixer("mixup"), collate=3)
 
 
-def test_what_print_shows() -> None:
+def test_repr_shows_the_mixer_or_the_pairs() -> None:
     pairs = PreferencePairs(mixer("cutmix"))
     assert repr(pairs).startswith("PreferencePairs(Mixup(cutmix: 1")
     images, labels = noise(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])
@@ -233,7 +235,7 @@ def test_what_print_shows() -> None:
     assert repr(made) == f"PairBatch(winner=(4, 3, 8, 8), {count} pairs, 4 mergemix)"
 
 
-def test_it_pickles_and_changes_nothing_of_the_caller() -> None:
+def test_pairs_can_be_pickled_and_leave_the_images_unchanged() -> None:
     images, labels = noise(4, 3, 8, 8), torch.arange(4)
     before = images.clone()
     pairs = pickle.loads(pickle.dumps(PreferencePairs(mixer("mixup"))))(images, labels)
@@ -242,7 +244,7 @@ def test_it_pickles_and_changes_nothing_of_the_caller() -> None:
     assert torch.equal(images, before)
 
 
-def test_an_encoder_is_left_as_it_is() -> None:
+def test_the_encoder_is_left_unchanged() -> None:
     encoder = tiny().train()
     state = {name: value.clone() for name, value in encoder.state_dict().items()}
     pairs = PreferencePairs(MergeMix(encoder, 10, mergemix_prob=1.0))(noise(4, 3, 64, 64), torch.arange(4))

@@ -1,4 +1,4 @@
-"""Whoever moves pairs, moves the mix beside them too, and each tensor once."""
+"""Moving or pinning pairs also moves or pins their mix, each tensor once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def tensors(record: PairBatch | MixedBatch) -> list[Tensor]:
 def check_moved(moved: PairBatch, before: PairBatch) -> None:
     assert {tensor.device.type for tensor in tensors(moved)} == {"meta"}
     assert moved.kind == before.kind and moved.batch.kind == before.batch.kind
-    assert moved.winner is moved.batch.raw and moved.loser is moved.batch.images  # as before: one copy of each
+    assert moved.winner is moved.batch.raw and moved.loser is moved.batch.images  # still shared: one copy of each
     assert {tensor.device.type for tensor in tensors(before)} == {"cpu"}
 
 
@@ -59,7 +59,7 @@ def test_a_selection_of_pairs_moves() -> None:
     assert len(moved) == len(made) and moved.kind == made.kind
 
 
-def test_a_loader_that_pins_memory_pins_all_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pinning_pairs_pins_all_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     monkeypatch.setattr(Tensor, "pin_memory", lambda tensor, *_: seen.append(id(tensor)) or tensor.clone())
     made = pairs()
@@ -72,18 +72,18 @@ def test_a_loader_that_pins_memory_pins_all_tensors(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("device", "non_blocking", "named"), [(torch.half, False, "device"), ("meta", 1, "non_blocking")]
 )
-def test_bad_arguments_are_named(device: Any, non_blocking: Any, named: str) -> None:
+def test_bad_arguments_are_refused_by_name(device: Any, non_blocking: Any, named: str) -> None:
     with pytest.raises(MergeMixError, match=f"^{named}: got"):
         pairs().to(device, non_blocking)
 
 
-def test_accelerate_moves_them() -> None:
+def test_accelerate_moves_pairs() -> None:
     operations = pytest.importorskip("accelerate.utils.operations")
     made = pairs()
     check_moved(operations.send_to_device([made], torch.device("meta"), non_blocking=True)[0], made)
 
 
-def test_accelerates_loader_moves_them() -> None:
+def test_the_loader_of_accelerate_moves_pairs() -> None:
     data_loader = pytest.importorskip("accelerate.data_loader")
     loader = DataLoader(SAMPLES, 4, num_workers=1, collate_fn=PreferencePairs(Mixup(num_classes=4)).collate)
     prepared = data_loader.prepare_data_loader(

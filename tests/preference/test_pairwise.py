@@ -1,4 +1,4 @@
-"""Losses of a pair against direct formulas, in double precision."""
+"""Pairwise losses compared with their formulas in double precision."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sigmoid(x: float) -> float:
     beta=st.floats(0.01, 5),
     pairs=st.just(3),
 )
-def test_simpo_and_hinge_are_their_formulas(winner, loser, margin, beta, pairs):
+def test_simpo_and_hinge_match_their_formulas(winner, loser, margin, beta, pairs):
     w, lo = (torch.full((pairs,), value, dtype=torch.float64) for value in (winner, loser))
     got = simpo_loss(w, lo, margin, beta)
     assert got.shape == (pairs,)
@@ -40,21 +40,21 @@ def test_simpo_and_hinge_are_their_formulas(winner, loser, margin, beta, pairs):
 
 @SETTINGS
 @given(values=st.lists(st.floats(-20, 0), min_size=4, max_size=4), margin=st.floats(-3, 3), beta=st.floats(0.01, 5))
-def test_dpo_is_its_formula(values, margin, beta):
+def test_dpo_matches_its_formula(values, margin, beta):
     w, lo, rw, rl = (torch.tensor([value], dtype=torch.float64) for value in values)
     ahead = (values[0] - values[2]) - (values[1] - values[3])
     wanted = -math.log(sigmoid(beta * ahead - margin))
     assert dpo_loss(w, lo, rw, rl, margin, beta).item() == pytest.approx(wanted, rel=1e-9, abs=1e-12)
 
 
-def test_dpo_against_the_model_itself_is_log_two():
+def test_dpo_with_the_model_as_its_own_reference_is_log_2():
     w, lo = randn(5), randn(5, seed=1)
     torch.testing.assert_close(dpo_loss(w, lo, w, lo), torch.full((5,), math.log(2)))
 
 
 @SETTINGS
 @given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=4), seed=st.integers(0, 1000))
-def test_sequences_take_the_mean_over_their_own_tokens(lengths, seed):
+def test_simpo_and_hinge_of_sequences_use_the_mean_over_unmasked_tokens(lengths, seed):
     longest = max(lengths) + 2
     mask = torch.arange(longest) < torch.tensor(lengths).unsqueeze(1)
     winner, loser = randn(len(lengths), longest, seed=seed), randn(len(lengths), longest, seed=seed + 1)
@@ -66,7 +66,7 @@ def test_sequences_take_the_mean_over_their_own_tokens(lengths, seed):
     torch.testing.assert_close(hinged, hinge_loss(*means, 0.3, 2.0))
 
 
-def test_dpo_of_sequences_takes_the_sum():
+def test_dpo_of_sequences_uses_the_sum_over_tokens():
     mask = torch.tensor([[True, True, False], [True, False, False]])
     w, lo, rw, rl = (randn(2, 3, seed=seed) for seed in range(4))
     sums = [x.where(mask, 0).sum(1) for x in (w, lo, rw, rl)]
@@ -81,7 +81,7 @@ def test_gradients_match_finite_differences(loss):
     assert torch.autograd.gradcheck(lambda w, lo: loss(w, lo, margin, 1.7), (winner, loser))
 
 
-def test_gradients_of_dpo_match_and_stop_at_the_reference():
+def test_gradients_of_dpo_match_finite_differences_and_the_reference_gets_none():
     w, lo, rw, rl = (randn(4, seed=seed).double().requires_grad_() for seed in range(4))
     assert torch.autograd.gradcheck(lambda a, b: dpo_loss(a, b, rw, rl, 0.2, 0.7), (w, lo))
     dpo_loss(w, lo, rw, rl).sum().backward()
@@ -89,7 +89,7 @@ def test_gradients_of_dpo_match_and_stop_at_the_reference():
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_computed_in_float32_and_never_overflows(dtype):
+def test_half_precision_is_computed_in_float32_and_does_not_overflow(dtype):
     winner, loser = torch.tensor([-1e4, 0.0, -5.0], dtype=dtype), torch.tensor([0.0, -1e4, -5.0], dtype=dtype)
     winner.requires_grad_()
     got = simpo_loss(winner, loser, 1.0, 3.0)
@@ -107,7 +107,7 @@ EMPTY = torch.tensor([[True, True, False], [False, False, False]])
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 @pytest.mark.parametrize("variant", ["simpo", "hinge", "dpo"])
 @pytest.mark.parametrize("side", ["winner_mask", "loser_mask"])
-def test_a_pair_with_an_empty_answer_is_left_out(variant, side, device):
+def test_a_pair_with_an_empty_answer_has_loss_0_and_no_gradient(variant, side, device):
     parts = [randn(2, 3, seed=seed).to(device).requires_grad_() for seed in range(2)]
     references = [randn(2, 3, seed=seed).to(device) for seed in (2, 3)] if variant == "dpo" else []
     function = {"simpo": simpo_loss, "hinge": hinge_loss, "dpo": dpo_loss}[variant]
@@ -115,7 +115,7 @@ def test_a_pair_with_an_empty_answer_is_left_out(variant, side, device):
     full = torch.ones(2, 3, dtype=torch.bool, device=device)
     losses = function(*parts, *references, 1.0, **{side: EMPTY.to(device), other: full})
     losses.sum().backward()
-    if device == "cpu":  # elsewhere there are no values: it is enough that nothing asks for them
+    if device == "cpu":  # meta tensors have no values; it is enough that the loss does not read them
         assert losses[1] == 0 and losses[0] != 0
         assert all((part.grad[1] == 0).all() and part.grad.isfinite().all() for part in parts)
 
@@ -140,19 +140,19 @@ def test_a_pair_with_an_empty_answer_is_left_out(variant, side, device):
         (lambda: dpo_loss(None, PAIR[1], *PAIR), r"^winner_logp: got None"),
     ],
 )
-def test_bad_input_is_named(call, message):
+def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(MergeMixError, match=message):
         call()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_dpo_takes_differences_in_float32(dtype):
+def test_dpo_computes_differences_in_float32(dtype):
     values = [torch.full((1, 300), value, dtype=dtype) for value in (-0.0015, -0.0038, -6.0, -6.0)]
     got, wanted = dpo_loss(*values, beta=0.1), dpo_loss(*(value.double() for value in values), beta=0.1)
     torch.testing.assert_close(got.double(), wanted, rtol=1e-4, atol=1e-6)
     assert abs(got.item() - math.log(2)) > 0.01
 
 
-def test_without_a_margin_the_hinge_ends_at_0():
+def test_without_a_margin_the_hinge_loss_is_0_when_the_winner_leads():
     winner, loser = torch.tensor([0.0, -1.0]), torch.tensor([-0.25, -0.5])
     assert hinge_loss(winner, loser).tolist() == [0.0, 0.5]

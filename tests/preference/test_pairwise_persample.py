@@ -1,4 +1,4 @@
-"""The losses of pairs under vmap, in forward mode, compiled, and without values: those of a plain call."""
+"""Pairwise losses give the same results under vmap, in forward mode, compiled and with fake tensors."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ INPUTS = (*LOGP, MARGIN, *MASKS)
 
 
 def one(loss: Loss) -> Loss:
-    """The loss of one pair, without an axis for the batch."""
+    """The loss of one pair, without a batch axis."""
     return lambda *inputs: loss(*(value.unsqueeze(0) for value in inputs)).squeeze(0)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_vmap_gives_the_losses_of_single_pairs(loss: Loss) -> None:
+def test_vmap_gives_the_same_losses_as_a_batch(loss: Loss) -> None:
     torch.testing.assert_close(vmap(one(loss))(*INPUTS), loss(*INPUTS))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_gradients_of_single_pairs(loss: Loss) -> None:
+def test_per_sample_gradients_match_those_of_the_batch(loss: Loss) -> None:
     winner = LOGP[0].clone().requires_grad_()
     (wanted,) = torch.autograd.grad(loss(winner, *INPUTS[1:]).sum(), winner)
     torch.testing.assert_close(vmap(grad(one(loss)))(*INPUTS), wanted)
@@ -71,13 +71,13 @@ def test_forward_mode_agrees_with_backward(loss: Loss) -> None:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_they_compile_as_one_graph(loss: Loss) -> None:
+def test_losses_compile_as_one_graph(loss: Loss) -> None:
     torch._dynamo.reset()
     torch.testing.assert_close(torch.compile(loss, fullgraph=True, backend="eager")(*INPUTS), loss(*INPUTS))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_tensors_without_values_are_not_asked_for_them(loss: Loss) -> None:
+def test_fake_tensors_are_accepted(loss: Loss) -> None:
     with FakeTensorMode() as mode:
         assert loss(*map(mode.from_tensor, INPUTS)).shape == (B,)
 
@@ -88,7 +88,7 @@ LOGPS = {"label": label_logp, "sequence": of_tokens}
 
 
 @pytest.mark.parametrize("kind", LOGPS)
-def test_log_probabilities_of_single_answers(kind: str) -> None:
+def test_log_probabilities_agree_under_vmap_compiled_and_with_fake_tensors(kind: str) -> None:
     function, inputs = LOGPS[kind], (LOGITS[kind], ANSWERS[kind])
     wanted = function(*inputs)
     torch.testing.assert_close(vmap(one(function))(*inputs), wanted)

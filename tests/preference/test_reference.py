@@ -1,4 +1,4 @@
-"""The reference model of DPO: there where it is needed, and in eval mode for whoever compares with it."""
+"""The reference model of DPO must be given exactly when it is needed, and runs in eval mode."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MODEL, OTHER = nn.Linear(2, 2), nn.Linear(2, 2)
 
 
 @pytest.mark.parametrize(("reference", "variant"), [(OTHER, "dpo"), (None, "simpo"), (None, "hinge")])
-def test_a_reference_stands_beside_dpo_alone(reference, variant):
+def test_a_reference_with_dpo_or_none_with_other_losses_is_accepted(reference, variant):
     check_reference(MODEL, reference, variant)
 
 
@@ -24,12 +24,12 @@ def test_a_reference_stands_beside_dpo_alone(reference, variant):
         (OTHER, "simpo", r"^reference: got .*, wanted None, since the variant is 'simpo'"),
     ],
 )
-def test_what_does_not_fit_is_named(reference, variant, message):
+def test_a_missing_superfluous_or_identical_reference_is_refused(reference, variant, message):
     with pytest.raises(MergeMixError, match=message):
         check_reference(MODEL, reference, variant)
 
 
-def test_a_model_in_training_is_seen_in_eval_mode_and_stays_as_it_is():
+def test_a_model_in_training_mode_gets_an_eval_view_and_is_unchanged():
     model = nn.Sequential(nn.Dropout(0.5), nn.Linear(2, 2)).train()
     view = in_eval_mode(model)
     assert not any(module.training for module in view.modules())

@@ -27,7 +27,7 @@ def mixer(model, **options):
 
 
 def counted(model):
-    """Sizes of the batches that go through the model, and whether a gradient is kept."""
+    """Records the sizes of batches that go through the model, and whether gradients are enabled."""
     sizes = []
     model.patch_embed.register_forward_pre_hook(
         lambda module, args: sizes.append((len(args[0]), torch.is_grad_enabled()))
@@ -43,7 +43,7 @@ def run(step, model, seed=0):
 @pytest.mark.parametrize(
     ("saliency", "passes"), [("winner", [(6, True), (6, True)]), ("separate", [(6, False), (12, True)])]
 )
-def test_no_pass_is_wasted(saliency, passes):
+def test_a_step_runs_no_more_passes_than_needed(saliency, passes):
     model = build()
     step = PreferenceStep(model, mixer(model), PreferenceLoss(), saliency=saliency)
     sizes = counted(model)
@@ -62,7 +62,7 @@ def test_a_batch_that_is_not_mixed_takes_one_pass(saliency, passes):
 
 
 @pytest.mark.parametrize("r", [0, 2])
-def test_both_ways_are_the_same_where_nothing_is_random(r):
+def test_winner_and_separate_agree_for_a_deterministic_model(r):
     model = build(r)
     outputs = []
     for saliency in ("winner", "separate"):
@@ -78,7 +78,7 @@ def test_both_ways_are_the_same_where_nothing_is_random(r):
     assert first.terms.preference > 0
 
 
-def test_the_winners_saliency_is_that_of_its_training_pass_and_detached():
+def test_the_winners_saliency_comes_from_its_training_pass_and_is_detached():
     model = build(drop_path_rate=0.5).train()
     step = PreferenceStep(model, mixer(model, layer=2), PreferenceLoss(), saliency="winner")
     output = run(step, model)
@@ -94,7 +94,7 @@ def test_the_winners_saliency_is_that_of_its_training_pass_and_detached():
     assert not torch.allclose(output.batch.saliency, evaluated, rtol=1e-3)
 
 
-def test_the_pool_can_be_read_along_too():
+def test_the_attention_of_the_pool_can_be_read_from_the_winners_pass():
     model = tiny("vit_base_patch16_siglip_224")
     step = PreferenceStep(model, mixer(model, layer="pool"), PreferenceLoss(), saliency="winner")
     output = run(step, model)
@@ -102,7 +102,7 @@ def test_the_pool_can_be_read_along_too():
     output.terms.total.backward()
 
 
-def test_terms_are_those_of_the_loss():
+def test_the_step_returns_the_terms_of_the_loss():
     model = build()
     loss = PreferenceLoss(beta=2.0, gamma=0.5, weight=0.3, variant="hinge")
     output = run(PreferenceStep(model, mixer(model), loss), model)
@@ -111,7 +111,7 @@ def test_terms_are_those_of_the_loss():
     torch.testing.assert_close(output.logits, model(output.batch.images), rtol=1e-4, atol=1e-5)
 
 
-def test_weight_0_is_the_training_without_preference_bit_by_bit():
+def test_weight_0_is_bitwise_equal_to_training_without_preference():
     model = build(drop_path_rate=0.2).train()
     plain = copy.deepcopy(model)
     sizes = counted(model)
@@ -125,7 +125,7 @@ def test_weight_0_is_the_training_without_preference_bit_by_bit():
         assert torch.equal(ours.grad, theirs.grad)
 
 
-def test_every_mixer_makes_losers():
+def test_mixers_without_saliency_make_losers_too():
     model = tiny()
     for other in (mm.Mixup(num_classes=10), mm.ResizeMix(num_classes=10)):
         step = PreferenceStep(model, other, PreferenceLoss())
@@ -133,7 +133,7 @@ def test_every_mixer_makes_losers():
         assert run(step, model).terms.preference > 0
 
 
-def test_dpo_asks_a_frozen_model_in_eval_mode():
+def test_dpo_runs_the_reference_in_eval_mode_without_gradients():
     model = build().train()
     reference = copy.deepcopy(model).train()
     step = PreferenceStep(model, mixer(model), PreferenceLoss(variant="dpo", gamma=0.0), reference=reference)
@@ -153,14 +153,14 @@ def test_dpo_asks_a_frozen_model_in_eval_mode():
         (lambda m: (mm.patch(m, 2, prop_attn=False), mixer(m)), "merges without proportional attention"),
     ],
 )
-def test_a_winner_that_cannot_be_read_is_refused_with_the_reason(make, reason):
+def test_saliency_winner_is_refused_with_a_reason_if_its_pass_cannot_be_read(make, reason):
     model, mix = make(tiny())
     assert PreferenceStep(model, mix, PreferenceLoss()).saliency == "separate"
     with pytest.raises(MergeMixError, match=f"saliency: got 'winner', wanted 'separate', since .*{reason}"):
         PreferenceStep(model, mix, PreferenceLoss(), saliency="winner")
 
 
-def test_dropped_patches_have_no_attention():
+def test_patch_dropout_requires_a_separate_saliency_pass():
     model = tiny(patch_drop_rate=0.5).train()
     assert PreferenceStep(model, mixer(model), PreferenceLoss()).saliency == "separate"
     with (
@@ -190,13 +190,13 @@ def test_the_step_runs_compiled_checkpointed_and_under_autocast(saliency):
     torch.testing.assert_close(terms.soft_target, wanted.soft_target, rtol=0.05, atol=0.05)
 
 
-def test_parallel_wrappers_are_seen_inside_others():
+def test_parallel_wrappers_inside_compiled_ones_require_a_separate_pass():
     model = build()
     step = PreferenceStep(torch.compile(nn.DataParallel(model)), mixer(model), PreferenceLoss())
     assert step.saliency == "separate"
 
 
-def test_the_modes_of_a_reference_come_back():
+def test_the_training_modes_of_the_reference_are_unchanged():
     model = tiny()
     reference = copy.deepcopy(model).train()
     reference.blocks[0].eval()
@@ -207,7 +207,7 @@ def test_the_modes_of_a_reference_come_back():
         PreferenceStep(model, mixer(model), loss, reference=model)
 
 
-def test_nothing_is_left_behind():
+def test_the_step_leaves_no_attributes_on_the_model():
     model = tiny()
     before = {key: (type(module), dict(module.__dict__)) for key, module in model.named_modules()}
     run(PreferenceStep(model, mixer(model), PreferenceLoss(), saliency="winner"), model)
@@ -224,14 +224,14 @@ def test_nothing_is_left_behind():
         ({"reference": nn.Identity()}, r"^reference: got .*, wanted None, since the variant is 'simpo'"),
     ],
 )
-def test_bad_arguments_are_named(arguments, message):
+def test_bad_arguments_are_refused_by_name(arguments, message):
     model = tiny()
     with pytest.raises(MergeMixError, match=message):
         PreferenceStep(**({"model": model, "mixer": mixer(model), "loss": PreferenceLoss()} | arguments))
 
 
 @pytest.mark.parametrize("saliency", ["winner", "separate"])
-def test_two_heads_are_an_error(saliency):
+def test_a_model_that_returns_two_heads_is_refused(saliency):
     model = tiny("deit_tiny_distilled_patch16_224").train()
     model.set_distilled_training(True)
     step = PreferenceStep(model, mixer(model), PreferenceLoss(), saliency=saliency)
@@ -239,7 +239,7 @@ def test_two_heads_are_an_error(saliency):
         step(images(model, 6), LABELS)
 
 
-def test_bad_images_are_an_error_before_the_winner_runs():
+def test_bad_input_is_refused_before_the_winner_runs():
     model = build()
     sizes = counted(model)
     step = PreferenceStep(model, mixer(model), PreferenceLoss(), saliency="winner")

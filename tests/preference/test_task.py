@@ -1,4 +1,4 @@
-"""MergeMixTask, a training task of timm's."""
+"""MergeMixTask, a training task for timm."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def build(model, mixing=None, **options):
     return mm.MergeMixTask(model, mix, verbose=False, **options)
 
 
-def test_a_step_is_that_of_the_parts():
+def test_the_task_returns_the_terms_of_a_preference_step():
     model = mm.patch(tiny(), 2)
     task = build(model)
     torch.manual_seed(0)
@@ -38,7 +38,7 @@ def test_a_step_is_that_of_the_parts():
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
-def test_ema_evaluation_and_checkpoints_are_those_of_the_model():
+def test_ema_evaluation_and_checkpoints_use_the_model():
     model = mm.patch(tiny(), 2)
     task = build(model)
     assert task.get_eval_model() is model
@@ -49,7 +49,7 @@ def test_ema_evaluation_and_checkpoints_are_those_of_the_model():
     assert set(task.state_dict()) >= {f"trainable_module.{key}" for key in state}
 
 
-def test_a_reference_is_no_part_of_the_task():
+def test_the_reference_is_not_part_of_the_task():
     model = tiny()
     reference = copy.deepcopy(model)
     task = build(model, loss=PreferenceLoss(variant="dpo"), reference=reference)
@@ -68,11 +68,11 @@ def test_the_task_compiles():
     torch.testing.assert_close(task(images(model, 4), LABELS)["loss"], wanted)
 
 
-def test_a_distributed_task_trains_as_the_plain_one(tmp_path):
+def test_a_distributed_task_trains_like_a_plain_one(tmp_path):
     torch.distributed.init_process_group("gloo", f"file://{tmp_path / 'store'}", rank=0, world_size=1)
     try:
         model = mm.patch(tiny(), 2)
-        # One way reads the winner's pass, the other has a pass of its own: with the same merging they see the same.
+        # The plain task reads the winner's pass, the distributed one runs a separate pass: both merge alike here.
         alike = {"saliency_r": None}
         torch.manual_seed(0)
         wanted = build(model, alike)(images(model, 4), LABELS)
@@ -85,7 +85,7 @@ def test_a_distributed_task_trains_as_the_plain_one(tmp_path):
         result["loss"].backward()
         torch.testing.assert_close(result["loss"], wanted["loss"])
         torch.testing.assert_close([parameter.grad for parameter in model.parameters()], grads, rtol=1e-3, atol=1e-5)
-        with pytest.raises(mm.MergeMixError, match="DistributedDataParallel wants one forward pass a step"):
+        with pytest.raises(mm.MergeMixError, match="DistributedDataParallel allows one forward pass per step"):
             build(model, saliency="winner").prepare_distributed()
     finally:
         torch.distributed.destroy_process_group()

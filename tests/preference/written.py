@@ -1,4 +1,4 @@
-"""Pairs to write to disk, and what was written."""
+"""Makes pairs to write to disk, and reads back the files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def made(count: int = 3, seed: int = 0, size: int = 8, **options: object) -> Iterator[PairBatch]:
-    """Batches of five, whose middle row is never a pair; the same ones each time."""
+    """Yields batches of five, whose middle row is never a pair; the same batches each time."""
     generator = torch.Generator().manual_seed(seed)
     pairs = PreferencePairs(Mixup(num_classes=10, mode="elem", generator=generator, **options))
     for i in range(count):
@@ -34,7 +34,7 @@ def lines(directory: Path) -> list[dict[str, object]]:
 
 
 def rows(batches: Iterable[PairBatch]) -> Iterator[tuple[PairBatch, int]]:
-    """The pairs, found without `PairBatch.select`."""
+    """Finds the pairs without `PairBatch.select`."""
     for pairs in batches:
         for row in range(len(pairs)):
             if pairs.label[row] != pairs.partner_label[row] and pairs.ratio[row] < 1:

@@ -1,4 +1,4 @@
-"""Tiny questions with images, and what stands in for a tokenizer and a processor."""
+"""Tiny questions with images, and a stand-in for a tokenizer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from timm_mergemix.vlm.examples import Example
 from timm_mergemix.vlm.partners import Pairing
 
 KINDS = ("mergemix", "random", "cutmix", "mixup", "resizemix")
-# Kinds whose losers have each pixel whole from one of two images.
+# Kinds whose losers take each pixel unchanged from one of the two images.
 WHOLE = ("mergemix", "random", "cutmix")
 
 
@@ -20,23 +20,23 @@ def seeded(seed=0):
 
 
 def example(picture, answer="red", shape=(3, 8, 8), about=None):
-    """A question about a picture whose pixels all hold its number."""
+    """A question about a picture whose pixels are all equal to its number."""
     return Example(torch.full(shape, float(picture)), picture, answer, about)
 
 
 def examples(*answers, **options):
-    """A question about a picture of its own for each answer."""
+    """One question per answer, each about a different picture."""
     return [example(number, answer, **options) for number, answer in enumerate(answers)]
 
 
 def pairing_of(own, partners):
-    """Images as pairs, without a choice of partners."""
+    """Pairs of given images and given partners."""
     sides = ([Example(image, number, "red") for number, image in enumerate(side)] for side in (own, partners))
     return Pairing(tuple(range(len(own))), *map(tuple, sides))
 
 
 def zeros_and_ones(count, height, width, form="float"):
-    """Pairs of an image that is 0 throughout and a partner that is 1, or 255, throughout."""
+    """Pairs of an image of zeros and a partner of ones, or of 255 for bytes."""
     if form == "pil":
         return pairing_of(*([Image.new("RGB", (width, height), (v,) * 3)] * count for v in (0, 255)))
     dtype, high = (torch.float32, 1) if form == "float" else (torch.uint8, 255)
@@ -44,7 +44,7 @@ def zeros_and_ones(count, height, width, form="float"):
 
 
 def share_of_zero(image):
-    """How much of a mix of `zeros_and_ones` is the image that is 0, pixel by pixel."""
+    """The share of a mix of `zeros_and_ones` that is the image of zeros, measured on the pixels."""
     pixels = np.asarray(image, dtype=np.float64)
     if isinstance(image, Image.Image) or image.dtype == torch.uint8:
         pixels = pixels / 255
@@ -52,7 +52,7 @@ def share_of_zero(image):
 
 
 def answers_of(count, length, seed=0, dtype=torch.float64, mask=None):
-    """Random log-probabilities of answers, as a leaf that takes gradients; each answer has a token unless said."""
+    """Random log-probabilities, a leaf that requires gradients; by default each answer has at least one token."""
     generator = seeded(seed)
     logp = -torch.rand(count, length, generator=generator, dtype=dtype) * 4
     if mask is None:
@@ -65,7 +65,7 @@ WORDS = {20: "Yes.", 21: "no", 22: "red", 23: "blue", 24: "a", 25: "green", 27: 
 
 
 class Tokenizer:
-    """Text of token ids by a table; what is not in it is a special token."""
+    """Decodes token ids with a table; ids that are not in it are special tokens."""
 
     def decode(self, tokens, skip_special_tokens=False):
         assert skip_special_tokens

@@ -1,4 +1,4 @@
-"""Batches of questions for tiny vision-language models of transformers, and steps on them."""
+"""Batches of questions for tiny vision-language models of transformers, and training steps for them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from timm_mergemix.vlm import ImageMixer, SequencePreferenceStep
 from ..merge.vlm.models import BUILDERS, prompts
 from .made import seeded
 
-# Token ids of the answers of a batch: of several lengths, all different.
+# Token ids of the answers of a batch, all different and of several lengths.
 ANSWERS = ((30, 31), (32,), (33, 34, 35), (36, 37))
 
 
 def questions(images=(1, 1, 1, 1), answers=ANSWERS, name="llava", left=True, seed=0):
-    """A batch with labels. The last tokens of a row are its answer, which may have none."""
+    """A batch with labels. The last tokens of a row are its answer, which may be empty."""
     made = prompts(name, list(images), left=left, seed=seed)
     made["labels"] = torch.full_like(made["input_ids"], -100)
     for row, answer in enumerate(answers[: len(images)]):
@@ -25,7 +25,7 @@ def questions(images=(1, 1, 1, 1), answers=ANSWERS, name="llava", left=True, see
 
 
 def mixer_of(model, kind="mergemix", seed=0, **options):
-    """A mixer that takes every question, and merges in its own pass as the model does."""
+    """A mixer that leaves out no answers, and whose own pass merges as the model does."""
     encoder = model if kind in ("mergemix", "random") else None
     settings = {"saliency_r": None, "leave_out": (), "generator": seeded(seed)} | options
     return ImageMixer(encoder, kind, **settings)
@@ -43,7 +43,7 @@ def without_labels(batch):
 
 
 def brought(losers, first=0):
-    """Losers as a batch brings them; ``first`` is where its rows begin in a larger batch."""
+    """Losers in the form in which a batch brings them; ``first`` is the offset of its rows in a larger batch."""
     return vars(losers) | {"rows": losers.rows + first}
 
 
@@ -55,7 +55,7 @@ def gradients(model, term):
 
 
 def answer_by_hand(logits, labels):
-    """The log-probability of each token of each answer, in plain Python: position t - 1 is for the token at t."""
+    """The log-probability of each token of each answer, in plain Python: position t - 1 predicts the token at t."""
     return [
         [logits[row, t - 1].log_softmax(0)[labels[row, t]] for t in range(1, labels.shape[1]) if labels[row, t] >= 0]
         for row in range(len(labels))
@@ -63,7 +63,7 @@ def answer_by_hand(logits, labels):
 
 
 def counted(model):
-    """Sizes of the batches that go through the language model, and whether a gradient is kept."""
+    """Records the sizes of batches that go through the language model, and whether gradients are enabled."""
     sizes = []
     model.model.language_model.register_forward_pre_hook(
         lambda module, args, kwargs: sizes.append((len(kwargs["inputs_embeds"]), torch.is_grad_enabled())),

@@ -1,4 +1,4 @@
-"""Batches: what the model takes of them, what is known of each question, and rows with mixed images."""
+"""Batches: the arguments of the model, the metadata of each question, and rows with mixed images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IMAGE = 99
 
 
 def batch_of(**more):
-    """Rows with one, no, two and one images of two places each; the answers are a red, Yes., blue and none."""
+    """Rows with one, no, two and one images of two tokens each; the answers are "a red", "Yes.", "blue" and none."""
     ids = torch.tensor(
         [[1, 99, 99, 5, 5, 24, 22], [1, 5, 5, 5, 5, 5, 20], [1, 99, 99, 99, 99, 5, 23], [1, 99, 99, 5, 5, 5, 5]]
     )
@@ -37,7 +37,7 @@ def losers_dict(rows=(0, 2)):
     }  # fmt: skip
 
 
-def test_the_model_takes_all_but_the_columns_and_the_losers():
+def test_inputs_of_drops_the_columns_and_the_losers():
     batch = batch_of(image_id=[1, 2, 3, 4], answer=[""] * 4, about=[0] * 4, losers=losers_dict())
     assert list(inputs_of(batch)) == ["input_ids", "labels", "pixel_values"]
     assert list(inputs_of(UserDict(batch))) == ["input_ids", "labels", "pixel_values"]
@@ -50,7 +50,7 @@ def test_the_model_takes_all_but_the_columns_and_the_losers():
         ({"input_ids": torch.ones(2, 3)}, r"^labels: got None, wanted an integer tensor of shape \(B, L\)"),
         ({"labels": torch.ones(2, 3)}, r"^labels: got a float32 tensor"),
         ({"labels": torch.ones(2).long()}, r"^labels: got .* of shape \(2,\)"),
-        (torch.ones(2, 3), r"^batch: got a Tensor, wanted a dictionary of the model's arguments, with labels"),
+        (torch.ones(2, 3), r"^batch: got a Tensor, wanted a dictionary of the model's arguments, including labels"),
     ],
 )
 def test_a_batch_without_labels_is_refused(batch, message):
@@ -58,7 +58,7 @@ def test_a_batch_without_labels_is_refused(batch, message):
         inputs_of(batch)
 
 
-def test_questions_have_the_image_picture_and_answer_of_their_row():
+def test_each_example_has_the_image_picture_and_answer_of_its_row():
     batch = batch_of()
     found = examples_of(batch, IMAGE, Tokenizer(), needs_text=True)
     assert [each.answer for each in found] == ["a red", "Yes.", "blue", ""]
@@ -69,13 +69,13 @@ def test_questions_have_the_image_picture_and_answer_of_their_row():
     assert all(each.about is None for each in found)
 
 
-def test_columns_go_before_what_is_read():
+def test_columns_take_precedence_over_values_read_from_the_batch():
     batch = batch_of(image_id=torch.tensor([7, 8, 9, 7]), answer=["x", "y", "z", "x"], about=[1, 2, 3, 4])
     found = examples_of(batch, IMAGE, None, needs_text=True)
     assert [each[1:] for each in found] == [(7, "x", 1), (8, "y", 2), (9, "z", 3), (7, "x", 4)]
 
 
-def test_the_same_pixels_are_the_same_picture_of_two_rows():
+def test_two_rows_with_equal_pixels_have_the_same_picture():
     batch = batch_of()
     batch["pixel_values"][3] = batch["pixel_values"][0]
     first, *_, last = examples_of(batch, IMAGE, None, needs_text=False)
@@ -84,29 +84,29 @@ def test_the_same_pixels_are_the_same_picture_of_two_rows():
 
 def test_without_a_tokenizer_answers_are_token_ids_unless_text_is_needed():
     assert [each.answer for each in examples_of(batch_of(), IMAGE, None, False)] == [(24, 22), (20,), (23,), ()]
-    wanted = r"the tokenizer of the labels, by which questions answered by yes or no are found; or leave_out=\(\)"
+    wanted = r"the tokenizer of the labels, which is needed to find questions answered by yes or no, or leave_out=\(\)"
     with pytest.raises(MergeMixError, match=f"^tokenizer: got None, wanted {wanted}"):
         examples_of(batch_of(), IMAGE, None, needs_text=True)
 
 
 @pytest.mark.parametrize("name", ["image_id", "answer", "about"])
-def test_a_column_of_another_length_is_named(name):
+def test_a_column_of_another_length_is_refused_by_name(name):
     with pytest.raises(MergeMixError, match=f"^{name}: got .*, wanted a list of 4 values"):
         examples_of(batch_of(**{name: [1, 2]}), IMAGE, Tokenizer(), needs_text=True)
 
 
-def test_what_is_known_of_a_question_may_be_anything():
+def test_the_column_about_may_hold_any_values():
     about = [{"shapes": ["circle"]}, [1], None, "text"]
     found = examples_of(batch_of(about=about), IMAGE, Tokenizer(), needs_text=True)
     assert [each.about for each in found] == about
 
 
-def test_an_image_id_that_cannot_be_hashed_is_named():
+def test_an_unhashable_image_id_is_refused():
     with pytest.raises(MergeMixError, match=r"^image_id: got"):
         examples_of(batch_of(image_id=[[1], [2], [3], [4]]), IMAGE, Tokenizer(), needs_text=True)
 
 
-def test_losers_are_rows_with_mixed_images_in_place_of_their_own():
+def test_losers_are_rows_whose_images_are_replaced_by_mixed_ones():
     batch = batch_of(attention_mask=torch.arange(28).view(4, 7))
     pairing = Pairing((0, 3), (example(0), example(3)), (example(3), example(0)), {"no": 2})
     paired = PairedBatch(inputs_of(batch), pairing)
@@ -121,7 +121,7 @@ def test_losers_are_rows_with_mixed_images_in_place_of_their_own():
     assert torch.equal(losers.labels, batch["labels"][[0, 3]])
 
 
-def test_losers_take_what_belongs_to_their_image():
+def test_losers_keep_the_per_image_arguments_of_their_own_image():
     batch = {name: value[[1, 0, 3]] for name, value in batch_of().items()}
     batch |= {"pixel_values": batch["pixel_values"][1:], "image_sizes": torch.tensor([[1, 1], [2, 2]])}
     paired = PairedBatch(inputs_of(batch), Pairing((2,), (example(0),), (example(3),)))
@@ -130,14 +130,14 @@ def test_losers_take_what_belongs_to_their_image():
     assert torch.equal(losers.inputs["input_ids"], batch["input_ids"][2:])
 
 
-def test_an_argument_that_has_no_rows_is_named():
+def test_an_argument_without_rows_is_refused_by_name():
     pairing = Pairing((0,), (example(0),), (example(3),))
     paired = PairedBatch(inputs_of(batch_of(cu_seqlens=torch.ones(9))), pairing)
-    with pytest.raises(MergeMixError, match=r"^cu_seqlens: got .*, wanted 4 rows, or 4, one for each image"):
+    with pytest.raises(MergeMixError, match=r"^cu_seqlens: got .*, wanted 4 rows, one per prompt, or 4, one per image"):
         losers_of(paired, randn(1, 3, 4, 4), torch.tensor([0.5]), IMAGE)
 
 
-def test_a_batch_brings_its_losers_as_a_dictionary():
+def test_losers_can_be_given_as_a_dictionary():
     values = losers_dict()
     losers = Losers.of(values)
     assert len(losers) == 2
@@ -149,12 +149,12 @@ OTHERS = [[1], {"rows": torch.zeros(1)}, losers_dict() | {"more": 1}, Losers(**l
 
 
 @pytest.mark.parametrize("values", OTHERS, ids=["list", "less", "more", "losers"])
-def test_other_losers_are_refused_with_what_is_wanted(values):
+def test_malformed_losers_are_refused(values):
     with pytest.raises(MergeMixError, match=r"^losers: got a \w+, wanted a dictionary of inputs, labels, rows, ratio"):
         Losers.of(values)
 
 
-def test_the_pairs_of_a_batch_are_its_losers_or_those_to_be_made():
+def test_the_number_of_pairs_counts_losers_that_are_given_or_to_be_made():
     inputs = inputs_of(batch_of())
     pairing = Pairing((0,), (Example(None, 0, ""),), (Example(None, 1, ""),))
     assert PairedBatch(inputs).pairs == 0

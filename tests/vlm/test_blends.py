@@ -30,7 +30,7 @@ def passed():
 
 
 def mixed(kind, images, seed=0, alpha=1.0, most=None):
-    """The second half of the images mixed into the first."""
+    """Mixes the second half of the images into the first half."""
     config = ImageMixConfig(kind=kind, alpha=alpha)
     saliency = passed() if kind in ("mergemix", "random") else None
     count = len(images) // 2
@@ -69,7 +69,7 @@ def test_attention_keeps_the_most_salient_patches():
         assert own.any() and saliency[own].min() >= saliency[~own].max()
 
 
-def test_random_patches_run_no_encoder():
+def test_random_patches_do_not_run_the_encoder():
     saliency = passed()
     saliency.backbone.model.register_forward_pre_hook(lambda *args: pytest.fail("the encoder ran"))
     blend = blend_of(ImageMixConfig(kind="random"), saliency, SCALE)
@@ -78,20 +78,20 @@ def test_random_patches_run_no_encoder():
     assert blend(pairs, LoserDraw(np.random.default_rng(0), 2, 0.9)).ratio.shape == (2,)
 
 
-def test_random_patches_lie_anywhere():
+def test_random_patches_are_uniformly_distributed():
     images = torch.zeros(1, 3, 64, 64).expand(600, -1, -1, -1)
     kept = mixed("random", images).mask[:, 0, ::16, ::16].float().mean(dim=0)
     assert (kept - kept.mean()).abs().max() < 0.1
 
 
-def test_the_grid_is_that_at_which_the_encoder_sees_the_images():
+def test_grid_of_returns_the_encoders_grid_for_the_images():
     assert grid_of(passed(), torch.zeros(1, 3, 100, 30)) == (4, 4)
     dynamic = SaliencyPass(tiny(dynamic_img_size=True))
     assert grid_of(dynamic, torch.zeros(1, 3, 100, 30)) == (7, 2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_largest_lambda_leaves_a_patch_or_a_pixel(kind):
+def test_the_largest_lambda_leaves_one_patch_or_one_pixel(kind):
     images, saliency = torch.zeros(1, 3, 30, 40), passed() if kind in ("mergemix", "random") else None
     wanted = 1 - 1 / 16 if saliency else 1 - 1 / 900
     assert largest_lambda(ImageMixConfig(kind=kind), saliency, images) == pytest.approx(wanted, rel=1e-6)
@@ -106,7 +106,7 @@ def test_cutmix_leaves_a_pixel_of_the_partner_at_every_size(height, width, seed)
 
 
 @pytest.mark.parametrize("side", [224, 336])
-def test_cutmix_leaves_a_pixel_of_the_partner_at_the_sizes_of_models(side):
+def test_cutmix_leaves_a_few_pixels_of_the_partner_at_common_image_sizes(side):
     images = torch.zeros(1, 1, side, side).expand(2, -1, -1, -1)
     config = ImageMixConfig(kind="cutmix")
     most = largest_lambda(config, None, images)
@@ -118,6 +118,6 @@ def test_cutmix_leaves_a_pixel_of_the_partner_at_the_sizes_of_models(side):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_bytes_stay_bytes(kind):
+def test_uint8_images_stay_uint8(kind):
     images = noise(4, 3, 64, 64, dtype=torch.uint8)
     assert mixed(kind, images).images.dtype == torch.uint8

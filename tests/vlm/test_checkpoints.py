@@ -1,4 +1,4 @@
-"""Checkpoints whose weights have other names on disk are found out, and loaded into a model that is there."""
+"""Checkpoints whose weights have other names on disk are recognised, and loaded into an existing model."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def llama() -> Any:
     return build(transformers.LlamaForCausalLM, transformers.LlamaConfig(**TEXT))
 
 
-def test_a_llava_has_other_names_on_disk(tmp_path: Path) -> None:
+def test_a_llava_checkpoint_has_other_names_on_disk(tmp_path: Path) -> None:
     model = llava()
     model.save_pretrained(tmp_path)
     assert (tmp_path / SINGLE).is_file() and has_other_names(model, tmp_path)
-    # Its own way of loading would leave each of these weights as it is.
+    # The same holds for a patched model.
     assert has_other_names(mm.patch(model, ("total", 8)), tmp_path)
 
 
-def test_a_language_model_has_its_own_names(tmp_path: Path) -> None:
+def test_a_language_model_checkpoint_has_the_models_own_names(tmp_path: Path) -> None:
     model = llama()
     model.save_pretrained(tmp_path / "single")
     model.save_pretrained(tmp_path / "parts", max_shard_size="20KB")
@@ -55,13 +55,13 @@ def test_a_language_model_has_its_own_names(tmp_path: Path) -> None:
     assert not has_other_names(model, tmp_path / "single") and not has_other_names(model, tmp_path / "parts")
 
 
-def test_tied_weights_that_are_not_on_disk_are_no_other_names(tmp_path: Path) -> None:
+def test_tied_weights_missing_on_disk_do_not_count_as_other_names(tmp_path: Path) -> None:
     model = build(transformers.LlamaForCausalLM, transformers.LlamaConfig(**TEXT, tie_word_embeddings=True))
     model.save_pretrained(tmp_path)
     assert not has_other_names(model, tmp_path)
 
 
-def test_a_plain_module_has_its_own_names(tmp_path: Path) -> None:
+def test_a_plain_module_never_has_other_names(tmp_path: Path) -> None:
     safetensors = pytest.importorskip("safetensors.torch")
     safetensors.save_file({"other": torch.zeros(1)}, tmp_path / SINGLE)
     assert not has_other_names(nn.Linear(2, 2), tmp_path)
@@ -75,7 +75,7 @@ def test_a_folder_without_weights_has_no_other_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", BUILDERS)
 @pytest.mark.parametrize("shard", ["1GB", "50KB"])
-def test_weights_come_back_exactly(name: str, shard: str, tmp_path: Path) -> None:
+def test_weights_round_trip_exactly(name: str, shard: str, tmp_path: Path) -> None:
     model = BUILDERS[name]()
     saved = changed(model)
     saved.save_pretrained(tmp_path, max_shard_size=shard)
@@ -86,7 +86,7 @@ def test_weights_come_back_exactly(name: str, shard: str, tmp_path: Path) -> Non
     assert all(first is second for first, second in zip(model.modules(), modules, strict=True))
 
 
-def test_an_optimizer_still_holds_the_weights(tmp_path: Path) -> None:
+def test_loading_keeps_the_parameter_objects(tmp_path: Path) -> None:
     model = llava()
     parameters = dict(model.named_parameters())
     changed(model).save_pretrained(tmp_path)
@@ -120,7 +120,7 @@ def test_the_dtype_of_the_model_is_kept(dtype: torch.dtype, tmp_path: Path) -> N
     assert_equal(model, saved)
 
 
-def test_weights_of_several_dtypes_come_back_exactly(tmp_path: Path) -> None:
+def test_weights_of_several_dtypes_round_trip_exactly(tmp_path: Path) -> None:
     model = llava()
     model.model.vision_tower.to(torch.bfloat16)  # frozen, to save memory
     saved = changed(model)
@@ -129,7 +129,7 @@ def test_weights_of_several_dtypes_come_back_exactly(tmp_path: Path) -> None:
     assert_equal(model, saved)
 
 
-def test_modes_and_what_is_frozen_are_kept(tmp_path: Path) -> None:
+def test_training_modes_and_frozen_parameters_are_kept(tmp_path: Path) -> None:
     model = llava().train()
     model.model.vision_tower.requires_grad_(False).eval()
     changed(model).save_pretrained(tmp_path)
@@ -140,7 +140,7 @@ def test_modes_and_what_is_frozen_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"[" * 200_000, b"\xff", b"[]", b"{}", b'{"weight_map": 3}'])
-def test_files_that_cannot_be_read_are_named(tmp_path: Path, content: bytes) -> None:
+def test_files_that_cannot_be_read_are_refused_by_name(tmp_path: Path, content: bytes) -> None:
     model = llava()
     (tmp_path / INDEX).write_bytes(content)
     with pytest.raises(MergeMixError, match=f"{INDEX}: cannot be read as the index of a checkpoint"):

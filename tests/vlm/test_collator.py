@@ -1,4 +1,4 @@
-"""Losers made before any processor: the numbers of those that the step makes, for images of every form and size."""
+"""PairCollator makes losers from raw images of every type and size, before any processor."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOKENS = {word: token for token, word in WORDS.items()}
 
 
 class Collate:
-    """A processor and collator that pads answers, and keeps what it was called with."""
+    """A processor and collator that pads answers and records the examples of each call."""
 
     def __init__(self):
         self.calls = []
@@ -54,7 +54,7 @@ def collator(kind="cutmix", collate=None, image="image", **options):
     return PairCollator(Collate() if collate is None else collate, mixer, image)
 
 
-def test_a_batch_is_the_collator_s_own_with_losers_beside_it():
+def test_a_batch_is_that_of_the_models_collator_with_losers_added():
     collate, rows = Collate(), examples(*ANSWERS[:3])
     batch = collator(collate=collate)(rows)
     wanted = Collate()(rows)
@@ -68,7 +68,7 @@ def test_a_batch_is_the_collator_s_own_with_losers_beside_it():
     assert len(collate.calls) == 2
 
 
-def test_losers_are_the_examples_with_mixed_images_of_their_own_size():
+def test_losers_are_the_examples_with_mixed_images_of_the_same_size():
     collate, rows = Collate(), examples(*ANSWERS[:3], note=["a", "b", "c"])
     losers = collator(collate=collate)(rows)["losers"]
     for example, mixed, ratio in zip(rows, collate.calls[1], losers["ratio"], strict=True):
@@ -78,7 +78,7 @@ def test_losers_are_the_examples_with_mixed_images_of_their_own_size():
         assert ratio.item() == pytest.approx(same, abs=0.02)
 
 
-def test_examples_are_left_as_they_are():
+def test_examples_are_not_changed():
     rows = examples(*ANSWERS[:3])
     before = [(dict(each), each["image"].tobytes()) for each in rows]
     collator(collate=lambda given: [each.pop("text") for each in given] and Collate()(rows))(rows)
@@ -93,7 +93,7 @@ def test_a_list_of_one_image_stays_a_list():
     assert all(isinstance(each["image"], list) and len(each["image"]) == 1 for each in collate.calls[1])
 
 
-def test_rows_without_just_one_image_or_an_answer_or_answered_by_yes_are_left_out():
+def test_rows_without_exactly_one_image_or_an_answer_or_answered_by_yes_have_no_loser():
     rows = examples("red", "blue", "green", "Yes.", "red", "certainly")
     rows[1]["image"] = [picture(1), picture(2)]
     rows[2]["image"] = None
@@ -106,7 +106,7 @@ def test_rows_without_just_one_image_or_an_answer_or_answered_by_yes_are_left_ou
 
 
 class Texts(Collate):
-    """A collator that looks at texts alone."""
+    """A collator that ignores the images of examples."""
 
     def __call__(self, examples):
         return super().__call__([each | {"image": picture(0)} for each in examples])
@@ -114,7 +114,7 @@ class Texts(Collate):
 
 @pytest.mark.parametrize("absent", ["missing", "none"])
 @pytest.mark.parametrize("form", ["pil", "uint8"])
-def test_an_example_without_an_image_may_stand_anywhere(absent, form):
+def test_an_example_without_an_image_may_be_at_any_position(absent, form):
     for place in range(3):
         rows = examples("red", "blue", "green")
         for each in rows:
@@ -127,7 +127,7 @@ def test_an_example_without_an_image_may_stand_anywhere(absent, form):
         assert losers["rows"].tolist() == [row for row in range(3) if row != place]
 
 
-def test_the_same_picture_is_no_partner_by_its_pixels_or_by_its_id():
+def test_the_same_picture_by_pixels_or_by_id_is_not_a_partner():
     rows = examples("red", "blue")
     rows[1]["image"] = rows[0]["image"].copy()
     assert len(collator()(rows)["losers"]["rows"]) == 0
@@ -136,14 +136,14 @@ def test_the_same_picture_is_no_partner_by_its_pixels_or_by_its_id():
 
 
 @pytest.mark.parametrize("number", [torch.tensor, np.int64], ids=["tensor", "numpy"])
-def test_an_id_is_the_same_in_every_batch_whatever_form_it_has(number):
+def test_ids_given_as_tensors_or_numpy_numbers_are_compared_by_value(number):
     pairs = collator()
     for _ in range(3):
         pairs(examples("red", "blue", image_id=[number(0), number(1)]))
     assert len(pairs.mixer.recent) == 2
 
 
-def test_columns_go_before_what_is_read():
+def test_columns_take_precedence_over_values_read_from_the_batch():
     pairs = collator(leave_out=None)
     losers = pairs(examples("Yes.", "Yes.", "red", answer=["left", "right", "no"]))["losers"]
     assert losers["rows"].tolist() == [0, 1]
@@ -162,7 +162,7 @@ def test_a_batch_without_pairs_brings_no_losers_and_is_collated_once():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", ["uint8", "pil"])
-def test_every_kind_mixes_images_before_a_processor(kind, form):
+def test_every_kind_mixes_raw_images(kind, form):
     encoder = {"encoder": tiny()} if kind in ("mergemix", "random") else {}
     rows = examples(*ANSWERS)
     if form == "uint8":
@@ -174,18 +174,18 @@ def test_every_kind_mixes_images_before_a_processor(kind, form):
 
 
 @pytest.mark.parametrize("kind", ["mergemix", "random"])
-def test_an_encoder_does_not_run_in_the_worker_of_a_loader(kind, monkeypatch):
+def test_kinds_with_an_encoder_are_refused_in_a_worker(kind, monkeypatch):
     pairs = collator(kind, encoder=tiny())
     monkeypatch.setattr("timm_mergemix.vlm.collator.get_worker_info", lambda: object())
     with pytest.raises(
-        MergeMixError, match=f"^mixer: got one of kind '{kind}' in a worker process, wanted num_workers"
+        MergeMixError, match=f"^mixer: got a mixer of kind '{kind}' in a worker process, wanted num_workers"
     ):
         pairs(examples("red", "blue"))
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["global", "own"])
 @pytest.mark.parametrize("workers", [0, 1])
-def test_each_epoch_of_a_loader_has_mixes_of_its_own(own, workers):
+def test_each_epoch_of_a_loader_has_different_mixes(own, workers):
     pairs = collator(generator=seeded() if own else None, store=0)
     loader = DataLoader(examples(*ANSWERS), batch_size=4, collate_fn=pairs, num_workers=workers)
     ratios = [batch["losers"]["ratio"] for _ in range(3) for batch in loader]
@@ -214,27 +214,27 @@ def test_the_same_seed_gives_the_same_mixes_in_workers(own):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"collate": 3}, "^collate: got 3, wanted a function of examples"),
+        ({"collate": 3}, "^collate: got 3, wanted a function that takes a list of examples"),
         ({"mixer": None}, "^mixer: got None, wanted a timm_mergemix.vlm.ImageMixer"),
-        ({"image": 0}, "^image: got 0, wanted the name under which an example has its image"),
+        ({"image": 0}, "^image: got 0, wanted the key of the image in an example"),
     ],
 )
-def test_bad_arguments_are_named(arguments, message):
+def test_bad_arguments_are_refused_by_name(arguments, message):
     good = {"collate": Collate(), "mixer": ImageMixer(kind="cutmix")}
     with pytest.raises(MergeMixError, match=message):
         PairCollator(**(good | arguments))
 
 
-def test_examples_that_do_not_fit_are_named():
+def test_examples_that_do_not_fit_are_refused_by_name():
     rows = examples("red", "blue")
     with pytest.raises(MergeMixError, match=r"^labels: got None"):
         collator(collate=lambda given: {"input_ids": torch.ones(2, 3)})(rows)
-    with pytest.raises(MergeMixError, match=r"^labels: got .*, wanted a row for each of the 2 examples"):
+    with pytest.raises(MergeMixError, match=r"^labels: got .*, wanted one row for each of the 2 examples"):
         collator(collate=lambda given: {"labels": torch.ones(3, 3).long()})(rows)
-    wanted = "'picture' among its names; transformers' Trainer drops it unless remove_unused_columns=False"
-    with pytest.raises(MergeMixError, match=f"^examples: got one with image, text, wanted {wanted}"):
+    wanted = "'picture' among the keys; transformers' Trainer drops it unless remove_unused_columns=False"
+    with pytest.raises(MergeMixError, match=f"^examples: got an example with keys image, text, wanted {wanted}"):
         collator(image="picture")(rows)
-    with pytest.raises(MergeMixError, match=r"^tokenizer: got None, wanted the tokenizer .*; or leave_out=\(\)"):
+    with pytest.raises(MergeMixError, match=r"^tokenizer: got None, wanted the tokenizer .*, or leave_out=\(\)"):
         collator(leave_out=None)(rows)
 
 
@@ -249,7 +249,7 @@ def test_examples_that_do_not_fit_change_neither_store_nor_counts():
 
 
 class Answers(torch.nn.Module):
-    """A model of plain images without a token for them: their mean is added to what the ids say."""
+    """A model of plain images without an image token: it adds a projection of the pixels to that of the ids."""
 
     def __init__(self):
         super().__init__()
@@ -259,7 +259,7 @@ class Answers(torch.nn.Module):
         return self.head(input_ids) + self.pixels(pixel_values.permute(0, 3, 1, 2).flatten(1)).unsqueeze(1)
 
 
-def test_a_step_learns_from_what_a_collator_brings():
+def test_a_step_uses_the_losers_of_a_collator():
     torch.manual_seed(0)
     model = Answers()
     batch = collator()(examples(*ANSWERS))
@@ -271,7 +271,7 @@ def test_a_step_learns_from_what_a_collator_brings():
     torch.testing.assert_close(output.terms.preference, wanted)
 
 
-def test_an_image_id_that_cannot_be_hashed_is_named():
+def test_an_unhashable_image_id_is_refused():
     rows = [{**row, "image_id": ["a"]} for row in examples("red", "blue")]
-    with pytest.raises(MergeMixError, match=r"^image_id: got \['a'\], wanted numbers or words"):
+    with pytest.raises(MergeMixError, match=r"^image_id: got \['a'\], wanted numbers or strings"):
         collator()(rows)

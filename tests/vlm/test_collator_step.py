@@ -1,4 +1,4 @@
-"""Losers of a collator beside losers of a step, for a vision-language model with plain images."""
+"""PairCollator and SequencePreferenceStep make the same losers for a model with plain images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .questions import gradients, questions
 
 
 def process(images):
-    """Pixels from 0 to 255 -> from -1 to 1, as CLIP's processor would with a mean and deviation of a half."""
+    """Pixels in 0..255 -> in -1..1, as CLIP's processor does with a mean and standard deviation of 0.5."""
     return (torch.stack(images).float() / 255 - 0.5) / 0.5
 
 

@@ -1,4 +1,4 @@
-"""Lambda leaves something of the partner, and each image has its own."""
+"""Lambda is drawn for each image, and limited so that some of the partner is left."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def draw(most=0.9, count=200, seed=0):
 
 @quick
 @given(st.integers(0, 999), alphas, st.floats(0, 1))
-def test_lambda_is_never_above_the_largest_one(seed, alpha, most):
+def test_lambda_never_exceeds_its_limit(seed, alpha, most):
     values = draw(most, seed=seed).beta(alpha)
     assert values.shape == (200,)
     assert (values >= 0).all() and (values <= most).all()
@@ -27,7 +27,7 @@ def test_lambda_is_never_above_the_largest_one(seed, alpha, most):
 
 @quick
 @given(st.integers(0, 999), alphas)
-def test_below_the_largest_one_lambda_is_what_the_distribution_gives(seed, alpha):
+def test_below_its_limit_lambda_follows_the_beta_distribution(seed, alpha):
     values, free = draw(0.9, seed=seed).beta(alpha), np.random.default_rng(seed).beta(alpha, alpha, 200)
     assert np.array_equal(values[free < 0.9], free[free < 0.9])
 
@@ -39,5 +39,5 @@ def test_lambda_differs_from_image_to_image_and_from_call_to_call():
     assert not np.array_equal(first, second)
 
 
-def test_no_image_needs_no_number():
+def test_zero_images_need_zero_numbers():
     assert draw(count=0).beta(1.0).shape == (0,)

@@ -1,4 +1,4 @@
-"""The preference trains models whose processors make patches of images: losers are made before the processor."""
+"""Preference training of a model whose processor cuts images into patches, so losers are made before the processor."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def qwen():
 
 
 class QwenCollator:
-    """Images in patches, and prompts with a place for every four of them, padded on the left."""
+    """Cuts images into patches; prompts have one image token per four patches and are padded on the left."""
 
     def __init__(self):
         self.images = transformers.Qwen2VLImageProcessor(min_pixels=56 * 56, max_pixels=112 * 112)
@@ -108,15 +108,15 @@ def test_qwen_trains_in_transformers_loop(tmp_path):
         assert all(("preference_loss" in line) == (left_out == 0) for line in logs)
 
 
-def test_patches_of_images_are_refused_where_plain_images_are_wanted():
+def test_a_step_with_a_mixer_refuses_images_in_patches():
     batch = QwenCollator()(examples())
     batch["answer"] = [each["answer"] for each in examples()]
     step = vlm.SequencePreferenceStep(qwen(), vlm.ImageMixer(kind="cutmix"))
-    with pytest.raises(MergeMixError, match=r"^pixel_values: got .* make losers by timm_mergemix.vlm.PairCollator"):
+    with pytest.raises(MergeMixError, match=r"^pixel_values: got .* make losers with timm_mergemix.vlm.PairCollator"):
         step(batch)
 
 
-def test_examples_without_images_are_named_with_the_reason():
+def test_examples_without_images_are_refused_with_a_hint():
     collator = vlm.PairCollator(QwenCollator(), vlm.ImageMixer(kind="cutmix"), image="picture")
     with pytest.raises(MergeMixError, match=r"^examples: got .*image, question.*remove_unused_columns=False"):
         collator(examples())

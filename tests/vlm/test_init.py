@@ -1,4 +1,4 @@
-"""The public face of preference training with vision-language models, and the one name that needs transformers."""
+"""The public names of timm_mergemix.vlm, of which one needs transformers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from timm_mergemix import MergeMixError, vlm
 
 
 @pytest.mark.parametrize("name", vlm.__all__)
-def test_each_public_name_is_there_and_has_a_description(name):
+def test_each_public_name_exists_and_has_a_docstring(name):
     pytest.importorskip("transformers")
     assert getattr(vlm, name).__doc__
     assert name in dir(vlm)
 
 
-def test_other_names_are_missing_as_in_any_module():
+def test_unknown_names_raise_attribute_error():
     with pytest.raises(AttributeError, match=r"^module 'timm_mergemix.vlm' has no attribute 'MergeMixtrainer'"):
         _ = vlm.MergeMixtrainer
 

@@ -1,4 +1,4 @@
-"""The loss of answers and of pairs: its terms, who learns from it, and what does not count."""
+"""SequencePreferenceLoss: its terms, its gradients, and the rows that do not count."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def preference_by_hand(variant, winners, losers, ratio, beta, gamma, reference):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_terms_are_those_computed_by_hand(variant):
+def test_terms_match_a_computation_by_hand(variant):
     winners, losers, ratio = made()
     reference = reference_of(variant)
     loss = SequencePreferenceLoss(beta=1.3, gamma=0.7, weight=0.4, variant=variant)
@@ -71,7 +71,7 @@ def test_terms_are_those_computed_by_hand(variant):
     assert terms.preference_accuracy.item() == mean([each > 0 for each in ahead])
 
 
-def test_rows_say_which_clean_image_belongs_to_a_loser():
+def test_rows_map_losers_to_their_clean_images():
     winners, losers, ratio = made()
     rows = torch.tensor([3, 0])
     some, shares = losers.take(rows), ratio[rows]
@@ -82,7 +82,7 @@ def test_rows_say_which_clean_image_belongs_to_a_loser():
     assert not torch.equal(got.answer, wanted.answer)
 
 
-def test_the_loss_of_a_pair_is_the_same_with_whatever_padding():
+def test_the_loss_of_a_pair_does_not_depend_on_padding():
     winners, losers, ratio = made()
     padded = AnswerLogp(
         torch.nn.functional.pad(losers.logp, (3, 2), value=-50.0), torch.nn.functional.pad(losers.mask, (3, 2))
@@ -145,7 +145,7 @@ def test_pairs_of_ratio_1_contribute_nothing(seed, size, variant, is_pair):
 
 @quick
 @given(some, sizes, st.sampled_from(VARIANTS), st.sampled_from([math.nan, math.inf, -math.inf]))
-def test_what_rows_hold_that_are_no_pairs_spoils_neither_value_nor_gradient(seed, size, variant, value):
+def test_nonfinite_values_in_rows_that_are_not_pairs_change_neither_values_nor_gradients(seed, size, variant, value):
     winners, losers, ratio = made(size[0] + 1, size[1], seed)
     ratio[-1] = 1
     reference = reference_of(variant, size[0] + 1, size[1])
@@ -162,7 +162,7 @@ def test_what_rows_hold_that_are_no_pairs_spoils_neither_value_nor_gradient(seed
 
 @quick
 @given(some, sizes)
-def test_an_answer_without_a_token_is_no_pair(seed, size):
+def test_a_row_with_an_empty_answer_is_not_a_pair(seed, size):
     winners, losers, ratio = made(*size, seed)
     mask = losers.mask.clone()
     mask[0] = False
@@ -175,7 +175,7 @@ def test_an_answer_without_a_token_is_no_pair(seed, size):
 
 @quick
 @given(some, sizes, st.sampled_from(VARIANTS))
-def test_the_means_are_the_sums_over_the_counts(seed, size, variant):
+def test_means_are_sums_divided_by_counts(seed, size, variant):
     winners, losers, ratio = made(*size, seed)
     reference = reference_of(variant, *size)
     loss = SequencePreferenceLoss(weight=0.3, variant=variant)
@@ -192,7 +192,7 @@ def test_the_means_are_the_sums_over_the_counts(seed, size, variant):
 
 @quick
 @given(some, st.integers(1, 4), st.integers(1, 4), st.booleans())
-def test_parts_of_a_batch_add_up_to_it_by_common_counts(seed, first, second, as_tensors):
+def test_parts_of_a_batch_with_common_counts_add_up_to_the_whole(seed, first, second, as_tensors):
     winners, losers, ratio = made(first + second, 5, seed)
     loss = SequencePreferenceLoss(weight=0.3)
     whole = loss(winners, losers, ratio)
@@ -204,7 +204,7 @@ def test_parts_of_a_batch_add_up_to_it_by_common_counts(seed, first, second, as_
         torch.testing.assert_close(sum(getattr(each, name) for each in terms), getattr(whole, name))
 
 
-def test_without_a_pair_the_preference_is_nothing():
+def test_without_pairs_the_preference_is_zero():
     winners, losers, _ = made()
     terms = SequencePreferenceLoss()(winners, losers, torch.ones(4))
     assert terms.preference == 0 and terms.total == terms.answer and terms.sums.pairs == 0
@@ -214,7 +214,7 @@ def test_without_a_pair_the_preference_is_nothing():
 
 
 @pytest.mark.parametrize("weight", [0, 0.5])
-def test_without_losers_it_is_the_answer_alone(weight):
+def test_without_losers_the_total_is_the_answer_loss(weight):
     winners, losers, ratio = made()
     lost = () if weight else (losers, ratio)
     terms = SequencePreferenceLoss(weight=weight)(winners, *lost)
@@ -224,13 +224,13 @@ def test_without_losers_it_is_the_answer_alone(weight):
     assert terms.answer == SequencePreferenceLoss()(winners, losers, ratio).answer
 
 
-def test_answers_without_a_token_cost_nothing():
+def test_empty_answers_have_loss_0():
     answers = AnswerLogp(torch.zeros(2, 3, requires_grad=True), torch.zeros(2, 3, dtype=torch.bool))
     for counts in (None, Counts(0, 0)):
         assert SequencePreferenceLoss()(answers, counts=counts).total == 0
 
 
-def test_the_margin_grows_with_what_is_mixed_away():
+def test_the_margin_grows_with_the_share_that_is_mixed_away():
     winners, losers, _ = made()
     loss = SequencePreferenceLoss(gamma=2.0)
     faint, strong = (loss(winners, losers, torch.full((4,), share)) for share in (0.95, 0.05))
@@ -238,7 +238,7 @@ def test_the_margin_grows_with_what_is_mixed_away():
     assert strong.reward_margin == faint.reward_margin
 
 
-def test_ties_are_half_won():
+def test_ties_count_as_half_in_the_accuracy():
     winners, _, ratio = made()
     terms = SequencePreferenceLoss(gamma=0.0)(winners, winners, ratio)
     assert terms.preference_accuracy == 0.5 and terms.reward_margin == 0
@@ -252,7 +252,7 @@ def test_only_the_first_three_terms_carry_a_gradient():
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_no_value_is_read_on_a_device(variant):
+def test_values_are_not_read_on_other_devices(variant):
     winners, losers = (AnswerLogp(*(part.detach().to("meta") for part in each)) for each in made()[:2])
     rows, ratio = torch.arange(4, device="meta"), torch.ones(4, device="meta")
     reference = (winners, losers) if variant == "dpo" else None
@@ -262,7 +262,7 @@ def test_no_value_is_read_on_a_device(variant):
         assert {part.device.type for part in (*terms[:5], *terms.sums)} == {"meta"}
 
 
-def test_it_shows_what_it_is():
+def test_repr_shows_the_settings():
     shown = repr(SequencePreferenceLoss(beta=2.0, gamma=0.5, weight=0.1, variant="hinge"))
     assert shown == "SequencePreferenceLoss(hinge, beta=2.0, gamma=0.5, weight=0.1)"
 
@@ -277,19 +277,19 @@ def test_it_shows_what_it_is():
         ({"detach_loser": 1}, "^detach_loser: got 1, wanted True or False"),
     ],
 )
-def test_bad_arguments_are_named(options, message):
+def test_bad_arguments_are_refused_by_name(options, message):
     with pytest.raises(MergeMixError, match=message):
         SequencePreferenceLoss(**options)
 
 
-def test_what_is_missing_or_does_not_fit_is_named():
+def test_missing_or_mismatched_input_is_refused_by_name():
     winners, losers, ratio = made()
     loss, few = SequencePreferenceLoss(), torch.arange(2)
-    with pytest.raises(MergeMixError, match=r"^ratio: got None, wanted how much of each mix is the clean image"):
+    with pytest.raises(MergeMixError, match=r"^ratio: got None, wanted the share of each mix that is the clean image"):
         loss(winners, losers)
     with pytest.raises(MergeMixError, match=r"^ratio: got .*shape \(2,\), wanted a float tensor of shape \(4,\)"):
         loss(winners, losers, ratio[:2])
-    with pytest.raises(MergeMixError, match=r"^losers: got .*shape \(2, 5\), wanted as many as there are winners, 4"):
+    with pytest.raises(MergeMixError, match=r"^losers: got .*shape \(2, 5\), wanted as many rows as winners has, 4"):
         loss(winners, losers.take(few), ratio)
     with pytest.raises(MergeMixError, match=r"^reference: got None, wanted the reference model's log-probabilities"):
         SequencePreferenceLoss(variant="dpo")(winners, losers, ratio)

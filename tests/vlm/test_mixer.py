@@ -1,4 +1,4 @@
-"""The mixer of losers: its arguments, the pictures that it keeps, and the questions that it counts."""
+"""ImageMixer: its arguments, its store of pictures, and its counts of questions without a loser."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def test_by_default_questions_answered_by_yes_or_no_are_left_out():
         ({"still_right": lambda own, other: True}, ()),
     ],
 )
-def test_what_is_left_out_can_be_chosen(options, rows):
+def test_leave_out_and_still_right_decide_which_questions_have_a_loser(options, rows):
     pairing = ImageMixer(kind="cutmix", **options).pair(examples("Yes.", "red", "blue", about=1))
     assert pairing.rows == rows
 
 
-def test_reasons_and_their_share_of_all_questions_are_counted():
+def test_questions_without_a_loser_are_counted_by_reason():
     mix = mixer(leave_out=None)
     assert math.isnan(mix.left_out_share)
     mix.pair(examples("yes", "no", "red", "blue", ""))
@@ -64,7 +64,7 @@ def test_reasons_and_their_share_of_all_questions_are_counted():
 
 
 def test_a_batch_of_one_needs_a_store():
-    with pytest.raises(MergeMixError, match=r"^store: got 0, wanted room for images of earlier batches, since a batch"):
+    with pytest.raises(MergeMixError, match=r"^store: got 0, wanted at least 1, to keep images of earlier batches"):
         mixer(store=0).pair(examples("red"))
     mix = mixer()
     assert mix.pair([example(0, "red")]).left_out == {"no other picture": 1}
@@ -80,7 +80,7 @@ def test_a_batch_of_one_that_is_refused_changes_nothing():
     assert mix.seen == 0 and not mix.left_out
 
 
-def test_without_a_store_batches_are_by_themselves():
+def test_without_a_store_partners_come_from_the_same_batch():
     mix = mixer(store=0)
     mix.pair(examples("red", "blue"))
     assert not mix.recent
@@ -104,7 +104,7 @@ def test_the_store_keeps_the_latest_pictures_each_once(rows, store, seed):
         assert all((each.image == each.picture).all() for each in mix.recent)
 
 
-def test_the_store_keeps_the_same_picture_once_where_equal_pixels_tell():
+def test_the_store_keeps_a_picture_with_equal_pixels_once():
     mix, image = mixer(), torch.rand(3, 4, 4)
     for _ in range(3):
         batch = torch.stack([image, image])
@@ -112,7 +112,7 @@ def test_the_store_keeps_the_same_picture_once_where_equal_pixels_tell():
     assert len(mix.recent) == 1
 
 
-def test_the_store_keeps_copies_of_rows_and_not_their_batch():
+def test_the_store_copies_rows_and_does_not_keep_the_batch_alive():
     mix, batch = mixer(), torch.rand(2, 3, 4, 4, requires_grad=True)
     wanted = batch.detach().clone()
     mix.pair([Example(image, row, f"{row}") for row, image in enumerate(batch)])
@@ -123,7 +123,7 @@ def test_the_store_keeps_copies_of_rows_and_not_their_batch():
         assert kept.image.untyped_storage().nbytes() == image.numel() * 4
 
 
-def test_a_pil_image_that_is_changed_in_place_is_kept_as_it_was():
+def test_the_store_copies_pil_images():
     mix, image = mixer(), Image.new("RGB", (4, 4), (9, 9, 9))
     mix.pair([Example(image, 0, "red")])
     image.paste((0, 0, 0), (0, 0, 4, 4))
@@ -131,7 +131,7 @@ def test_a_pil_image_that_is_changed_in_place_is_kept_as_it_was():
 
 
 @pytest.mark.parametrize("through_a_file", [False, True])
-def test_with_its_state_a_mixer_goes_on_as_if_never_stopped(through_a_file):
+def test_a_mixer_restored_from_its_state_continues_identically(through_a_file):
     first, second = mixer(leave_out=None, store=3), mixer(leave_out=None, store=3)
     for number in range(4):
         first.pair([example(3 * number + k, answer, about=k) for k, answer in enumerate(("red", "yes", "blue"))])
@@ -152,7 +152,7 @@ def test_with_its_state_a_mixer_goes_on_as_if_never_stopped(through_a_file):
     assert repr(first) == repr(second)
 
 
-def test_a_state_that_is_taken_over_is_no_longer_that_of_the_other():
+def test_two_mixers_do_not_share_a_loaded_state():
     first, second = mixer(leave_out=None), mixer(leave_out=None)
     first.pair(examples("yes", "red"))
     second.load_state_dict(first.state_dict())
@@ -173,14 +173,14 @@ def test_a_state_that_is_not_a_mixers_is_refused_and_changes_nothing(lacking):
     assert first.state_dict() == before
 
 
-def test_a_smaller_store_keeps_the_latest_of_a_state():
+def test_a_smaller_store_keeps_the_latest_pictures_of_a_state():
     first, second = mixer(), mixer(store=2)
     first.pair(examples(*"abcd"))
     second.load_state_dict(first.state_dict())
     assert [each.picture for each in second.recent] == [2, 3]
 
 
-def test_the_same_seed_gives_the_same_pairs_and_mixes_and_leaves_the_global_one_alone():
+def test_the_same_seed_gives_the_same_pairs_and_mixes_without_using_the_global_generator():
     before, found = torch.get_rng_state(), []
     for seed in (3, 3, 4):
         mix = mixer(seed=seed)
@@ -192,7 +192,7 @@ def test_the_same_seed_gives_the_same_pairs_and_mixes_and_leaves_the_global_one_
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_without_a_generator_chance_comes_from_the_global_one():
+def test_without_a_generator_the_global_one_is_used():
     ratios = []
     for seed in (3, 3, 4):
         torch.manual_seed(seed)
@@ -200,7 +200,7 @@ def test_without_a_generator_chance_comes_from_the_global_one():
     assert torch.equal(ratios[0], ratios[1]) and not torch.equal(ratios[0], ratios[2])
 
 
-def test_it_shows_what_it_is_and_what_it_left_out():
+def test_repr_shows_the_settings_and_the_share_left_out():
     mix = mixer(leave_out=None, alpha=0.5, store=4)
     assert repr(mix) == "ImageMixer('cutmix', alpha=0.5, store=4, nothing mixed yet)"
     mix.pair(examples("yes", "red", "blue", "green"))
@@ -208,7 +208,7 @@ def test_it_shows_what_it_is_and_what_it_left_out():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_only_one_kind_reads_attention(kind):
+def test_only_mergemix_reads_attention(kind):
     assert mixer(kind).reads_attention == (kind == "mergemix")
 
 
@@ -220,12 +220,12 @@ def test_kinds_with_patches_need_an_encoder(kind):
 
 
 @pytest.mark.parametrize("kind", ["cutmix", "mixup", "resizemix"])
-def test_the_other_kinds_need_none(kind):
-    with pytest.raises(MergeMixError, match=f"^encoder: got a module .*, wanted None, since '{kind}' needs none"):
+def test_kinds_without_patches_refuse_an_encoder(kind):
+    with pytest.raises(MergeMixError, match=f"^encoder: got a module .*, wanted None, since '{kind}' does not use"):
         ImageMixer(tiny(), kind)
 
 
-def test_an_encoder_that_is_not_supported_is_named():
+def test_an_unsupported_encoder_is_refused_by_name():
     with pytest.raises(MergeMixError, match=r"^encoder: Sequential is not supported"):
         ImageMixer(nn.Sequential(nn.Conv2d(3, 4, 3)))
 
@@ -245,36 +245,36 @@ def test_an_encoder_that_is_not_supported_is_named():
         ({"layer": "last"}, "^layer: got 'last'"),
     ],
 )
-def test_bad_arguments_are_named(options, message):
+def test_bad_arguments_are_refused_by_name(options, message):
     with pytest.raises(MergeMixError, match=message):
         ImageMixer(**({"kind": "cutmix"} | options))
 
 
-def test_no_pair_cannot_be_mixed():
+def test_an_empty_pairing_is_refused():
     mix = mixer()
-    with pytest.raises(MergeMixError, match=r"^pairing: got no pair, wanted at least one"):
+    with pytest.raises(MergeMixError, match=r"^pairing: got no pairs, wanted at least one"):
         mix.mix(mix.pair([]))
 
 
-def test_still_right_that_lacks_what_it_asks_for_changes_neither_store_nor_counts():
+def test_a_missing_about_for_still_right_changes_neither_store_nor_counts():
     mix = mixer(still_right=lambda own, other: False)
-    with pytest.raises(MergeMixError, match=r"^about: got None, wanted what still_right asks for"):
+    with pytest.raises(MergeMixError, match=r"^about: got None, wanted a value for still_right"):
         mix.pair(examples("red", "blue"))
     assert not mix.recent and not mix.left_out and mix.seen == 0
 
 
 @pytest.mark.parametrize("bad", [torch.full((3, 64, 64), torch.nan), torch.zeros(3, 64, 64, dtype=torch.int64)])
-def test_images_that_cannot_be_mixed_are_named(bad):
+def test_images_with_nan_or_of_an_integer_dtype_are_refused(bad):
     with pytest.raises(MergeMixError, match=r"^images: got"):
         mixer().mix(pairing_of([bad], [bad]))
 
 
-def test_images_that_do_not_fit_the_encoder_are_named():
+def test_images_that_do_not_fit_the_encoder_are_refused():
     with pytest.raises(MergeMixError, match=r"^images: got .*, wanted images of shape \(B, 3, H, W\)"):
         mixer("mergemix").mix(pairing_of([torch.zeros(1, 64, 64)], [torch.ones(1, 64, 64)]))
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 4), (1, 4, 4), (2, 4), (2, 5, 0)])
-def test_saliency_that_does_not_fit_is_named(shape):
+def test_saliency_of_a_wrong_shape_is_refused(shape):
     with pytest.raises(MergeMixError, match=r"^saliency: got"):
         mixer("mergemix").mix(zeros_and_ones(2, 64, 64), torch.ones(shape))

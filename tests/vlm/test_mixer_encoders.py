@@ -1,4 +1,4 @@
-"""Encoders of losers: a vision-language model, what is inside it, or any other; patched or not."""
+"""Encoders for ImageMixer: a vision-language model, a part of it, or another model; patched or not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def mixed(encoder, **options):
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("name", BUILDERS)
-def test_each_part_of_a_vision_language_model_is_read_by_its_vision_model(name, part):
+def test_each_part_of_a_vision_language_model_leads_to_its_vision_model(name, part):
     model = BUILDERS[name]()
     mixes, mix = mixed(PARTS[part](model))
     wanted, _ = mixed(model)
@@ -36,14 +36,14 @@ def test_each_part_of_a_vision_language_model_is_read_by_its_vision_model(name, 
     assert torch.equal(mixes.images, wanted.images)
 
 
-def test_the_attention_is_that_of_the_vision_model_by_itself():
+def test_the_attention_equals_that_of_the_vision_model_alone():
     model = BUILDERS["llava"]()
     _, mix = mixed(model)
     images = noise(3, 3, 32, 32)
     torch.testing.assert_close(mix.saliency(images), mm.saliency_map(model.model.vision_tower, images))
 
 
-def test_a_pass_of_a_patched_model_merges_as_it_does_unless_told_how():
+def test_the_saliency_pass_merges_as_the_patched_model_unless_saliency_r_is_set():
     model, plain = mm.patch(BUILDERS["llava"](), R["llava"]), BUILDERS["llava"]()
     images = noise(3, 3, 32, 32)
     found = {r: [mixed(each, saliency_r=r)[1].saliency(images) for each in (model, plain)] for r in (None, 0, 2)}
@@ -52,7 +52,7 @@ def test_a_pass_of_a_patched_model_merges_as_it_does_unless_told_how():
     torch.testing.assert_close(*found[2])
 
 
-def test_a_mixer_made_before_its_encoder_is_patched_sees_it_patched():
+def test_patching_the_encoder_later_affects_the_mixer():
     model = BUILDERS["llava"]()
     _, mix = mixed(model)
     mm.patch(model, R["llava"])
@@ -61,13 +61,13 @@ def test_a_mixer_made_before_its_encoder_is_patched_sees_it_patched():
 
 
 @pytest.mark.parametrize("kind", ["mergemix", "random"])
-def test_any_other_encoder_will_do(kind):
+def test_an_encoder_outside_the_model_can_be_used(kind):
     mixes, mix = mixed(tiny("vit_tiny_patch16_224"), kind=kind)
     assert type(mix.saliency.backbone.model).__name__ == "VisionTransformer"
     assert mixes.images.shape == (4, 3, 32, 32) and (mixes.ratio < 1).all()
 
 
-def test_mixing_leaves_the_encoder_as_it_was():
+def test_mixing_leaves_the_encoder_unchanged():
     model = BUILDERS["llava"]().train()
     before = {key: (type(module), dict(vars(module))) for key, module in model.named_modules()}
     mixed(model)

@@ -1,4 +1,4 @@
-"""The pixels of losers: each from one of two images, always some of the partner's, and the ratio counted on them."""
+"""The pixels of losers come from both images, always include the partner, and determine the ratio."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_ratio_is_the_share_of_pixels_of_the_clean_image(kind, height, width
 
 @EACH
 @pytest.mark.parametrize("form", ["pil", "uint8"])
-def test_the_ratio_is_the_share_of_pixels_of_images_before_a_processor(kind, form):
+def test_the_ratio_is_the_share_of_pixels_of_raw_images(kind, form):
     mixes = mixer(kind, encoder_mean=(0.5,), encoder_std=(0.5,)).mix(zeros_and_ones(16, 37, 50, form))
     shares = [share_of_zero(image) for image in mixes.images]
     # Blended bytes are rounded.
@@ -58,7 +58,7 @@ def test_the_ratio_is_the_share_of_pixels_of_images_before_a_processor(kind, for
 
 
 @pytest.mark.parametrize("kind", ["mergemix", "random"])
-def test_the_published_share_of_tokens_is_another_number_where_the_grid_does_not_divide_the_image(kind):
+def test_the_share_of_tokens_differs_from_the_ratio_if_the_grid_does_not_divide_the_image(kind):
     mixes = mixer(kind).mix(zeros_and_ones(32, 50, 70))
     published = [(ratio * 16).round() / 16 for ratio in mixes.ratio]  # of the 4 x 4 patches
     shares = [share_of_zero(image) for image in mixes.images]
@@ -66,7 +66,7 @@ def test_the_published_share_of_tokens_is_another_number_where_the_grid_does_not
 
 
 @EACH
-def test_the_ratio_is_drawn_anew_for_each_image_and_each_call(kind):
+def test_the_ratio_differs_from_image_to_image_and_from_call_to_call(kind):
     mix = mixer(kind)
     calls = [mix.mix(zeros_and_ones(8, 64, 64)).ratio for _ in range(4)]
     assert all(len(set(ratio.tolist())) >= 4 for ratio in calls)
@@ -76,7 +76,7 @@ def test_the_ratio_is_drawn_anew_for_each_image_and_each_call(kind):
 
 
 @EACH
-def test_the_ratio_is_drawn_anew_for_each_image_of_its_own_size(kind):
+def test_the_ratio_differs_from_image_to_image_for_raw_images(kind):
     mix = mixer(kind, encoder_mean=(0.5,), encoder_std=(0.5,))
     calls = [mix.mix(zeros_and_ones(8, 37, 50, "pil")).ratio for _ in range(4)]
     assert all(len(set(ratio.tolist())) >= 4 for ratio in calls)
@@ -85,7 +85,7 @@ def test_the_ratio_is_drawn_anew_for_each_image_of_its_own_size(kind):
 
 @quick
 @given(st.sampled_from(WHOLE), seeds, alphas, sides, sides)
-def test_each_pixel_is_whole_from_one_of_both_images(kind, seed, alpha, height, width):
+def test_each_pixel_is_taken_unchanged_from_one_of_the_two_images(kind, seed, alpha, height, width):
     own, partners = noise(2, 3, height, width, seed=seed), noise(2, 3, height, width, seed=seed + 1)
     mixes = mixer(kind, seed, alpha=alpha).mix(pairing_of(own, partners))
     from_own, from_partner = ((mixes.images == side).all(dim=1) for side in (own, partners))
@@ -95,7 +95,7 @@ def test_each_pixel_is_whole_from_one_of_both_images(kind, seed, alpha, height, 
 
 @quick
 @given(seeds, alphas)
-def test_mixup_is_the_weighted_mean_of_both_images(seed, alpha):
+def test_mixup_is_the_weighted_mean_of_the_two_images(seed, alpha):
     own, partners = noise(3, 3, 9, 7, seed=seed), noise(3, 3, 9, 7, seed=seed + 1)
     mixes = mixer("mixup", seed, alpha=alpha).mix(pairing_of(own, partners))
     ratio = mixes.ratio.view(-1, 1, 1, 1)
@@ -111,7 +111,7 @@ def test_resizemix_shows_the_whole_partner_in_a_box():
 
 @quick
 @given(st.sampled_from(KINDS), seeds, st.sampled_from([0.001, 0.01, 0.1]), sides, sides)
-def test_something_of_the_partner_is_always_seen(kind, seed, alpha, height, width):
+def test_part_of_the_partner_is_always_visible(kind, seed, alpha, height, width):
     mixes = mixer(kind, seed, alpha=alpha).mix(zeros_and_ones(8, height, width))
     assert (mixes.ratio < 1).all()
     assert (mixes.images.flatten(1).max(dim=1).values > 0).all()
@@ -120,7 +120,7 @@ def test_something_of_the_partner_is_always_seen(kind, seed, alpha, height, widt
 @pytest.mark.parametrize("kind", ["mergemix", "random"])
 @pytest.mark.parametrize("options", [{}, {"dynamic_img_size": True}], ids=["fixed", "dynamic"])
 @pytest.mark.parametrize("size", [(100, 90), (70, 20), (3, 2)], ids=str)
-def test_something_of_the_partner_is_always_seen_at_any_size_before_a_processor(kind, options, size):
+def test_part_of_the_partner_is_always_visible_in_raw_images_of_any_size(kind, options, size):
     mix = mixer(kind, encoder=tiny(**options), alpha=0.001, encoder_mean=(0.5,), encoder_std=(0.5,))
     mixes = mix.mix(zeros_and_ones(32, *size, "pil"))
     assert mixes.ratio.tolist() == pytest.approx([share_of_zero(image) for image in mixes.images], abs=1e-6)
@@ -131,7 +131,7 @@ ENCODERS = {"timm": tiny, "torchvision": tiny_torchvision, "pooled": lambda: tin
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_saliency_that_somebody_has_gives_the_mixes_of_its_own_pass(encoder):
+def test_given_saliency_makes_the_same_mixes_as_the_mixers_own_pass(encoder):
     encoder = ENCODERS[encoder]()
     pairing = pairing_of(noise(6, 3, 64, 64), noise(6, 3, 64, 64, seed=1))
     first, second = mixer(encoder=encoder), mixer(encoder=encoder)
@@ -142,7 +142,7 @@ def test_saliency_that_somebody_has_gives_the_mixes_of_its_own_pass(encoder):
     assert torch.equal(other.ratio, one.ratio) and not torch.equal(other.images, one.images)
 
 
-def test_saliency_that_somebody_has_serves_images_before_a_processor_too():
+def test_given_saliency_makes_the_same_mixes_of_raw_images():
     own, mixes = [rgb(50 + k, 40, seed=k) for k in range(4)], []
     pairing = pairing_of(own, [rgb(9, 9, seed=9)] * 4)
     for known in (False, True):
@@ -153,7 +153,7 @@ def test_saliency_that_somebody_has_serves_images_before_a_processor_too():
     assert [image.tobytes() for image in mixes[0].images] == [image.tobytes() for image in mixes[1].images]
 
 
-def test_each_image_before_a_processor_keeps_its_own_most_salient_patches():
+def test_each_raw_image_keeps_its_most_salient_patches():
     images = [rgb(64, 64, seed=k) for k in range(6)]
     mix = mixer(saliency_r=None, encoder_mean=(0.5,), encoder_std=(0.5,))
     mixes = mix.mix(pairing_of(images, [Image.new("RGB", (9, 9))] * 6))
@@ -164,7 +164,7 @@ def test_each_image_before_a_processor_keeps_its_own_most_salient_patches():
     assert ((mixes.ratio > 0.2) & (mixes.ratio < 0.8)).any()
 
 
-def test_images_before_a_processor_are_shown_to_the_encoder_where_it_is(monkeypatch):
+def test_raw_images_are_moved_to_the_device_of_the_encoder(monkeypatch):
     devices = []
 
     def watch(self, images):
@@ -178,7 +178,7 @@ def test_images_before_a_processor_are_shown_to_the_encoder_where_it_is(monkeypa
 
 @EACH
 @pytest.mark.parametrize("form", ["float", "uint8", "pil", "channels_last"])
-def test_inputs_are_never_changed(kind, form):
+def test_inputs_are_not_changed(kind, form):
     if form == "pil":
         own, partners = [rgb(40, 30), rgb(33, 64, 1)], [rgb(20, 20, 2), rgb(80, 9, 3)]
     else:
@@ -200,7 +200,7 @@ def test_inputs_are_never_changed(kind, form):
 
 @EACH
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
-def test_pil_images_of_different_sizes_and_modes_are_mixed_at_the_size_of_the_clean_one(kind, mode):
+def test_mixes_of_pil_images_have_the_size_of_the_clean_image_and_are_rgb(kind, mode):
     own, partners = [rgb(40, 30).convert(mode), rgb(33, 64, 1)], [rgb(20, 20, 2), rgb(80, 9, 3).convert(mode)]
     mixes = mixer(kind, encoder_mean=(0.5,), encoder_std=(0.5,)).mix(pairing_of(own, partners))
     assert isinstance(mixes.images, list) and mixes.ratio.shape == (2,)
@@ -208,7 +208,7 @@ def test_pil_images_of_different_sizes_and_modes_are_mixed_at_the_size_of_the_cl
 
 
 @pytest.mark.parametrize("kind", WHOLE)
-def test_each_pixel_of_a_pil_image_is_that_of_the_clean_or_of_the_resized_partner(kind):
+def test_each_pixel_of_a_pil_mix_comes_from_the_clean_image_or_the_resized_partner(kind):
     own = rgb(40, 30)
     mixes = mixer(kind, encoder_mean=(0.5,), encoder_std=(0.5,)).mix(pairing_of([own], [Image.new("L", (7, 9), 77)]))
     pixels, clean = array(mixes.images[0]), array(own)
@@ -217,14 +217,14 @@ def test_each_pixel_of_a_pil_image_is_that_of_the_clean_or_of_the_resized_partne
     assert mixes.ratio.item() == pytest.approx(from_own.mean(), abs=2e-3)
 
 
-def test_bytes_of_different_sizes_are_mixed_too():
+def test_uint8_images_of_different_sizes_are_mixed():
     own = [noise(3, 40, 30, dtype=torch.uint8), noise(3, 20, 64, dtype=torch.uint8, seed=1)]
     mixes = mixer("cutmix").mix(pairing_of(own, own[::-1]))
     assert [image.shape for image in mixes.images] == [(3, 40, 30), (3, 20, 64)]
     assert all(image.dtype == torch.uint8 for image in mixes.images)
 
 
-def test_bytes_of_one_size_stay_bytes():
+def test_uint8_images_of_the_same_size_stay_uint8():
     mixes = mixer("cutmix").mix(zeros_and_ones(3, 20, 20, "uint8"))
     assert mixes.images.shape == (3, 3, 20, 20) and mixes.images.dtype == torch.uint8
 
@@ -237,7 +237,7 @@ def test_mixes_keep_the_dtype_of_the_images(kind, dtype):
     assert mixes.images.dtype == dtype and mixes.ratio.dtype == torch.float32
 
 
-def test_images_of_other_channels_are_refused():
+def test_partners_with_other_channels_are_refused():
     grey, colour = torch.zeros(1, 8, 8, dtype=torch.uint8), torch.zeros(3, 9, 8, dtype=torch.uint8)
     with pytest.raises(MergeMixError, match=r"^images: got .* of shape \(1, 8, 8\), wanted images of 3 channels"):
         mixer("cutmix").mix(pairing_of([colour, grey], [grey, colour]))
@@ -251,10 +251,10 @@ def test_clean_images_of_different_channels_are_refused_before_the_encoder_runs(
 
 
 def test_float_images_of_different_sizes_are_refused():
-    with pytest.raises(MergeMixError, match=r"^images: got a float32 .*wanted .*float tensors that share one size"):
+    with pytest.raises(MergeMixError, match=r"^images: got a float32 .*wanted .*float tensors of the same size"):
         mixer("cutmix").mix(pairing_of([torch.zeros(3, 8, 8), torch.zeros(3, 9, 9)], [torch.ones(3, 8, 8)] * 2))
 
 
-def test_bytes_need_the_statistics_of_an_encoder_without_any():
+def test_raw_images_require_encoder_statistics_if_the_encoder_has_none():
     with pytest.raises(MergeMixError, match=r"^encoder_mean, encoder_std: got None, wanted 3 numbers each \(needed"):
         mixer(encoder=tiny_torchvision()).mix(zeros_and_ones(2, 64, 64, "pil"))

@@ -16,7 +16,7 @@ WAYS = [(8, 1), (4, 2), (2, 4), (1, 8)]
 
 
 def gradient_of(questions, mixer, preference=None):
-    """The gradient of the small LLaVA on one batch of questions, by `SequencePreferenceStep`."""
+    """The gradient of the small LLaVA on one batch of questions, computed with `SequencePreferenceStep`."""
     model = llava().train()
     step = vlm.SequencePreferenceStep(model, mixer(model), preference)
     step(collate([questions[number] for number in range(len(questions))])).terms.total.backward()
@@ -24,7 +24,7 @@ def gradient_of(questions, mixer, preference=None):
 
 
 def step_taken(trainer):
-    """What one step of gradient descent with a learning rate of 1 changed, where there was a gradient."""
+    """The change of the weights that have a gradient after one step of gradient descent with learning rate 1."""
     before = {name: each.detach().clone() for name, each in trainer.model.named_parameters()}
     trainer.train()
     after = dict(trainer.model.named_parameters())
@@ -42,7 +42,7 @@ def test_accumulated_batches_give_the_step_of_one_batch(tmp_path, batch, accumul
         gradient_accumulation_steps=accumulated,
     )  # fmt: skip
     questions = Questions()
-    if not accepts:  # the trainer's own loss is then a mean of means, which is right for batches of equal lengths alone
+    if not accepts:  # the trainer's own loss is then a mean of means, which is only right for batches of equal lengths
         trainer.model_accepts_loss_kwargs = False
         trainer.mergemix.loss.weight = 1e3
     wanted = gradient_of(
@@ -52,7 +52,7 @@ def test_accumulated_batches_give_the_step_of_one_batch(tmp_path, batch, accumul
     torch.testing.assert_close(got, wanted, rtol=2e-3, atol=2e-3 * wanted.abs().max().item())
 
 
-def test_a_mean_of_means_would_be_another_step(tmp_path):
+def test_a_mean_of_means_gives_a_different_gradient(tmp_path):
     questions = Questions()
     whole = gradient_of(questions, lambda model: FixedMixer())
     halves = [torch.utils.data.Subset(questions, range(low, low + 4)) for low in (0, 4)]
@@ -61,7 +61,7 @@ def test_a_mean_of_means_would_be_another_step(tmp_path):
 
 
 @pytest.mark.parametrize("saliency", ["winner", "separate"])
-def test_the_attention_of_the_winner_makes_the_losers_of_a_trainer(tmp_path, saliency):
+def test_with_saliency_winner_the_trainer_passes_the_winners_attention_to_the_mixer(tmp_path, saliency):
     seen = []
 
     class Watching(vlm.ImageMixer):
@@ -105,7 +105,7 @@ def test_terms_without_pairs_are_not_logged(tmp_path):
     assert not {"preference_loss", "reward_margin", "preference_accuracy", "mix_ratio"} & logs.keys()
 
 
-def test_weight_zero_trains_as_the_plain_trainer(tmp_path):
+def test_weight_0_trains_like_the_plain_trainer(tmp_path):
     plain = transformers.Trainer(
         llava(),
         make_trainer(tmp_path).args,
@@ -135,7 +135,7 @@ def test_evaluation_is_the_trainers_own(tmp_path):
 
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("stop", [1, 3])
-def test_a_resumed_training_is_one_that_never_stopped(tmp_path, batch, stop):
+def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path, batch, stop):
     options = {"max_steps": 6, "per_device_train_batch_size": batch, "gradient_accumulation_steps": 2}
     whole = make_trainer(tmp_path / "whole", **options)
     whole.train()
@@ -148,7 +148,7 @@ def test_a_resumed_training_is_one_that_never_stopped(tmp_path, batch, stop):
     assert second.mergemix.mixer.seen == whole.mergemix.mixer.seen == 12 * batch
 
 
-def test_what_the_mixer_remembered_is_refused_if_it_is_damaged(tmp_path):
+def test_a_damaged_state_of_the_mixer_is_refused(tmp_path):
     options = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
     make_trainer(tmp_path, **options).train()
     path = tmp_path / "checkpoint-1" / "mergemix_0.pt"
@@ -159,7 +159,7 @@ def test_what_the_mixer_remembered_is_refused_if_it_is_damaged(tmp_path):
         make_trainer(tmp_path / "second", **options).train(resume_from_checkpoint=str(path.parent))
 
 
-def test_each_process_and_each_step_mixes_otherwise(tmp_path, monkeypatch):
+def test_each_process_and_each_step_has_a_different_seed(tmp_path, monkeypatch):
     trainer = make_trainer(tmp_path)
     drawn = set()
     for process, step in ((0, 0), (0, 1), (1, 0), (1, 1)):
@@ -170,7 +170,7 @@ def test_each_process_and_each_step_mixes_otherwise(tmp_path, monkeypatch):
     assert len(drawn) == 4
 
 
-def test_a_generator_of_ones_own_is_left_alone(tmp_path):
+def test_the_users_generator_is_not_replaced(tmp_path):
     model, generator = llava(), torch.Generator().manual_seed(5)
     trainer = make_trainer(tmp_path, model, vlm.ImageMixer(model, leave_out=(), generator=generator))
     trainer._seed()
@@ -178,13 +178,13 @@ def test_a_generator_of_ones_own_is_left_alone(tmp_path):
     assert generator.initial_seed() == 5
 
 
-def test_columns_for_the_mixer_survive_the_trainers_cleaning(tmp_path):
+def test_columns_for_the_mixer_are_kept_by_remove_unused_columns(tmp_path):
     trainer = make_trainer(tmp_path, remove_unused_columns=True, max_steps=1)
     trainer._set_signature_columns_if_needed()
     assert {"image_id", "answer", "about"} <= set(trainer._signature_columns)
 
 
-def test_the_tokenizer_of_the_trainer_reads_answers(tmp_path):
+def test_the_mixer_gets_the_tokenizer_of_the_trainer(tmp_path):
     class Processor:
         tokenizer = object()
 
@@ -197,7 +197,7 @@ def test_the_tokenizer_of_the_trainer_reads_answers(tmp_path):
 
 
 class FakeTrainer:
-    """The little of a trainer that is looked at when it is made."""
+    """The attributes of a trainer that the mixin reads in its constructor."""
 
     args = SimpleNamespace(n_gpu=1)
 
@@ -210,6 +210,6 @@ def test_several_devices_in_one_process_are_refused():
         args = SimpleNamespace(n_gpu=2)
 
     with pytest.raises(
-        MergeMixError, match=r"^args: got 2 devices in one process, wanted torchrun, a process per device"
+        MergeMixError, match=r"^args: got 2 devices in one process, wanted torchrun with one process per device"
     ):
         Several(llava(), mixer=vlm.ImageMixer(kind="cutmix"))

@@ -1,4 +1,4 @@
-"""Who is mixed with whom: always another picture, for which the answer is wrong; and why a question has no loser."""
+"""Partners always show another picture for which the answer is wrong; other questions get a reason."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ..mix.batches import quick
 from .made import example, examples
 
 DEFAULT = PartnerRule(leave_out=YES_NO)
-# Pictures, answers and what is known of them, of few values, so that many are alike.
+# Pictures, answers and values of about, with few distinct values so that many coincide.
 questions = st.lists(
     st.tuples(st.integers(0, 3), st.sampled_from(["red", "blue", "Yes.", "no, there is none", ""]), st.integers(0, 2)),
     max_size=6,
@@ -60,7 +60,7 @@ def test_a_partner_shows_another_picture_and_has_another_answer(rows, recent, se
 
 @quick
 @given(questions, questions, st.integers(0, 999))
-def test_each_row_without_a_partner_has_the_reason_that_is_true(rows, recent, seed):
+def test_each_row_without_a_partner_gets_the_correct_reason(rows, recent, seed):
     batch, recent = made(rows), made(recent)
     pairing = choose(batch, recent, seed=seed)
     reasons = []
@@ -83,7 +83,7 @@ def test_each_row_without_a_partner_has_the_reason_that_is_true(rows, recent, se
 
 @quick
 @given(questions, questions, st.integers(0, 999))
-def test_still_right_decides_in_place_of_equal_answers(rows, recent, seed):
+def test_still_right_replaces_the_comparison_of_answers(rows, recent, seed):
     batch, recent = made(rows), made(recent)
     rule = PartnerRule(still_right=lambda own, other: own <= other)
     pairing = choose(batch, recent, rule, seed)
@@ -98,7 +98,7 @@ def test_still_right_decides_in_place_of_equal_answers(rows, recent, seed):
     assert list(pairing.rows) == wanted
 
 
-def test_no_image_is_its_own_partner_as_in_a_random_permutation():
+def test_no_image_is_its_own_partner_unlike_in_a_random_permutation():
     batch = examples("red", "blue", "green", "white")
     published = [np.random.default_rng(seed).permutation(4) for seed in range(20)]
     assert any((order == np.arange(4)).any() for order in published)
@@ -118,7 +118,7 @@ def test_the_same_seed_chooses_the_same_partners():
     assert first == again != other
 
 
-def test_the_same_picture_under_another_question_is_no_partner():
+def test_the_same_picture_with_another_question_is_not_a_partner():
     by_id = [example(7, "red"), example(7, "blue")._replace(image=torch.rand(3, 8, 8))]
     assert choose(by_id).left_out == {NO_PICTURE: 2}
     image = torch.rand(3, 4, 4)
@@ -142,11 +142,11 @@ def test_questions_answered_by_yes_or_no_have_no_loser_but_may_be_partners(answe
 
 
 @pytest.mark.parametrize("answer", ["nothing", "none", "yesterday", "The answer is no"])
-def test_other_words_are_not_taken_for_yes_or_no(answer):
+def test_only_a_first_word_of_yes_or_no_counts_as_such_an_answer(answer):
     assert choose([example(0, answer), example(1, "red")]).rows == (0, 1)
 
 
-def test_rows_without_just_one_image_have_no_loser_and_are_no_partners():
+def test_rows_without_exactly_one_image_have_no_loser_and_are_not_partners():
     batch = [example(0), Example(None, None, "blue"), example(1)]
     pairing = choose(batch)
     assert pairing.rows == () and pairing.left_out == {NO_IMAGE: 1, NO_PARTNER: 2}
@@ -159,14 +159,14 @@ def test_answers_may_be_token_ids():
     assert all(own.answer != other.answer for own, other in zip(pairing.own, pairing.partners, strict=True))
 
 
-def test_float_images_of_another_size_are_no_partners():
+def test_float_images_of_another_size_are_not_partners():
     batch = [example(0, "red"), example(1, "blue", shape=(3, 9, 8)), example(2, "green")]
     pairing = choose(batch)
     assert pairing.rows == (0, 2) and pairing.left_out == {NO_PICTURE: 1}
     assert pictures_of(pairing) == [2, 0]
 
 
-def test_images_that_can_be_resized_are_partners_at_every_size():
+def test_pil_and_uint8_images_of_any_size_can_be_partners():
     sizes = [(4, 5), (6, 3), (8, 8)]
     pil = [Example(Image.new("RGB", size), size, f"{size}") for size in sizes]
     assert choose(pil).rows == (0, 1, 2)
@@ -174,20 +174,20 @@ def test_images_that_can_be_resized_are_partners_at_every_size():
     assert choose(bytes_).rows == (0, 1, 2)
 
 
-def test_tensors_and_pil_images_can_be_partners():
+def test_a_tensor_and_a_pil_image_can_be_partners():
     batch = [Example(Image.new("RGB", (4, 4)), 0, "red"), Example(torch.zeros(3, 4, 4, dtype=torch.uint8), 1, "blue")]
     assert choose(batch).rows == (0, 1)
 
 
 @pytest.mark.parametrize("known", [(None, 1), (1, None)])
-def test_still_right_needs_to_know_both_pictures(known):
+def test_still_right_requires_about_for_both_questions(known):
     batch = [example(number, f"{number}", about=about) for number, about in enumerate(known)]
     rule = PartnerRule(still_right=lambda own, other: own == other)
-    with pytest.raises(MergeMixError, match=r"^about: got None, wanted what still_right asks for, in each row"):
+    with pytest.raises(MergeMixError, match=r"^about: got None, wanted a value for still_right in each row"):
         choose(batch, rule=rule)
 
 
-def test_what_is_known_may_be_false():
+def test_values_of_about_may_be_falsy():
     batch = [example(0, about=0), example(1, about="")]
     assert choose(batch, rule=PartnerRule(still_right=lambda own, other: own == other)).rows == (0, 1)
 
@@ -198,6 +198,6 @@ def test_an_empty_batch_has_no_pairs():
 
 
 @pytest.mark.parametrize("other", ["red", "Red.", " RED"])
-def test_answers_that_differ_in_their_writing_alone_are_equal(other):
+def test_answers_that_differ_only_in_case_or_punctuation_are_equal(other):
     pairing = choose([example(0, "red"), example(1, other)])
     assert len(pairing) == 0 and pairing.left_out == {NO_PARTNER: 2}

@@ -1,4 +1,4 @@
-"""The passes of preference training: the winner's call, that of the losers after it, and processes without pairs."""
+"""The passes of preference training: the winner's call, the losers' pass, and processes without pairs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LABELS = torch.tensor([[-100, 2, 3], [-100, -100, 6]])
 
 
 class Model(nn.Module):
-    """A causal language model that remembers the arguments of its calls."""
+    """A causal language model that records the arguments of its calls."""
 
     def __init__(self, fused=False):
         super().__init__()
@@ -45,13 +45,13 @@ def losers(rows=(1, 0)):
 
 @pytest.fixture
 def alone(tmp_path):
-    """A process group of this process alone."""
+    """A process group that consists of this process."""
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
     yield
     dist.destroy_process_group()
 
 
-def test_the_first_call_is_kept_and_the_model_is_left_as_it_was():
+def test_only_the_first_call_is_recorded_and_the_hook_is_removed():
     model = Model()
     hooks = len(model._forward_hooks)
     with WatchedCall(model) as call:
@@ -69,7 +69,7 @@ def test_a_call_that_fails_leaves_no_hook():
     assert not model._forward_hooks
 
 
-def test_losers_run_with_their_inputs_alone_where_no_winner_was_watched():
+def test_without_a_winners_call_losers_run_with_only_their_inputs():
     model = Model()
     got = run_losers(model, losers())
     wanted = answer_logp(model.head(IDS[[1, 0]]), LABELS[[1, 0]])
@@ -77,7 +77,7 @@ def test_losers_run_with_their_inputs_alone_where_no_winner_was_watched():
     assert model.calls == [{}]
 
 
-def test_losers_take_the_other_arguments_of_the_winner_but_not_what_its_loss_needs():
+def test_losers_reuse_the_winners_other_arguments_except_those_of_its_loss():
     model = Model()
     with WatchedCall(model) as call:
         model(input_ids=IDS, labels=LABELS, num_items_in_batch=3, use_cache=False, temperature=1.0)
@@ -95,7 +95,7 @@ def test_a_fused_head_gets_the_labels_of_the_losers():
     torch.testing.assert_close(got.logp, answer_logp(model.head(IDS[[1, 0]]), LABELS[[1, 0]]).logp)
 
 
-def test_inside_distributed_data_parallel_the_model_itself_runs(alone):
+def test_with_distributed_data_parallel_the_module_inside_runs(alone):
     model = Model()
     wrapped = DistributedDataParallel(model)
     calls = []
@@ -110,7 +110,7 @@ def test_inside_distributed_data_parallel_the_model_itself_runs(alone):
     [([None, 5], 5), ([7, 5], 7), ([None, None], None), ([], None)],
     ids=["inner", "outer", "no", "none"],
 )
-def test_the_token_of_images_is_in_the_config_of_a_model_or_of_one_inside(configs, token):
+def test_the_image_token_is_found_in_the_config_of_a_model_or_of_a_submodule(configs, token):
     model = nn.Identity()
     for value in reversed(configs):
         model = nn.Sequential(model)
@@ -118,11 +118,11 @@ def test_the_token_of_images_is_in_the_config_of_a_model_or_of_one_inside(config
     assert image_token_of(nn.Sequential(model)) == token
 
 
-def test_one_process_needs_no_pass_without_pairs(alone):
+def test_a_single_process_needs_no_dummy_pass(alone):
     assert not needs_pass(Model())
 
 
-def test_several_processes_need_one_unless_the_model_itself_runs(alone, monkeypatch):
+def test_several_processes_need_a_dummy_pass_except_with_distributed_data_parallel(alone, monkeypatch):
     monkeypatch.setattr(dist, "get_world_size", lambda: 2)
     assert needs_pass(Model())
     monkeypatch.undo()
@@ -131,7 +131,7 @@ def test_several_processes_need_one_unless_the_model_itself_runs(alone, monkeypa
     assert not needs_pass(wrapped)
 
 
-def test_without_pairs_clean_images_stand_in_and_none_is_a_pair():
+def test_no_losers_returns_the_clean_images_with_ratio_1():
     batch = PairedBatch({"input_ids": IDS, "labels": LABELS, "pixel_values": randn(2, 3, 4, 4)})
     found = no_losers(batch)
     assert list(found.inputs) == ["input_ids", "pixel_values"] and "labels" in batch.inputs

@@ -1,4 +1,4 @@
-"""One training step: both ways are the same, the loss is the formula, and nothing else is added."""
+"""One training step: both saliency modes agree, and the loss matches its formula."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .made import KINDS
 from .questions import answer_by_hand, brought, counted, gradients, mixer_of, questions, step_of, without_labels
 
 BOTH = ("winner", "separate")
-NAMES = ("fc1", "up_proj")  # of a linear layer in the tower, and in the language model
+NAMES = ("fc1", "up_proj")  # a linear layer in the tower, and one in the language model
 
 
 def built(name="llava", patched=False):
@@ -26,7 +26,7 @@ def built(name="llava", patched=False):
 
 
 def preference_by_hand(model, batch, losers, loss, reference=None):
-    """The mean loss of the pairs from logits, in plain Python."""
+    """The mean loss of the pairs computed from logits in plain Python."""
     first = answer_by_hand(model(**without_labels(batch)).logits, batch["labels"])
     second = answer_by_hand(model(**losers.inputs).logits, losers.labels)
     losses = []
@@ -39,7 +39,7 @@ def preference_by_hand(model, batch, losers, loss, reference=None):
 
 @pytest.mark.parametrize("patched", [False, True], ids=["plain", "patched"])
 @pytest.mark.parametrize("name", BUILDERS)
-def test_both_ways_are_the_same_where_nothing_is_random(name, patched):
+def test_winner_and_separate_agree_for_a_deterministic_model(name, patched):
     batch, found = questions(name=name), []
     for saliency in BOTH:
         model = built(name, patched)
@@ -54,7 +54,7 @@ def test_both_ways_are_the_same_where_nothing_is_random(name, patched):
 
 
 @pytest.mark.parametrize("saliency", BOTH)
-def test_no_pass_is_wasted(saliency):
+def test_a_step_runs_no_more_passes_than_needed(saliency):
     model = llava()
     sizes = counted(model)
     step_of(model, saliency=saliency)(questions())
@@ -62,7 +62,7 @@ def test_no_pass_is_wasted(saliency):
 
 
 @pytest.mark.parametrize("saliency", BOTH)
-def test_detached_losers_run_alone_and_without_a_gradient(saliency):
+def test_detached_losers_run_in_their_own_pass_without_gradients(saliency):
     model = llava()
     sizes = counted(model)
     terms = step_of(model, SequencePreferenceLoss(detach_loser=True), saliency=saliency)(questions()).terms
@@ -72,14 +72,14 @@ def test_detached_losers_run_alone_and_without_a_gradient(saliency):
 
 @pytest.mark.parametrize("patched", [False, True], ids=["plain", "patched"])
 @pytest.mark.parametrize("left", [True, False])
-def test_the_answer_is_the_model_s_own_loss(patched, left):
+def test_the_answer_loss_is_the_models_own_loss(patched, left):
     model, batch = built(patched=patched), questions((1, 2, 0, 1), left=left)
     output = step_of(model)(batch)
     torch.testing.assert_close(output.terms.answer, model(**batch).loss)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_total_is_the_answer_and_the_weighted_preference(kind):
+def test_the_total_is_the_answer_loss_plus_the_weighted_preference(kind):
     model, batch = llava(), questions()
     loss = SequencePreferenceLoss(beta=1.5, gamma=0.7, weight=0.3)
     output = step_of(model, loss, kind)(batch)
@@ -104,7 +104,7 @@ def test_the_loser_is_the_same_prompt_with_a_mixed_image():
 
 
 @pytest.mark.parametrize("saliency", BOTH)
-def test_weight_0_is_plain_fine_tuning_exactly(saliency):
+def test_weight_0_is_plain_fine_tuning(saliency):
     model, batch = llava(), questions()
     plain = copy.deepcopy(model)
     sizes, step = counted(model), step_of(model, SequencePreferenceLoss(weight=0), saliency=saliency)
@@ -147,7 +147,7 @@ def test_dpo_with_a_reference_of_the_same_weights_is_log_2(saliency):
     model = llava()
     reference = copy.deepcopy(model).train()
     for layer in reference.model.language_model.layers:
-        layer.self_attn.attention_dropout = 0.5  # so it has to run in eval mode
+        layer.self_attn.attention_dropout = 0.5  # so the result is only right in eval mode
     loss = SequencePreferenceLoss(variant="dpo", gamma=0.0)
     output = step_of(model, loss, saliency=saliency, reference=reference)(questions((2, 1, 0, 1)))
     assert output.losers.rows.tolist() == [1, 3]
@@ -156,7 +156,7 @@ def test_dpo_with_a_reference_of_the_same_weights_is_log_2(saliency):
     assert reference.training and all(parameter.grad is None for parameter in reference.parameters())
 
 
-def test_dpo_takes_the_reference_off_by_sums_over_the_tokens():
+def test_dpo_subtracts_the_reference_and_sums_over_tokens():
     model, batch = llava(), questions()
     reference = copy.deepcopy(model)
     with torch.no_grad():
@@ -178,13 +178,13 @@ def test_dpo_takes_the_reference_off_by_sums_over_the_tokens():
 
 
 @pytest.mark.parametrize("saliency", BOTH)
-def test_rows_without_just_one_image_or_without_an_answer_are_left_out(saliency):
+def test_rows_without_exactly_one_image_or_without_an_answer_have_no_loser(saliency):
     batch = questions((1, 0, 2, 1, 1), ((30,), (31,), (32,), (), (33, 34)))
     step = step_of(saliency=saliency)
     output = step(batch)
     assert output.losers.rows.tolist() == [0, 4]
     assert step.mixer.left_out == {"not just one image": 2, "no answer": 1} and step.mixer.seen == 5
-    images = batch["pixel_values"][[0, 4]]  # the row between has two of its own
+    images = batch["pixel_values"][[0, 4]]  # the row in between has two images
     assert not torch.equal(output.losers.inputs["pixel_values"], images)
     same = (output.losers.inputs["pixel_values"] == images).all(dim=1).float().mean(dim=(1, 2))
     torch.testing.assert_close(output.losers.ratio, same)
@@ -193,7 +193,7 @@ def test_rows_without_just_one_image_or_without_an_answer_are_left_out(saliency)
     assert output.terms.preference.item() == pytest.approx(wanted, rel=1e-4)
 
 
-def test_each_loser_is_made_by_the_saliency_of_its_own_image():
+def test_each_loser_uses_the_saliency_of_its_own_image():
     batch, found = questions((2, 2, 1, 1, 1), ((30,), (31,), (32,), (33, 34), (35,))), []
     for saliency in BOTH:
         losers = step_of(saliency=saliency)(batch).losers
@@ -202,7 +202,7 @@ def test_each_loser_is_made_by_the_saliency_of_its_own_image():
     assert torch.equal(*found)
 
 
-def test_attention_is_read_along_where_the_winner_s_is_wanted_alone():
+def test_the_winners_attention_is_read_only_with_saliency_winner():
     for saliency, kind in (("winner", "mergemix"), ("separate", "mergemix"), (None, "cutmix")):
         step = step_of(saliency=saliency, kind=kind)
         paired = step.pair([questions()])[0][0]
@@ -226,7 +226,7 @@ def test_a_batch_without_pairs_takes_one_pass(saliency):
 
 @pytest.mark.parametrize("absent", [{}, {"pixel_values": None}], ids=["missing", "none"])
 @pytest.mark.parametrize("saliency", BOTH)
-def test_a_batch_of_text_alone_is_learnt_without_pairs(saliency, absent):
+def test_a_batch_without_images_has_the_plain_loss_and_no_pairs(saliency, absent):
     step, batch = step_of(saliency=saliency), questions((0, 0))
     del batch["pixel_values"]
     output = step(batch | absent)
@@ -242,7 +242,7 @@ def test_questions_about_the_same_picture_are_not_mixed_with_each_other():
     assert step.mixer.left_out == {"no other picture": 4}
 
 
-def test_columns_choose_partners_and_stay_away_from_the_model():
+def test_columns_determine_partners_and_are_not_passed_to_the_model():
     batch = questions() | {"image_id": ["a", "a", "b", "b"], "answer": ["x", "y", "x", "z"], "about": torch.arange(4)}
     step = step_of(kind="cutmix", still_right=lambda own, other: own + other != 3)
     paired = step.pair([batch])[0][0]
@@ -251,7 +251,7 @@ def test_columns_choose_partners_and_stay_away_from_the_model():
     assert step(paired).losers.rows.tolist() == [0, 1, 2, 3]
 
 
-def test_a_wrapper_around_the_model_is_seen_through():
+def test_the_step_works_with_a_wrapped_model():
     model, batch = llava(), questions()
     wanted = step_of(model)(batch).terms
     wrapped = Wrapper(model)
@@ -261,7 +261,7 @@ def test_a_wrapper_around_the_model_is_seen_through():
     torch.testing.assert_close(step(batch).terms, wanted)
 
 
-def test_nothing_is_left_behind():
+def test_the_step_leaves_no_attributes_on_the_model():
     model = llava()
     model(**questions())  # transformers prepares itself in the first pass
     before = {key: (type(module), dict(module.__dict__)) for key, module in model.named_modules()}
@@ -270,7 +270,7 @@ def test_nothing_is_left_behind():
 
 
 @pytest.mark.parametrize("saliency", BOTH)
-def test_it_runs_under_autocast(saliency):
+def test_the_step_runs_under_autocast(saliency):
     model, batch = llava().train(), questions()
     wanted = step_of(model, saliency=saliency)(batch).terms
     with torch.autocast("cpu", torch.bfloat16):

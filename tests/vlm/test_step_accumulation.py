@@ -1,4 +1,4 @@
-"""Batches whose gradients are accumulated, that bring their losers, or have none while other processes may."""
+"""Steps under gradient accumulation, with given losers, and without pairs beside processes that have some."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ BOTH = ("winner", "separate")
 
 
 def parts(batch):
-    """A batch in two."""
+    """Splits a batch in two."""
     return [{name: value[rows] for name, value in batch.items()} for rows in (slice(0, 1), slice(1, 4))]
 
 
 def known(step):
-    """The step, with a picture of an earlier batch, so that a batch of one has a partner."""
+    """Adds a picture of an earlier batch to the step's mixer, so that a batch of one has a partner."""
     step.mixer.pair([example(7, (99,), shape=(3, 32, 32))])
     return step
 
@@ -51,13 +51,13 @@ def test_accumulated_batches_give_the_gradients_of_one_batch_with_the_same_pairs
         torch.testing.assert_close(got, getattr(whole.terms, name), rtol=1e-5, atol=1e-5)
     wanted = gradients(model, whole.terms.total)
     torch.testing.assert_close(accumulated(model, outputs), wanted, rtol=1e-3, atol=1e-4)
-    # Means of means are something else, also after they are averaged.
+    # A mean of means gives different gradients.
     alone = [step(each | {"losers": mine}) for each, mine in zip(parts(batch), map_first(ready), strict=True)]
     assert not torch.allclose(accumulated(model, alone) / 2, wanted, rtol=1e-2, atol=1e-3)
 
 
 def map_first(ready):
-    """Losers of parts, with rows counted from the beginning of each part."""
+    """Losers of parts, with rows numbered from the start of each part."""
     return [each | {"rows": each["rows"] - first} for each, first in zip(ready, (0, 1), strict=True)]
 
 
@@ -71,7 +71,7 @@ def test_partners_of_later_batches_may_come_from_earlier_ones():
     assert torch.equal(paired[1].pairing.partners[0].image, first)
 
 
-def test_a_batch_that_is_paired_already_is_not_paired_again():
+def test_a_paired_batch_is_not_paired_again():
     step = step_of()
     paired, counts = step.pair([questions()])
     seen, state = step.mixer.seen, step.mixer.generator.get_state()
@@ -81,7 +81,7 @@ def test_a_batch_that_is_paired_already_is_not_paired_again():
     torch.testing.assert_close(step(paired[0]).terms, terms)
 
 
-def test_counts_are_over_all_batches_and_count_no_first_token():
+def test_counts_cover_all_batches_and_exclude_first_tokens():
     step = step_of()
     batch = questions((1, 1), ((30, 31), (32,)))
     batch["labels"][0, 0] = 5
@@ -91,7 +91,7 @@ def test_counts_are_over_all_batches_and_count_no_first_token():
 
 
 @pytest.mark.parametrize("saliency", BOTH)
-def test_losers_that_a_batch_brings_give_the_numbers_of_those_that_the_step_makes(saliency):
+def test_given_losers_have_the_same_terms_as_those_that_the_step_makes(saliency):
     model, batch = llava(), questions()
     output = step_of(model, saliency=saliency)(batch)
     again = SequencePreferenceStep(model, None)(batch | {"losers": brought(output.losers)})
@@ -100,7 +100,7 @@ def test_losers_that_a_batch_brings_give_the_numbers_of_those_that_the_step_make
     torch.testing.assert_close(gradients(model, again.terms.total), wanted, rtol=1e-3, atol=1e-4)
 
 
-def test_losers_of_some_rows_may_be_brought_in_any_order_and_with_other_padding():
+def test_given_losers_may_have_any_order_and_other_padding():
     model, batch = llava(), questions()
     losers = brought(step_of(model)(batch).losers)
     order = torch.tensor([2, 0])
@@ -116,7 +116,7 @@ def test_losers_of_some_rows_may_be_brought_in_any_order_and_with_other_padding(
     assert got.losers.rows.tolist() == [2, 0] and got.terms.sums.pairs == 2
 
 
-def test_a_batch_may_bring_no_losers():
+def test_a_batch_may_bring_an_empty_set_of_losers():
     model = llava()
     sizes = counted(model)
     none = {"inputs": {}, "labels": torch.empty(0, 0).long(), "rows": torch.empty(0).long(), "ratio": torch.empty(0)}
@@ -124,7 +124,7 @@ def test_a_batch_may_bring_no_losers():
     assert sizes == [(4, True)] and output.losers is None and output.terms.total == output.terms.answer
 
 
-def test_losers_that_are_brought_count():
+def test_given_losers_are_counted_as_pairs():
     model, batch = llava(), questions()
     ready = brought(step_of(model)(batch).losers)
     _, counts = SequencePreferenceStep(model, None).pair([batch | {"losers": ready}, batch | {"losers": ready}])
@@ -132,7 +132,7 @@ def test_losers_that_are_brought_count():
 
 
 class Patches(nn.Module):
-    """A model whose processor makes patches, of as many rows as it likes."""
+    """A model whose processor makes patches, a variable number of rows per image."""
 
     def __init__(self):
         super().__init__()
@@ -143,7 +143,7 @@ class Patches(nn.Module):
         return type("Output", (), {"logits": self.head(input_ids) + self.pixels(images).unsqueeze(1)})
 
 
-def test_losers_that_are_brought_serve_models_whose_images_are_patches():
+def test_given_losers_work_for_a_model_whose_images_are_patches():
     model = Patches()
     ids = torch.tensor([[1, 2, 3], [4, 5, 6]])
     labels = ids.masked_fill(torch.tensor([True, False, False]), -100)
@@ -157,7 +157,7 @@ def test_losers_that_are_brought_serve_models_whose_images_are_patches():
 
 
 @pytest.mark.parametrize("saliency", BOTH)
-def test_a_process_without_pairs_runs_as_many_passes_as_the_others_for_nothing(saliency, monkeypatch):
+def test_a_process_without_pairs_runs_a_dummy_pass_that_changes_nothing(saliency, monkeypatch):
     model, batch = llava(), questions((2, 0))
     alone = step_of(model, saliency=saliency)(batch)
     wanted = gradients(model, alone.terms.total)
@@ -173,7 +173,7 @@ def test_a_process_without_pairs_runs_as_many_passes_as_the_others_for_nothing(s
     assert sizes == [(2, True)]
 
 
-def test_the_model_that_runs_says_whether_other_processes_wait(monkeypatch):
+def test_the_model_that_runs_decides_whether_a_dummy_pass_is_needed(monkeypatch):
     model, wrapped = llava(), nn.Identity()
     monkeypatch.setattr(step_module, "needs_pass", lambda asked: asked is wrapped)
     step = step_of(model)

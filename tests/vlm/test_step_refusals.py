@@ -1,4 +1,4 @@
-"""What a step refuses: by name, and before anything has happened."""
+"""A step refuses bad input by name, before anything has happened."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BOTH = ("winner", "separate")
         (lambda model: mixer_of(mm.patch(model, 2, prop_attn=False)), "merges without proportional attention"),
     ],
 )
-def test_a_winner_that_cannot_be_read_is_refused_with_the_reason(make, reason):
+def test_saliency_winner_is_refused_with_a_reason_if_its_pass_cannot_be_read(make, reason):
     model = llava()
     mixer = make(model)
     assert SequencePreferenceStep(model, mixer).saliency == "separate"
@@ -48,12 +48,12 @@ def test_a_winner_that_cannot_be_read_is_refused_with_the_reason(make, reason):
         ({"reference": nn.Identity()}, "^reference: got .*, wanted None, since the variant is 'simpo'"),
     ],
 )
-def test_bad_arguments_are_named(arguments, message):
+def test_bad_arguments_are_refused_by_name(arguments, message):
     with pytest.raises(MergeMixError, match=message):
         SequencePreferenceStep(**({"model": nn.Identity(), "mixer": None} | arguments))
 
 
-def test_the_model_is_not_its_own_reference():
+def test_the_model_as_its_own_reference_is_refused():
     model = llava()
     with pytest.raises(MergeMixError, match=r"^reference: got .*, wanted a frozen copy of the model"):
         SequencePreferenceStep(model, None, SequencePreferenceLoss(variant="dpo"), reference=model)
@@ -73,7 +73,7 @@ def bad_batches():
 
 @pytest.mark.parametrize(("argument", "batch"), list(bad_batches()))
 @pytest.mark.parametrize("saliency", BOTH)
-def test_a_bad_batch_is_named_before_anything_happens(saliency, argument, batch):
+def test_a_bad_batch_is_refused_before_anything_happens(saliency, argument, batch):
     model = llava()
     sizes, step = counted(model), step_of(model, saliency=saliency)
     step.mixer.pair([example(1, shape=(3, 32, 32))])
@@ -84,7 +84,7 @@ def test_a_bad_batch_is_named_before_anything_happens(saliency, argument, batch)
     assert torch.equal(before[0], after[0]) and before[1:] == after[1:] and sizes == []
 
 
-def test_a_mixer_that_is_missing_or_a_tokenizer_is_named():
+def test_a_missing_mixer_or_tokenizer_is_refused_by_name():
     with pytest.raises(MergeMixError, match=r"^mixer: got None, wanted an ImageMixer, since the batch does not bring"):
         SequencePreferenceStep(llava(), None)(questions())
     with pytest.raises(MergeMixError, match=r"^tokenizer: got None, wanted the tokenizer of the labels"):

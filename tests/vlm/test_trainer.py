@@ -1,4 +1,4 @@
-"""`MergeMixTrainer`, and the mixin before TRL's trainer: adapters, precision, checkpointing, several processes."""
+"""`MergeMixTrainer`, and the mixin with TRL's trainer: adapters, precision, checkpointing, several processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def logs_of(trainer):
 
 
 @pytest.mark.parametrize("kind", ["mergemix", "random", "cutmix", "mixup", "resizemix"])
-def test_losers_of_every_kind_train(tmp_path, kind):
+def test_every_kind_trains(tmp_path, kind):
     model = llava()
     before = weights_of(model)
     mixer = vlm.ImageMixer(model if kind in ("mergemix", "random") else None, kind, leave_out=())
@@ -36,7 +36,7 @@ def test_losers_of_every_kind_train(tmp_path, kind):
 
 
 @pytest.mark.parametrize("variant", ["hinge", "dpo"])
-def test_the_other_losses_of_pairs_train(tmp_path, variant):
+def test_hinge_and_dpo_train(tmp_path, variant):
     reference = llava() if variant == "dpo" else None
     loss = vlm.SequencePreferenceLoss(variant=variant, beta=0.5)
     trainer = make_trainer(tmp_path, preference=loss, reference=reference, mixer=FixedMixer())
@@ -68,7 +68,7 @@ def test_a_patched_model_trains_with_half_of_its_image_tokens(tmp_path):
 
 
 @pytest.mark.parametrize("order", ["adapters first", "patch first", "unpatched"])
-def test_adapters_alone_learn(tmp_path, order):
+def test_only_adapters_are_trained(tmp_path, order):
     peft = pytest.importorskip("peft")
     config = peft.LoraConfig(target_modules=["q_proj", "v_proj"], r=2)
     model = llava()
@@ -132,7 +132,7 @@ torch.save(
 
 
 def run_two(folder, kind, accumulated):
-    """Two processes that exchange gradients by gloo; what each saved."""
+    """Runs two processes that exchange gradients with gloo, and returns what each saved."""
     port = str(20000 + os.getpid() % 20000)
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
     processes = [
@@ -151,7 +151,7 @@ def run_two(folder, kind, accumulated):
 
 
 @pytest.mark.parametrize("accumulated", [1, 2])
-def test_two_processes_take_the_step_of_one(tmp_path, accumulated):
+def test_two_processes_take_the_same_step_as_one(tmp_path, accumulated):
     first, second = run_two(tmp_path, "fixed", accumulated)
     assert torch.equal(first["weights"], second["weights"])
     alone = make_trainer(
@@ -164,14 +164,14 @@ def test_two_processes_take_the_step_of_one(tmp_path, accumulated):
         assert first["logs"][0][name] == pytest.approx(logs_of(alone)[0][name], rel=1e-3)
 
 
-def test_two_processes_mix_by_the_attention_of_the_winner(tmp_path):
+def test_two_processes_with_mergemix_stay_in_sync(tmp_path):
     first, second = run_two(tmp_path, "mergemix", 1)
     assert torch.equal(first["weights"], second["weights"])
     assert first["seen"] == second["seen"] == 4
     assert math.isfinite(first["logs"][0]["preference_loss"])
 
 
-def test_it_stands_before_the_trainer_of_trl(tmp_path):
+def test_the_mixin_works_with_the_trainer_of_trl(tmp_path):
     trl = pytest.importorskip("trl", minversion="1.16")
     datasets = pytest.importorskip("datasets")
 
@@ -200,7 +200,7 @@ def test_it_stands_before_the_trainer_of_trl(tmp_path):
 
 
 def tokenizer():
-    """A tokenizer of as many words as the model has."""
+    """A tokenizer with as many words as the model's vocabulary."""
     tokenizers = pytest.importorskip("tokenizers")
     words = tokenizers.Tokenizer(tokenizers.models.WordLevel({f"w{i}": i for i in range(100)}, unk_token="w3"))
     return transformers.PreTrainedTokenizerFast(

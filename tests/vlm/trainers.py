@@ -1,4 +1,4 @@
-"""A small LLaVA, questions for it, and trainers of both."""
+"""A small LLaVA, questions for it, and trainers for both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANSWERS = 7
 
 
 class Questions(torch.utils.data.Dataset):
-    """Questions about a picture each, with answers of one to three tokens."""
+    """Questions about one picture each, with answers of one to three tokens."""
 
     def __init__(self, length: int = 8) -> None:
         self.length = length
@@ -34,7 +34,7 @@ class Questions(torch.utils.data.Dataset):
 
 
 class FixedMixer(vlm.ImageMixer):
-    """Turns images around instead of mixing them, so that a loser is the same whatever else is in its batch."""
+    """Flips images instead of mixing them, so that a loser does not depend on the rest of its batch."""
 
     def __init__(self, encoder: Any = None) -> None:
         super().__init__(encoder, "mergemix" if encoder is not None else "cutmix", leave_out=("0", "1"))
@@ -56,7 +56,7 @@ def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def make_trainer(folder: Any, model: Any = None, mixer: Any = ..., cls: Any = None, **options: Any) -> Any:
-    """A trainer of the questions; arguments of `TrainingArguments` and of the trainer by name."""
+    """A trainer for the questions; ``options`` are arguments of `TrainingArguments` or of the trainer."""
     model = llava() if model is None else model
     names = ("preference", "saliency", "reference", "callbacks", "train_dataset", "data_collator")
     own = {name: options.pop(name) for name in names if name in options}
@@ -74,5 +74,5 @@ def make_trainer(folder: Any, model: Any = None, mixer: Any = ..., cls: Any = No
 
 
 def weights_of(model: Any) -> torch.Tensor:
-    """All weights in one row."""
+    """All weights as one vector."""
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])

@@ -1,4 +1,4 @@
-"""Pairs on disk, for other trainers: images, and a line of JSON for each pair."""
+"""Pairs on disk, for other trainers: image files and one line of JSON per pair."""
 
 from __future__ import annotations
 
@@ -35,45 +35,45 @@ def write_pairs(
     format: str = "png",
     resume: bool = True,
 ) -> int:
-    """Writes winners, losers and the score between them; `PairFolder` reads them back.
+    """Writes winners, losers and their scores to a directory; `PairFolder` reads them back.
 
     Jin et al., "MergeMix: A Unified Augmentation Paradigm for Visual and Multi-Modal Understanding", ICLR 2026
     (arXiv 2510.23479). The directory gets ``winner/00000000.png``, ``loser/00000000.png``, ..., and ``pairs.jsonl``
-    with a line for each pair::
+    with one line per pair::
 
         {"id": 0, "winner": "winner/00000000.png", "loser": "loser/00000000.png", "label": 3, "partner": 5,
          "ratio": 0.25, "mass": 0.25, "kind": "mergemix"}
 
-    ``label`` and ``partner`` are the classes of the winner and of what was mixed in; ratio and mass are those of
-    `PairBatch`. Rows that are no pairs are left out.
+    ``label`` and ``partner`` are the classes of the winner and of the image that was mixed in; ratio and mass are those
+    of `PairBatch`. Rows that are not pairs are skipped.
 
-    A line is written after its images, so whatever ends the program, each whole line is a whole pair. Call it again
-    with the same arguments, and ``batches`` from the start, and it goes on: a line that was cut off is dropped, and as
-    many pairs as are there already are taken from ``batches`` and compared: images that are missing, damaged or have
-    other pixels are written again. The result is that of one run where ``batches`` are the same again (the same order
-    and seed). Where labels, partners or ratios are not, nothing is added, and it is an error.
+    A line is written after its images, so every complete line is a complete pair, however the program ends. To resume,
+    call it again with the same arguments and with ``batches`` from the start. A truncated line is dropped. The pairs
+    that exist already are compared with the first ones of ``batches``, and images that are missing, damaged or
+    different are rewritten. If ``batches`` repeat themselves (same order and seed), the result is that of a single run.
+    If a label, partner or ratio differs, nothing is added and an error is raised.
 
-    A file takes its place when it is whole, so that a full disk leaves no half of one. While a call writes, another one
-    into the same directory is refused. Nothing outside of the directory is written: a link in place of an image is
-    replaced, one in place of a folder or of ``pairs.jsonl`` is refused.
+    A file is moved into place once it is complete, so a full disk leaves no partial file. A second call that writes to
+    the same directory at the same time is refused. Nothing outside the directory is written: a link in place of an
+    image is replaced, and a link in place of a folder or of ``pairs.jsonl`` is refused.
 
     Args:
-        batches: For example a ``DataLoader`` whose ``collate_fn`` is `PreferencePairs.collate`. Images have 1 or 3
-            channels. uint8 is written as it is, float is rounded to 8 bit.
-        directory: Where to; it is made.
-        mean: Mean by which float images were normalised, one number or one per channel; None where they are in [0, 1].
-        std: Standard deviation, likewise.
-        classes: Names of the classes, also written, as ``label_name`` and ``partner_name``.
-        format: ``"png"``, or ``"bmp"``, which is larger and faster; both keep each pixel as it is. PNG has checksums,
-            so that bits that flip on a disk are found when it is read.
-        resume: False wants a directory that is new or empty.
+        batches: Pairs, for example from a ``DataLoader`` whose ``collate_fn`` is `PreferencePairs.collate`. Images have
+            1 or 3 channels. uint8 is written unchanged; float is rounded to 8 bits.
+        directory: Output directory, created if it does not exist.
+        mean: Mean with which float images were normalised, one number or one per channel; None if they are in [0, 1].
+        std: Standard deviation with which they were normalised, in the same form.
+        classes: Names of the classes; written as ``label_name`` and ``partner_name``.
+        format: ``"png"``, or ``"bmp"``, which is larger and faster; both are lossless. PNG has checksums, so bits that
+            flip on the disk are detected when a file is read.
+        resume: Whether to continue in a directory with pairs; with False it must be new or empty.
 
     Returns:
-        Number of pairs that the directory has now.
+        Number of pairs in the directory.
 
     Raises:
-        MergeMixError: If an argument or a batch does not fit; pixels that are outside [0, 1] by more than a grey level,
-            denormalised if that is asked for, count as such. If another call writes there, or nothing can be written.
+        MergeMixError: If an argument or a batch does not fit, if pixels are clearly outside [0, 1] once ``mean`` and
+            ``std`` are undone, if another call is writing to the directory, or if it cannot be written.
     """
     check_choice("format", format, FORMATS)
     check_bool("resume", resume)
@@ -103,22 +103,21 @@ def write_pairs(
 
 
 class PairFolder(Dataset[dict[str, Any]]):
-    """Pairs from disk, as `write_pairs` wrote them; lines may have been taken out since, and keys added.
+    """Pairs that `write_pairs` wrote to disk. Lines may have been removed since, and keys added.
 
-    An item is a dictionary with ``winner`` and ``loser``, (C, H, W) uint8 or what ``transform`` makes of it; ``label``
-    and ``partner``, integers; ``ratio`` and ``mass``, float32 tensors of no dimension. A ``DataLoader`` batches
-    them.
+    An item is a dictionary with ``winner`` and ``loser``, (C, H, W) uint8 or the results of ``transform``; ``label``
+    and ``partner``, integers; ``ratio`` and ``mass``, float32 scalar tensors. A ``DataLoader`` can batch them.
 
     Args:
-        directory: What `write_pairs` was given.
-        transform: (C, H, W) uint8 -> anything, called for the winner and then for the loser. It must not be random, or
-            a pair differs by more than its mixing.
+        directory: The directory that was passed to `write_pairs`.
+        transform: (C, H, W) uint8 -> anything, called for the winner and then for the loser. It must not be random,
+            since winner and loser would then differ by more than the mixing.
 
     Attributes:
-        lines: All that ``pairs.jsonl`` says of each pair, also its ``kind`` and the names of the classes.
+        lines: Each pair's line in ``pairs.jsonl`` as a dictionary, with its ``kind`` and the names of the classes.
 
     Raises:
-        MergeMixError: If there are no pairs, a line is broken, or, when it is taken, an image cannot be read.
+        MergeMixError: If there are no pairs or a line is broken. Taking an item raises it if an image cannot be read.
     """
 
     def __init__(self, directory: str | Path, transform: Callable[[Tensor], Any] | None = None) -> None:
@@ -127,7 +126,7 @@ class PairFolder(Dataset[dict[str, Any]]):
         self.lines, rest = read_lines(self.directory)
         if rest:
             where = f"{self.directory / LINES}, line {len(self.lines) + 1}"
-            raise unusable(where, "got a line that is cut off; write_pairs(resume=True) goes on from there")
+            raise unusable(where, "got a truncated line; write_pairs(resume=True) continues from there")
         if not self.lines:
             raise wrong("directory", Words(f"no pairs in {self.directory / LINES}"), "what write_pairs wrote")
 
@@ -160,13 +159,17 @@ def _directory(value: str | Path) -> Path:
 
 
 def _start(directory: Path, resume: bool) -> list[Line]:
-    """Makes the directory fit for a pair to be added, and returns the lines of those that are there."""
+    """Prepares the directory for more pairs, and returns the lines of those that it has."""
     if not resume and not all(map(_is_empty, directory.iterdir())):
-        raise wrong("directory", str(directory), "one that is new or empty, since resume is False")
+        raise wrong("directory", str(directory), "a new or empty directory, since resume is False")
     done, rest = read_lines(directory)
     for number, line in enumerate(done):
         if line["id"] != number:
-            raise wrong(f"{directory / LINES}, line {number + 1}", line, f"the id {number}, to add to it")
+            raise wrong(
+                f"{directory / LINES}, line {number + 1}",
+                line,
+                f"the id {number}, since ids must count up from 0",
+            )
     try:
         for name in IMAGES:
             refuse_link(directory / name)
@@ -181,14 +184,14 @@ def _start(directory: Path, resume: bool) -> list[Line]:
 
 
 def _is_empty(path: Path) -> bool:
-    """Whether it is what a call leaves that could not write its first pair."""
+    """Whether this is what a call leaves behind if it fails before its first pair."""
     if path.is_dir():
         return path.name in IMAGES and not any(path.iterdir())
     return path.name in (LINES, lock_of(path.with_name(LINES)).name) and not path.stat().st_size
 
 
 def _holds(path: Path, image: Image.Image) -> bool:
-    """Whether a file of the directory's own has exactly these pixels."""
+    """Whether a file in the directory, not a link, has exactly these pixels."""
     try:
         return not path.is_symlink() and torch.equal(read_pixels(path), to_pixels(image))
     except Exception:  # whatever Pillow raises for a file that is damaged
@@ -196,7 +199,7 @@ def _holds(path: Path, image: Image.Image) -> bool:
 
 
 def _write_image(path: Path, image: Image.Image, format: str) -> None:
-    """Not synchronised, which takes longer than all else: after a power failure, `_holds` finds what is missing."""
+    """Does not sync the file, the slowest part by far: after a power failure, `_holds` finds what is missing."""
     content = BytesIO()
     image.save(content, format)
     write_file(path, content.getvalue(), sync=False)
@@ -205,6 +208,6 @@ def _write_image(path: Path, image: Image.Image, format: str) -> None:
 def _rows(batches: Iterable[PairBatch]) -> Iterator[tuple[PairBatch, int]]:
     for pairs in batches:
         if not isinstance(pairs, PairBatch):
-            raise wrong("batches", pairs, "PairBatch each, as PreferencePairs makes them")
+            raise wrong("batches", pairs, "batches of type PairBatch, as PreferencePairs makes them")
         pairs = pairs.select()
         yield from ((pairs, row) for row in range(len(pairs)))

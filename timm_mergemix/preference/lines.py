@@ -1,4 +1,4 @@
-"""The lines of pairs on disk: one of JSON for each pair, which says all but the pixels."""
+"""The lines of pairs on disk: one line of JSON per pair, with everything but the pixels."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ __all__ = ["IMAGES", "LINES", "Line", "check_same", "line_of", "read_lines", "to
 
 LINES = "pairs.jsonl"
 IMAGES = ("winner", "loser")
-LARGEST = 2**63 - 1  # of a tensor's integers
+LARGEST = 2**63 - 1  # the largest int64
 Line = dict[str, Any]
 
 
 def read_lines(directory: Path) -> tuple[list[Line], bytes]:
-    """The lines of a directory, and what comes after the last newline.
+    """The lines of a directory, and any bytes after the last newline.
 
     Raises:
-        MergeMixError: If a line is broken or there twice, names a file elsewhere, or the file cannot be read.
+        MergeMixError: If a line is broken, is duplicated or names a file outside the directory, or if the file cannot
+            be read.
     """
     path = directory / LINES
     refuse_link(path)
@@ -35,7 +36,7 @@ def read_lines(directory: Path) -> tuple[list[Line], bytes]:
     seen: set[int] = set()
     for number, line in enumerate(lines, 1):
         if line["id"] in seen:
-            raise wrong(f"{path}, line {number}", Words(f"the id {line['id']} again"), "one line for each pair")
+            raise wrong(f"{path}, line {number}", Words(f"the id {line['id']} again"), "one line per pair")
         seen.add(line["id"])
     return lines, rest
 
@@ -54,7 +55,7 @@ def _parse(path: Path, number: int, text: bytes) -> Line:
         raise wrong(f"{path}, line {number}", text.decode(errors="replace"), "a pair as write_pairs writes it")
     for name in IMAGES:
         if not is_inside(line[name]):
-            raise wrong(f"{path}, line {number}", line[name], f"a {name} in the directory")
+            raise wrong(f"{path}, line {number}", line[name], f"a path of the {name} inside the directory")
     return line
 
 
@@ -63,10 +64,10 @@ def line_of(pairs: PairBatch, row: int, number: int, classes: Sequence[str] | No
 
     Args:
         pairs: A batch of pairs.
-        row: Which one of them.
-        number: Its id.
+        row: Row of the pair.
+        number: Id of the pair.
         classes: Names of the classes, or None.
-        suffix: Of the files of its images.
+        suffix: Suffix of the image files.
 
     Raises:
         MergeMixError: If a class has no name.
@@ -84,12 +85,12 @@ def line_of(pairs: PairBatch, row: int, number: int, classes: Sequence[str] | No
     if classes is None:
         return line
     if max(line["label"], line["partner"]) >= len(classes):
-        raise wrong("classes", classes, f"a name for class {max(line['label'], line['partner'])} too")
+        raise wrong("classes", classes, f"names of all classes up to {max(line['label'], line['partner'])}")
     return line | {"label_name": str(classes[line["label"]]), "partner_name": str(classes[line["partner"]])}
 
 
 def check_same(directory: Path, there: Line, line: Line) -> None:
-    """Raises unless the pair is the one that was written; ratios may differ by what another machine computes."""
+    """Raises unless the pair is the one that was written; ratios may differ by the rounding of another machine."""
 
     def same(a: Any, b: Any) -> bool:
         return a == b or (isinstance(a, float) and isinstance(b, float) and abs(a - b) < 1e-3)
@@ -97,10 +98,10 @@ def check_same(directory: Path, there: Line, line: Line) -> None:
     differ = sorted(name for name in there | line if not same(there.get(name), line.get(name)))
     if differ:
         where = f"{directory / LINES}, line {line['id'] + 1}"
-        wanted = "the same batches from the start (order and seed) and the same arguments, to go on from there"
-        raise wrong("batches", Words(f"another pair than {where} (by {', '.join(differ)})"), wanted)
+        wanted = "the same arguments and the same batches (order and seed) from the start, which resuming needs"
+        raise wrong("batches", Words(f"a pair that differs from {where} (in {', '.join(differ)})"), wanted)
 
 
 def to_text(line: Line) -> bytes:
-    """A line without its newline. Names of classes may come from file names that are not UTF-8."""
+    """A line as bytes, without a newline. Class names may come from file names that are not valid UTF-8."""
     return json.dumps(line, ensure_ascii=False).encode(errors="surrogatepass")

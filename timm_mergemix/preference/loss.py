@@ -1,4 +1,4 @@
-"""The loss of preference training: a soft-target term on the mix, and the winner before the loser."""
+"""The loss of preference training: a soft-target term on the mix, and a preference of the winner over the loser."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ __all__ = ["PreferenceLoss", "PreferenceTerms"]
 class PreferenceTerms(NamedTuple):
     """What `PreferenceLoss` returns; only the first three carry a gradient.
 
-    They are scalars by default. With ``reduction="none"`` each is (B,), the values whose means are described here; a
-    row that is no pair has a preference of 0, and nan as its margin and accuracy. With ``reduction="sum"`` each is the
-    sum over images or pairs, 0 where there is none.
+    They are scalars by default. With ``reduction="none"`` each is (B,), the values whose means are described here; in a
+    row that is not a pair, the preference is 0, and margin and accuracy are nan. With ``reduction="sum"`` each is the
+    sum over images or pairs, and 0 if there are none.
 
     Attributes:
-        total: ``soft_target + weight * preference``; what is to be minimised.
+        total: ``soft_target + weight * preference``, the quantity to minimise.
         soft_target: Loss of the mix against its soft target.
-        preference: Mean preference loss of the pairs; 0 where there is none.
-        reward_margin: Mean of ``beta * (log p(y_i | winner) - log p(y_i | loser))``; nan where there is no pair.
-        preference_accuracy: Share of pairs whose winner is more probable, ties half; nan where there is no pair.
+        preference: Mean preference loss of the pairs; 0 if there are none.
+        reward_margin: Mean of ``beta * (log p(y_i | winner) - log p(y_i | loser))``; nan if there are no pairs.
+        preference_accuracy: Share of pairs where y_i is more probable for the winner, with ties counted as half; nan if
+            there are no pairs.
     """
 
     total: Tensor
@@ -44,23 +45,23 @@ class PreferenceTerms(NamedTuple):
 class PreferenceLoss(nn.Module):
     """Soft targets on the mix plus ``weight`` times a preference of the clean image (winner) over its mix (loser).
 
-    Jin et al., "MergeMix", ICLR 2026 (arXiv 2510.23479): the same answer y_i shall be more probable for the clean image
-    than for its mix, by a margin that the mixing ratio sets: ``gamma * (1 - mass)``, where mass is the target mass of
-    y_i in the mix before smoothing. A faint mix is hard to tell apart and gets a small margin. A pair of mass 1 (same
-    class, or not mixed) has no loser; it is left out of the mean and of the metrics.
+    Jin et al., "MergeMix", ICLR 2026 (arXiv 2510.23479): the same answer y_i should be more probable for the clean
+    image than for its mix. The mixing ratio sets the margin, ``gamma * (1 - mass)``, where mass is the target mass of
+    y_i in the mix before smoothing. A faint mix is hard to tell from the clean image, so its margin is small. A row of
+    mass 1 (same class, or not mixed) has no loser and is excluded from the mean and from the metrics.
 
     Args:
         beta: Scale of the reward, the log-probability of y_i.
-        gamma: Margin of an image that is mixed away.
-        weight: Of the preference term. With 0 the winner is not needed.
-        variant: ``"simpo"``, see `simpo_loss`; ``"dpo"`` against a frozen reference model, see `dpo_loss`; ``"hinge"``,
-            see `hinge_loss`.
-        soft_target: The soft-target term, of the same reduction; with ``bce`` there, log p(y_i) is that of a sigmoid.
-            None: `SoftTargetLoss`.
-        detach_winner: Whether the preference is learnt from the loser alone; for studies.
-        detach_loser: Whether it is learnt from the winner alone; for studies.
-        reduction: ``"mean"`` over images, that of the preference over pairs; ``"sum"``; or ``"none"``, to weigh each
-            image. Under gradient accumulation, divide the sums by the numbers of all images and pairs of the step.
+        gamma: Margin for an image that is mixed away completely.
+        weight: Weight of the preference term. With 0 the winner is not needed.
+        variant: Loss per pair: ``"simpo"`` (`simpo_loss`), ``"hinge"`` (`hinge_loss`), or ``"dpo"`` (`dpo_loss`), which
+            needs a frozen reference model.
+        soft_target: The soft-target term, with the same reduction; its ``bce`` makes log p(y_i) that of a sigmoid.
+            None uses a default `SoftTargetLoss`.
+        detach_winner: Whether the preference is learnt from the loser alone; for ablations.
+        detach_loser: Whether the preference is learnt from the winner alone; for ablations.
+        reduction: ``"mean"`` (over images, and over pairs for the preference), ``"sum"``, or ``"none"``, to weight each
+            image yourself. Under gradient accumulation, divide the sums by the numbers of images and pairs in the step.
 
     Raises:
         MergeMixError: If an argument is out of its range.
@@ -94,7 +95,7 @@ class PreferenceLoss(nn.Module):
 
     @classmethod
     def of(cls, config: PreferenceConfig, soft_target: SoftTargetLoss) -> PreferenceLoss:
-        """The loss of those settings."""
+        """Makes the loss that a config describes."""
         settings = {name: value for name, value in vars(config).items() if name != "saliency"}
         return cls(soft_target=soft_target, **settings)
 
@@ -108,7 +109,7 @@ class PreferenceLoss(nn.Module):
         """The loss and its parts.
 
         Args:
-            winner_logits: (B, num_classes) float of the clean images; None where ``weight`` is 0.
+            winner_logits: (B, num_classes) float of the clean images; may be None if ``weight`` is 0.
             loser_logits: (B, num_classes) float of the mixes.
             batch: The mix, with (B,) integer labels.
             reference: For ``"dpo"``, the reference model's logits of the same winners and losers.
@@ -139,14 +140,14 @@ class PreferenceLoss(nn.Module):
         mass: Tensor,
         reference: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The preference alone, without weight and soft targets, where there is no `MixedBatch` at hand.
+        """The preference alone, without weight and soft targets, for callers that have no `MixedBatch`.
 
         Args:
             winner_logits: (B, num_classes) float of the clean images.
             loser_logits: (B, num_classes) float of the mixes.
             labels: (B,) integers, the classes of the clean images.
-            mass: (B,) float, see `MixedBatch.mass`.
-            reference: See `forward`.
+            mass: (B,) float, target mass of each label in its mix, as `MixedBatch.mass`.
+            reference: For ``"dpo"``, the reference model's logits of the same winners and losers.
 
         Returns:
             ``preference``, ``reward_margin`` and ``preference_accuracy`` of `PreferenceTerms`.
@@ -162,7 +163,7 @@ class PreferenceLoss(nn.Module):
         if reference is not None:
             _check_reference(reference, loser_logits)
         is_pair = mass < 1
-        # Rows that are no pairs take part as a pair of equals, so that they cannot spoil a gradient either.
+        # Rows that are not pairs become ties, so that a NaN there cannot reach a gradient.
         losses = self._losses(
             winner.where(is_pair, 0), loser.where(is_pair, 0), self.gamma * (1 - mass), labels, reference
         )
@@ -175,7 +176,7 @@ class PreferenceLoss(nn.Module):
         )
 
     def _reduced(self, values: Tensor, is_pair: Tensor, of_none: float) -> Tensor:
-        """Values of rows, reduced over pairs; ``of_none`` is the value where there is no pair."""
+        """Reduces values of rows over pairs; ``of_none`` is the value where there is no pair."""
         if self.reduction == "none":
             return values.where(is_pair, of_none)
         total, count = values.where(is_pair, 0).sum(), is_pair.sum()
@@ -204,7 +205,7 @@ class PreferenceLoss(nn.Module):
 
 
 def _check_reference(reference: tuple[Tensor, Tensor], logits: Tensor) -> None:
-    """Raises unless these are logits of winners and losers, as those of the model are."""
+    """Raises unless these are logits of winners and losers of the same shape as the model's."""
     if not isinstance(reference, (tuple, list)) or len(reference) != 2:
         raise wrong("reference", reference, "the reference model's logits of winners and losers")
     for number, each in enumerate(reference):

@@ -1,4 +1,4 @@
-"""Pairs of a winner and a loser: each image, and its mix."""
+"""Pairs of a winner and a loser: an image and its mix."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ __all__ = ["PairBatch", "PreferencePairs"]
 
 @dataclass(frozen=True, eq=False)
 class PairBatch:
-    """Winners, losers, and how much of each loser is its winner.
+    """Winners, losers, and the share of each loser that is its winner.
 
     Attributes:
-        winner: (B, C, H, W), the images as they came.
+        winner: (B, C, H, W), the unmixed images.
         loser: (B, C, H, W), their mixes, in the same dtype.
         label: (B,) int64, the class of the winner, which is the answer for both.
         partner_label: (B,) int64, the class of the image that was mixed in.
-        partner: (B,) int64, the row of ``batch`` where that image stands.
-        ratio: (B,) float32, how much of the loser is the winner; measured, also where ``batch.ratio`` is the published
-            Gaussian re-scaling.
-        mass: (B,) float32, target mass of ``label`` in the loser; see `MixedBatch.mass`.
-        kind: For each row the name of the blend, ``"none"`` where it was not mixed.
+        partner: (B,) int64, the row of that image in ``batch``.
+        ratio: (B,) float32, the measured share of the loser that is the winner, even if ``batch.ratio`` is the
+            published Gaussian re-scaling.
+        mass: (B,) float32, target mass of ``label`` in the loser, as `MixedBatch.mass`.
+        kind: Name of the blend of each row; ``"none"`` if it was not mixed.
         batch: The mix that they come from, with all its rows.
     """
 
@@ -47,7 +47,7 @@ class PairBatch:
 
     @classmethod
     def of(cls, batch: MixedBatch) -> PairBatch:
-        """The pairs of a mix, a row for each of its images.
+        """The pairs of a mix, one row per image.
 
         Raises:
             MergeMixError: If its labels are not (B,) integers.
@@ -59,22 +59,22 @@ class PairBatch:
 
     @property
     def is_pair(self) -> Tensor:
-        """(B,) bool, False where there is no loser: the partner has the same class, or nothing was mixed in."""
+        """(B,) bool, False if there is no loser: the partner has the same class, or nothing was mixed in."""
         return self.mass < 1
 
     def select(self) -> PairBatch:
-        """Only the rows that are pairs; maybe none. ``batch``, and so the meaning of ``partner``, stays."""
+        """Only the rows that are pairs, possibly none. ``batch`` is kept whole, so ``partner`` stays valid."""
         rows = self.is_pair.nonzero().squeeze(1)
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         values |= {name: value[rows] for name, value in values.items() if isinstance(value, Tensor)}
         return PairBatch(**values | {"kind": tuple(self.kind[row] for row in rows.tolist())})
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> PairBatch:
-        """The same pairs on another device, with ``batch``; see `MixedBatch.to`."""
+        """The same pairs, including ``batch``, on another device."""
         return moved(self, device, non_blocking)
 
     def pin_memory(self) -> PairBatch:
-        """The same pairs in pinned memory, with ``batch``."""
+        """The same pairs, including ``batch``, in pinned memory."""
         return with_tensors(self, Tensor.pin_memory)
 
     def __len__(self) -> int:
@@ -86,23 +86,26 @@ class PairBatch:
 
 
 class PreferencePairs:
-    """Makes winners and losers of batches: the loser is the winner's mix, and their ratio is the score.
+    """Turns batches into winners and losers: the loser is the winner's mix, and the mixing ratio is its score.
 
     Jin et al., "MergeMix: A Unified Augmentation Paradigm for Visual and Multi-Modal Understanding", ICLR 2026
-    (arXiv 2510.23479). Call it on images and labels, or give `collate` to a ``DataLoader``::
+    (arXiv 2510.23479). Call it on images and labels, or pass `collate` to a ``DataLoader``::
 
         pairs = PreferencePairs(Mixup(num_classes=10))
         order = torch.Generator().manual_seed(0)
         loader = DataLoader(dataset, 64, shuffle=True, generator=order, collate_fn=pairs.collate, num_workers=4)
 
-    Shuffle: partners are of one batch, and images of a folder come class by class; two of one class are no pair.
+    Shuffle the data: partners come from the same batch, two images of one class are not a pair, and image folders are
+    read class by class.
 
     Args:
-        mixer: Makes the losers: `MergeMix`, `Mixup` (also CutMix), `ResizeMix`, or any other `Mixer` of integer labels.
-        collate: Samples -> images and labels, for `collate`; torch's ``default_collate`` if None.
+        mixer: Makes the losers: `MergeMix`, `Mixup` (also CutMix), `ResizeMix`, or any other `Mixer` with integer
+            labels.
+        collate: Function that `collate` uses to turn samples into images and labels; None uses torch's
+            ``default_collate``.
 
     Raises:
-        MergeMixError: If the mixer is none, or one of multi-label rows.
+        MergeMixError: If ``mixer`` is not a `Mixer`, or if it mixes multi-label rows.
     """
 
     def __init__(self, mixer: Mixer, collate: Callable[[Any], Any] | None = None) -> None:
@@ -119,7 +122,7 @@ class PreferencePairs:
         """Mixes a batch.
 
         Args:
-            images: (B, C, H, W), float or uint8; they become the winners.
+            images: (B, C, H, W), float or uint8, the winners.
             labels: (B,) integers.
 
         Raises:
@@ -131,22 +134,22 @@ class PreferencePairs:
     def collate(self, samples: list[Any]) -> PairBatch:
         """Makes a batch of samples and mixes it; for ``DataLoader(collate_fn=pairs.collate)``.
 
-        `MergeMix` runs its encoder here. A worker process would run a copy, as the encoder was when the worker started.
-        So it is refused there: take ``num_workers=0``, or let the loader make plain batches and call the pairs on each.
-        A mixer with a generator of its own is refused there too, since all workers would draw the same numbers; without
-        one, torch seeds each worker.
+        `MergeMix` runs its encoder here. A worker process would run a copy from the time when the worker started, so
+        `MergeMix` is refused in workers. Use ``num_workers=0``, or let the loader make plain batches and call this
+        object on each. A mixer with its own generator is refused in workers too, since all workers would draw the same
+        numbers; without one, torch seeds each worker.
 
         Args:
-            samples: (image, label) each, as a Dataset yields them; images of one size, (C, H, W).
+            samples: (image, label) tuples as a Dataset yields them; all images have the same shape (C, H, W).
 
         Raises:
-            MergeMixError: If the samples do not fit, or the mixer does not fit into a worker.
+            MergeMixError: If the samples do not fit, or if the mixer cannot run in a worker.
         """
         if get_worker_info() is not None:
             self._check_in_worker()
         batch = self._collated(samples)
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-            raise wrong("samples", Words(f"a {type(batch).__name__} of them"), "(image, label) each")
+            raise wrong("samples", Words(f"samples that collate to a {type(batch).__name__}"), "(image, label) tuples")
         return self(*batch)
 
     def _collated(self, samples: Any) -> Any:
@@ -157,15 +160,15 @@ class PreferencePairs:
         try:
             return default_collate(list(samples))
         except (TypeError, ValueError, KeyError, IndexError, RuntimeError) as error:
-            raise unusable("samples", f"they make no batch: {str(error).splitlines()[0]}") from error
+            raise unusable("samples", f"they cannot be collated into a batch: {str(error).splitlines()[0]}") from error
 
     def _check_in_worker(self) -> None:
         if isinstance(self.mixer, MergeMix):
-            wanted = "one without an encoder inside a worker; with MergeMix take num_workers=0"
-            raise wrong("mixer", Words("MergeMix"), f"{wanted}, or call the pairs on the loader's batches")
+            wanted = "a mixer without an encoder inside a worker; use MergeMix with num_workers=0"
+            raise wrong("mixer", Words("MergeMix"), f"{wanted}, or call PreferencePairs on the loader's batches")
         if self.mixer.generator is not None:
             raise wrong(
-                "mixer", Words("one with a generator of its own, which is the same in all workers"), "generator=None"
+                "mixer", Words("a mixer with its own generator, which is the same in all workers"), "generator=None"
             )
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Losses of a winner and a loser, per pair."""
+"""Pairwise losses of a winner and a loser."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def simpo_loss(
     """``-log sigmoid(beta * (winner - loser) - margin)`` of each pair.
 
     Meng et al., "SimPO: Simple Preference Optimization with a Reference-Free Reward", NeurIPS 2024 (arXiv 2405.14734).
-    Jin et al., "MergeMix", ICLR 2026 (arXiv 2510.23479), give each pair a margin of its own.
+    Jin et al., "MergeMix", ICLR 2026 (arXiv 2510.23479), give each pair its own margin.
 
     Args:
-        winner_logp: (B,) float, log-probability of the answer for the winner; or (B, T) of its tokens, whose mean
-            counts, so that a long answer is not worse than a short one.
-        loser_logp: (B,), or (B, T') of tokens.
-        margin: By how much the winner shall be ahead: a number, or (B,) float.
+        winner_logp: (B,) float, log-probability of the answer for the winner; or (B, T) float, of its tokens, which are
+            averaged so that long answers are not penalised.
+        loser_logp: (B,) float, the same for the loser; or (B, T') float, of its tokens.
+        margin: Margin by which the winner should lead, a number or (B,) float.
         beta: Scale of the reward.
-        winner_mask: (B, T) bool, True for tokens of the winner's answer; None where all are.
-        loser_mask: (B, T') bool, likewise.
+        winner_mask: (B, T) bool, True for tokens of the winner's answer; None if all are.
+        loser_mask: (B, T') bool, True for tokens of the loser's answer; None if all are.
 
     Returns:
-        (B,), in float32 at least; 0, without a gradient, for a pair of which an answer has no token.
+        (B,), in at least float32. A pair with an empty answer has loss 0 and no gradient.
 
     Raises:
-        MergeMixError: If the shapes do not fit, or ``beta`` is no positive number.
+        MergeMixError: If the shapes do not fit, or if ``beta`` is not positive.
     """
     check_positive("beta", beta)
     winner, loser = _answers(winner_logp, loser_logp, winner_mask, loser_mask)
@@ -58,10 +58,10 @@ def hinge_loss(
     winner_mask: Tensor | None = None,
     loser_mask: Tensor | None = None,
 ) -> Tensor:
-    """``max(0, margin - beta * (winner - loser))`` of each pair: no gradient once the winner is ahead by the margin.
+    """``max(0, margin - beta * (winner - loser))`` of each pair: no gradient once the winner leads by the margin.
 
     Zhao et al., "SLiC-HF: Sequence Likelihood Calibration with Human Feedback", 2023 (arXiv 2305.10425).
-    Arguments, result and errors are those of `simpo_loss`.
+    Arguments, return value and errors are those of `simpo_loss`.
     """
     check_positive("beta", beta)
     winner, loser = _answers(winner_logp, loser_logp, winner_mask, loser_mask)
@@ -82,25 +82,25 @@ def dpo_loss(
 ) -> Tensor:
     """``-log sigmoid(beta * ((winner - loser) - (reference winner - reference loser)) - margin)`` of each pair.
 
-    Rafailov et al., "Direct Preference Optimization", NeurIPS 2023 (arXiv 2305.18290), where the margin is 0; with one
-    it is Amini et al., "Direct Preference Optimization with an Offset", ACL 2024 (arXiv 2402.10571). As in these, the
-    log-probability of a sequence is the sum over its tokens.
+    Rafailov et al., "Direct Preference Optimization", NeurIPS 2023 (arXiv 2305.18290), have a margin of 0; Amini et
+    al., "Direct Preference Optimization with an Offset", ACL 2024 (arXiv 2402.10571), have other margins. As in both,
+    the log-probability of a sequence is the sum over its tokens.
 
     Args:
-        winner_logp: As in `simpo_loss`.
-        loser_logp: As in `simpo_loss`.
-        reference_winner_logp: The frozen reference model's, of the shape of ``winner_logp``; no gradient flows there.
-        reference_loser_logp: Likewise.
-        margin: As in `simpo_loss`.
-        beta: As in `simpo_loss`.
-        winner_mask: As in `simpo_loss`.
-        loser_mask: As in `simpo_loss`.
+        winner_logp: (B,) float, log-probability of the answer for the winner; or (B, T) float, of its tokens.
+        loser_logp: (B,) float, the same for the loser; or (B, T') float, of its tokens.
+        reference_winner_logp: The frozen reference model's ``winner_logp``, of the same shape; it gets no gradient.
+        reference_loser_logp: The frozen reference model's ``loser_logp``, of the same shape; it gets no gradient.
+        margin: Margin by which the winner should lead, a number or (B,) float.
+        beta: Scale of the reward.
+        winner_mask: (B, T) bool, True for tokens of the winner's answer; None if all are.
+        loser_mask: (B, T') bool, True for tokens of the loser's answer; None if all are.
 
     Returns:
-        (B,), in float32 at least.
+        (B,), in at least float32. A pair with an empty answer has loss 0 and no gradient.
 
     Raises:
-        MergeMixError: As `simpo_loss` does.
+        MergeMixError: If the shapes do not fit, or if ``beta`` is not positive.
     """
     check_positive("beta", beta)
     _check_logp(winner_logp, loser_logp)
@@ -116,7 +116,7 @@ def dpo_loss(
 def _answers(
     winner: Tensor, loser: Tensor, winner_mask: Tensor | None, loser_mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Mean log-probabilities (B,) of both answers, in float32 at least."""
+    """Mean log-probabilities (B,) of both answers, in at least float32."""
     _check_logp(winner, loser)
     wide = _wide(winner, loser)
     return (
@@ -126,14 +126,14 @@ def _answers(
 
 
 def _of_answers(losses: Tensor, *masks: Tensor | None) -> Tensor:
-    """The losses of pairs, 0 where an answer has no token: the same on every device."""
+    """The losses of pairs, set to 0 where an answer has no tokens; the same on every device."""
     for mask in masks:
         losses = losses if mask is None else losses.where(mask.any(dim=1), 0)
     return losses
 
 
 def _wide(*tensors: Tensor) -> torch.dtype:
-    """float32 at least: differences of log-probabilities are small beside them."""
+    """At least float32: log-probabilities are large compared with their differences."""
     return reduce(torch.promote_types, (tensor.dtype for tensor in tensors), torch.float32)
 
 

@@ -1,4 +1,4 @@
-"""The frozen model that a preference by DPO is measured against."""
+"""The frozen reference model of DPO."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["check_reference", "in_eval_mode"]
 
 
 def check_reference(model: nn.Module, reference: nn.Module | None, variant: str) -> None:
-    """Raises unless there is a reference model where the loss of pairs needs one, and none elsewhere.
+    """Raises unless a reference model is given exactly when the pairwise loss needs one.
 
     Args:
         model: The model in training.
-        reference: The frozen one, or None.
-        variant: The loss of a pair.
+        reference: The frozen model, or None.
+        variant: Name of the pairwise loss.
     """
     if reference is model:
         raise wrong("reference", reference, "a frozen copy of the model, not the model itself")
@@ -28,5 +28,5 @@ def check_reference(model: nn.Module, reference: nn.Module | None, variant: str)
 
 
 def in_eval_mode(reference: Any) -> Any:
-    """The model, or a view of it where it is not in eval mode: it may be run by others, who want it so."""
+    """The model itself if it is in eval mode, else an eval-mode view of it, which leaves the model unchanged."""
     return eval_view(reference) if any(module.training for module in reference.modules()) else reference

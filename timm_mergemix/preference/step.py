@@ -1,4 +1,4 @@
-"""The forward passes of preference training: winner and loser, and where the saliency comes from."""
+"""The forward passes of preference training, and the pass from which the saliency comes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class StepOutput(NamedTuple):
 
     Attributes:
         terms: The loss and its parts.
-        logits: (B, num_classes), of the mixes.
+        logits: (B, num_classes), logits of the mixes.
         batch: The mix.
     """
 
@@ -36,22 +36,22 @@ class StepOutput(NamedTuple):
 class PreferenceStep:
     """Forward passes and loss of one training step. Call it on images and labels, then run ``terms.total.backward()``.
 
-    Jin et al., "MergeMix", ICLR 2026 (arXiv 2510.23479). No pass is wasted:
+    Jin et al., "MergeMix", ICLR 2026 (arXiv 2510.23479). There are two ways to get the saliency:
 
-    - ``saliency="winner"``: the winner's own training pass yields the attention by which the mix is made, without a
-      gradient; then the mix runs. Two passes, and no third one. It is the model's own merging that shapes the map; the
-      mixer's ``saliency_r``, ``saliency_scale`` and statistics are not used.
-    - ``saliency="separate"``: the mixer runs its own saliency pass, then winners and losers go through the model in one
-      batch of 2 B. The choice under DDP, whose passes must be one a step, and for an encoder that is another model.
-      BatchNorm then sees clean and mixed images together.
+    - ``saliency="winner"``: the winner's training pass also yields the attention for the mix, without a gradient; then
+      the mix runs. There are two passes instead of three. The model's own merging shapes the map; the mixer's
+      ``saliency_r``, ``saliency_scale`` and statistics are not used.
+    - ``saliency="separate"``: the mixer runs its own saliency pass, then winners and losers go through the model as one
+      batch of 2 B. This is needed under DDP, which allows one forward pass per step, and if the encoder is another
+      model. BatchNorm then sees clean and mixed images together.
 
-    Where nothing of a batch was mixed, one pass is both the winner's and the loser's.
+    If no image of a batch was mixed, a single pass serves as both the winner's and the loser's.
 
     Args:
-        model: The model in training; also its DDP or compiled wrapper.
-        mixer: Makes the loser: `MergeMix`, `Mixup`, `ResizeMix`, ... With integer labels.
-        loss: `PreferenceLoss`. With its ``weight`` 0 the winner does not run at all.
-        saliency: See above; None takes ``"winner"`` where that is possible.
+        model: The model in training, or its DDP or compiled wrapper.
+        mixer: Makes the losers: `MergeMix`, `Mixup`, `ResizeMix` or another `Mixer` with integer labels.
+        loss: The `PreferenceLoss`. If its ``weight`` is 0, the winner does not run at all.
+        saliency: ``"winner"`` or ``"separate"``; None uses ``"winner"`` if that is possible.
         reference: A frozen model for ``PreferenceLoss(variant="dpo")``; it runs in eval mode.
 
     Raises:
@@ -88,14 +88,14 @@ class PreferenceStep:
         """Mixes a batch, runs the model on it and computes the loss.
 
         Args:
-            images: (B, C, H, W) float, as the model wants them.
+            images: (B, C, H, W) float, normalised as the model expects.
             labels: (B,) integers.
 
         Raises:
             MergeMixError: If the input does not fit.
         """
         if isinstance(images, Tensor) and not images.is_floating_point():
-            raise wrong("images", images, "float images, as the model wants them")
+            raise wrong("images", images, "float images, normalised as the model expects")
         if self.loss.weight == 0:
             batch = self.mixer.mix(images, labels)
             winner, loser = None, self.model(batch.images)
@@ -127,14 +127,14 @@ class PreferenceStep:
 
 
 def _both(argument: str, logits: Any) -> tuple[Tensor, Tensor]:
-    """The logits of winners and losers that went through a model as one batch.
+    """Splits the logits of winners and losers that went through a model as one batch.
 
     Raises:
-        MergeMixError: If they are no tensor.
+        MergeMixError: If the logits are not a tensor.
     """
     if not isinstance(logits, Tensor):
         got = Words(f"a model that returns a {type(logits).__name__}")
-        raise wrong(argument, got, "one that returns logits (B, num_classes), a tensor")
+        raise wrong(argument, got, "one that returns logits as a tensor of shape (B, num_classes)")
     winner, loser = logits.chunk(2)
     return winner, loser
 
@@ -152,5 +152,5 @@ def _reason_against_winner(model: nn.Module, mixer: Mixer) -> str | None:
     parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
     wrapper = next((m for m in model.modules() if isinstance(m, parallel)), None)
     if wrapper is not None:
-        return f"{type(wrapper).__name__} wants one forward pass a step"
+        return f"{type(wrapper).__name__} allows one forward pass per step"
     return mixer.saliency.reason_against_reading()

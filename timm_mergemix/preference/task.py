@@ -1,4 +1,4 @@
-"""A training task of timm's (`timm.task`): soft targets of a mix, and the preference of the clean image."""
+"""A training task for `timm.task`: soft targets of a mix, and the preference of the clean image."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ try:
 except ImportError:  # older releases of timm
 
     class TrainingTask(nn.Module):  # type: ignore[no-redef]
-        """In place of timm's: cannot be made."""
+        """Stands in for timm's class and raises when it is instantiated."""
 
         def __init__(self, **options: Any) -> None:
             raise wrong(
                 "timm",
                 Words(timm.__version__),
-                "a release with timm.task for MergeMixTask; PreferenceStep works without",
+                "a release with timm.task, which MergeMixTask needs; PreferenceStep works without it",
             )
 
 
@@ -32,21 +32,22 @@ __all__ = ["MergeMixTask"]
 
 
 class MergeMixTask(TrainingTask):
-    """Mixes a batch, trains on the mix's soft target and prefers the clean image to its mix.
+    """Mixes a batch, trains on the soft targets of the mix and prefers the clean image to its mix.
 
-    Jin et al., "MergeMix", ICLR 2026 (arXiv 2510.23479). Used as timm's tasks are:
+    Jin et al., "MergeMix", ICLR 2026 (arXiv 2510.23479). Use it like timm's own tasks:
     ``result = task(images, labels); result["loss"].backward()``.
 
     Args:
         model: The model in training.
-        mixer: Makes the mixes: `MergeMix`, `Mixup`, ...
-        loss: `PreferenceLoss`; the default one if None. With its ``weight`` 0 this is plain MergeMix training.
-        saliency: See `PreferenceStep`; after `prepare_distributed` ``None`` means ``"separate"``.
-        reference: A frozen model for ``PreferenceLoss(variant="dpo")``. It is no part of the task: neither ``to`` nor a
-            checkpoint sees it.
-        device: See `timm.task.TrainingTask`.
-        dtype: See `timm.task.TrainingTask`.
-        verbose: See `timm.task.TrainingTask`.
+        mixer: Makes the mixes: `MergeMix`, `Mixup` or another `Mixer`.
+        loss: The `PreferenceLoss`; a default one if None. With its ``weight`` 0 this is plain MergeMix training.
+        saliency: ``"winner"`` or ``"separate"``, as in `PreferenceStep`; None uses ``"winner"`` if that is possible,
+            and always ``"separate"`` after `prepare_distributed`.
+        reference: A frozen model for ``PreferenceLoss(variant="dpo")``. It is not part of the task, so neither ``to``
+            nor a checkpoint includes it.
+        device: Device of the task, passed on to timm.
+        dtype: Dtype of the task, passed on to timm.
+        verbose: Whether the task logs information, passed on to timm.
 
     Raises:
         MergeMixError: If an argument does not fit the others.
@@ -76,31 +77,31 @@ class MergeMixTask(TrainingTask):
         self._step()
 
     def _step(self) -> PreferenceStep:
-        """Of the module as it is now: DDP and the compiler wrap it after the task is made."""
+        """The step for the module as it is now: DDP and the compiler wrap it after the task is made."""
         return PreferenceStep(
             self.trainable_module, self.mixer, self.loss, saliency=self.saliency, reference=self._reference[0]
         )
 
     def prepare_distributed(self, device_ids: list[Any] | None = None, **ddp_kwargs: Any) -> MergeMixTask:
-        """Wraps the model in DistributedDataParallel; see `timm.task.TrainingTask`."""
+        """Wraps the model in DistributedDataParallel with the given arguments, and returns the task."""
         if self.saliency == "winner":
             raise wrong(
                 "saliency",
                 Words("'winner'"),
-                "'separate' or None, since DistributedDataParallel wants one forward pass a step",
+                "'separate' or None, since DistributedDataParallel allows one forward pass per step",
             )
         ddp = nn.parallel.DistributedDataParallel(self.trainable_module, device_ids=device_ids, **ddp_kwargs)
         self.trainable_module = ddp
         return self
 
     def compile(self, backend: str = "inductor", mode: str | None = None, **compile_kwargs: Any) -> nn.Module:
-        """Compiles the model; see `timm.task.TrainingTask`."""
+        """Compiles the model with `torch.compile`, and returns it."""
         compiled: Any = torch.compile(self.trainable_module, backend=backend, mode=mode, **compile_kwargs)
         self.trainable_module = self.eval_model = compiled
         return compiled
 
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """One training step's forward passes and loss.
+        """Runs the forward passes and computes the loss of one training step.
 
         Args:
             input: (B, C, H, W) float.
@@ -108,7 +109,7 @@ class MergeMixTask(TrainingTask):
 
         Returns:
             ``"loss"``, ``"output"`` (the mixes' logits), ``"soft_target"``, ``"preference"``, ``"reward_margin"`` and
-            ``"preference_accuracy"``; see `PreferenceTerms`.
+            ``"preference_accuracy"``; `PreferenceTerms` describes the last four.
         """
         output = self._step()(input, target)
         terms = output.terms

@@ -1,7 +1,7 @@
-"""Winner and loser for models that answer questions about images.
+"""Preference training for models that answer questions about images.
 
 Jin et al., "MergeMix: A Unified Augmentation Paradigm for Visual and Multi-Modal Understanding", ICLR 2026
-(arXiv 2510.23479). Only `MergeMixTrainer` needs transformers, which is imported when it is asked for.
+(arXiv 2510.23479). Only `MergeMixTrainer` needs transformers, which is imported when that name is first used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Batches of questions: what a model takes of them, what is known of each question, and their losers."""
+"""Batches of questions: the arguments of the model, the metadata of each question, and the losers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .rows import find_images, plain_images, take_rows
 __all__ = ["LABELS", "LOSERS", "Losers", "PairedBatch", "examples_of", "inputs_of", "losers_of"]
 
 LABELS = "labels"
-LOSERS = "losers"  # where a batch has losers that were made before the processor
+LOSERS = "losers"  # the key under which a batch brings losers that were made before the processor
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Losers:
     Attributes:
         inputs: The arguments of the model, without labels.
         labels: (n, L) int64.
-        rows: (n,) int64, the row of the clean image of each.
-        ratio: (n,) float32, how much of each is the clean image.
+        rows: (n,) int64, for each loser the row of its clean image.
+        ratio: (n,) float32, the share of each loser that is the clean image.
     """
 
     inputs: dict[str, Any]
@@ -49,10 +49,13 @@ class Losers:
 
     @classmethod
     def of(cls, values: Any) -> Losers | None:
-        """The losers of a batch that brings them, as a dictionary, which every loader can move; None without any.
+        """Reads losers that a batch brings as a dictionary, which every loader can move to a device.
+
+        Returns:
+            The losers; None if there are none.
 
         Raises:
-            MergeMixError: If the dictionary is another one.
+            MergeMixError: If it is not a dictionary of losers.
         """
         names = [field.name for field in fields(cls)]
         if not isinstance(values, Mapping) or set(values) != set(names):
@@ -69,8 +72,8 @@ class PairedBatch:
 
     Attributes:
         inputs: The arguments of the model, with ``labels``.
-        pairing: Who is mixed with whom; None where the losers were made before.
-        losers: They; None where they are still to be made, or there are none.
+        pairing: Which rows are mixed with which partners; None if the losers were made before.
+        losers: The losers; None if they have yet to be made, or if there are none.
     """
 
     inputs: dict[str, Any]
@@ -95,23 +98,25 @@ def inputs_of(batch: Any) -> dict[str, Any]:
         MergeMixError: If there are no labels.
     """
     if not isinstance(batch, Mapping):
-        raise wrong("batch", Words(f"a {type(batch).__name__}"), "a dictionary of the model's arguments, with labels")
+        raise wrong(
+            "batch", Words(f"a {type(batch).__name__}"), "a dictionary of the model's arguments, including labels"
+        )
     check_tensor(LABELS, batch.get(LABELS), ("B", "L"), "integer")
     return {name: value for name, value in batch.items() if name not in (*EXTRAS, LOSERS)}
 
 
 def examples_of(batch: Mapping[str, Any], token: int | None, tokenizer: Any, needs_text: bool) -> list[Example]:
-    """What a batch says of each of its questions.
+    """Collects what a batch says about each of its questions.
 
     Args:
-        batch: Arguments of the model with plain images (images, C, H, W), and maybe columns ``image_id``, ``answer``
-            and ``about``.
-        token: The token that stands for images in prompts; None where nobody knows it.
-        tokenizer: Reads answers from labels.
-        needs_text: Whether answers have to be read as text.
+        batch: Arguments of the model with plain images (images, C, H, W), and optionally the columns ``image_id``,
+            ``answer`` and ``about``.
+        token: The token that stands for images in prompts; None if it is unknown.
+        tokenizer: Tokenizer that decodes answers from labels.
+        needs_text: Whether answers must be available as text.
 
     Raises:
-        MergeMixError: If images are not plain, do not fit the prompts, or answers cannot be read.
+        MergeMixError: If images are not plain or do not fit the prompts, or if answers cannot be read.
     """
     rows = len(batch[LABELS])
     answers = read_column(batch, ANSWER, rows)
@@ -128,16 +133,16 @@ def examples_of(batch: Mapping[str, Any], token: int | None, tokenizer: Any, nee
 
 
 def losers_of(paired: PairedBatch, images: Tensor, ratio: Tensor, token: int | None) -> Losers:
-    """The rows of a batch that have a loser, with mixed images in place of their own.
+    """Takes the rows of a batch that have a loser, and replaces their images by the mixed ones.
 
     Args:
         paired: The batch, with its pairing.
-        images: (n, C, H, W), of the pairs.
-        ratio: (n,).
-        token: As in `examples_of`.
+        images: (n, C, H, W), the mixed images.
+        ratio: (n,), the share of each that is the clean image.
+        token: The token that stands for images in prompts; None if it is unknown.
 
     Raises:
-        MergeMixError: If an argument of the model has neither a row for each prompt nor one for each image.
+        MergeMixError: If an argument of the model has neither one row per prompt nor one row per image.
     """
     rows = [] if paired.pairing is None else list(paired.pairing.rows)
     numbers = find_images(paired.inputs, len(paired.labels), token)

@@ -1,4 +1,4 @@
-"""The way of mixing that makes losers of a kind."""
+"""The blend that makes losers of each kind."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["blend_of", "grid_of", "largest_lambda"]
 
 
 def blend_of(config: ImageMixConfig, saliency: SaliencyPass | None, scale: tuple[float, float]) -> BlendFunction:
-    """The blend of a kind; the ratio is always the share of pixels.
+    """The blend for a configured kind. The ratio is always the share of pixels.
 
     Args:
-        config: Its settings.
-        saliency: The pass that yields maps, or the grid; None for the kinds that need neither.
-        scale: Of ResizeMix.
+        config: The settings, including the kind.
+        saliency: The pass that yields saliency maps or the grid of patches; None for kinds that need neither.
+        scale: Range of the scale for ResizeMix.
     """
     if saliency is not None:
         maps = saliency if config.kind == "mergemix" else lambda images: _flat(saliency, images)
@@ -43,19 +43,19 @@ def largest_lambda(
 
     Args:
         config: The settings.
-        saliency: The pass that yields maps, or the grid.
+        saliency: The pass that yields saliency maps or the grid of patches.
         images: The clean images.
-        grid: That of maps which somebody has already; None for the one that the encoder has for the images.
+        grid: Grid of saliency maps that exist already; None uses the encoder's grid for the images.
     """
     height, width = images.shape[-2:]
     if config.kind in ENCODED and saliency is not None:
         rows, columns = grid_of(saliency, images) if grid is None else grid
-        # In an image smaller than the grid, some patches have no pixel.
+        # In an image smaller than the grid, some patches have no pixels.
         return (min(rows, height) * min(columns, width) - 1) / (rows * columns)
-    # A little more than a pixel: the side of a box is the root of it, rounded down.
+    # Slightly more than one pixel: the side of a box is the square root of its area, rounded down.
     return max(0.0, 1 - (1 + 1e-6) / min(height, width) ** 2)
 
 
 def _flat(saliency: SaliencyPass, images: Tensor) -> Tensor:
-    """Maps of which no patch is ahead of another, so that ties are broken by chance alone."""
+    """Constant maps, so that patches are chosen by random tie-breaking alone."""
     return torch.ones(len(images), *grid_of(saliency, images), device=images.device)

@@ -1,4 +1,4 @@
-"""Weights of a checkpoint for a model whose weights have other names on disk."""
+"""Loads checkpoints of models whose weights have other names on disk than in memory."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def has_other_names(model: nn.Module, checkpoint: Path) -> bool:
-    """Whether a checkpoint of a model of transformers has names on disk that the model does not have.
+    """Whether a checkpoint of a transformers model contains names that the model itself does not have.
 
-    transformers writes the weights of many vision-language models under the names of their first releases. Its
-    ``from_pretrained`` knows that, its training loop (up to 5.24) does not: it would go on with weights that were never
-    trained, and say so in a warning alone.
+    transformers saves the weights of many vision-language models under the names of their first releases. Its
+    ``from_pretrained`` maps them back, but its training loop (up to 5.24) does not: it would continue with untrained
+    weights after only a warning.
     """
     return hasattr(model, "from_pretrained") and not _names(checkpoint) <= model.state_dict().keys()
 
 
 def load_renamed(model: Any, checkpoint: Path) -> None:
-    """Loads the weights of a checkpoint as ``from_pretrained`` does, into a model that is there."""
-    # In the widest dtype of its weights, from which each is cast without a loss.
+    """Loads the weights of a checkpoint into an existing model, with names mapped as in ``from_pretrained``."""
+    # In the widest dtype of the model's weights, from which each is cast without loss.
     widest = reduce(torch.promote_types, (each.dtype for each in model.parameters() if each.is_floating_point()))
     found = type(model).from_pretrained(checkpoint, dtype=widest)
     model.load_state_dict(found.state_dict())

@@ -1,4 +1,4 @@
-"""Losers made before any processor, so that every model can learn from them."""
+"""Makes losers from raw images, before any processor, so that they work with every model."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ Collate = Callable[[list[dict[str, Any]]], Mapping[str, Any]]
 
 
 class PairCollator:
-    """Collates examples, and their losers beside them: for models whose processors make patches or tiles of images.
+    """Collates examples together with their losers, for models whose processors cut images into patches or tiles.
 
-    Jin et al., "MergeMix", ICLR 2026 (arXiv 2510.23479). The images are mixed as they are, PIL images or uint8 tensors
-    of any size: a partner is resized to the size of the image into which it is mixed, so that a loser has as many
-    tokens as its winner. Then the collator of the model runs on the losers as on any examples.
+    Jin et al., "MergeMix", ICLR 2026 (arXiv 2510.23479). The raw images are mixed, PIL images or uint8 tensors of any
+    size. A partner is resized to the image into which it is mixed, so a loser has as many tokens as its winner. The
+    model's collator then runs on the losers as on any other examples.
 
-    An example is a dictionary with an image under ``image``; it may have ``image_id``, ``answer`` and ``about``, see
-    `SequencePreferenceStep`. Give the result as ``collate_fn`` or ``data_collator``, and `SequencePreferenceStep` or
-    `MergeMixTrainer` no mixer.
+    An example is a dictionary with an image under ``image``. It may also have ``image_id``, ``answer`` and ``about``,
+    which `SequencePreferenceStep` explains. Pass the collator as ``collate_fn`` or ``data_collator``, and pass no mixer
+    to `SequencePreferenceStep` or `MergeMixTrainer`.
 
     Args:
         collate: The model's own collator: examples -> a dictionary of the model's arguments with ``labels``.
-        mixer: Makes the losers. One that reads attention, or takes the grid of an encoder, runs that encoder here, so
-            not in a worker process of a loader.
-        image: Under which name an example has its image. A list of one image is taken too.
+        mixer: Makes the losers. A mixer that needs an encoder runs it here, so it cannot be used in a worker process of
+            a loader.
+        image: Key of the image in an example. The value may also be a list of one image.
 
     Raises:
         MergeMixError: If an argument does not fit.
@@ -43,28 +43,28 @@ class PairCollator:
 
     def __init__(self, collate: Collate, mixer: ImageMixer, image: str = "image") -> None:
         if not callable(collate):
-            raise wrong("collate", collate, "a function of examples")
+            raise wrong("collate", collate, "a function that takes a list of examples")
         if not isinstance(mixer, ImageMixer):
             raise wrong("mixer", mixer, "a timm_mergemix.vlm.ImageMixer")
         if not isinstance(image, str):
-            raise wrong("image", image, "the name under which an example has its image")
+            raise wrong("image", image, "the key of the image in an example, a string")
         self.collate = collate
         self.mixer = mixer
         self.image = image
         self._seeded: int | None = None
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """A batch of the model's arguments, with ``losers``.
+        """Makes a batch of the model's arguments, with ``losers``.
 
         Args:
-            examples: Dictionaries, which are left as they are.
+            examples: Dictionaries, which are not changed.
 
         Raises:
             MergeMixError: If the examples do not fit.
         """
         if get_worker_info() is not None and self.mixer.config.kind in ENCODED:
-            got = Words(f"one of kind {self.mixer.config.kind!r} in a worker process")
-            raise wrong("mixer", got, "num_workers=0, since it needs its encoder; or another kind")
+            got = Words(f"a mixer of kind {self.mixer.config.kind!r} in a worker process")
+            raise wrong("mixer", got, "num_workers=0, since this kind needs an encoder, or another kind")
         self._seed()
         batch = dict(self.collate([dict(example) for example in examples]))
         inputs = inputs_of(batch)
@@ -72,7 +72,7 @@ class PairCollator:
         return {**inputs, LOSERS: self._losers(examples, pairing)}
 
     def _seed(self) -> None:
-        """In a worker: chance of its own in each epoch. A copy of the generator would repeat itself."""
+        """Reseeds the generator in each worker and epoch, since its copies would all draw the same numbers."""
         worker = get_worker_info()
         if worker is None or self.mixer.generator is None or self._seeded == worker.seed:
             return
@@ -92,12 +92,10 @@ class PairCollator:
 
     def _examples(self, examples: Sequence[Mapping[str, Any]], inputs: Mapping[str, Any]) -> list[Example]:
         if len(inputs[LABELS]) != len(examples):
-            raise wrong(LABELS, inputs[LABELS], f"a row for each of the {len(examples)} examples")
+            raise wrong(LABELS, inputs[LABELS], f"one row for each of the {len(examples)} examples")
         if not any(self.image in example for example in examples):
-            wanted = (
-                f"{self.image!r} among its names; transformers' Trainer drops it unless remove_unused_columns=False"
-            )
-            raise wrong("examples", Words(f"one with {', '.join(examples[0])}"), wanted)
+            wanted = f"{self.image!r} among the keys; transformers' Trainer drops it unless remove_unused_columns=False"
+            raise wrong("examples", Words(f"an example with keys {', '.join(examples[0])}"), wanted)
         texts = read_answers(inputs[LABELS], self.mixer.tokenizer)
         if any(ANSWER not in each for each in examples):
             check_readable(self.mixer.tokenizer, bool(self.mixer.rule.leave_out))
@@ -122,5 +120,5 @@ class PairCollator:
 
 
 def _plain(value: Any) -> Any:
-    """A number as Python has it: a tensor is never equal to another one in a set."""
+    """Converts a scalar tensor to a Python number, since tensors hash by identity."""
     return value.item() if getattr(value, "ndim", None) == 0 else value

@@ -1,4 +1,4 @@
-"""How the losers of questions are made."""
+"""Settings for making the losers of questions."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ..errors import check_positive, wrong
 
 __all__ = ["ENCODED", "KINDS", "ImageMixConfig"]
 
-ENCODED = ("mergemix", "random")  # these take patches on the grid of an encoder
+ENCODED = ("mergemix", "random")  # these choose patches on the grid of an encoder
 KINDS = (*ENCODED, "cutmix", "mixup", "resizemix")
 
 
 def _check_words(argument: str, value: Any) -> None:
     is_list = isinstance(value, (list, tuple, set, frozenset))
     if not is_list or not all(isinstance(word, str) and word for word in value):
-        raise wrong(argument, value, "words, such as ('yes', 'no'), or ()")
+        raise wrong(argument, value, "a list of words, such as ('yes', 'no'), or ()")
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class ImageMixConfig(Config):
 
     kind: str = option(
         "mergemix",
-        "how two images are mixed; random: patches are taken at random instead of by attention",
+        "how two images are mixed; random chooses patches at random instead of by attention",
         choices=KINDS,
         flag="",
     )
     alpha: float = option(1.0, "lambda ~ Beta(alpha, alpha)", check_positive, flag="")
     leave_out: tuple[str, ...] | None = option(
         None,
-        "questions answered by these words have no loser, since the answer holds for too many other images",
+        "questions with these answers get no loser, since the answers are right for too many other images",
         _check_words,
         optional=True,
         flag="",

@@ -1,4 +1,4 @@
-"""Random numbers of losers: a part of each partner is always seen."""
+"""Random numbers for losers, limited so that part of each partner always remains visible."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["LoserDraw"]
 
 
 class LoserDraw(Draw):
-    """A number of its own for each image; lambda always leaves something of the partner, else there is no loser.
+    """Draws one number per image, and limits lambda so that some of the partner is left; otherwise there is no loser.
 
     Args:
-        rng: Where they come from.
+        rng: The random generator.
         count: Number of images.
         most: The largest lambda.
     """
@@ -23,5 +23,5 @@ class LoserDraw(Draw):
         self._most = most
 
     def beta(self, alpha: float) -> Floats:
-        """(n,) from Beta(alpha, alpha), cut off at the largest lambda."""
+        """Draws (n,) numbers from Beta(alpha, alpha), clipped at the largest lambda."""
         return np.minimum(super().beta(alpha), self._most)

@@ -1,4 +1,4 @@
-"""What is known of each question of a batch: its image, its answer, and which picture that image shows."""
+"""Metadata of each question in a batch: its image, its answer, and which picture the image shows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
     "read_pictures",
 ]
 
-# What a batch can hold beside the arguments of the model.
+# The columns that a batch can have besides the arguments of the model.
 IMAGE_ID, ANSWER, ABOUT = EXTRAS = ("image_id", "answer", "about")
 
 _WIDTHS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -36,10 +36,10 @@ class Example(NamedTuple):
     """A question with its image.
 
     Attributes:
-        image: (C, H, W) tensor, or a PIL image; None where there is not just one.
-        picture: Which picture that is: equal for two questions about the same one.
-        answer: The answer as text, or as token ids where nothing reads them; empty where there is none.
-        about: What the user knows of it, for `ImageMixer.still_right`.
+        image: (C, H, W) tensor, or a PIL image; None unless there is exactly one image.
+        picture: Identifier of the picture; equal for two questions about the same picture.
+        answer: The answer as text, or as token ids if there is no tokenizer; empty if there is no answer.
+        about: What the user knows about the question, passed to ``still_right`` of `ImageMixer`.
     """
 
     image: Any
@@ -49,45 +49,45 @@ class Example(NamedTuple):
 
     @property
     def words(self) -> tuple[Any, ...]:
-        """The words of the answer in small letters, without punctuation; its tokens where it is no text."""
+        """The words of the answer in lower case without punctuation, or its tokens if it is not text."""
         if isinstance(self.answer, str):
             return tuple(re.findall(r"\w+", self.answer.casefold()) or self.answer.split())
         return self.answer if isinstance(self.answer, tuple) else (self.answer,)
 
 
 def read_column(batch: Mapping[str, Any], name: str, length: int) -> list[Any] | None:
-    """An entry of a batch that has a value for each row, as a list; None where it is missing.
+    """Reads an entry of a batch with one value per row as a list; returns None if it is missing.
 
     Raises:
-        MergeMixError: If it has another number of values.
+        MergeMixError: If it has a different number of values.
     """
     values = batch.get(name)
     if values is None:
         return None
     values = values.tolist() if isinstance(values, Tensor) else values
     if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != length:
-        raise wrong(name, values, f"a list of {length} values, one for each row of the batch")
+        raise wrong(name, values, f"a list of {length} values, one per row of the batch")
     return list(values)
 
 
 def check_readable(tokenizer: Any, needs_text: bool) -> None:
-    """Raises unless answers can be read from labels as they have to be.
+    """Raises if answers are needed as text but there is no tokenizer to decode them.
 
     Args:
-        tokenizer: Reads them as text; None where there is none.
-        needs_text: Whether token ids are not enough.
+        tokenizer: The tokenizer of the labels, or None.
+        needs_text: Whether text is needed, not only token ids.
     """
     if needs_text and tokenizer is None:
-        wanted = "the tokenizer of the labels, by which questions answered by yes or no are found; or leave_out=()"
+        wanted = "the tokenizer of the labels, which is needed to find questions answered by yes or no, or leave_out=()"
         raise wrong("tokenizer", None, wanted)
 
 
 def read_answers(labels: Tensor, tokenizer: Any = None) -> list[str | tuple[int, ...]]:
-    """The answers of a batch: as text where there is a tokenizer, else as token ids.
+    """Reads the answers of a batch, as text if there is a tokenizer, else as token ids.
 
     Args:
-        labels: (B, L) int64, -100 for what is no token of the answer.
-        tokenizer: Any object with transformers' ``decode``.
+        labels: (B, L) int64, -100 for positions that are not tokens of the answer.
+        tokenizer: Any object with a ``decode`` method like that of transformers.
     """
     rows = [tuple(token for token in row if token != IGNORED) for row in labels.tolist()]
     if tokenizer is None:
@@ -96,17 +96,17 @@ def read_answers(labels: Tensor, tokenizer: Any = None) -> list[str | tuple[int,
 
 
 def read_pictures(images: Sequence[Any]) -> list[Hashable]:
-    """For each image, (C, H, W) tensors or PIL images, a value that is equal for equal pixels alone."""
+    """For each image, a (C, H, W) tensor or PIL image, a value that is equal only for equal pixels."""
     if images and all(isinstance(image, Tensor) for image in images):
         return _of_tensors(list(images))
     return [None if image is None else _of_one(image) for image in images]
 
 
 def check_ids(values: Sequence[Any]) -> None:
-    """Raises unless pictures can be told apart by these values."""
+    """Raises unless these values can identify pictures, which means that they are hashable."""
     for value in values:
         if not isinstance(value, Hashable):
-            raise wrong(IMAGE_ID, value, "numbers or words")
+            raise wrong(IMAGE_ID, value, "numbers or strings")
 
 
 def _of_one(image: Any) -> Hashable:
@@ -119,7 +119,7 @@ def _of_one(image: Any) -> Hashable:
 
 
 def _of_tensors(images: list[Tensor]) -> list[Hashable]:
-    """A sum of the bits, each with a weight of its own: exact in any order, so the same on every device."""
+    """An integer hash: each value's bits times its own weight, summed; exact in any order, so equal on every device."""
     if len({(image.shape, image.dtype) for image in images}) > 1:
         return [_of_tensors([image])[0] for image in images]
     pixels = torch.stack(images).detach().flatten(1).contiguous()

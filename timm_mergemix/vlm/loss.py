@@ -1,4 +1,4 @@
-"""The loss for answers: cross entropy for the clean image, and the clean image before its mix."""
+"""The loss for answers: cross entropy for the clean image, and a preference of the clean image over its mix."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Counts", "PairSums", "SequencePreferenceLoss", "SequencePreferenceTe
 
 @dataclass(frozen=True)
 class Counts:
-    """By what sums become means; of several batches where gradients are accumulated.
+    """Denominators that turn sums into means; totals over all batches under gradient accumulation.
 
     Attributes:
         tokens: Number of tokens of the answers.
@@ -35,9 +35,9 @@ class PairSums(NamedTuple):
     """Sums over the pairs of a batch: scalars, of which only the first one carries a gradient.
 
     Attributes:
-        loss: Of the losses.
-        reward: Of ``beta * (winner - loser)``, the mean log-probabilities of the answers.
-        won: Of 1 for each pair whose winner is more probable, and 0.5 for a tie.
+        loss: Sum of the preference losses.
+        reward: Sum of ``beta * (winner - loser)``, of the mean log-probabilities of the answers.
+        won: Number of pairs whose answer is more probable for the winner, with ties counted as 0.5.
         pairs: Number of pairs.
     """
 
@@ -51,11 +51,12 @@ class SequencePreferenceTerms(NamedTuple):
     """What `SequencePreferenceLoss` returns: scalars; only the first three carry a gradient.
 
     Attributes:
-        total: ``answer + weight * preference``; what is to be minimised.
+        total: ``answer + weight * preference``, the quantity to minimise.
         answer: Cross entropy of the answers for the clean images, over `Counts.tokens`.
         preference: Preference loss, over `Counts.pairs`; 0 without pairs.
-        reward_margin: Mean of ``beta * (winner - loser)`` over the pairs of this batch; nan without any.
-        preference_accuracy: Share of pairs of this batch whose winner is more probable; nan without any.
+        reward_margin: Mean of ``beta * (winner - loser)`` over the pairs of this batch; nan without pairs.
+        preference_accuracy: Share of pairs of this batch whose answer is more probable for the winner; nan without
+            pairs.
         sums: The sums over the pairs of this batch.
     """
 
@@ -71,18 +72,18 @@ class SequencePreferenceLoss(nn.Module):
     """The cross entropy of the answer plus ``weight`` times the preference of the clean image over its mix.
 
     Jin et al., "MergeMix: A Unified Augmentation Paradigm for Visual and Multi-Modal Understanding", ICLR 2026
-    (arXiv 2510.23479), with the loss of Meng et al., "SimPO", NeurIPS 2024 (arXiv 2405.14734): for the same question
-    the right answer shall be more probable for the clean image (winner) than for its mix (loser), by the margin
+    (arXiv 2510.23479), with the loss of Meng et al., "SimPO", NeurIPS 2024 (arXiv 2405.14734): for the same question,
+    the right answer should be more probable for the clean image (winner) than for its mix (loser), by the margin
     ``gamma * (1 - ratio)``. Log-probabilities are means over the tokens of the answer.
 
     Args:
         beta: Scale of the reward, the mean log-probability of the answer.
-        gamma: Margin of an image of which nothing is left.
-        weight: Weight of the preference. With 0 no loser is needed.
-        variant: ``"simpo"``, ``"hinge"``, or ``"dpo"`` against a frozen reference model; see
-            `timm_mergemix.functional`. That of ``"dpo"`` takes sums over the tokens.
+        gamma: Margin for an image that is mixed away completely.
+        weight: Weight of the preference. With 0, no loser is needed.
+        variant: Loss per pair: ``"simpo"``, ``"hinge"``, or ``"dpo"``, which needs a frozen reference model and sums
+            log-probabilities over tokens. The functions are in `timm_mergemix.functional`.
         detach_winner: Whether the preference is learnt from the loser alone.
-        detach_loser: Whether it is learnt from the winner alone, as published code does.
+        detach_loser: Whether the preference is learnt from the winner alone, as in the published code.
 
     Raises:
         MergeMixError: If an argument is out of its range.
@@ -118,12 +119,13 @@ class SequencePreferenceLoss(nn.Module):
         """The loss and its parts.
 
         Args:
-            answers: Of the clean images, (B, T).
-            losers: Of n mixes, (n, T'), for the same answers; None where there are none.
-            ratio: (n,) float, how much of each mix is the clean image. One of 1 is no pair.
-            rows: (n,) int64, the row of the clean image of each mix; None where these are all rows in order.
+            answers: Log-probabilities for the clean images, (B, T).
+            losers: Log-probabilities of the same answers for n mixes, (n, T'); None if there are none.
+            ratio: (n,) float, the share of each mix that is the clean image. A mix of ratio 1 is not a pair.
+            rows: (n,) int64, the row of the clean image of each mix; None if these are all rows in order.
             reference: For ``"dpo"``, the reference model's log-probabilities of winners and losers, n rows each.
-            counts: By what sums become means: those of all batches whose gradients are accumulated. None: this one's.
+            counts: Denominators of the means, for all batches whose gradients are accumulated; None uses those of this
+                batch.
 
         Raises:
             MergeMixError: If something is missing or the shapes do not fit.
@@ -138,7 +140,7 @@ class SequencePreferenceLoss(nn.Module):
             none = PairSums(nothing, nothing, nothing, nothing.long())
             return SequencePreferenceTerms(answer, answer, nothing, nan, nan, none)
         if ratio is None:
-            raise wrong("ratio", None, "how much of each mix is the clean image")
+            raise wrong("ratio", None, "the share of each mix that is the clean image")
         if rows is not None:
             check_tensor("rows", rows, ("n",), "integer")
             check_range("rows", rows, 0, len(answers.mask) - 1)
@@ -161,13 +163,13 @@ class SequencePreferenceLoss(nn.Module):
         ratio: Tensor,
         reference: tuple[AnswerLogp, AnswerLogp] | None = None,
     ) -> PairSums:
-        """The sums over pairs, without weight and cross entropy.
+        """Computes the sums over pairs, without weight and cross entropy.
 
         Args:
-            winners: Of n clean images.
-            losers: Of their mixes.
-            ratio: (n,) float. What is not below 1 is no pair, nor is an answer without a token.
-            reference: See `forward`.
+            winners: Log-probabilities for n clean images.
+            losers: Log-probabilities for their mixes.
+            ratio: (n,) float. A row is a pair only if its ratio is below 1 and both answers have tokens.
+            reference: For ``"dpo"``, the reference model's log-probabilities of winners and losers, n rows each.
 
         Raises:
             MergeMixError: If something is missing or the shapes do not fit.
@@ -176,9 +178,9 @@ class SequencePreferenceLoss(nn.Module):
         check_answers("losers", losers, winners.logp)
         check_tensor("ratio", ratio, (len(winners.mask),), "float", like=winners.logp)
         if len(losers.mask) != len(winners.mask):
-            raise wrong("losers", losers.logp, f"as many as there are winners, {len(winners.mask)}")
+            raise wrong("losers", losers.logp, f"as many rows as winners has, {len(winners.mask)}")
         is_pair = (ratio < 1) & winners.is_there & losers.is_there
-        # What is no pair takes part with numbers of its own, so that its NaN cannot spoil a gradient.
+        # Rows that are not pairs are replaced by zeros, so that a NaN there cannot reach a gradient.
         shown, lost = (each._replace(logp=each.logp.where(is_pair.unsqueeze(1), 0)) for each in (winners, losers))
         losses = self._losses(shown, lost, self.gamma * (1 - ratio), reference)
         with torch.no_grad():
@@ -208,14 +210,14 @@ class SequencePreferenceLoss(nn.Module):
         return dpo_loss(winners.logp, losers.logp, first, second, margin, self.beta, **masks)
 
     def extra_repr(self) -> str:
-        """What ``print(loss)`` shows."""
+        """The settings shown by ``print(loss)``."""
         return f"{self.variant}, beta={self.beta}, gamma={self.gamma}, weight={self.weight}"
 
 
 def check_answers(argument: str, answers: AnswerLogp, like: Tensor | None = None) -> None:
     """Raises unless these are log-probabilities of answers."""
     if not isinstance(answers, AnswerLogp):
-        raise wrong(argument, answers, "an AnswerLogp, as answer_logp returns")
+        raise wrong(argument, answers, "an AnswerLogp, which answer_logp returns")
     check_tensor(f"{argument}.logp", answers.logp, ("B", "T"), "float", like=like)
     check_tensor(f"{argument}.mask", answers.mask, tuple(answers.logp.shape), "bool", like=answers.logp)
     if not answers.logp.shape[1]:

@@ -1,4 +1,4 @@
-"""Losers of questions: images of which a part is another picture, for whose question the answer is wrong."""
+"""Makes the losers of questions: images partly replaced by another picture for which the answer is wrong."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ __all__ = ["ImageMixer", "Mixes"]
 
 
 class Mixes(NamedTuple):
-    """Losers.
+    """Mixed images and their ratios.
 
     Attributes:
-        images: (n, C, H, W) in the dtype of the clean images; a list where these have sizes of their own.
-        ratio: (n,) float32 on the CPU or where the images are, the share of pixels that are the clean image's.
+        images: (n, C, H, W) in the dtype of the clean images; a list if their sizes differ.
+        ratio: (n,) float32 on the CPU or the device of the images, the share of pixels from the clean image.
     """
 
     images: Any
@@ -41,40 +41,40 @@ class Mixes(NamedTuple):
 
 
 class ImageMixer:
-    """Makes the loser of each question: its image, of which a part is replaced by another picture.
+    """Makes the loser of each question: its image with a part replaced by another picture.
 
     Jin et al., "MergeMix: A Unified Augmentation Paradigm for Visual and Multi-Modal Understanding", ICLR 2026
-    (arXiv 2510.23479). The ratio is drawn anew for each image, and measured on the pixels of the loser.
+    (arXiv 2510.23479). lambda is drawn for each image, and the ratio is measured on the pixels of the loser.
 
-    The partner shows another picture, never the same one under another question, and one for which the answer is wrong:
-    else the loser would be no worse. As nobody knows that of a picture by itself, equal answers count as right, and a
-    question answered by yes or no has no loser, unless ``still_right`` knows better. `left_out` counts the questions
-    without a loser, by reason.
+    The partner always shows a different picture, and one for which the answer is wrong; otherwise the loser would be as
+    good as the winner. The mixer cannot judge that from a picture. So by default, a picture whose own answer is equal
+    counts as one for which the answer is right, and a question answered by yes or no has no loser; ``still_right``
+    replaces both rules. `left_out` counts the questions without a loser, by reason.
 
     Args:
-        encoder: Whose attention decides what is kept: the vision-language model in training, its vision model, or any
-            other supported encoder. Needed by ``"mergemix"``, and by ``"random"`` for its grid of patches.
-        kind: ``"mergemix"``; ``"random"`` patches; ``"cutmix"``, ``"mixup"`` or ``"resizemix"``.
-        alpha: lambda ~ Beta(alpha, alpha), cut off so that at least one patch or pixel is the partner's.
-        scale: For ``"resizemix"``, see `timm_mergemix.ResizeMix`.
-        still_right: ``still_right(own, other)``: whether the answer of a question is right for the picture of another;
-            both are what the batch has in its column ``about``.
-        leave_out: First words of answers by which a question has no loser. None: yes and no, or nothing where
-            ``still_right`` knows.
-        tokenizer: Reads answers from labels. Not needed where a batch has a column ``answer``, or nothing is left out.
-        store: How many pictures of earlier batches are kept as partners; with 0 batches of one image are refused.
-        saliency_r: See `timm_mergemix.MergeMix`.
-        saliency_scale: See `timm_mergemix.MergeMix`.
-        layer: See `timm_mergemix.MergeMix`.
-        divide: See `timm_mergemix.MergeMix`.
-        image_mean: See `timm_mergemix.MergeMix`.
-        image_std: See `timm_mergemix.MergeMix`.
-        encoder_mean: See `timm_mergemix.MergeMix`.
-        encoder_std: See `timm_mergemix.MergeMix`.
-        generator: Where chance comes from; torch's default generator if None.
+        encoder: Model whose attention decides which patches are kept: the vision-language model in training, its vision
+            model, or any other supported encoder. ``"random"`` needs it too, for its grid of patches.
+        kind: ``"mergemix"``, ``"random"`` (random patches), ``"cutmix"``, ``"mixup"`` or ``"resizemix"``.
+        alpha: lambda ~ Beta(alpha, alpha), clipped so that at least one patch or pixel is the partner's.
+        scale: Range of the scale for ``"resizemix"``, as in `timm_mergemix.ResizeMix`.
+        still_right: ``still_right(own, other)`` returns whether the answer of one question is right for the picture of
+            another; the arguments are their values in the column ``about``.
+        leave_out: First words of answers whose questions get no loser. None means yes and no, or nothing if
+            ``still_right`` is given.
+        tokenizer: Decodes answers from labels. Not needed if batches have a column ``answer`` or nothing is left out.
+        store: Number of earlier pictures that are kept as partners; with 0, batches of one question are refused.
+        saliency_r: Token merging in the saliency pass, as in `timm_mergemix.MergeMix`.
+        saliency_scale: Image size of the saliency pass as a share of the full size, as in `timm_mergemix.MergeMix`.
+        layer: The block whose attention is read, as in `timm_mergemix.MergeMix`.
+        divide: Whether a merged token's attention is shared out among its patches, as in `timm_mergemix.MergeMix`.
+        image_mean: Mean with which the images are normalised, as in `timm_mergemix.MergeMix`.
+        image_std: Standard deviation with which the images are normalised, as in `timm_mergemix.MergeMix`.
+        encoder_mean: Mean that the encoder expects, as in `timm_mergemix.MergeMix`.
+        encoder_std: Standard deviation that the encoder expects, as in `timm_mergemix.MergeMix`.
+        generator: Source of randomness; None uses torch's default generator.
 
     Raises:
-        MergeMixError: If an argument is out of its range, the encoder is not supported, or the kind needs none.
+        MergeMixError: If an argument is out of its range, the encoder is not supported, or the kind does not use one.
     """
 
     def __init__(
@@ -116,12 +116,12 @@ class ImageMixer:
 
     @property
     def left_out_share(self) -> float:
-        """Share of all questions so far that have no loser; nan before the first one."""
+        """Share of the questions so far that have no loser; nan before the first question."""
         return self.left_out.total() / self.seen if self.seen else float("nan")
 
     @property
     def reads_attention(self) -> bool:
-        """Whether the attention of an encoder decides."""
+        """Whether the attention of an encoder decides which patches are kept."""
         return self.config.kind == "mergemix"
 
     def pair(self, examples: Sequence[Example]) -> Pairing:
@@ -131,11 +131,13 @@ class ImageMixer:
             examples: The questions of the batch.
 
         Raises:
-            MergeMixError: If a batch of one question meets a mixer without a store, or ``still_right`` lacks what it
-                asks for.
+            MergeMixError: If a batch has one question and ``store`` is 0, or if ``about`` is missing for
+                ``still_right``.
         """
         if len(examples) == 1 and not self.config.store:
-            raise wrong("store", 0, "room for images of earlier batches, since a batch has one question")
+            raise wrong(
+                "store", 0, "at least 1, to keep images of earlier batches, since a batch has only one question"
+            )
         pairing = choose_partners(examples, list(self.recent), self.rule, numpy_rng(self.generator))
         self._remember(examples)
         self.left_out.update(pairing.left_out)
@@ -146,16 +148,16 @@ class ImageMixer:
         """Mixes the images of pairs.
 
         Args:
-            pairing: What `pair` returned; images are (C, H, W) tensors of one size, or PIL images and uint8 tensors of
-                any size: then a partner is resized to the size of the clean image.
-            saliency: (n, h, w) float of the clean images, from a pass that somebody has run already; None runs one
-                where the kind reads attention.
+            pairing: What `pair` returned. Images are (C, H, W) tensors of the same size, or PIL images and uint8
+                tensors of any size, for which a partner is resized to the size of the clean image.
+            saliency: (n, h, w) float, saliency maps of the clean images; None computes them if the kind reads
+                attention.
 
         Raises:
-            MergeMixError: If there is no pair, or the images do not fit the encoder.
+            MergeMixError: If there are no pairs, or if the images do not fit the encoder.
         """
         if not len(pairing):
-            raise wrong("pairing", Words("no pair"), "at least one")
+            raise wrong("pairing", Words("no pairs"), "at least one")
         if saliency is not None:
             check_saliency(saliency, len(pairing))
         images = [example.image for example in pairing.own]
@@ -168,7 +170,7 @@ class ImageMixer:
         return self._mix_raw(pairing, saliency)
 
     def state_dict(self) -> dict[str, Any]:
-        """The pictures that are kept as partners, and the counts: with these a training goes on as if never stopped."""
+        """The pictures kept as partners, and the counts: with them, a training resumes as if it had never stopped."""
         return {
             "recent": [tuple(example) for example in self.recent],
             "left_out": dict(self.left_out),
@@ -179,7 +181,7 @@ class ImageMixer:
         """Restores the state that `state_dict` returned.
 
         Raises:
-            MergeMixError: If it is not such a state; nothing has changed then.
+            MergeMixError: If it is not such a state. In that case nothing is changed.
         """
         try:
             recent = [Example(*values) for values in state["recent"]]
@@ -191,11 +193,11 @@ class ImageMixer:
         self.left_out, self.seen = left_out, seen
 
     def _blend(self, own: Tensor, partners: Tensor, saliency: Tensor | None, rng: np.random.Generator) -> Blend:
-        """The mixes of images (n, C, H, W) with others of that shape."""
+        """Mixes images (n, C, H, W) with others of the same shape."""
         check_images(own)
         count = len(own)
         rows = torch.arange(count, device=own.device)
-        if saliency is not None:  # of partners nothing is asked
+        if saliency is not None:  # the saliency of partners is not used
             saliency = torch.cat([saliency.float(), torch.zeros_like(saliency, dtype=torch.float32)])
         grid = None if saliency is None else (saliency.shape[1], saliency.shape[2])
         pairs = Pairs(torch.cat([own, partners]), torch.cat([rows + count, rows]), rows, saliency)
@@ -220,7 +222,7 @@ class ImageMixer:
         return Mixes(images, torch.cat(ratios))
 
     def _remember(self, examples: Sequence[Example]) -> None:
-        """Keeps the latest pictures, each once; copies, since a row of a batch would keep the whole batch."""
+        """Stores the latest pictures, each once, as copies: a row of a batch would keep the whole batch alive."""
         known = {example.picture for example in self.recent}
         new = {each.picture: each for each in examples if each.image is not None and each.picture not in known}
         for example in list(new.values())[-self.config.store :] if self.config.store else ():
@@ -237,12 +239,12 @@ class ImageMixer:
 def _saliency(encoder: nn.Module | None, kind: str, config: SaliencyConfig) -> SaliencyPass | None:
     if kind not in ENCODED:
         if encoder is not None:
-            raise wrong("encoder", encoder, f"None, since {kind!r} needs none")
+            raise wrong("encoder", encoder, f"None, since {kind!r} does not use an encoder")
         return None
     if encoder is None:
         raise wrong("encoder", None, f"a supported encoder, such as the model in training, for {kind!r}")
     backbone = find_backbone(encoder, "encoder")
-    # Of a vision-language model, the vision model in it.
+    # For a vision-language model, the vision model inside it.
     return SaliencyPass(encoder if backbone.reading is None else backbone.model, config)
 
 

@@ -1,4 +1,4 @@
-"""The preference in transformers' training loop, for any trainer that stands on it."""
+"""The preference in transformers' training loop, for any subclass of its Trainer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .step import SequencePreferenceStep
 __all__ = ["MergeMixMixin"]
 
 PAIRED, COUNTS = "mergemix_paired", "mergemix_counts"
-# What is added up between two logs, and by which of these sums it is divided.
+# Sums that are accumulated between two logs, and the count by which each is divided.
 LOGGED = {
     "answer_loss": "tokens",
     "preference_loss": "pairs",
@@ -36,29 +36,30 @@ LOGGED = {
 
 
 class MergeMixMixin:
-    """Mixin before a subclass of transformers' ``Trainer``: prefers each clean image to its mix.
+    """Mixin for subclasses of transformers' ``Trainer`` that prefers each clean image to its mix. List it first.
 
     Jin et al., "MergeMix", ICLR 2026 (arXiv 2510.23479). For example with TRL::
 
         class MergeMixSFTTrainer(vlm.MergeMixMixin, trl.SFTTrainer): ...
 
-    The loss of the trainer itself runs on the clean images, untouched; to it comes the preference, whose losers go
-    through the model in a second pass. Its mean is over the pairs of all accumulated batches of all processes, as that
-    of the answer is over their tokens. The evaluation is the trainer's own.
+    The trainer's own loss runs on the clean images, unchanged. The preference is added to it; its losers go through the
+    model in a second pass. The preference is averaged over the pairs of all accumulated batches of all processes, as
+    the answer loss is averaged over their tokens. Evaluation is not changed.
 
-    The logs have, as means since the last one, ``answer_loss``, ``preference_loss``, ``reward_margin``,
+    The logs contain the means since the last log of ``answer_loss``, ``preference_loss``, ``reward_margin``,
     ``preference_accuracy``, ``mix_ratio`` and ``left_out``, the share of questions without a loser.
 
     Args:
-        *args: The trainer's own.
-        mixer: Makes the losers; None where the data collator is a `PairCollator`.
-        preference: The loss; the default one if None.
-        saliency: See `SequencePreferenceStep`; both ways run two passes here.
-        reference: A frozen model for the loss's ``"dpo"``.
-        **kwargs: The trainer's own.
+        *args: Positional arguments of the trainer.
+        mixer: Makes the losers; None if the data collator is a `PairCollator`.
+        preference: The loss; None uses a default one.
+        saliency: ``"winner"`` or ``"separate"``, as in `SequencePreferenceStep`; with either, winners and losers run in
+            two passes here.
+        reference: A frozen model for a loss with ``variant="dpo"``.
+        **kwargs: Keyword arguments of the trainer.
 
     Raises:
-        MergeMixError: If an argument does not fit the others, or one process has several devices.
+        MergeMixError: If an argument does not fit the others, or if one process has several devices.
     """
 
     def __init__(
@@ -73,7 +74,9 @@ class MergeMixMixin:
         super().__init__(*args, **kwargs)
         trainer: Any = self
         if trainer.args.n_gpu > 1:
-            raise wrong("args", Words(f"{trainer.args.n_gpu} devices in one process"), "torchrun, a process per device")
+            raise wrong(
+                "args", Words(f"{trainer.args.n_gpu} devices in one process"), "torchrun with one process per device"
+            )
         self.mergemix = SequencePreferenceStep(trainer.model, mixer, preference, saliency=saliency, reference=reference)
         if mixer is not None and mixer.tokenizer is None:
             processor = trainer.processing_class
@@ -82,7 +85,7 @@ class MergeMixMixin:
         self._sums: dict[str, Tensor] = {}
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
-        """The trainer's own, with the partners of all batches of one optimiser step chosen."""
+        """Gets the batches of one optimiser step from the trainer, and chooses the partners of all of them."""
         batches, items = super().get_batch_samples(*args, **kwargs)  # type: ignore[misc]
         if not batches:
             return batches, items
@@ -99,7 +102,7 @@ class MergeMixMixin:
     def compute_loss(
         self, model: nn.Module, inputs: Mapping[str, Any], return_outputs: bool = False, **kwargs: Any
     ) -> Any:
-        """The trainer's own, and in training the weighted preference on top of it."""
+        """The trainer's own loss, plus the weighted preference during training."""
         paired, counts = inputs.get(PAIRED), inputs.get(COUNTS)
         plain = {name: value for name, value in _plain(inputs).items() if name not in (PAIRED, COUNTS)}
         if paired is None or not model.training:
@@ -117,25 +120,25 @@ class MergeMixMixin:
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """The trainer's own, with the terms of the preference since the last log of the training."""
+        """Logs as the trainer does, with the terms of the preference since the last training log."""
         if "loss" in logs and self._sums:
             logs |= self._means()
         super().log(logs, *args, **kwargs)  # type: ignore[misc]
 
     def _save_rng_state(self, output_dir: str) -> None:
-        """The trainer's own, and what the mixer remembers beside it."""
+        """Saves the trainer's random state, and the state of the mixer beside it."""
         super()._save_rng_state(output_dir)  # type: ignore[misc]
         if self.mergemix.mixer is not None:
             save_tensors(self._path(output_dir), self.mergemix.mixer.state_dict())
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        """The trainer's own, and what the mixer remembered at the checkpoint."""
+        """Loads what the trainer loads, and the state of the mixer at the checkpoint."""
         super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
         if checkpoint is not None and self.mergemix.mixer is not None and self._path(checkpoint).is_file():
             self.mergemix.mixer.load_state_dict(load_tensors(self._path(checkpoint)))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """The trainer's own, also for weights that have other names on disk."""
+        """Loads the weights of a checkpoint, even if they have other names on disk."""
         trainer: Any = self
         own = trainer.model if model is None else model
         sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
@@ -145,7 +148,7 @@ class MergeMixMixin:
         super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
 
     def _set_signature_columns_if_needed(self) -> None:
-        """The trainer's own, with the columns that are for the mixer, which would be dropped else."""
+        """Adds the columns for the mixer to the trainer's own, since it would drop them otherwise."""
         super()._set_signature_columns_if_needed()  # type: ignore[misc]
         trainer: Any = self
         trainer._signature_columns = list(dict.fromkeys([*trainer._signature_columns, *EXTRAS]))
@@ -155,7 +158,7 @@ class MergeMixMixin:
         return Path(checkpoint) / f"mergemix_{trainer.args.process_index}.pt"
 
     def _seed(self) -> None:
-        """Seeds the mixes of an optimiser step: alike after a resume, and differently in each process."""
+        """Seeds the mixes of an optimiser step: the same after a resume, and different in each process."""
         trainer, mixer = self, self.mergemix.mixer
         if self._own_generator and mixer is not None:
             args, state = trainer.args, trainer.state  # type: ignore[attr-defined]
@@ -164,7 +167,7 @@ class MergeMixMixin:
             mixer.generator = torch.Generator().manual_seed(seed)
 
     def _add(self, terms: SequencePreferenceTerms, answers: AnswerLogp, ratio: Tensor | None) -> None:
-        """Adds a batch to the sums for the log; nothing waits for the device."""
+        """Adds a batch to the sums for the log, without synchronising with the device."""
         sums, rows = terms.sums, len(answers.mask)
         found = {
             "answer_loss": -answers.total,
@@ -181,7 +184,7 @@ class MergeMixMixin:
             self._sums[name] = self._sums.get(name, 0) + value.detach().float()
 
     def _means(self) -> dict[str, float]:
-        """Means over all batches of all processes since the last log. Without pairs theirs are left out."""
+        """Means over all batches of all processes since the last log; without pairs, means over pairs are omitted."""
         trainer: Any = self
         sums = torch.stack(list(self._sums.values()))
         if trainer.args.world_size > 1:
@@ -192,15 +195,15 @@ class MergeMixMixin:
         return {name: found[name] / found[LOGGED[name]] for name in names if found[LOGGED[name]]}
 
     def _scale(self, items: Any) -> float:
-        """By what the mean over all pairs is multiplied, so that it comes out of the trainer as that mean."""
+        """The factor for the preference that cancels the trainer's averaging, so that its mean is over all pairs."""
         trainer: Any = self
         scaled = getattr(trainer, "loss_is_scaled_for_ga", None)
         if scaled is None:
             scaled = (trainer.model_accepts_loss_kwargs and items is not None) or trainer.compute_loss_func is not None
-        # Gradients are averaged over processes, and over accumulated batches where the loss is a mean of each of them.
+        # Gradients are averaged over processes, and over accumulated batches if the loss is a mean per batch.
         return trainer.args.world_size * (1 if scaled else trainer.current_gradient_accumulation_steps)
 
 
 def _plain(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """A batch without what is not for the model."""
+    """A batch without the entries that are not for the model."""
     return {name: value for name, value in batch.items() if name not in (*EXTRAS, LOSERS)}

@@ -1,4 +1,4 @@
-"""Who is mixed with whom, and which questions have no loser."""
+"""Chooses the partner of each question, and decides which questions have no loser."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Pairing:
     """Which rows of a batch have a loser, and whose image is mixed into it.
 
     Attributes:
-        rows: Numbers of the rows.
-        own: Their examples.
-        partners: The examples whose images are mixed in.
-        left_out: Reason -> number of rows without a loser.
+        rows: Indices of the rows that have a loser.
+        own: The examples of these rows.
+        partners: The examples whose images are mixed into them.
+        left_out: Reason -> number of rows that have no loser for that reason.
     """
 
     rows: tuple[int, ...]
@@ -44,25 +44,25 @@ class Pairing:
 
     @property
     def seen(self) -> int:
-        """Number of rows of the batch."""
+        """Number of rows in the batch."""
         return len(self.rows) + sum(self.left_out.values())
 
 
 @dataclass(frozen=True)
 class PartnerRule:
-    """Which partner makes a loser: one for whose picture the answer is wrong.
+    """Decides which partners make a loser: those for whose picture the answer is wrong.
 
     Attributes:
-        still_right: Whether the answer of one question is right for the picture of another, from what the batch says
-            ``about`` both. None: nobody knows, so equal answers count as right.
-        leave_out: Answers by which a question has no loser at all.
+        still_right: Returns whether the answer of one question is right for the picture of another, given the values of
+            both in the column ``about``. With None, it counts as right if the answers are equal.
+        leave_out: First words of answers whose questions get no loser at all.
     """
 
     still_right: Callable[[Any, Any], bool] | None = None
     leave_out: tuple[str, ...] = ()
 
     def reason(self, own: Example) -> str | None:
-        """Why a question has no loser, whoever the partner would be; None if it can have one."""
+        """Why a question has no loser with any partner; None if it can have one."""
         if own.image is None:
             return NO_IMAGE
         if not own.words:
@@ -70,24 +70,24 @@ class PartnerRule:
         return LEFT_OUT if own.words[0] in self.leave_out else None
 
     def is_right(self, own: Example, other: Example) -> bool:
-        """Whether the answer of the first is right for the picture of the second, as far as anybody knows."""
+        """Whether the answer of the first question is, or may be, right for the picture of the second."""
         if self.still_right is None:
             return own.words == other.words
         if own.about is None or other.about is None:
-            raise wrong(ABOUT, None, "what still_right asks for, in each row of the batch")
+            raise wrong(ABOUT, None, "a value for still_right in each row of the batch")
         return bool(self.still_right(own.about, other.about))
 
 
 def choose_partners(
     examples: Sequence[Example], recent: Sequence[Example], rule: PartnerRule, rng: np.random.Generator
 ) -> Pairing:
-    """A partner for each question that can have a loser, at random among those that make one.
+    """Chooses a random valid partner for each question that can have a loser.
 
     Args:
-        examples: Of the batch.
-        recent: Of earlier batches, whose images may be mixed in too.
-        rule: Which ones make a loser.
-        rng: Where chance comes from.
+        examples: The questions of the batch.
+        recent: Questions of earlier batches, whose images may be mixed in too.
+        rule: Decides which partners are valid.
+        rng: The random generator.
     """
     pool = [example for example in (*examples, *recent) if example.image is not None]
     rows, partners, left_out = [], [], dict[str, int]()
@@ -113,7 +113,7 @@ def _partner(own: Example, pool: Sequence[Example], rule: PartnerRule, rng: np.r
 
 
 def _fits(own: Example, other: Example) -> bool:
-    """Float tensors are mixed pixel by pixel; other images are resized first."""
+    """Whether two images can be mixed: float tensors need the same shape, other images are resized."""
     if not isinstance(own.image, Tensor) or own.image.dtype == torch.uint8:
         return True
     return isinstance(other.image, Tensor) and other.image.shape == own.image.shape

@@ -1,4 +1,4 @@
-"""The passes of preference training: what the winner's call returned, and the loser's after it."""
+"""The passes of preference training: recording the winner's call, and running the losers after it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["WatchedCall", "image_token_of", "needs_pass", "no_losers", "run_lose
 
 
 class WatchedCall:
-    """Keeps the first call of a model, while the context is open: its arguments and what it returned.
+    """Context manager that records the arguments and the output of a model's first call inside it.
 
     Args:
-        model: The model, or whatever wraps it.
+        model: The model, or its wrapper.
 
     Attributes:
-        kwargs: The arguments.
-        output: What came back; None before the call.
+        kwargs: The keyword arguments of the call.
+        output: What the model returned; None before the call.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -50,13 +50,13 @@ def image_token_of(model: nn.Module) -> int | None:
 
 
 def run_losers(model: nn.Module, losers: Losers, winner: WatchedCall | None = None) -> AnswerLogp:
-    """The log-probabilities of the answers for losers.
+    """Runs a model on losers, and returns the log-probabilities of their answers.
 
     Args:
-        model: The model, or whatever wraps it. Inside DistributedDataParallel the model itself runs: the gradients of
-            both passes are exchanged once, and buffers are not sent again between a pass and its backward.
-        losers: What it runs on.
-        winner: The winner's call, whose other arguments are those of this one.
+        model: The model, or its wrapper. With DistributedDataParallel, the module inside it is called, so that the
+            gradients of both passes are exchanged once, and buffers are not broadcast between a pass and its backward.
+        losers: The losers.
+        winner: The recorded call of the winner, whose remaining arguments are reused.
     """
     module: Any = model.module if isinstance(model, DistributedDataParallel) else model
     other = (
@@ -64,19 +64,19 @@ def run_losers(model: nn.Module, losers: Losers, winner: WatchedCall | None = No
     )
     other.pop(LABELS, None)
     other.pop("num_items_in_batch", None)
-    if getattr(getattr(winner, "output", None), "log_probs", None) is not None:  # a head that computes nothing else
+    if getattr(getattr(winner, "output", None), "log_probs", None) is not None:  # a fused head, which needs labels
         other[LABELS] = losers.labels
     return answer_logp(module(**losers.inputs, **other), losers.labels)
 
 
 def needs_pass(model: nn.Module) -> bool:
-    """Whether each process has to run as many passes as the others, so that one without pairs runs one for nothing."""
+    """Whether all processes must run equally many passes, so that one without pairs needs a dummy pass."""
     several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
     return several and not isinstance(model, DistributedDataParallel)
 
 
 def no_losers(paired: PairedBatch) -> Losers:
-    """The clean images in place of losers, none of which is a pair."""
+    """The clean images in place of losers, for a dummy pass; with ratio 1, none of them is a pair."""
     inputs = {name: value for name, value in paired.inputs.items() if name != LABELS}
     labels = paired.labels
     return Losers(

@@ -1,4 +1,4 @@
-"""Images before any processor, PIL images or uint8 tensors of any size, as tensors and back."""
+"""Converts raw images, which are PIL images or uint8 tensors of any size, to tensors and back."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["Raw"]
 
 
 class Raw(NamedTuple):
-    """An image as it came.
+    """A raw image as a tensor.
 
     Attributes:
-        pixels: (3, H, W) uint8, or (C, H, W) of a tensor.
+        pixels: (C, H, W) uint8, with C = 3 if it was a PIL image.
         is_pil: Whether it was a PIL image.
     """
 
@@ -27,28 +27,28 @@ class Raw(NamedTuple):
 
     @classmethod
     def of(cls, image: Any) -> Raw:
-        """Reads an image; a PIL image in any mode becomes RGB, transparent parts show what colour is below.
+        """Reads an image. A PIL image in any mode becomes RGB; transparency is dropped.
 
         Raises:
-            MergeMixError: If it is something else.
+            MergeMixError: If it is neither a PIL image nor a uint8 tensor (C, H, W).
         """
         if isinstance(image, Image.Image):
             return cls(F.pil_to_tensor(image.convert("RGB")), True)
         if isinstance(image, Tensor) and image.ndim == 3 and image.dtype == torch.uint8:
             return cls(image, False)
         got = image if isinstance(image, Tensor) else Words(f"a {type(image).__name__}")
-        raise wrong("images", got, "PIL images, uint8 tensors (C, H, W), or float tensors that share one size")
+        raise wrong("images", got, "PIL images, uint8 tensors (C, H, W), or float tensors of the same size")
 
     def at(self, size: tuple[int, int]) -> Tensor:
-        """The pixels at another height and width."""
+        """The pixels resized to a height and width."""
         return F.resize(self.pixels, list(size), antialias=True)
 
     def resized(self, like: Tensor) -> Tensor:
-        """The pixels at the height and width of others."""
+        """The pixels resized to the height and width of another image."""
         if self.pixels.shape[0] != like.shape[0]:
-            raise wrong("images", self.pixels, f"images of {like.shape[0]} channels, as their partners have")
+            raise wrong("images", self.pixels, f"images of {like.shape[0]} channels, as many as their partners have")
         return self.at((like.shape[-2], like.shape[-1]))
 
     def like(self, pixels: Tensor) -> Any:
-        """Pixels in the form in which this image came."""
+        """Converts pixels to the type of the original image."""
         return F.to_pil_image(pixels) if self.is_pil else pixels

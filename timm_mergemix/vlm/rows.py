@@ -1,4 +1,4 @@
-"""Some rows of a batch as a model takes it, and two batches as one."""
+"""Selects rows of a batch of model arguments, and joins two batches."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from ..errors import Words, wrong
 __all__ = ["IDS", "PIXELS", "find_images", "join", "plain_images", "take_rows"]
 
 IDS, PIXELS = "input_ids", "pixel_values"
-RAW = "before the processor: make losers by timm_mergemix.vlm.PairCollator"
+RAW = "before the processor: make losers with timm_mergemix.vlm.PairCollator"
 
 
 def plain_images(batch: Mapping[str, Any]) -> Tensor:
-    """The images of a batch, (images, C, H, W), where the processor gives plain ones.
+    """The images of a batch, (images, C, H, W), if the processor returns plain images.
 
     Raises:
-        MergeMixError: If it gives something else: patches, tiles, or no images.
+        MergeMixError: If it returns something else: patches, tiles, or no images.
     """
     images = batch.get(PIXELS)
     if isinstance(images, Tensor) and images.ndim == 5 and images.shape[1] == 1:
         images = images[:, 0]
     if not isinstance(images, Tensor) or images.ndim != 4:
         got = images if isinstance(images, Tensor) or images is None else Words(f"a {type(images).__name__}")
-        raise wrong(PIXELS, got, f"a tensor of shape (images, C, H, W); other images are mixed {RAW}")
+        raise wrong(PIXELS, got, f"a tensor of shape (images, C, H, W); other images must be mixed {RAW}")
     return images
 
 
 def find_images(batch: Mapping[str, Any], rows: int, token: int | None) -> list[int | None]:
-    """For each row of a batch the number of its image; None where it has no image, or several.
+    """Finds the index of each row's image; None for a row with no image or several.
 
     Args:
         batch: Arguments of a model, with plain images.
         rows: Number of rows.
-        token: The token that stands for images in prompts; None where nobody knows it: then each row has one image.
+        token: The token that stands for images in prompts. With None, each row must have exactly one image.
 
     Raises:
         MergeMixError: If images and prompts do not fit each other.
@@ -48,13 +48,13 @@ def find_images(batch: Mapping[str, Any], rows: int, token: int | None) -> list[
     images = len(plain_images(batch))
     if token is None or ids is None:
         if images != rows:
-            raise wrong(PIXELS, batch[PIXELS], f"an image for each of the {rows} rows")
+            raise wrong(PIXELS, batch[PIXELS], f"one image for each of the {rows} rows")
         return list(range(rows))
     places = (ids == token).sum(dim=1).tolist()
     each = sum(places) // images if images else 0
     if not each or each * images != sum(places) or any(count % each for count in places):
-        got = Words(f"{sum(places)} places for images (token {token}) beside {images} images")
-        raise wrong(IDS, got, "as many places for each image")
+        got = Words(f"{sum(places)} image tokens ({token}) for {images} images")
+        raise wrong(IDS, got, "the same number of image tokens for each image")
     found: list[int | None] = []
     first = 0
     for count in places:
@@ -64,16 +64,16 @@ def find_images(batch: Mapping[str, Any], rows: int, token: int | None) -> list[
 
 
 def take_rows(inputs: Mapping[str, Any], rows: Sequence[int], numbers: Sequence[int], images: Tensor) -> dict[str, Any]:
-    """The arguments for some rows of a batch, with other images.
+    """Takes the arguments of some rows of a batch, and replaces their images.
 
     Args:
-        inputs: The arguments for the batch.
-        rows: Which ones.
-        numbers: The number of the image of each.
-        images: (n, C, H, W), in place of their own.
+        inputs: The arguments of the batch.
+        rows: Indices of the rows.
+        numbers: Index of each row's image in the batch.
+        images: (n, C, H, W), the new images.
 
     Raises:
-        MergeMixError: If an argument has neither a row for each prompt nor one for each image.
+        MergeMixError: If an argument has neither one row per prompt nor one row per image.
     """
     count, given = len(inputs[IDS]) if IDS in inputs else len(inputs["labels"]), inputs[PIXELS]
     taken: dict[str, Any] = {}
@@ -87,17 +87,19 @@ def take_rows(inputs: Mapping[str, Any], rows: Sequence[int], numbers: Sequence[
         elif len(value) == len(given):
             taken[name] = value[torch.tensor(numbers, device=value.device)]
         else:
-            raise wrong(name, value, f"{count} rows, or {len(given)}, one for each image; or images mixed {RAW}")
+            raise wrong(
+                name, value, f"{count} rows, one per prompt, or {len(given)}, one per image; or images mixed {RAW}"
+            )
     return taken
 
 
 def _is_of_images(value: Tensor, inputs: Mapping[str, Any]) -> bool:
-    """Whether an argument goes by images where there are as many of them as rows: all of prompts have their length."""
+    """Whether an argument belongs to images rather than prompts, whose arguments all have the prompt length."""
     return IDS in inputs and value.shape[:2] != inputs[IDS].shape
 
 
 def join(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments for two batches as one, whose prompts have one length."""
+    """Concatenates the arguments of two batches whose prompts have the same length."""
     return {
         name: torch.cat([value, second[name]]) if isinstance(value, Tensor) and value.ndim else value
         for name, value in first.items()

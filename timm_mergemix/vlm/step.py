@@ -1,4 +1,4 @@
-"""One training step with the preference of the clean image, for a loop of one's own."""
+"""One training step with the preference of the clean image, for custom training loops."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SequenceStepOutput(NamedTuple):
     Attributes:
         terms: The loss and its parts.
         answers: Log-probabilities of the answers for the clean images, (B, L - 1).
-        losers: The losers, None where there are none.
+        losers: The losers; None if there are none.
     """
 
     terms: SequencePreferenceTerms
@@ -42,30 +42,35 @@ class SequencePreferenceStep:
 
     Jin et al., "MergeMix", ICLR 2026 (arXiv 2510.23479).
 
-    - ``saliency="winner"``: the pass of the clean images yields the attention by which the losers are made; then these
-      run. Two passes, and no third one for the attention.
-    - ``saliency="separate"``: the mixer runs a pass of its own where it reads attention, then winners and losers go
-      through the model as one batch.
+    - ``saliency="winner"``: the pass of the clean images also yields the attention for making the losers; then the
+      losers run. There are two passes instead of three.
+    - ``saliency="separate"``: the mixer runs its own pass if it reads attention, then winners and losers go through the
+      model as one batch.
 
-    With the loss's ``detach_loser`` losers always run alone, and without a gradient, which takes less time and memory.
+    If the loss has ``detach_loser``, losers always run in their own pass without a gradient, which saves time and
+    memory.
 
     A batch is a dictionary of the model's arguments with ``labels``, as collators for supervised fine-tuning make it.
-    It may have columns beside them, lists or tensors of a value for each row: ``image_id``, equal for questions about
-    the same picture (else equal pixels tell), ``answer``, the answer as text (else it is read from the labels), and
-    ``about``, for the mixer's ``still_right``. It may also bring its losers, see `PairCollator`.
+    It may also have these columns, lists or tensors with one value per row:
 
-    Where gradients of several batches are accumulated, means are over all of them::
+    - ``image_id``: equal for questions about the same picture; by default pictures are compared by their pixels.
+    - ``answer``: the answer as text; by default it is decoded from the labels.
+    - ``about``: the value that is passed to the mixer's ``still_right``.
+
+    A batch may also bring its losers, which `PairCollator` makes.
+
+    Under gradient accumulation, means are over all batches of the optimiser step::
 
         paired, counts = step.pair(batches)
         for batch in paired:
             step(batch, counts).terms.total.backward()
 
     Args:
-        model: The model in training, maybe patched, also its wrapper.
-        mixer: Makes the losers; None where batches bring theirs.
-        loss: The loss; the default one if None. With its ``weight`` 0 nothing is mixed.
-        saliency: See above; None takes ``"winner"`` where that is possible.
-        reference: A frozen model for the loss's ``"dpo"``; it runs in eval mode.
+        model: The model in training, patched or not, or its wrapper.
+        mixer: Makes the losers; None if batches bring their own.
+        loss: The loss; None uses a default one. If its ``weight`` is 0, nothing is mixed.
+        saliency: ``"winner"`` or ``"separate"``; None uses ``"winner"`` if that is possible.
+        reference: A frozen model for a loss with ``variant="dpo"``; it runs in eval mode.
 
     Raises:
         MergeMixError: If an argument does not fit the others.
@@ -100,15 +105,15 @@ class SequencePreferenceStep:
         self.token = image_token_of(model)
 
     def pair(self, batches: Sequence[Mapping[str, Any]]) -> tuple[list[PairedBatch], Counts]:
-        """Chooses the partners of the batches of one optimiser step, and counts by what sums become means.
+        """Chooses the partners for all batches of one optimiser step, and counts their tokens and pairs.
 
         Args:
-            batches: See above.
+            batches: The batches, dictionaries as described for the class.
 
         Raises:
             MergeMixError: If a batch does not fit the model or the mixer.
         """
-        read = [self._read(batch) for batch in batches]  # all of them before anything is remembered
+        read = [self._read(batch) for batch in batches]  # all of them before the mixer stores anything
         paired = [self._pair(*each) for each in read]
         tokens = sum((batch.labels[:, 1:] != IGNORED).sum() for batch in paired)
         return paired, Counts(tokens, sum(batch.pairs for batch in paired))
@@ -117,8 +122,8 @@ class SequencePreferenceStep:
         """Runs the model on a batch and on its losers, and computes the loss.
 
         Args:
-            batch: See above; or one that `pair` returned.
-            counts: What `pair` returned; None for the means of this batch.
+            batch: A dictionary as described for the class, or a batch that `pair` returned.
+            counts: Denominators that `pair` returned; None averages over this batch alone.
 
         Raises:
             MergeMixError: If the batch does not fit.
@@ -137,13 +142,13 @@ class SequencePreferenceStep:
 
     @contextmanager
     def reading(self, paired: PairedBatch) -> Iterator[Callable[[], Tensor | None]]:
-        """Reads the attention of the winner's pass, where that is wanted.
+        """Reads the attention of the winner's pass if it is needed.
 
         Args:
             paired: The batch on which the model runs.
 
         Yields:
-            A function that returns the saliency (images, h, w) after the pass, or None where it is not wanted.
+            A function that returns the saliency (images, h, w) after the pass, or None if it is not needed.
         """
         saliency = None if self.mixer is None else self.mixer.saliency
         if self.saliency != "winner" or paired.pairing is None or not paired.pairs or saliency is None:
@@ -158,15 +163,15 @@ class SequencePreferenceStep:
         read: Callable[[], Tensor | None] = lambda: None,
         model: nn.Module | None = None,
     ) -> Losers | None:
-        """The losers of a batch.
+        """Makes the losers of a batch, or returns those that it brings.
 
         Args:
             paired: The batch.
-            read: What `reading` gave.
-            model: The model that runs, where a trainer has wrapped it since; None for the step's own.
+            read: The function that `reading` yields.
+            model: The model that runs, if a trainer has wrapped it since; None uses the step's own.
 
         Returns:
-            None where there are none. Where other processes may have some, clean images that count for nothing.
+            The losers; None if there are none. If other processes may have some, clean images that count as no pairs.
         """
         if self.loss.weight == 0 or not paired.pairs:
             needed = self.loss.weight and needs_pass(self.model if model is None else model)
@@ -183,12 +188,12 @@ class SequencePreferenceStep:
     def answer_losers(
         self, losers: Losers | None, model: nn.Module | None = None, winner: WatchedCall | None = None
     ) -> AnswerLogp | None:
-        """The answers for losers, without a gradient where the loss detaches them: that saves the backward pass.
+        """Runs the model on losers, without gradients if the loss detaches them, which saves the backward pass.
 
         Args:
             losers: What `losers` returned.
-            model: See `losers`.
-            winner: The winner's call, whose other arguments are those of this one.
+            model: The model that runs, if a trainer has wrapped it since; None uses the step's own.
+            winner: The recorded call of the winner, whose remaining arguments are reused.
         """
         if losers is None:
             return None
@@ -203,14 +208,14 @@ class SequencePreferenceStep:
         lost: AnswerLogp | None,
         counts: Counts | None = None,
     ) -> SequencePreferenceTerms:
-        """The loss.
+        """Computes the loss.
 
         Args:
-            answers: Of the clean images.
+            answers: Log-probabilities of the answers for the clean images.
             paired: The batch.
-            losers: Its losers.
-            lost: The answers for these.
-            counts: See `__call__`.
+            losers: The losers of the batch.
+            lost: Log-probabilities of the answers for the losers.
+            counts: Denominators that `pair` returned; None averages over this batch alone.
         """
         if losers is None:
             return self.loss(answers, counts=counts)
@@ -218,7 +223,7 @@ class SequencePreferenceStep:
         return self.loss(answers, lost, losers.ratio, losers.rows, reference, counts)
 
     def _read(self, batch: Mapping[str, Any]) -> tuple[dict[str, Any], Losers | None, list[Example] | None]:
-        """The arguments of the model in a batch, its losers if it brings them, else its questions."""
+        """Splits a batch into the model's arguments, its losers if it brings them, and else its questions."""
         inputs = inputs_of(batch)
         if self.loss.weight == 0:
             return inputs, None, None

@@ -10,4 +10,4 @@ __all__ = ["MergeMixTrainer"]
 
 
 class MergeMixTrainer(MergeMixMixin, Trainer):  # type: ignore[misc]
-    """transformers' ``Trainer`` that prefers each clean image to its mix; see `MergeMixMixin`."""
+    """transformers' ``Trainer`` with `MergeMixMixin`, which makes it prefer each clean image to its mix."""

@@ -1,4 +1,4 @@
-"""For all tests here."""
+"""Fixtures for all tests in this folder."""
 
 from .made import frozen
 

@@ -1,4 +1,4 @@
-"""Small drawings and questions about them, in place of easy-VQA's."""
+"""Small drawings and questions about them, which stand in for easy-VQA."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ SIZE, PLACES = 32, 16
 
 @pytest.fixture(scope="module", autouse=True)
 def frozen() -> Iterator[None]:
-    """Each training collects garbage once, which takes longer than itself where that of all tests is looked through."""
+    """Freezes existing objects: each training collects garbage once, which is slow with the objects of all tests."""
     gc.collect()
     gc.freeze()
     with pytest.MonkeyPatch.context() as patched:
-        # The weights of the vision model are a matter of test_tower.py.
+        # test_tower.py tests the pretraining of the vision model.
         patched.setattr(run, "prepare_tower", lambda *args: None)
         yield
     gc.unfreeze()
 
 
 def questions(count: int = 4, seed: int = 0) -> Questions:
-    """Four questions about each of so many drawings, two of them open; noise with a patch for what is shown."""
+    """Four questions per drawing, two of them open; images are noise with one bright patch that encodes the drawing."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 60, (count, 3, SIZE, SIZE), generator=generator, dtype=torch.uint8)
     items: list[Question] = []
@@ -49,5 +49,5 @@ def questions(count: int = 4, seed: int = 0) -> Questions:
 
 
 def data(train: int = 4, test: int = 3) -> VqaData:
-    """Batches of them for training and tests."""
+    """Batches of `questions` for training and testing."""
     return prepare_data(questions(train), questions(test, seed=1), PLACES)

@@ -1,4 +1,4 @@
-"""What is compared: arms, their settings, and partners with another answer."""
+"""Arms, their settings, and their partners with another answer."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from ...models import tiny
 from .made import data
 
 
-def test_fine_tuning_alone_comes_first_and_half_the_tokens_last() -> None:
+def test_the_arms_are_plain_fine_tuning_mergemix_and_half_the_tokens() -> None:
     assert [(arm.name, arm.kind, arm.keep) for arm in ARMS] == [
         ("sft", None, 1.0),
         ("mergemix", "mergemix", 1.0),
@@ -23,7 +23,7 @@ def test_an_arm_without_a_kind_has_no_preference() -> None:
     assert [preference_of(arm, VqaSettings(weight=0.3)).weight for arm in ARMS] == [0.0, 0.3, 0.3]
 
 
-def test_the_loss_is_that_of_the_settings() -> None:
+def test_the_loss_has_the_values_of_the_settings() -> None:
     loss = preference_of(ARMS[1], VqaSettings(beta=2.0, gamma=0.5, variant="hinge", detach_loser=True))
     assert (loss.beta, loss.gamma, loss.variant) == (2.0, 0.5, "hinge")
     assert loss.detach_loser and not loss.detach_winner
@@ -44,11 +44,11 @@ def test_the_loss_is_that_of_the_settings() -> None:
         {"alpha": 0},
         {"seed": -1},
         {"seed": 0.5},
-        {"variant": "dpo"},  # which would need a second model
+        {"variant": "dpo"},  # would need a second model
         {"detach_loser": 1},
     ],
 )
-def test_settings_that_cannot_be_used_are_named(values: dict[str, float]) -> None:
+def test_bad_settings_are_refused_by_name(values: dict[str, float]) -> None:
     (name,) = values
     with pytest.raises(MergeMixError, match=f"^{name}: got"):
         VqaSettings(**values)
@@ -64,7 +64,7 @@ def test_partners_have_another_answer_and_another_picture(kind: str) -> None:
     mixer = pair_mixer(kind, tiny(), alpha=0.7, generator=torch.Generator().manual_seed(0))
     assert (mixer.saliency is None) == (kind not in ("mergemix", "random")) and mixer.config.alpha == 0.7
     pairing = mixer.pair(examples_of(made.train(range(24)), 2, None, False))
-    assert len(pairing) == 24  # each of them is wrong for some other drawing, yes-no questions too
+    assert len(pairing) == 24  # each answer is wrong for some other drawing, even yes or no
     for own, other in zip(pairing.own, pairing.partners, strict=True):
         text, answer, shape, colour = own.about
         _, _, other_shape, other_colour = other.about
@@ -74,6 +74,6 @@ def test_partners_have_another_answer_and_another_picture(kind: str) -> None:
         elif "what color" in text:
             assert other_colour != colour == answer
         elif "not" in text:
-            assert other_colour != colour  # "is there not a red shape?" is answered by no where it is red
+            assert other_colour != colour  # the answer to "is there not a red shape?" is no if it is red
         else:
-            assert other_shape in text  # "is there a circle?" is answered by no where there is none
+            assert other_shape in text  # the answer to "is there a circle?" is no if there is none

@@ -1,4 +1,4 @@
-"""Answers to clean, changed and mixed images, measured on models that were not trained."""
+"""Measures of answers for clean, changed and mixed images, on untrained models."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def cutmix(seed: int = 0) -> Any:
 
 
 def one_by_one(model: Any, numbers: Sequence[int], images: Tensor | None = None) -> Tensor:
-    """The log-probabilities after each question, which goes through the model alone and without its answer."""
+    """The log-probabilities after each question, which runs through the model alone and without its answer."""
     rows = []
     for place, number in enumerate(numbers):
         item = TEST.questions.items[number]
@@ -52,7 +52,7 @@ def answers(numbers: Sequence[int]) -> list[int]:
 
 
 def watched(model: Any) -> list[Tensor]:
-    """The images that go through a model from now on."""
+    """Records the images that go through a model from now on."""
     seen: list[Tensor] = []
     model.register_forward_pre_hook(lambda _, args, kwargs: seen.append(kwargs["pixel_values"]), with_kwargs=True)
     return seen
@@ -64,7 +64,7 @@ def patches(images: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("merged", [False, True])
-def test_predictions_are_those_of_each_question_by_itself(merged: bool) -> None:
+def test_predictions_match_those_of_each_question_alone(merged: bool) -> None:
     model = build()
     if merged:
         mm.patch(model, ("total", 8))
@@ -73,7 +73,7 @@ def test_predictions_are_those_of_each_question_by_itself(merged: bool) -> None:
     torch.testing.assert_close(logp, one_by_one(model, NUMBERS), rtol=1e-4, atol=1e-4)
 
 
-def test_the_size_of_batches_changes_no_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predictions_do_not_depend_on_the_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build()
     whole = predict_answers(model, TEST, NUMBERS)
     seen = watched(model)
@@ -82,14 +82,14 @@ def test_the_size_of_batches_changes_no_prediction(monkeypatch: pytest.MonkeyPat
     assert [len(images) for images in seen] == [5, 5, 2]
 
 
-def test_images_can_be_changed_on_the_way() -> None:
+def test_images_can_be_changed_before_prediction() -> None:
     model = build()
     grey = predict_answers(model, TEST, NUMBERS, torch.zeros_like)[0]
     wanted = one_by_one(model, NUMBERS, torch.zeros(len(NUMBERS), 3, SIZE, SIZE))
     torch.testing.assert_close(grey, wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_the_mode_of_a_model_comes_back() -> None:
+def test_training_modes_are_restored() -> None:
     model = build().train()
     model.model.vision_tower.eval()
     before = [module.training for module in model.modules()]
@@ -99,7 +99,7 @@ def test_the_mode_of_a_model_comes_back() -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_the_evaluation_is_the_direct_one() -> None:
+def test_the_evaluation_matches_a_direct_computation() -> None:
     model = build()
     found = evaluate_answers(model, TEST, NUMBERS)
     probabilities, labels = one_by_one(model, NUMBERS).exp(), torch.tensor(answers(NUMBERS))
@@ -145,11 +145,11 @@ def test_noise_and_hidden_patches_are_the_same_for_all_models(monkeypatch: pytes
     clean, noisy, hidden = seen[0]
     noise = noisy - clean
     assert noise.mean().abs() < 0.02 and noise.std().item() == pytest.approx(measure.NOISE, rel=0.02)
-    assert noise[0].ne(noise[1]).all()  # each image has noise of its own
+    assert noise[0].ne(noise[1]).all()  # the noise differs between images
     gone, whole = (patches(hidden) == 0).all(dim=3), (patches(hidden) == patches(clean)).all(dim=3)
     assert (gone != whole).all()
     assert gone.float().mean().item() == pytest.approx(measure.HIDDEN, abs=0.05)
-    assert len(gone.flatten(1).unique(dim=0)) > 30  # other patches of each image
+    assert len(gone.flatten(1).unique(dim=0)) > 30  # the hidden patches differ between images
 
 
 @pytest.mark.parametrize("batch", [250, 5])
@@ -165,7 +165,9 @@ def test_mixes_are_the_same_for_all_models(batch: int, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("batch", [250, 5])
-def test_winners_are_clean_images_and_losers_their_mixes(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_winner_and_loser_hold_predictions_for_clean_images_and_their_mixes(
+    batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(measure, "BATCH", batch)
     model = build()
     found = evaluate_mixes(model, TEST, NUMBERS, cutmix())
@@ -181,7 +183,7 @@ def test_winners_are_clean_images_and_losers_their_mixes(batch: int, monkeypatch
         assert own.float().mean().item() == pytest.approx(ratio.item(), abs=1e-6) and 0 <= ratio < 1
 
 
-def test_questions_without_a_loser_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_questions_without_a_loser_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build()
     same = [0, 1, 2, 3]  # all about one drawing
     found = evaluate_mixes(model, TEST, [*same, 4], cutmix())
@@ -198,7 +200,7 @@ def made_by_hand() -> MixedAnswers:
     return MixedAnswers(winner, loser, labels, ratio, torch.arange(4), [None] * 4, torch.zeros(4, 3, 8, 8))
 
 
-def test_a_summary_of_numbers_that_were_made_by_hand() -> None:
+def test_the_summary_of_known_probabilities() -> None:
     found = made_by_hand()
     own, mixed = found.of_answer()
     torch.testing.assert_close(own.exp(), torch.tensor([0.7, 0.4, 0.8, 0.9]))
@@ -207,11 +209,11 @@ def test_a_summary_of_numbers_that_were_made_by_hand() -> None:
     assert summary["preference_accuracy"] == 0.75
     margin = (math.log(0.7 / 0.6) + math.log(0.4 / 0.5) + math.log(0.8 / 0.3) + math.log(0.9 / 0.2)) / 4
     assert summary["reward_margin"] == pytest.approx(margin, rel=1e-5)
-    # The ranks of the ratio are 4 2 3 1, those of the probability 4 3 2 1.
+    # The ranks of the ratios are 4 2 3 1, those of the probabilities are 4 3 2 1.
     assert summary["correlation"] == pytest.approx(1 - 6 * (0 + 1 + 1 + 0) / (4 * 15))
 
 
-def test_the_summary_of_a_model_is_the_direct_one() -> None:
+def test_the_summary_of_a_model_matches_a_direct_computation() -> None:
     found = evaluate_mixes(build(), TEST, NUMBERS, cutmix())
     rows = range(len(found.labels))
     own, mixed = ([part[row, found.labels[row]].item() for row in rows] for part in (found.winner, found.loser))

@@ -1,4 +1,4 @@
-"""The small LLaVA: its size, its weights, and the layer of the vision model that it reads."""
+"""The small LLaVA: its size, its weights, and the layer of the vision model that the language model reads."""
 
 import sys
 
@@ -17,18 +17,18 @@ def build(size: int = SIZE, vocabulary: int = 31, seed: int = 0, **widths: int) 
     return small_llava(size, vocabulary, **widths)
 
 
-def test_the_seed_decides_the_weights() -> None:
+def test_the_seed_determines_the_weights() -> None:
     first, second, other = (build(seed=seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
-def test_it_has_half_a_million_parameters() -> None:
+def test_the_model_has_half_a_million_parameters() -> None:
     count = sum(parameter.numel() for parameter in build(64).parameters())
     assert 400_000 < count < 600_000
 
 
-def test_an_image_takes_a_place_for_each_patch() -> None:
+def test_an_image_takes_one_token_per_patch() -> None:
     assert PATCH == 8
     assert count_places(build()) == PLACES == 16 and count_places(build(64)) == 64
     made = data()
@@ -37,7 +37,7 @@ def test_an_image_takes_a_place_for_each_patch() -> None:
     assert model(**arguments).logits.shape == (*batch["input_ids"].shape, len(made.words))
 
 
-def test_matrices_are_drawn_wider_than_transformers_draws_them() -> None:
+def test_matrices_have_a_standard_deviation_of_a_tenth_and_biases_are_0() -> None:
     for name, parameter in build(64).named_parameters():
         if parameter.ndim == 2 and "position" not in name:
             assert parameter.std().item() == pytest.approx(0.1, rel=0.05), name
@@ -47,7 +47,7 @@ def test_matrices_are_drawn_wider_than_transformers_draws_them() -> None:
     assert patches.std().item() == pytest.approx((3 * PATCH * PATCH) ** -0.5, rel=0.05)
 
 
-def test_it_reads_the_vision_model_after_two_of_three_layers() -> None:
+def test_the_language_model_reads_the_second_of_three_vision_layers() -> None:
     made = data()
     model = build(vocabulary=len(made.words))
     batch = made.train(range(4))
@@ -64,7 +64,7 @@ def test_widths_can_be_set() -> None:
     assert model.model.multi_modal_projector.linear_1.weight.shape == (48, 32)
 
 
-def test_missing_transformers_are_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_missing_transformers_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingPackageError, match=r'transformers.*pip install "timm-mergemix\[vlm-demo\]"'):
         small_llava(SIZE, 31)

@@ -1,4 +1,4 @@
-"""Questions about drawings: what is right for which drawing, and what easy-VQA holds."""
+"""Questions about drawings: right answers for other drawings, and the data of easy-VQA."""
 
 import sys
 from functools import cache
@@ -42,7 +42,7 @@ CIRCLE, SQUARE = Drawing("circle", "red"), Drawing("rectangle", "blue")
         ("is a red shape present?", "no", CIRCLE, "yes"),
     ],
 )
-def test_the_right_answer_is_what_the_drawing_shows(text: str, answer: str, drawing: Drawing, right: str) -> None:
+def test_the_right_answer_follows_from_the_drawing(text: str, answer: str, drawing: Drawing, right: str) -> None:
     assert right_answer(text, answer, drawing) == right
     assert is_right((text, answer, None, None), ("another question?", "yes", *drawing)) == (answer == right)
 
@@ -58,13 +58,13 @@ def test_the_right_answer_is_what_the_drawing_shows(text: str, answer: str, draw
         ("is no red shape present?", "yes", Drawing("circle", None)),
     ],
 )
-def test_what_nobody_knows_of_a_drawing_may_be_right(text: str, answer: str, drawing: Drawing) -> None:
+def test_an_answer_counts_as_right_if_the_drawing_leaves_it_unknown(text: str, answer: str, drawing: Drawing) -> None:
     assert right_answer(text, answer, drawing) is None
     assert is_right((text, answer, *CIRCLE), ("is there a circle?", "no", *drawing))
 
 
 @given(st.sampled_from(SHAPES), st.sampled_from(COLOURS), st.sampled_from([*SHAPES, *COLOURS]))
-def test_a_negated_question_has_the_other_answer(shape: str, colour: str, word: str) -> None:
+def test_a_negated_question_has_the_opposite_answer(shape: str, colour: str, word: str) -> None:
     noun = word if word in SHAPES else f"{word} shape"
     plain = right_answer(f"is there a {noun}?", "yes", Drawing(shape, colour))
     assert plain == ("yes" if word in (shape, colour) else "no")
@@ -72,13 +72,13 @@ def test_a_negated_question_has_the_other_answer(shape: str, colour: str, word: 
         assert {plain, right_answer(negated, "yes", Drawing(shape, colour))} == {"yes", "no"}
 
 
-def test_open_questions_are_those_not_answered_by_yes_or_no() -> None:
+def test_questions_are_open_unless_answered_by_yes_or_no() -> None:
     answers = [*SHAPES, *COLOURS, "yes", "no"]
     found = [answer for answer in answers if Question("what?", answer, 0).is_open]
     assert found == [*SHAPES, *COLOURS]
 
 
-def test_a_part_numbers_its_drawings_anew() -> None:
+def test_a_part_renumbers_its_drawings() -> None:
     whole = questions(6)
     part = whole.part(2, 5)
     assert len(part) == 12 and torch.equal(part.images, whole.images[2:5]) and part.drawings == whole.drawings[2:5]
@@ -86,7 +86,7 @@ def test_a_part_numbers_its_drawings_anew() -> None:
 
 
 @given(st.integers(0, 6), st.integers(0, 6))
-def test_two_parts_are_the_whole(cut: int, seed: int) -> None:
+def test_two_parts_make_up_the_whole(cut: int, seed: int) -> None:
     whole = questions(6, seed)
     first, second = whole.part(0, cut), whole.part(cut, 6)
     assert first.items + tuple(each._replace(image=each.image + cut) for each in second.items) == whole.items
@@ -94,14 +94,14 @@ def test_two_parts_are_the_whole(cut: int, seed: int) -> None:
     assert torch.equal(torch.cat([first.images, second.images]), whole.images)
 
 
-def test_some_questions_keep_all_drawings() -> None:
+def test_take_keeps_all_drawings() -> None:
     whole = questions(3)
     some = whole.take([5, 0])
     assert some.items == (whole.items[5], whole.items[0])
     assert some.images is whole.images and some.drawings == whole.drawings
 
 
-def test_the_vocabulary_has_the_words_of_the_questions_and_every_answer_that_there_can_be() -> None:
+def test_the_vocabulary_has_the_words_of_the_questions_and_all_possible_answers() -> None:
     none = Questions((), torch.zeros(0, 3, SIZE, SIZE, dtype=torch.uint8), ())
     answers = {"yes", "no", *SHAPES, *COLOURS}
     assert set(none.vocabulary().words[3:]) == answers
@@ -132,19 +132,19 @@ def test_every_answer_of_easy_vqa_is_right_for_its_own_drawing(split: str, count
     assert known > 0.85 * count
 
 
-def test_every_word_of_easy_vqas_test_is_known_from_training() -> None:
+def test_every_word_of_easy_vqas_test_questions_occurs_in_training() -> None:
     words = easy_vqa("train").vocabulary()
     assert len(words) == 31
     for each in easy_vqa("test").items:
         assert words.decode(words.encode(f"{each.text} {each.answer}")) == f"{each.text[:-1]} ? {each.answer}"
 
 
-def test_the_drawings_are_as_the_questions_say() -> None:
+def test_the_drawings_have_the_colours_that_the_questions_say() -> None:
     found, channels = easy_vqa("test"), {"red": 0, "green": 1, "blue": 2}
     looked = 0
     for image, (_, colour) in zip(found.images, found.drawings, strict=True):
         if colour in channels:
-            # The background is almost grey, so that the shape is where the channels differ most.
+            # The background is almost grey, so the channels differ most inside the shape.
             pixels = image.flatten(1).float()
             differ = pixels.amax(dim=0) - pixels.amin(dim=0)
             assert pixels[:, differ.argmax()].argmax() == channels[colour]
@@ -152,7 +152,7 @@ def test_the_drawings_are_as_the_questions_say() -> None:
     assert looked > 200
 
 
-def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_missing_easy_vqa_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "easy_vqa", None)
     with pytest.raises(MissingPackageError, match=r'easy_vqa.*pip install "timm-mergemix\[vlm-demo\]"'):
         load_questions("test")

@@ -1,4 +1,4 @@
-"""A training on questions goes on after an interruption, is done once, and begins alike for all arms."""
+"""Training on questions can be resumed, is not repeated once finished, and starts the same for all arms."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ONE_STEP = replace(SETTINGS, epochs=0.25)
 
 
 class Counted(Reporter):
-    """Counts steps, and is interrupted in the one whose number is given."""
+    """Counts steps, and interrupts the training in step ``stop``."""
 
     def __init__(self, stop: int | None = None) -> None:
         super().__init__(quiet=True)
@@ -66,7 +66,7 @@ def train(
 
 
 def lines(outcome: VqaOutcome) -> list[dict[str, float]]:
-    """The history without times, and without the line that sums up a call."""
+    """The history without times and without the summary line of a call."""
     kept = [line for line in outcome.history if "loss" in line]
     return [{name: value for name, value in line.items() if name != "seconds_per_step"} for line in kept]
 
@@ -82,11 +82,9 @@ def checkpoints(out: Path) -> list[str]:
     return sorted(path.name for path in out.glob("runs/*/*"))
 
 
-# In the middle of an epoch, of the one after it, and at the end of an epoch.
+# Interrupted in the middle of the first epoch, in the middle of the second one, and at the end of the first one.
 @pytest.mark.parametrize(("arm", "epochs", "stop"), [(SFT, 1, 3), (MERGEMIX, 1.5, 6), (HALF, 1.5, 5)])
-def test_a_training_that_was_interrupted_ends_as_one_that_was_not(
-    arm: Arm, epochs: float, stop: int, tmp_path: Path
-) -> None:
+def test_a_resumed_training_equals_an_uninterrupted_one(arm: Arm, epochs: float, stop: int, tmp_path: Path) -> None:
     settings = replace(SETTINGS, epochs=epochs)
     whole = train(arm, tmp_path / "whole", settings)
     with pytest.raises(KeyboardInterrupt):
@@ -100,7 +98,7 @@ def test_a_training_that_was_interrupted_ends_as_one_that_was_not(
 
 
 @pytest.mark.parametrize(("arm", "epochs"), [(SFT, 1), (MERGEMIX, 1.5), (HALF, 1.5)])
-def test_a_finished_training_is_not_trained_again(arm: Arm, epochs: float, tmp_path: Path) -> None:
+def test_a_finished_training_is_not_repeated(arm: Arm, epochs: float, tmp_path: Path) -> None:
     settings = replace(SETTINGS, epochs=epochs)
     first = train(arm, tmp_path, settings)
     for _ in range(2):
@@ -112,7 +110,7 @@ def test_a_finished_training_is_not_trained_again(arm: Arm, epochs: float, tmp_p
     assert checkpoints(tmp_path) == [f"checkpoint-{first.steps}"]
 
 
-def test_a_fresh_training_begins_anew(tmp_path: Path) -> None:
+def test_fresh_restarts_the_training(tmp_path: Path) -> None:
     first = train(MERGEMIX, tmp_path)
     again = Counted()
     second = train(MERGEMIX, tmp_path, reporter=again, fresh=True)
@@ -123,14 +121,14 @@ def test_a_fresh_training_begins_anew(tmp_path: Path) -> None:
     assert checkpoints(tmp_path) == ["checkpoint-1"]
 
 
-def test_fresh_begins_one_arm_alone(tmp_path: Path) -> None:
+def test_fresh_restarts_only_the_given_arm(tmp_path: Path) -> None:
     for arm in (SFT, MERGEMIX):
         train(arm, tmp_path, ONE_STEP)
     train(SFT, tmp_path, ONE_STEP, fresh=True)
     assert checkpoints(tmp_path) == ["checkpoint-1", "checkpoint-1"]
 
 
-def test_other_settings_and_other_questions_are_another_training(tmp_path: Path) -> None:
+def test_other_settings_or_questions_start_another_training(tmp_path: Path) -> None:
     train(SFT, tmp_path, ONE_STEP)
     for other in (replace(ONE_STEP, lr=1e-3), replace(ONE_STEP, seed=1), replace(ONE_STEP, gamma=0.5)):
         counted = Counted()
@@ -142,7 +140,7 @@ def test_other_settings_and_other_questions_are_another_training(tmp_path: Path)
     assert counted.steps == 2 and len(checkpoints(tmp_path)) == 6
 
 
-def test_all_arms_begin_with_the_same_weights(tmp_path: Path) -> None:
+def test_all_arms_start_from_the_same_weights(tmp_path: Path) -> None:
     still = replace(ONE_STEP, lr=0.0)
     found = [train(arm, tmp_path, still).model.state_dict() for arm in ARMS]
     torch.manual_seed(SETTINGS.seed)
@@ -154,7 +152,7 @@ def test_all_arms_begin_with_the_same_weights(tmp_path: Path) -> None:
     assert not all(torch.equal(moved[name], begun[name]) for name in begun)
 
 
-def test_all_arms_begin_with_the_same_vision_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_arms_start_from_the_same_vision_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Path] = []
 
     def prepare(model: Any, data: VqaData, path: Path, reporter: Reporter) -> None:
@@ -162,7 +160,7 @@ def test_all_arms_begin_with_the_same_vision_model(tmp_path: Path, monkeypatch: 
         assert data is DATA and type(mm.unpatch(model)) is kind  # nothing merges yet
         asked.append(path)
         torch.nn.init.constant_(model.model.vision_tower.embeddings.class_embedding, 7.0)
-        torch.rand(len(asked))  # as a training does, and the reading of what is there does not
+        torch.rand(len(asked))  # training the vision model uses the generator, and loading it does not
 
     monkeypatch.setattr(run, "prepare_tower", prepare)
     found = [train(arm, tmp_path, replace(ONE_STEP, lr=0.0)).model.state_dict() for arm in ARMS]
@@ -175,7 +173,7 @@ def test_all_arms_begin_with_the_same_vision_model(tmp_path: Path, monkeypatch: 
 
 
 class Seen(QuestionBatches):
-    """Keeps the numbers of the questions that were asked for."""
+    """Records the indices of the questions that were asked for."""
 
     numbers: list[tuple[int, ...]]
 
@@ -204,7 +202,7 @@ def test_all_arms_see_the_same_questions_in_the_same_order(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("arm", "places"), [(SFT, PLACES), (MERGEMIX, PLACES), (HALF, PLACES // 2)])
-def test_half_of_the_tokens_make_prompts_shorter(
+def test_half_the_image_tokens_make_prompts_shorter(
     arm: Arm, places: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lengths: list[int] = []
@@ -240,7 +238,7 @@ def test_the_answer_and_the_preference_are_learnt(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(0.001, 1), (1, 4), (1.5, 6), (2.1, 8), (100, 400)])
-def test_the_number_of_steps_is_that_of_the_epochs(
+def test_the_number_of_steps_follows_from_the_epochs(
     epochs: float, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
@@ -256,7 +254,7 @@ def test_seconds_per_step_are_the_median_of_the_history() -> None:
     assert math.isnan(VqaOutcome(SFT, None, [last], 3).seconds_per_step)
 
 
-def test_one_process_at_a_time_trains_an_arm(tmp_path: Path) -> None:
+def test_a_second_process_cannot_train_the_same_arm(tmp_path: Path) -> None:
     train(SFT, tmp_path, ONE_STEP)
     (folder,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
     with locked(folder), pytest.raises(MergeMixError, match="is being written by another process"):

@@ -1,4 +1,4 @@
-"""The vision model learns to name shapes and colours before the questions come, once for all arms."""
+"""The vision model is pretrained to name shapes and colours, once for all arms."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def prepared(found: VqaData, path: Path) -> torch.nn.Module:
     return model
 
 
-def test_the_vision_model_alone_changes(short: None, tmp_path: Path) -> None:
+def test_only_the_vision_model_changes(short: None, tmp_path: Path) -> None:
     found = data()
     before, after = made(len(found.words)), prepared(found, tmp_path / "tower.pt")
     for part in ("language_model", "multi_modal_projector"):
@@ -48,7 +48,9 @@ def test_the_vision_model_alone_changes(short: None, tmp_path: Path) -> None:
     assert not torch.equal(weights(before.model.vision_tower), weights(after.model.vision_tower))
 
 
-def test_it_is_trained_once(short: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_vision_model_is_trained_once_and_then_loaded(
+    short: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = data()
     first = prepared(found, tmp_path / "deep" / "tower.pt")
     monkeypatch.setattr(tower, "_train", None)
@@ -57,7 +59,9 @@ def test_it_is_trained_once(short: None, tmp_path: Path, monkeypatch: pytest.Mon
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["tower.pt"]
 
 
-def test_it_learns_what_the_language_model_will_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shapes_can_be_read_from_the_layer_that_the_language_model_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tower, "STEPS", 60)
     found = data(train=24)
     head = torch.nn.Linear(64, 3)
@@ -79,7 +83,7 @@ def test_it_learns_what_the_language_model_will_read(tmp_path: Path, monkeypatch
     assert losses[1] < 0.5 * losses[0]
 
 
-def test_drawings_that_the_questions_leave_open_are_left_out(short: None, tmp_path: Path) -> None:
+def test_drawings_with_an_unknown_shape_or_colour_are_skipped(short: None, tmp_path: Path) -> None:
     some = questions(4)
     drawings = (Drawing(None, "red"), *some.drawings[1:])
     found = prepare_data(Questions(some.items, some.images, drawings), questions(3, seed=1), PLACES)

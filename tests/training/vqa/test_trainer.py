@@ -1,4 +1,4 @@
-"""transformers' training loop on questions: its settings, its bar, the time of a step, and its silence."""
+"""transformers' training loop on questions: its settings, its progress bar, step times, and its silence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DATA = data()
 
 
 class Shown(Bar):
-    """Keeps what is shown beside the bar at each step."""
+    """Records the values that are shown beside the bar at each step."""
 
     def __init__(self) -> None:
         self.values: list[dict[str, Any]] = []
@@ -41,7 +41,7 @@ def state(*lines: dict[str, float]) -> Any:
     return SimpleNamespace(log_history=list(lines))
 
 
-def test_each_step_moves_the_bar_and_shows_the_last_loss() -> None:
+def test_each_step_advances_the_bar_and_shows_the_last_loss() -> None:
     bar = Shown()
     progress = Progress(bar)
     progress.on_step_end(None, state(), None)
@@ -49,7 +49,7 @@ def test_each_step_moves_the_bar_and_shows_the_last_loss() -> None:
     assert bar.values == [{}, {"loss": "1.235"}]
 
 
-def test_a_log_has_the_median_time_since_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_has_the_median_step_time_since_the_last_log(monkeypatch: pytest.MonkeyPatch) -> None:
     progress = Progress(Bar())
     history = state({"loss": 2.0})
     for seconds in (0.5, 7.0, 0.25):
@@ -63,11 +63,11 @@ def test_a_log_has_the_median_time_since_the_last_one(monkeypatch: pytest.Monkey
     progress.on_log(None, history, None)
     assert history.log_history[1] == {"loss": 1.0, "seconds_per_step": pytest.approx(3.0)}
     history.log_history.append({"train_runtime": 9.0})
-    progress.on_log(None, history, None)  # no step was made since then
+    progress.on_log(None, history, None)  # no step has run since then
     assert history.log_history[2] == {"train_runtime": 9.0}
 
 
-def test_the_time_of_writing_is_not_that_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_for_saving_does_not_count_as_part_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     progress = Progress(Bar())
     tick(progress, 100.0, monkeypatch)
     progress.on_save(None, state(), None)
@@ -77,7 +77,7 @@ def test_the_time_of_writing_is_not_that_of_a_step(monkeypatch: pytest.MonkeyPat
 
 
 class Still:
-    """Stands in for the trainer: keeps its arguments and trains nothing."""
+    """Stands in for the trainer: records its arguments and does not train."""
 
     def __init__(self, **arguments: Any) -> None:
         self.arguments = arguments
@@ -103,7 +103,7 @@ def stilled(arm: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, steps: int 
     return STILL[0]
 
 
-def test_the_settings_are_those_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_settings_reach_the_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = stilled(ARMS[1], tmp_path, monkeypatch, batch_size=5, lr=0.25, seed=3, alpha=0.5, weight=0.75)
     args = found.arguments["args"]
     assert (args.max_steps, args.per_device_train_batch_size, args.learning_rate, args.seed) == (100, 5, 0.25, 3)
@@ -117,19 +117,19 @@ def test_the_settings_are_those_of_the_user(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("steps", [1, 3, 45, 100, 1808])
-def test_no_checkpoint_cuts_a_line_of_the_history(steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # What goes on from one in between would log the means of a part of the steps.
+def test_checkpoints_do_not_split_log_intervals(steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A run resumed within an interval would log the means of only part of its steps.
     args = stilled(ARMS[0], tmp_path, monkeypatch, steps).arguments["args"]
     assert args.save_steps % args.logging_steps == 0
     assert min(steps, 4) <= steps // args.save_steps <= 10 and args.save_total_limit == 1
 
 
-def test_fine_tuning_alone_mixes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_fine_tuning_does_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = stilled(ARMS[0], tmp_path, monkeypatch)
     assert found.arguments["mixer"] is None and found.arguments["preference"].weight == 0
 
 
-def test_it_goes_on_from_the_last_checkpoint_that_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_resumes_from_the_last_complete_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for steps in (20, 9, 40, 50, 60):
         (tmp_path / f"checkpoint-{steps}").mkdir()
         if steps < 60:  # the last file of a checkpoint
@@ -142,7 +142,7 @@ def test_it_goes_on_from_the_last_checkpoint_that_is_whole(tmp_path: Path, monke
 
 
 class Stopping(Shown):
-    """Is interrupted in the second step."""
+    """Interrupts the training in the second step."""
 
     def step(self, **values: Any) -> None:
         super().step(**values)
@@ -155,7 +155,7 @@ def voice() -> tuple[int, bool]:
     return logging.get_verbosity(), logging.is_progress_bar_enabled()
 
 
-def test_transformers_says_nothing_in_a_training_and_gets_its_voice_back(
+def test_transformers_is_silent_during_training_and_its_verbosity_is_restored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     before, steps = voice(), []
@@ -166,6 +166,6 @@ def test_transformers_says_nothing_in_a_training_and_gets_its_voice_back(
             train(ARMS[0], model, DATA, VqaSettings(batch_size=4), tmp_path, 3, Reporter(quiet=True))
         assert voice() == before
         steps.append(len(bar.values))
-    assert steps == [2, 2, 0]  # of three: it went on from the checkpoint of the first one, and then was finished
+    assert steps == [2, 2, 0]  # out of three: the second run resumes after step 1, and the third has nothing left to do
     shown = capfd.readouterr()
     assert shown.out == "" and not any(word in shown.err for word in ("loss", "%|", "checkpoint"))

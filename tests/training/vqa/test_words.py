@@ -1,4 +1,4 @@
-"""Words as tokens: a text comes back from its tokens, and the special tokens are no words."""
+"""Words as tokens: texts round-trip, and special tokens are not words."""
 
 import pytest
 from hypothesis import given
@@ -12,30 +12,30 @@ WORDS = Words(TEXTS)
 KNOWN = ["what", "color", "is", "the", "circle", "there", "a", "red", "shape", "yes", "no", "?"]
 
 
-def test_the_special_tokens_come_first_and_the_words_after_them_in_order() -> None:
+def test_special_tokens_come_first_and_then_the_words_in_order() -> None:
     assert (PAD, BEGIN, IMAGE) == (0, 1, 2)
     assert WORDS.words == ["<pad>", "<begin>", "<image>", *sorted(KNOWN)]
     assert len(WORDS) == 3 + len(KNOWN)
 
 
-def test_the_order_and_number_of_the_texts_change_nothing() -> None:
+def test_the_vocabulary_does_not_depend_on_the_order_or_repetition_of_texts() -> None:
     assert Words([*reversed(TEXTS), *TEXTS]).words == WORDS.words
 
 
 @given(st.lists(st.sampled_from(KNOWN)))
-def test_a_text_comes_back_from_its_tokens(words: list[str]) -> None:
+def test_decoding_inverts_encoding(words: list[str]) -> None:
     tokens = WORDS.encode(" ".join(words))
     assert len(tokens) == len(words) and all(token > IMAGE for token in tokens)
     assert WORDS.decode(tokens).split() == words
 
 
 @given(st.lists(st.integers(IMAGE + 1, len(WORDS) - 1)))
-def test_tokens_come_back_from_their_text(tokens: list[int]) -> None:
+def test_encoding_inverts_decoding(tokens: list[int]) -> None:
     assert WORDS.encode(WORDS.decode(tokens)) == tokens
 
 
 @given(st.lists(st.integers(0, len(WORDS) - 1)))
-def test_special_tokens_are_in_a_text_only_where_they_are_asked_for(tokens: list[int]) -> None:
+def test_special_tokens_are_decoded_only_on_request(tokens: list[int]) -> None:
     plain = [token for token in tokens if token > IMAGE]
     assert WORDS.decode(tokens) == WORDS.decode(plain) == WORDS.decode(plain, skip_special_tokens=False)
     assert WORDS.decode(tokens, skip_special_tokens=False).split() == [WORDS.words[token] for token in tokens]
@@ -46,6 +46,6 @@ def test_capitals_and_the_space_before_a_question_mark_do_not_matter() -> None:
     assert WORDS.decode(WORDS.encode("Is the circle red?")) == "is the circle red ?"
 
 
-def test_a_word_that_was_never_seen_has_no_token() -> None:
+def test_an_unknown_word_is_refused() -> None:
     with pytest.raises(MergeMixError, match=r"^text: got 'purple'"):
         WORDS.encode("a purple circle")

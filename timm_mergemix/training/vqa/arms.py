@@ -1,4 +1,4 @@
-"""What is compared on questions, and with which settings."""
+"""The ways of training that are compared on questions, and their settings."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Arm:
     """A way of training.
 
     Attributes:
-        name: Short name, also of its directory.
-        title: Shown to people.
-        kind: How losers are made; None without the preference.
+        name: Short name, which is also part of the directory name.
+        title: Title for display.
+        kind: How losers are made, a kind of `ImageMixer`; None for training without the preference.
         keep: Share of the image tokens that reach the language model.
     """
 
@@ -42,28 +42,28 @@ ARMS = (
 
 @dataclass(frozen=True)
 class VqaSettings(Config):
-    """What a user can set of the training on questions."""
+    """Settings of the training on questions."""
 
     epochs: float = option(1.0, "epochs of each way of training", check_positive, read=read_number)
     batch_size: int = option(32, "questions per step", integer(1), read=int)
     lr: float = option(2e-3, "peak learning rate", number(0), read=float)
     beta: float = option(1.0, "scale of the reward", check_positive, flag="")
-    gamma: float = option(1.0, "margin for an image of which nothing is left", number(0), flag="")
+    gamma: float = option(1.0, "margin for an image that is mixed away completely", number(0), flag="")
     weight: float = option(1.0, "weight of the preference", number(0), flag="")
-    variant: str = option("simpo", "loss of a pair", choices=PAIR_LOSSES, flag="")
+    variant: str = option("simpo", "loss per pair", choices=PAIR_LOSSES, flag="")
     detach_loser: bool = option(False, "learn the preference from the winner alone", read=bool, flag="")
     alpha: float = option(1.0, "lambda ~ Beta(alpha, alpha)", check_positive, flag="")
-    seed: int = option(0, "all randomness follows it", integer(0), flag="")
+    seed: int = option(0, "seed of all randomness", integer(0), flag="")
 
 
 def pair_mixer(kind: str, model: Any, **options: Any) -> ImageMixer:
-    """A mixer whose partners have another answer to the question, as far as the questions say."""
+    """A mixer that rejects partners for whose drawing the answer is, or may be, right."""
     encoder = model if kind in ENCODED else None
     return ImageMixer(encoder, kind, still_right=is_right, **options)
 
 
 def preference_of(arm: Arm, settings: VqaSettings) -> SequencePreferenceLoss:
-    """The loss of an arm, with weight 0 where it has no preference."""
+    """The loss of an arm, with weight 0 if the arm does not use the preference."""
     weight = 0.0 if arm.kind is None else settings.weight
     return SequencePreferenceLoss(
         settings.beta, settings.gamma, weight, settings.variant, detach_loser=settings.detach_loser

@@ -1,4 +1,4 @@
-"""Questions -> batches of a model's arguments."""
+"""Turns questions into batches of model arguments."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["QuestionBatches", "columns"]
 
 
 class QuestionBatches:
-    """Makes batches of questions, as a collator does: numbers of questions -> arguments of the model.
+    """Makes batches of questions, as a collator does: indices of questions -> arguments of the model.
 
-    A prompt is a token that begins it, the places of the image, the words of the question, and the answer; the answer
-    alone has a label. Shorter prompts are padded at their end.
+    A prompt consists of a begin token, the image tokens, the words of the question, and the answer. Only the answer has
+    a label. Shorter prompts are padded on the right.
 
     Args:
         questions: The questions.
-        words: The tokens of their words.
-        places: Places of an image in a prompt.
-        statistics: By which images are normalised.
+        words: Tokenizer for the words of questions and answers.
+        places: Number of image tokens in a prompt.
+        statistics: Mean and standard deviation with which images are normalised.
     """
 
     def __init__(self, questions: Questions, words: Words, places: int, statistics: Statistics) -> None:
@@ -36,7 +36,7 @@ class QuestionBatches:
         self.images = statistics.normalize(questions.images.float().div(255))
 
     def __call__(self, numbers: Sequence[int]) -> dict[str, Any]:
-        """The batch of some questions, with the columns for the mixer."""
+        """Makes the batch of some questions, including the columns for the mixer."""
         prompts = [self.prompts[number] for number in numbers]
         items = [self.questions.items[number] for number in numbers]
         longest = max(map(len, prompts))
@@ -60,5 +60,5 @@ class QuestionBatches:
 
 
 def columns(prompts: Sequence[Sequence[int]]) -> Tensor:
-    """(n,) int64, the position of each prompt's last token, which is its answer."""
+    """The position of each prompt's last token, which is its answer, (n,) int64."""
     return torch.tensor([len(prompt) - 1 for prompt in prompts])

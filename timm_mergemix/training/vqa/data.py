@@ -1,4 +1,4 @@
-"""Questions for training and for tests, as batches of one vocabulary."""
+"""Questions for training and testing, as batches with a shared vocabulary."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["VqaData", "prepare_data"]
 
 @dataclass(frozen=True)
 class VqaData:
-    """Questions for training and for tests, as batches.
+    """Questions for training and testing, as batches.
 
     Attributes:
-        words: The tokens.
-        train: For training.
-        test: For tests.
-        statistics: Of the images that are trained on.
+        words: The tokenizer.
+        train: Batches for training.
+        test: Batches for testing.
+        statistics: Mean and standard deviation of the training images.
     """
 
     words: Words
@@ -35,12 +35,12 @@ class VqaData:
 
 
 def prepare_data(train: Questions, test: Questions, places: int) -> VqaData:
-    """Batches of questions for training and tests.
+    """Prepares batches of questions for training and testing.
 
     Args:
-        train: For training.
-        test: For tests; their words are among those of training.
-        places: Places of an image in a prompt.
+        train: Questions for training.
+        test: Questions for testing; all of their words must occur in those for training.
+        places: Number of image tokens in a prompt.
     """
     words, statistics = train.vocabulary(), Statistics.of(train.images)
     return VqaData(

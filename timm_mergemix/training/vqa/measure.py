@@ -1,4 +1,4 @@
-"""How good answers are: right, honest about how sure they are, and surer of the clean image than of its mix."""
+"""Measures of answers: accuracy, calibration, robustness, and the preference of clean images over mixes."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from .model import PATCH
 __all__ = ["AnswerEvaluation", "MixedAnswers", "evaluate_answers", "evaluate_mixes", "predict_answers"]
 
 BATCH = 250
-NOISE = 0.5  # standard deviation, where that of the images is 1
-HIDDEN = 0.3  # share of patches
+NOISE = 0.5  # standard deviation of the noise; that of the images is 1
+HIDDEN = 0.3  # share of patches that are hidden
 
 
 @dataclass(frozen=True)
 class AnswerEvaluation:
-    """What `evaluate_answers` found.
+    """The results of `evaluate_answers`.
 
     Attributes:
         accuracy: Share of questions whose most probable answer is right.
-        open_accuracy: The same of questions that are not answered by yes or no.
+        open_accuracy: The same share among questions that are not answered by yes or no.
         calibration_error: Expected calibration error with 15 bins of equal width.
         brier: Brier score.
-        noise: Accuracy where noise was added to the images.
-        hidden: Accuracy where patches were hidden.
+        noise: Accuracy on images with added noise.
+        hidden: Accuracy on images with hidden patches.
     """
 
     accuracy: float
@@ -50,15 +50,15 @@ class AnswerEvaluation:
 
 
 class MixedAnswers(NamedTuple):
-    """What a model says to clean images and to their mixes.
+    """The answers of a model for clean images and for their mixes.
 
     Attributes:
-        winner: (n, words) float32, log-probabilities of the answers for the clean images.
-        loser: (n, words) float32, for their mixes.
-        labels: (n,) int64, the right answer.
-        ratio: (n,) float32, how much of each mix is the clean image.
-        numbers: (n,) int64, the questions.
-        partners: What is known of the questions whose pictures were mixed in.
+        winner: (n, words) float32, log-probabilities of all words as the answer for the clean images.
+        loser: (n, words) float32, the same for their mixes.
+        labels: (n,) int64, the right answers.
+        ratio: (n,) float32, the share of each mix that is the clean image.
+        numbers: (n,) int64, the indices of the questions.
+        partners: The values of ``about`` of the questions whose pictures were mixed in.
         images: (n, C, H, W), the mixes.
     """
 
@@ -71,12 +71,12 @@ class MixedAnswers(NamedTuple):
     images: Tensor
 
     def of_answer(self) -> tuple[Tensor, Tensor]:
-        """(n,) log-probabilities of the right answer, for the clean images and for their mixes."""
+        """Log-probabilities (n,) of the right answers, for the clean images and for their mixes."""
         first, second = (part.gather(1, self.labels.unsqueeze(1)).squeeze(1) for part in (self.winner, self.loser))
         return first, second
 
     def summary(self) -> dict[str, float]:
-        """Preference accuracy, reward margin, and the rank correlation of the ratio with p(answer | mix)."""
+        """Preference accuracy, reward margin, and the rank correlation between the ratio and p(answer | mix)."""
         winner, loser = self.of_answer()
         return {
             "preference_accuracy": preference_accuracy(winner, loser).item(),
@@ -88,13 +88,13 @@ class MixedAnswers(NamedTuple):
 def predict_answers(
     model: Any, batches: QuestionBatches, numbers: Sequence[int], change: Callable[[Tensor], Tensor] | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Log-probabilities (n, words) of each word as the answer, and the right answers (n,).
+    """Returns log-probabilities (n, words) of each word as the answer, and the right answers (n,).
 
     Args:
-        model: The model, with the merging that is in force.
+        model: The model, patched or not.
         batches: Makes the batches.
-        numbers: Which questions.
-        change: Changes the images of a batch.
+        numbers: Indices of the questions.
+        change: Optional function that changes the images of a batch.
     """
     parts = []
     with evaluating(model), torch.inference_mode():
@@ -108,7 +108,7 @@ def predict_answers(
 
 
 def evaluate_answers(model: Any, batches: QuestionBatches, numbers: Sequence[int]) -> AnswerEvaluation:
-    """Evaluates a model on plain, noisy and partly hidden images; these are the same for all models."""
+    """Evaluates a model on plain, noisy and partly hidden images, which are the same for all models."""
     logp, labels = predict_answers(model, batches, numbers)
     is_open = torch.tensor([batches.questions.items[number].is_open for number in numbers])
     right = (logp.argmax(dim=1) == labels).float()
@@ -127,13 +127,13 @@ def evaluate_answers(model: Any, batches: QuestionBatches, numbers: Sequence[int
 
 
 def evaluate_mixes(model: Any, batches: QuestionBatches, numbers: Sequence[int], mixer: ImageMixer) -> MixedAnswers:
-    """Compares what a model says to clean images with what it says to their mixes.
+    """Compares the answers of a model for clean images with those for their mixes.
 
     Args:
-        model: The model, with the merging that is in force.
+        model: The model, patched or not.
         batches: Makes the batches.
-        numbers: Which questions; those without a loser are left out.
-        mixer: Makes the mixes; one with a generator of its own makes the same ones for every model.
+        numbers: Indices of the questions; those without a loser are skipped.
+        mixer: Makes the mixes. With a freshly seeded generator, they are the same for every model.
 
     Raises:
         MergeMixError: If no question has a loser.
@@ -154,7 +154,7 @@ def evaluate_mixes(model: Any, batches: QuestionBatches, numbers: Sequence[int],
             parts.append((winner, _answers(model, mixed)[0], labels, mixes.ratio, numbered, mixes.images))
             partners += [other.about for other in pairing.partners]
     if not parts:
-        raise wrong("numbers", Words("questions without a loser"), "at least one that has one")
+        raise wrong("numbers", Words("questions without a loser"), "at least one question that has a loser")
     winner, loser, labels, ratio, numbered, images = (torch.cat(column) for column in zip(*parts, strict=True))
     return MixedAnswers(winner, loser, labels, ratio, numbered, partners, images)
 
@@ -177,7 +177,7 @@ def _add_noise(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _hide_patches(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Patches at random have the mean colour."""
+    """Replaces random patches by the mean colour."""
     batch, _, height, width = images.shape
     shown = torch.rand(batch, 1, height // PATCH, width // PATCH, generator=generator) >= HIDDEN
     return images * F.interpolate(shown.float(), size=(height, width))

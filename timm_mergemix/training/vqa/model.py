@@ -1,4 +1,4 @@
-"""A small LLaVA with random weights: a CLIP vision model of its own, and a Llama."""
+"""A small LLaVA with random weights, made of a CLIP vision model and a Llama."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ STD = 0.1
 
 
 def small_llava(size: int, vocabulary: int, *, width: int = 64, text_width: int = 128) -> Any:
-    """A `transformers.LlavaForConditionalGeneration` of half a million parameters; torch's seed decides its weights.
+    """Makes a `transformers.LlavaForConditionalGeneration` of half a million parameters, from torch's global seed.
 
-    Its language model reads the vision model after two of three layers. Weights are drawn wider than transformers does,
-    whose 0.02 suits widths of a thousand and makes this one learn three times as slowly.
+    The language model reads the second of the vision model's three layers. Weights have a standard deviation of 0.1:
+    the default of transformers, 0.02, suits widths of about 1,000 and would make this model learn three times as
+    slowly.
 
     Args:
         size: Height and width of the images in pixels, a multiple of 8.
@@ -60,6 +61,6 @@ def small_llava(size: int, vocabulary: int, *, width: int = 64, text_width: int 
 
 
 def count_places(model: Any) -> int:
-    """Places of an image in a prompt: one for each patch."""
+    """Number of image tokens in a prompt: one per patch."""
     vision = model.config.vision_config
     return (vision.image_size // vision.patch_size) ** 2

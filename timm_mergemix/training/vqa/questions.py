@@ -1,4 +1,4 @@
-"""easy-VQA: questions about drawings of one coloured shape, and what is true of each drawing."""
+"""easy-VQA: questions about drawings of one coloured shape, and the shape and colour of each drawing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLOURS = ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow")
 
 
 class Drawing(NamedTuple):
-    """What the questions say of a drawing; None for what they leave open."""
+    """The shape and colour of a drawing as far as its questions reveal them, else None."""
 
     shape: str | None
     colour: str | None
@@ -31,9 +31,9 @@ class Question(NamedTuple):
     """A question.
 
     Attributes:
-        text: In words.
-        answer: One word.
-        image: Number of the drawing.
+        text: The question in words.
+        answer: The right answer, one word.
+        image: Index of the drawing.
     """
 
     text: str
@@ -53,7 +53,7 @@ class Questions:
     Attributes:
         items: The questions.
         images: (drawings, 3, H, W) uint8.
-        drawings: What is on each.
+        drawings: The shape and colour of each drawing.
     """
 
     items: tuple[Question, ...]
@@ -69,32 +69,32 @@ class Questions:
         return Questions(chosen, self.images[low:high], self.drawings[low:high])
 
     def take(self, rows: Sequence[int]) -> Questions:
-        """Some of the questions."""
+        """The questions of some rows, with all drawings."""
         return Questions(tuple(self.items[row] for row in rows), self.images, self.drawings)
 
     def vocabulary(self) -> Words:
-        """The words of all questions and of all answers that there can be."""
+        """A tokenizer for the words of all questions and of all possible answers."""
         return Words([*(each.text for each in self.items), "yes no", *SHAPES, *COLOURS])
 
 
 def is_right(own: Sequence[Any], other: Sequence[Any]) -> bool:
-    """Whether the answer to a question about one drawing is right for another, or may be, where nobody knows.
+    """Whether the answer to a question about one drawing is right for another, or may be because it is unknown.
 
     Args:
         own: The question's text, its answer, and the drawing's shape and colour.
-        other: The same of another question, whose drawing counts.
+        other: The same values of another question, of which only the drawing matters.
     """
     found = right_answer(own[0], own[1], Drawing(*other[2:4]))
     return found is None or found == own[1]
 
 
 def right_answer(text: str, answer: str, drawing: Drawing) -> str | None:
-    """What is right for another drawing; None where nobody knows.
+    """The right answer to a question for another drawing; None if it is unknown.
 
     Args:
         text: The question.
-        answer: What is right for its own drawing.
-        drawing: The other one.
+        answer: The right answer for its own drawing.
+        drawing: The other drawing.
     """
     if answer in SHAPES:
         return drawing.shape
@@ -105,7 +105,7 @@ def right_answer(text: str, answer: str, drawing: Drawing) -> str | None:
 
 
 def load_questions(split: str) -> Questions:
-    """The questions of easy-VQA, from the package of that name (Zhou, 2019, MIT licence).
+    """Loads the questions of easy-VQA from the package ``easy-vqa`` (Zhou, 2019, MIT licence).
 
     Args:
         split: ``"train"``: 38,575 questions about 4,000 drawings of 64 x 64 pixels; ``"test"``: 9,673 about 1,000.
@@ -123,7 +123,7 @@ def load_questions(split: str) -> Questions:
 
 
 def _drawings(items: Sequence[Question], count: int) -> list[Drawing]:
-    """What the questions say of each drawing."""
+    """The shape and colour of each drawing, inferred from its questions."""
     found: list[set[str]] = [set() for _ in range(count)]
     for text, answer, image in items:
         found[image].add(answer)
@@ -135,13 +135,13 @@ def _drawings(items: Sequence[Question], count: int) -> list[Drawing]:
 
 
 def _shows(drawing: Drawing, word: str) -> bool | None:
-    """Whether a drawing has a shape or a colour; None where nobody knows."""
+    """Whether a drawing has a given shape or colour; None if it is unknown."""
     own = drawing.shape if word in SHAPES else drawing.colour
     return None if own is None else own == word
 
 
 def _asked(text: str) -> str:
-    """The shape or the colour that a question asks for."""
+    """The shape or the colour that a question mentions."""
     return next(word for word in _words(text) if word in (*SHAPES, *COLOURS))
 
 

@@ -1,4 +1,4 @@
-"""Trains a small vision-language model on questions, by transformers' training loop."""
+"""Trains a small vision-language model on questions with transformers' training loop."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ __all__ = ["VqaOutcome", "train_arm"]
 
 @dataclass(frozen=True)
 class VqaOutcome:
-    """What came of an arm.
+    """The result of training an arm.
 
     Attributes:
-        arm: Which one.
+        arm: The arm.
         model: The trained model, patched if the arm merges.
-        history: What the trainer logged.
+        history: The trainer's log history.
         steps: Number of optimiser steps.
     """
 
@@ -40,7 +40,7 @@ class VqaOutcome:
 
     @property
     def seconds_per_step(self) -> float:
-        """Median time of a step since the last log, the mixing included."""
+        """Median over the logs of the time per step, including mixing."""
         times = sorted(line["seconds_per_step"] for line in self.history if "seconds_per_step" in line)
         return times[len(times) // 2] if times else float("nan")
 
@@ -53,12 +53,12 @@ def train_arm(
     reporter: Reporter,
     fresh: bool = False,
 ) -> VqaOutcome:
-    """Trains a model, or goes on where a run of the same settings in ``out`` was interrupted.
+    """Trains a model, or resumes an interrupted run with the same settings in ``out``.
 
-    All arms begin with the same weights and see the same questions in the same order.
+    All arms start from the same weights and see the same questions in the same order.
 
     Raises:
-        MergeMixError: If another process does the same.
+        MergeMixError: If another process is training the same arm there.
     """
     key = hashlib.sha256(json.dumps([asdict(arm), asdict(settings), len(data.train)]).encode()).hexdigest()[:8]
     folder = out / "runs" / f"{arm.name}-{key}"
@@ -73,14 +73,14 @@ def _train_arm(
         shutil.rmtree(folder, ignore_errors=True)
     torch.manual_seed(settings.seed)
     model = small_llava(data.size, len(data.words))
-    # Of all arms alike: it does not depend on what they do with it.
+    # Shared by all arms, since it does not depend on the arm.
     prepare_tower(model, data, folder.with_name(f"tower-{settings.seed}-{len(data.train)}-{STEPS}.pt"), reporter)
     torch.manual_seed(settings.seed)
     places = count_places(model)
     if arm.keep < 1:
         patch(model, ("total", places - round(arm.keep * places)))
     steps = max(1, round(settings.epochs * len(data.train) / settings.batch_size))
-    from .trainer import train  # transformers is needed from here on
+    from .trainer import train  # imports transformers
 
     history = train(arm, model, data, settings, folder, steps, reporter)
     return VqaOutcome(arm, model, history, steps)

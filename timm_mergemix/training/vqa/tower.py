@@ -1,4 +1,4 @@
-"""A vision model that has seen drawings before, as that of a LLaVA has seen pictures before it meets questions."""
+"""Pretrains the vision model on drawings, as the vision model of a LLaVA is pretrained on pictures."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ STEPS, BATCH, LR = 800, 64, 2e-3
 
 
 def prepare_tower(model: Any, data: VqaData, path: Path, reporter: Reporter) -> None:
-    """Gives a vision model weights that were trained to name shapes and colours: those at ``path`` if it exists.
+    """Loads vision weights that were trained to name shapes and colours, and first trains them if ``path`` is missing.
 
     Args:
-        model: A `small_llava`; torch's seed decides.
+        model: A `small_llava`, trained with torch's global seed.
         data: The drawings of the training questions.
-        path: Where the weights are kept.
-        reporter: For the bar.
+        path: File of the weights.
+        reporter: Shows the progress bar.
     """
     tower = model.model.vision_tower
     if not path.exists():
         _train(tower, data, reporter)
-        save_tensors(path, tower.state_dict())  # whole, also where another process does the same
+        save_tensors(path, tower.state_dict())  # atomic, even if another process does the same
     tower.load_state_dict(load_tensors(path))
 
 
@@ -45,7 +45,7 @@ def _train(tower: Any, data: VqaData, reporter: Reporter) -> None:
     with reporter.bar("vision model, on shapes and colours", STEPS, unit="step") as bar:
         for _ in range(STEPS):
             rows = torch.randint(len(images), (BATCH,))
-            # The tokens that the language model will read, in the mean.
+            # The mean of the tokens that the language model will read.
             tokens = tower(pixel_values=images[rows], output_hidden_states=True).hidden_states[READ][:, 1:]
             shape, colour = head(tokens.mean(dim=1)).split((len(SHAPES), len(COLOURS)), dim=1)
             loss = F.cross_entropy(shape, shapes[rows]) + F.cross_entropy(colour, colours[rows])
@@ -57,7 +57,7 @@ def _train(tower: Any, data: VqaData, reporter: Reporter) -> None:
 
 
 def _named(data: VqaData) -> tuple[Tensor, Tensor, Tensor]:
-    """The drawings of which the questions say all: images, numbers of their shapes and of their colours."""
+    """The drawings whose shape and colour are both known: images, shape indices and colour indices."""
     drawings = data.train.questions.drawings
     known = [number for number, drawing in enumerate(drawings) if None not in drawing]
     found: list[Any] = [drawings[number] for number in known]

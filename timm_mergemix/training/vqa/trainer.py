@@ -1,4 +1,4 @@
-"""The settings of transformers' Trainer for questions, its progress, and where it goes on."""
+"""Runs transformers' Trainer on questions: its settings, its progress bar, and resuming from checkpoints."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .data import VqaData
 
 __all__ = ["train"]
 
-SAVED = 5  # checkpoints in the course of a training
-LOGGED = 20  # lines of the history
+SAVED = 5  # number of checkpoints per training
+LOGGED = 20  # number of lines in the history
 
 
 class Progress(TrainerCallback):
-    """Shows a bar, and adds the time of a step to what is logged."""
+    """Shows a progress bar, and adds the time per step to the logs."""
 
     def __init__(self, bar: Bar) -> None:
         self.bar = bar
@@ -33,7 +33,7 @@ class Progress(TrainerCallback):
         self.times: list[float] = []
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Counts the step."""
+        """Records the time of the step, and advances the bar."""
         now = time.perf_counter()
         self.times.append(now - self.last)
         self.last = now
@@ -41,20 +41,20 @@ class Progress(TrainerCallback):
         self.bar.step(**shown)
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Adds the median time since the last log."""
+        """Adds the median time per step since the last log."""
         if self.times:
             state.log_history[-1]["seconds_per_step"] = sorted(self.times)[len(self.times) // 2]
             self.times.clear()
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The time of writing is not that of a step."""
+        """Restarts the clock, so that the time for saving does not count as part of a step."""
         self.last = time.perf_counter()
 
 
 def train(
     arm: Arm, model: Any, data: VqaData, settings: VqaSettings, folder: Path, steps: int, reporter: Reporter
 ) -> list[dict[str, float]]:
-    """Trains a model, from the last checkpoint in ``folder`` if there is one, and returns what was logged."""
+    """Trains a model, from the last checkpoint in ``folder`` if there is one, and returns the log history."""
     logged = max(1, steps // LOGGED)
     args = TrainingArguments(
         str(folder),
@@ -66,13 +66,13 @@ def train(
         weight_decay=0.05,
         adam_beta2=0.98,
         logging_steps=logged,
-        save_steps=logged * max(1, steps // (SAVED * logged)),  # so that no line of the history is cut in two
+        save_steps=logged * max(1, steps // (SAVED * logged)),  # a multiple, so that no log interval is split
         save_total_limit=1,
         seed=settings.seed,
         report_to=[],
         disable_tqdm=True,
         dataloader_pin_memory=False,
-        use_cpu=True,  # where so small a model is as fast
+        use_cpu=True,  # as fast as a GPU for such a small model
         remove_unused_columns=False,
     )
     checkpoint = _last_whole(folder)
@@ -86,7 +86,7 @@ def train(
     )
     trainer.remove_callback(PrinterCallback)
     done = int(Path(checkpoint).name.rpartition("-")[2]) if checkpoint else 0
-    if checkpoint and done >= steps:  # else the trainer would make one step more
+    if checkpoint and done >= steps:  # the trainer would run one more step
         with _silent():
             trainer._load_from_checkpoint(checkpoint)
         return TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME)).log_history
@@ -97,7 +97,7 @@ def train(
 
 
 def _last_whole(folder: Path) -> str | None:
-    """The last checkpoint that was written to its end: the trainer's state is the last file of one."""
+    """The last complete checkpoint, which has the trainer's state, the last file to be written."""
     found = [path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if path.name.rpartition("-")[2].isdigit()]
     for path in sorted(found, key=lambda path: -int(path.name.rpartition("-")[2])):
         try:
@@ -110,7 +110,7 @@ def _last_whole(folder: Path) -> str | None:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Without transformers' own bars and lines, which would come between those of a command."""
+    """Silences transformers' own progress bars and messages, which would mix with those of a command."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

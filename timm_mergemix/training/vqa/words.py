@@ -13,10 +13,10 @@ SPECIAL = ("<pad>", "<begin>", "<image>")
 
 
 class Words:
-    """Words as tokens, after those for padding, for the beginning of a text, and for images.
+    """A tokenizer with one token per word, after special tokens for padding, begin of text and images.
 
     Args:
-        texts: The words of these are known; a question mark is a word.
+        texts: Texts whose words make up the vocabulary; a question mark is a word.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
@@ -30,19 +30,19 @@ class Words:
         """The tokens of a text.
 
         Raises:
-            MergeMixError: If it has a word that is not known.
+            MergeMixError: If it has a word that is not in the vocabulary.
         """
         unknown = [word for word in split(text) if word not in self._ids]
         if unknown:
-            raise wrong("text", unknown[0], "a word of the texts by which the vocabulary was made")
+            raise wrong("text", unknown[0], "a word from the texts of which the vocabulary was made")
         return [self._ids[word] for word in split(text)]
 
     def decode(self, tokens: Sequence[int], skip_special_tokens: bool = True) -> str:
-        """The text of tokens, without those that are no words unless they are asked for."""
+        """The text of tokens, by default without special tokens."""
         kept = [token for token in tokens if token >= len(SPECIAL) or not skip_special_tokens]
         return " ".join(self.words[token] for token in kept)
 
 
 def split(text: str) -> list[str]:
-    """The words of a text, in small letters."""
+    """The words of a text in lower case."""
     return text.lower().replace("?", " ?").split()
