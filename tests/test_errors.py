@@ -1,4 +1,4 @@
-"""The error as data, and the checks that raise it."""
+"""The attributes and message of the error, and the checks that raise it."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_the_error_is_a_value_error() -> None:
     assert issubclass(MergeMixError, ValueError)
 
 
-def test_the_message_names_all_three() -> None:
+def test_the_message_says_the_argument_and_what_was_got_and_wanted() -> None:
     assert str(wrong("alpha", -1, "a number >= 0")) == "alpha: got -1, wanted a number >= 0"
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (torch.zeros(2, 3, dtype=torch.int64), "a int64 tensor of shape (2, 3)"),
+        (torch.zeros(2, 3, dtype=torch.int64), "an int64 tensor of shape (2, 3)"),
         (torch.nn.Linear(2, 2), "a module of class Linear"),
         (list(range(100)), repr(list(range(100)))[:38] + "...0, 91, 92, 93, 94, 95, 96, 97, 98, 99]"),
         ("x" * 400, "'" + "x" * 147 + "..." + "x" * 147 + "'"),
@@ -50,11 +50,11 @@ def test_the_message_names_all_three() -> None:
         (None, "None"),
     ],
 )
-def test_describe_is_short_and_tells_shapes_and_classes(value: object, text: str) -> None:
+def test_describe_is_short_and_shows_shapes_and_classes(value: object, text: str) -> None:
     assert describe(value) == text
 
 
-def test_an_error_is_data_and_its_text_is_made_when_it_is_shown() -> None:
+def test_the_message_is_made_from_the_attributes_of_the_error() -> None:
     error = wrong("r", 9, "at most 4", part="[3]")
     assert (error.argument, error.part, error.got, error.wanted, error.message) == ("r", "[3]", "9", "at most 4", "")
     assert str(error) == "r[3]: got 9, wanted at most 4"
@@ -79,11 +79,11 @@ def test_errors_survive_pickling_and_copying(error: MergeMixError) -> None:
         assert type(copy) is type(error) and str(copy) == str(error) and vars(copy) == vars(error)
 
 
-def test_a_worker_of_a_loader_hands_an_error_on_by_one_string() -> None:
+def test_a_loader_can_rebuild_an_error_of_a_worker_from_its_message() -> None:
     assert str(type(unsupported("model", torch.nn.Linear(1, 1), "x"))("Caught it")) == "Caught it"
 
 
-def test_a_missing_package_is_an_import_error_too() -> None:
+def test_the_error_of_a_missing_package_is_also_an_import_error() -> None:
     with pytest.raises(ImportError, match=r'pip install "timm-mergemix\[demo\]"') as raised:
         need("no_such_package", "the test")
     assert isinstance(raised.value, MergeMixError)
@@ -99,13 +99,13 @@ def test_a_missing_package_is_an_import_error_too() -> None:
     ],
     ids=str,
 )
-def test_an_argument_that_is_passed_on_has_the_name_that_the_user_wrote(error: MergeMixError, shown: str) -> None:
+def test_named_renames_the_argument_to_what_the_user_wrote(error: MergeMixError, shown: str) -> None:
     with pytest.raises(MergeMixError) as raised, named(r="saliency_r"):
         raise error
     assert str(raised.value) == shown
 
 
-def test_other_errors_are_left_alone() -> None:
+def test_named_leaves_other_errors_alone() -> None:
     with pytest.raises(KeyError), named(r="saliency_r"):
         raise KeyError("r: 1")
 
@@ -157,7 +157,7 @@ def test_a_tensor_is_checked_for_shape_and_kind() -> None:
         assert str(error.value).startswith(f"x: got {describe(value)}, wanted {wanted}")
 
 
-def test_numpy_numbers_are_numbers() -> None:
+def test_numpy_scalars_are_accepted_as_numbers() -> None:
     check_int("n", np.int64(3), 1)
     check_number("x", np.float32(0.5), 0, 1)
     with pytest.raises(MergeMixError):
@@ -165,12 +165,12 @@ def test_numpy_numbers_are_numbers() -> None:
 
 
 @pytest.mark.parametrize("value", [2**63, 10**400])
-def test_an_integer_is_one_of_64_bits(value: int) -> None:
+def test_an_integer_must_fit_into_64_bits(value: int) -> None:
     with pytest.raises(MergeMixError, match=r"^n: got .*, wanted an integer >= 0"):
         check_int("n", value, 0)
 
 
-def test_an_integer_beyond_all_floats_is_no_finite_number() -> None:
+def test_an_integer_too_large_for_a_float_is_not_a_finite_number() -> None:
     with pytest.raises(MergeMixError, match=r"^x: got .*, wanted a finite number >= 0"):
         check_number("x", 10**400, 0)
 

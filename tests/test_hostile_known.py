@@ -1,4 +1,4 @@
-"""Inputs on which mixing went wrong in silence elsewhere: refused by name, or right."""
+"""Inputs that other mixing code gets silently wrong are refused by name, or mixed correctly."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OWN_FACES = [name for name in FACES if not name.startswith("transforms.")]
 
 
 def row(value: float) -> Tensor:
-    """Rows of which the first number is another one."""
+    """Rows with another first number."""
     rows = torch.full((4, 5), 0.2)
     rows[0, 0] = value
     return rows
@@ -52,14 +52,14 @@ def plan(**changed: Callable[[Tensor], Tensor]) -> Any:
     [LABELS[:, None] + 2, torch.tensor([[1, -1], [2, 3], [0, -1], [4, 1]]), (LABELS[:, None] + 2).to(torch.uint16)],
     ids=["class numbers in a column", "padded lists of them", "of uint16"],
 )
-def test_class_numbers_are_not_taken_for_rows(face: str, labels: Tensor) -> None:
+def test_class_numbers_are_not_mistaken_for_rows(face: str, labels: Tensor) -> None:
     with pytest.raises(MergeMixError, match=r"^labels: got rows of numbers from .* class numbers have the shape"):
         FACES[face](num_classes=None)(IMAGES, labels)
 
 
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize("value", [-1.0, 2.0, NAN])
-def test_rows_that_are_no_shares_are_refused(face: str, value: float) -> None:
+def test_rows_with_numbers_outside_0_to_1_are_refused(face: str, value: float) -> None:
     with pytest.raises(MergeMixError, match=r"^labels: got rows of numbers from"):
         FACES[face](num_classes=5)(IMAGES, row(value))
 
@@ -107,7 +107,7 @@ def test_a_ratio_of_a_huge_alpha_is_a_half(alpha: float) -> None:
     assert torch.equal(mixer.mix(IMAGES, LABELS).ratio, torch.full((4,), 0.5))
 
 
-def test_given_saliency_asks_nothing_of_the_encoder() -> None:
+def test_the_encoder_does_not_run_if_saliency_is_given() -> None:
     options = {"mixup_alpha": 0.0, "cutmix_alpha": 0.0, "mergemix_prob": 1.0}
     many = f(4, 12, 32, 32)
     for made, images in ((encoder(), many), (encoder().to("meta"), IMAGES), (encoder(), IMAGES[..., :-1])):
@@ -117,7 +117,7 @@ def test_given_saliency_asks_nothing_of_the_encoder() -> None:
 
 @pytest.mark.parametrize("face", OWN_FACES)
 def test_forward_derivatives_go_through_a_mix(face: str) -> None:
-    # MergeMix with a map of its own: where it is read of the images, forward mode cannot see through the pass.
+    # MergeMix is given its map, because forward mode does not pass through the saliency pass.
     options = {"mixup_alpha": 0.0, "cutmix_alpha": 0.0, "mergemix_prob": 1.0} if face == "MergeMix" else {}
     mixer, maps = FACES[face](num_classes=5, **options), (torch.rand(4, 4, 4),) if face == "MergeMix" else ()
 
@@ -130,7 +130,7 @@ def test_forward_derivatives_go_through_a_mix(face: str) -> None:
     torch.testing.assert_close(derivative, (mixed(x + direction) - mixed(x - direction)) / 2)
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
+def test_numpy_scalars_are_accepted_as_numbers() -> None:
     assert mm.vlm.ImageMixer(kind="cutmix", store=np.int64(2)).recent.maxlen == 2
     assert mm.Mixup(np.float32(0.5), num_classes=np.int64(5))(IMAGES, LABELS)[1].shape == (4, 5)
 
@@ -142,7 +142,7 @@ def test_float64_images_are_resized_in_float64() -> None:
 
 
 class Wrapped(nn.Module):
-    """A model whose outputs are an object, as transformers' are."""
+    """A model that returns an object, as transformers' models do."""
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         return {"logits": images.flatten(1)[:, :5]}
@@ -191,7 +191,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "ratio": (lambda: functional.blend_images(IMAGES, IMAGES, torch.full((4,), 2.0)), "ratio: got numbers from 2"),
     "kept twice": (
         lambda: functional.merge_tokens(f(1, 9, 4), plan(keep=torch.zeros_like)),
-        "plan: got one that keeps",
+        "plan: got a plan that uses some tokens twice",
     ),
     "no target": (lambda: functional.compose_source(plan(target=lambda t: t + 99)), r"plan.target: got numbers from"),
     "no plan": (lambda: functional.merge_tokens(f(1, 9, 4), functional.MergePlan(None, None, None)), "plan.keep: got"),
@@ -260,7 +260,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "rows that are not there": (
         lambda: mm.vlm.SequencePreferenceLoss()(ANSWERS, ANSWERS, torch.rand(3), torch.tensor([0, 1, 3])),
-        "rows: got numbers from 0 to 3, wanted them from 0 to 2",
+        "rows: got numbers from 0 to 3, wanted numbers from 0 to 2",
     ),
     "statistics beyond floats": (
         lambda: mm.MergeMix(encoder(), image_mean=10**400, image_std=1.0),
@@ -271,7 +271,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_means_nothing_is_refused_by_name(name: str) -> None:
+def test_meaningless_arguments_are_refused_by_name(name: str) -> None:
     call, message = REFUSED[name]
     with pytest.raises(MergeMixError, match=f"^{message}"):
         call()

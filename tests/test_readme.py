@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands, from top to bottom."""
+"""The Python blocks of the README run in order, exactly as they are written."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Checks of images, labels and maps of a batch."""
+"""Checks of the images, labels and maps of a batch."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ MOST_COLOURS = 4
 
 
 def is_image_dtype(dtype: torch.dtype) -> bool:
-    """Whether pixels of a dtype can be blended: float, or 8-bit integers, which are rounded."""
+    """Whether pixels of a dtype can be blended: those of floats of at least 16 bits and of uint8, which are rounded."""
     return dtype == torch.uint8 or (dtype.is_floating_point and dtype.itemsize > 1)
 
 
 def check_images(images: Tensor, validate: bool | None = None) -> None:
-    """Raises unless ``images`` is (B, C, H, W) with B > 0, float or uint8, and finite."""
+    """Raises unless ``images`` is a finite float or uint8 tensor (B, C, H, W) that is not empty."""
     if isinstance(images, Tensor) and images.ndim == 5:
-        wanted = "a tensor of shape (B, C, H, W); images.flatten(1, 2) mixes all frames of a clip, or slices, alike"
+        wanted = "a tensor of shape (B, C, H, W); images.flatten(1, 2) mixes all frames or slices of a sample alike"
         raise wrong("images", images, wanted)
     if not isinstance(images, Tensor) or not is_dense(images) or images.ndim != 4 or images.numel() == 0:
         raise wrong("images", images, "a tensor of shape (B, C, H, W) with at least one image")
@@ -50,11 +50,11 @@ def check_images(images: Tensor, validate: bool | None = None) -> None:
     if images.dtype == torch.uint8:
         return
     if reads_values(images, validate) and not _is_finite(images):
-        raise wrong("images", Words("pixels that are NaN or infinite"), "finite ones")
+        raise wrong("images", Words("pixels that are NaN or infinite"), "finite pixels")
 
 
 def check_layout(images: Tensor) -> None:
-    """Raises if images (B, C, H, W) can only be (B, H, W, C)."""
+    """Raises if the shape shows that the images are (B, H, W, C) instead of (B, C, H, W)."""
     if images.shape[3] <= MOST_COLOURS < min(images.shape[1:3]):
         raise wrong("images", images, "channels before height and width: images.permute(0, 3, 1, 2)")
 
@@ -62,7 +62,7 @@ def check_layout(images: Tensor) -> None:
 def check_labels(
     labels: Tensor, batch: int, num_classes: int | None, multi_label: bool, validate: bool | None = None
 ) -> None:
-    """Raises unless ``labels`` is (B,) integers in [0, num_classes), or (B, num_classes) rows."""
+    """Raises unless ``labels`` is a tensor of integers (B,) in [0, num_classes), or of rows (B, num_classes)."""
     columns = "num_classes" if num_classes is None else num_classes
     if not isinstance(labels, Tensor) or not is_dense(labels) or labels.ndim not in (1, 2):
         raise wrong("labels", labels, f"a tensor of shape ({batch},) or ({batch}, {columns})")
@@ -83,14 +83,14 @@ def check_labels(
 
 
 def check_rows(argument: str, rows: Tensor, multi_label: bool, validate: bool | None = None) -> None:
-    """Raises unless ``rows`` (B, C) are targets: numbers from 0 to 1, not all 0 in a row of several classes.
+    """Raises unless ``rows`` (B, C) are targets: numbers from 0 to 1, and not all 0 in a row of several classes.
 
-    With ``multi_label`` classes are independent, and a row may be all 0.
+    With ``multi_label`` the classes are independent, and a row may be all 0.
 
-    Integers are 0 or 1, so that class numbers, padded or in a column of their own, are not taken for rows.
+    Integers must be 0 or 1, so that class numbers of shape (B, C) are not mistaken for rows.
     """
     if rows.shape[1] == 0 or rows.is_complex() or (rows.is_floating_point() and rows.itemsize == 1):
-        raise wrong(argument, rows, "real rows of at least 16 bits with at least one class")
+        raise wrong(argument, rows, "rows of real numbers of at least 16 bits with at least one class")
     rows = rows if rows.is_floating_point() or rows.dtype == torch.bool else rows.long()
     if rows.dtype == torch.bool or not rows.numel() or not reads_values(rows, validate):
         return
@@ -98,8 +98,8 @@ def check_rows(argument: str, rows: Tensor, multi_label: bool, validate: bool | 
     low, high = (limit.item() for limit in rows.aminmax())
     if not (low >= -ROUNDING and high <= 1 + ROUNDING):
         whole = "" if rows.is_floating_point() else "; class numbers have the shape (B,)"
-        raise wrong(argument, Words(f"rows of numbers from {low:g} to {high:g}"), f"them from 0 to 1{whole}")
-    # One column stands for two classes: the one, and its absence.
+        raise wrong(argument, Words(f"rows of numbers from {low:g} to {high:g}"), f"numbers from 0 to 1{whole}")
+    # One column stands for two classes: the class and its absence.
     if not multi_label and rows.shape[1] > 1 and not (rows.amax(dim=1) > 0).all():
         raise wrong(argument, Words("a row of zeros"), "a class in each row, or multi_label=True")
 
@@ -107,14 +107,14 @@ def check_rows(argument: str, rows: Tensor, multi_label: bool, validate: bool | 
 def check_classes(argument: str, labels: Tensor, num_classes: int, validate: bool | None = None) -> None:
     """Raises unless integer ``labels`` are in [0, num_classes)."""
     if labels.numel() and reads_values(labels, validate):
-        labels = labels.long()  # torch knows no limits of the wider unsigned integers
+        labels = labels.long()  # torch has no min and max for the wider unsigned integers
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= num_classes:
-            raise wrong(argument, Words(f"labels from {low} to {high}"), f"them from 0 to {num_classes - 1}")
+            raise wrong(argument, Words(f"labels from {low} to {high}"), f"labels from 0 to {num_classes - 1}")
 
 
 def check_saliency(saliency: Tensor, batch: int, validate: bool | None = None) -> None:
-    """Raises unless ``saliency`` is (B, h, w) float, finite and not negative."""
+    """Raises unless ``saliency`` is a float tensor (B, h, w) of finite numbers that are not negative."""
     check_tensor("saliency", saliency, (batch, "h", "w"), "float")
     if saliency.numel() == 0:
         raise wrong("saliency", saliency, "maps of at least one patch")
@@ -122,26 +122,26 @@ def check_saliency(saliency: Tensor, batch: int, validate: bool | None = None) -
 
 
 def check_weights(argument: str, weights: Tensor, validate: bool | None = None) -> None:
-    """Raises unless all numbers are finite, and so is their sum, and none is negative."""
+    """Raises unless all numbers and their sum are finite, and no number is negative."""
     if not weights.numel() or not reads_values(weights, validate):
         return
     weights = weights.detach()
     if not (weights.min() >= 0 and weights.sum(dtype=torch.float32) < math.inf):
-        raise wrong(argument, Words("numbers that are negative, NaN or infinite"), "finite ones >= 0")
+        raise wrong(argument, Words("numbers that are negative, NaN or infinite"), "finite numbers >= 0")
 
 
 def check_finite(argument: str, values: Tensor, validate: bool | None = None) -> None:
     """Raises unless all numbers are finite."""
     if reads_values(values, validate) and not _is_finite(values):
-        raise wrong(argument, Words("numbers that are NaN or infinite"), "finite ones")
+        raise wrong(argument, Words("numbers that are NaN or infinite"), "finite numbers")
 
 
 def check_share(argument: str, share: Tensor, validate: bool | None = None, slack: float = ROUNDING) -> None:
-    """Raises unless all numbers are in [0, 1], but for rounding, by ``slack`` at most."""
+    """Raises unless all numbers are in [0, 1]. They may be outside by rounding, by at most ``slack``."""
     if share.numel() and reads_values(share, validate):
         low, high = (limit.item() for limit in share.detach().aminmax())
         if not (low >= -slack and high <= 1 + slack):
-            raise wrong(argument, Words(f"numbers from {low:g} to {high:g}"), "them from 0 to 1")
+            raise wrong(argument, Words(f"numbers from {low:g} to {high:g}"), "numbers from 0 to 1")
 
 
 def check_range(argument: str, values: Tensor, low: int, high: int, validate: bool | None = None) -> None:
@@ -150,28 +150,28 @@ def check_range(argument: str, values: Tensor, low: int, high: int, validate: bo
         values = values.long()
         least, most = int(values.min()), int(values.max())
         if least < low or most > high:
-            raise wrong(argument, Words(f"numbers from {least} to {most}"), f"them from {low} to {high}")
+            raise wrong(argument, Words(f"numbers from {least} to {most}"), f"numbers from {low} to {high}")
 
 
 def read_statistics(
     argument: str, mean: Sequence[float] | None, std: Sequence[float] | None, channels: Sequence[int], wanted: str
 ) -> tuple[Tensor, Tensor] | None:
-    """Mean and standard deviation of images, each (C,) float32 on the CPU; None where neither is given.
+    """Returns the mean and standard deviation of images, each (C,) float32 on the CPU, or None if neither is given.
 
     Args:
-        argument: What both are called, for the error.
-        mean: A number for each channel, or one for all.
-        std: Likewise, positive.
-        channels: How many of them there may be, beside one for all.
-        wanted: What is wanted, for the error.
+        argument: The name of both together, for the error message.
+        mean: One number per channel, or one for all channels.
+        std: One positive number per channel, or one for all channels.
+        channels: The numbers of channels that are allowed.
+        wanted: Description of what is wanted, for the error message.
 
     Raises:
-        MergeMixError: If they are something else.
+        MergeMixError: If the mean or the standard deviation is anything else.
     """
     if mean is None and std is None:
         return None
     try:
-        # Copied to the CPU: the caller's may be a buffer on an accelerator.
+        # Copied to the CPU, because the caller may pass a buffer on an accelerator.
         pair = [torch.as_tensor(v, dtype=torch.float32, device="cpu").detach().flatten() for v in (mean, std)]
     except (TypeError, ValueError, RuntimeError, OverflowError):
         raise wrong(argument, (mean, std), wanted) from None
@@ -182,15 +182,15 @@ def read_statistics(
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    # A sum is one pass, and not finite if any number is not; only then each number is looked at.
+    # The sum takes one pass and is not finite if any number is not. Only then is each number looked at.
     return bool(tensor.detach().sum(dtype=torch.float32).isfinite() or tensor.isfinite().all())
 
 
 def reads_values(tensor: Tensor, validate: bool | None = None) -> bool:
-    """Whether values may be looked at: on the CPU always, elsewhere if asked for, and where there are any.
+    """Whether values may be read: always on the CPU, elsewhere only with ``validate``, and only if there are any.
 
-    There are none while a compiler or an exporter traces, in fake tensors, and under ``vmap``, where one tensor stands
-    for many.
+    There are no values while a compiler or an exporter traces, in fake tensors, and under ``vmap``, where one tensor
+    stands for many.
     """
     if torch.compiler.is_compiling() or isinstance(tensor, FakeTensor) or _is_batched(tensor):
         return False

@@ -1,4 +1,4 @@
-"""Settings of one concern as a frozen dataclass, from whose fields flags, recipes and tables derive."""
+"""Groups of settings as frozen dataclasses. Flags, recipes and tables are made from their fields."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ Check = Callable[[str, Any], None]
 
 
 class Option:
-    """What is known of a field beside its name, type and default.
+    """The properties of a field other than its name, type and default.
 
     Args:
-        help: A few words on what it does.
-        check: Raises a `MergeMixError` that names the argument, unless the value can be used.
-        flag: Its name on command lines; by default the field's own. Empty where no command line has it.
-        read: Reads a value from a word of the command line; a switch with a ``--no-`` form where it is ``bool``.
-        choices: The values that there are; ``check`` is not needed beside them.
-        typed: Those of them that a command line takes; None for all.
-        metavar: Stands for the value in a help text.
-        nargs: As in argparse.
-        optional: Whether None can be used too.
+        help: A few words on what the field does.
+        check: A function that raises a `MergeMixError` with the argument's name if the value cannot be used.
+        flag: The flag on command lines; by default the field's name. Empty if the field has no flag.
+        read: Converts a word of the command line to a value. ``bool`` makes a switch with a ``--no-`` form.
+        choices: All values that are allowed; ``check`` is then not needed.
+        typed: Those of the choices that a command line accepts; None for all of them.
+        metavar: The placeholder of the value in a help text.
+        nargs: The number of words on the command line, as in argparse.
+        optional: Whether None is allowed too.
     """
 
     def __init__(
@@ -77,26 +77,26 @@ class Option:
 
 
 def option(default: Any, help: str, check: Check | None = None, **details: Any) -> Any:
-    """A field of a `Config`; ``details`` are those of `Option`."""
+    """Makes a field of a `Config`; ``details`` are the other arguments of `Option`."""
     return field(default=default, metadata={"option": Option(help, check, **details)})
 
 
 def number(low: float, high: float = float("inf")) -> Check:
-    """The check of a finite number from ``low`` to ``high``; `check_positive` is that of one above 0."""
+    """Returns a check for a finite number from ``low`` to ``high``; `check_positive` is the check for one above 0."""
     return lambda argument, value: check_number(argument, value, low, high)
 
 
 def integer(low: int) -> Check:
-    """The check of an integer of at least ``low``."""
+    """Returns a check for an integer of at least ``low``."""
     return lambda argument, value: check_int(argument, value, low)
 
 
 @dataclass(frozen=True)
 class Config:
-    """Base of the settings of one concern. Each field is an `option`.
+    """Base class of a group of settings. Each field is an `option`.
 
     Raises:
-        MergeMixError: If a value cannot be used; the argument is the field's name.
+        MergeMixError: If a value cannot be used. The error names the field.
     """
 
     def __post_init__(self) -> None:
@@ -104,30 +104,30 @@ class Config:
 
     @classmethod
     def options(cls) -> dict[str, Option]:
-        """The options by the name of their field."""
+        """Returns the options by the name of their field."""
         return {each.name: each.metadata["option"] for each in fields(cls)}
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> None:
-        """Raises if one of the values that belong to a field cannot be used; others are left alone."""
+        """Raises if a value that belongs to a field cannot be used; all other values are ignored."""
         for name, each in cls.options().items():
             if name in values:
                 each.check(name, values[name])
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Any:
-        """The config of those values that belong to a field, such as the ``locals()`` of a written-out signature."""
+        """Makes a config from the values that belong to a field, for example from the ``locals()`` of a function."""
         return cls(**{name: values[name] for name in cls.options() if name in values})
 
 
 class _Parser(Protocol):
-    """An argparse parser, or a group of one."""
+    """An argparse parser, or an argument group of one."""
 
     def add_argument(self, *names: str, **details: Any) -> Any: ...
 
 
 def flag_names(*configs: type[Config]) -> dict[str, str]:
-    """The flag of each field that has one."""
+    """Returns the flag of each field that has one."""
     return {
         name: "--" + name.replace("_", "-") if each.flag is None else each.flag
         for config in configs
@@ -137,13 +137,13 @@ def flag_names(*configs: type[Config]) -> dict[str, str]:
 
 
 def add_flags(parser: _Parser, config: type[Config], without: Collection[str] = (), unset: str = "") -> None:
-    """Adds a flag for each field that has one. What is not given is None.
+    """Adds a flag for each field that has one. The value of a flag that is not given is None.
 
     Args:
-        parser: Where to.
-        config: Whose fields.
-        without: Fields that have no flag here.
-        unset: What a help text calls the value of a flag that is not given; the field's default if empty.
+        parser: The parser that gets the flags.
+        config: The config class whose fields are used.
+        without: Names of fields that get no flag.
+        unset: The default that help texts show; if empty, the default of the field.
     """
     defaults = {each.name: each.default for each in fields(config)}
     for name, flag in flag_names(config).items():
@@ -162,19 +162,19 @@ def add_flags(parser: _Parser, config: type[Config], without: Collection[str] = 
 
 
 def given_flags(args: Namespace, config: type[Config]) -> dict[str, Any]:
-    """The values of a config's fields that a command line gives, by the field's name."""
+    """Returns the values that a command line sets, by the name of their field."""
     values = {name: getattr(args, flag[2:].replace("-", "_"), None) for name, flag in flag_names(config).items()}
     return {name: value for name, value in values.items() if value is not None}
 
 
 def read_number(text: str) -> float:
-    """A number from a word of the command line, an integer where it is a whole one."""
+    """Reads a number from a word of the command line; a whole number becomes an integer."""
     value = float(text)
     return int(value) if value.is_integer() else value
 
 
 def shown(value: Any) -> str:
-    """A default as a command line writes it."""
+    """Formats a default as it is written on a command line."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -185,7 +185,7 @@ def shown(value: Any) -> str:
 
 
 def typed(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """A ``type`` for argparse: its errors are those of a command line."""
+    """Wraps a reader as a ``type`` for argparse, so that argparse reports its errors."""
 
     def read_word(text: str) -> Any:
         try:

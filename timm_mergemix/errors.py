@@ -1,4 +1,4 @@
-"""The one error of this library, as data, and the checks that raise it, of arguments and of packages of the extras."""
+"""The error class of this library, and the checks of arguments and of optional packages that raise it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["MergeMixError", "MissingPackageError"]
 
 
 class MergeMixError(ValueError):
-    """Something that was passed in cannot be used. It names the argument, what came and what is wanted.
+    """An argument cannot be used. The error names the argument, what was passed and what is wanted.
 
-    It can also be made from a finished message alone, which is how a data loader hands on an error of its workers.
+    It can also be made from a complete message alone, as a data loader does when it passes on an error of a worker.
 
     Attributes:
-        message: What is wrong, as a sentence; empty where ``got`` and ``wanted`` say it.
-        argument: Name of the argument, as the user wrote it; empty where there is none.
-        part: Which part of the argument, such as ``"[3]"``; empty for the whole.
-        got: What came, in words.
-        wanted: What would have been right, in words.
+        message: What is wrong, as a sentence; empty if ``got`` and ``wanted`` say it.
+        argument: Name of the argument, as the user wrote it; empty if there is none.
+        part: Which part of the argument is wrong, such as ``"[3]"``; empty for all of it.
+        got: Description of what was passed.
+        wanted: Description of what would have been right.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class MergeMixError(ValueError):
 
 
 class MissingPackageError(MergeMixError, ImportError):
-    """A package of an extra that is not installed; the message says how to install it."""
+    """An optional package is not installed. The message says how to install it."""
 
 
 class Words(str):
-    """Words that say what came, in place of the value itself: `describe` leaves them as they are."""
+    """A description of what was passed, used in place of the value itself: `describe` returns it unchanged."""
 
 
 def wrong(argument: str | PurePath, got: Any, wanted: str, part: str = "") -> MergeMixError:
@@ -58,26 +58,26 @@ def wrong(argument: str | PurePath, got: Any, wanted: str, part: str = "") -> Me
 
     Args:
         argument: Name of the argument as the user wrote it.
-        got: The value that came, or `Words` about it.
-        wanted: What would have been right.
-        part: Which part of the argument it is, such as ``"[3]"``.
+        got: The value that was passed, or `Words` that describe it.
+        wanted: Description of what would have been right.
+        part: Which part of the argument is wrong, such as ``"[3]"``.
     """
     return MergeMixError(argument=str(argument), part=part, got=describe(got), wanted=wanted)
 
 
 def unusable(argument: str | PurePath, reason: object) -> MergeMixError:
-    """Returns the error for an argument of the right form that cannot be used all the same; the caller raises it.
+    """Returns the error for an argument that has the right form but still cannot be used; the caller raises it.
 
     Args:
         argument: Name of the argument as the user wrote it.
-        reason: Why not, as a sentence, or an error that says so.
+        reason: Why it cannot be used: a sentence, or an error that says so.
     """
     return MergeMixError(str(reason), argument=str(argument))
 
 
 @contextmanager
 def named(**names: str) -> Iterator[None]:
-    """Errors of arguments that are passed on name them as the user wrote them: ``with named(r="saliency_r"):``."""
+    """Renames the argument in errors to what the user calls it: ``with named(r="saliency_r"):``."""
     try:
         yield
     except MergeMixError as error:
@@ -86,21 +86,25 @@ def named(**names: str) -> Iterator[None]:
 
 
 def describe(value: Any) -> str:
-    """A short description of a value: dtype and shape of a tensor, else its repr, a long one without its middle."""
+    """Describes a value in a few words: a tensor by dtype and shape, anything else by its repr, shortened if long."""
     if isinstance(value, torch.Tensor):
         kind = str(value.dtype).removeprefix("torch.")
         if value.is_nested:
             return f"a nested {kind} tensor"
         layout = "" if value.layout == torch.strided else f" of layout {str(value.layout).removeprefix('torch.')}"
-        return f"a {kind} tensor of shape {tuple(value.shape)}{layout}"
+        return f"{_article(kind)} {kind} tensor of shape {tuple(value.shape)}{layout}"
     if isinstance(value, torch.nn.Module):
         return f"a module of class {type(value).__name__}"
     if isinstance(value, Words):
         return str(value)
     value = str(value) if isinstance(value, PurePath) else value
-    text, most = repr(value), 300 if isinstance(value, str) else 80  # paths are long, and to be seen whole
+    text, most = repr(value), 300 if isinstance(value, str) else 80  # a long path should still be shown in full
     cut = (most - 3) // 2
     return text if len(text) <= most else f"{text[:cut]}...{text[-cut:]}"
+
+
+def _article(word: str) -> str:
+    return "an" if word.startswith("int") else "a"
 
 
 def check_choice(argument: str, value: Any, choices: Iterable[str]) -> None:
@@ -111,7 +115,7 @@ def check_choice(argument: str, value: Any, choices: Iterable[str]) -> None:
 
 
 def check_bool(argument: str, value: Any) -> None:
-    """Raises unless ``value`` is True or False; text would be taken for True, whatever it says."""
+    """Raises unless ``value`` is True or False. Any non-empty text would otherwise count as True."""
     if not isinstance(value, bool):
         raise wrong(argument, value, "True or False")
 
@@ -119,14 +123,14 @@ def check_bool(argument: str, value: Any) -> None:
 def check_tensor(
     argument: str, value: Any, shape: Sequence[int | str], kind: str = "", like: torch.Tensor | None = None
 ) -> None:
-    """Raises unless ``value`` is a tensor of the shape and kind.
+    """Raises unless ``value`` is a dense tensor of the given shape and kind.
 
     Args:
         argument: Name of the argument.
-        value: What came.
-        shape: For each axis its length, or a letter where any length will do.
-        kind: ``"float"``, ``"integer"`` or ``"bool"``; empty where any dtype will do.
-        like: A tensor on whose device it must be; None where any device will do.
+        value: What was passed.
+        shape: The length of each axis, or a name for an axis of any length.
+        kind: ``"float"``, ``"integer"`` or ``"bool"``; empty if any dtype will do.
+        like: A tensor whose device ``value`` must be on; None if any device will do.
     """
     if (
         not isinstance(value, torch.Tensor)
@@ -136,37 +140,36 @@ def check_tensor(
         or (kind and kind != _kind(value))
     ):
         axes = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
-        article = "an" if kind == "integer" else "a"
-        raise wrong(argument, value, f"{article} {kind} tensor of shape ({axes})".replace("  ", " "))
+        raise wrong(argument, value, f"{_article(kind)} {kind} tensor of shape ({axes})".replace("  ", " "))
     if like is not None:
         check_same_device(argument, value, like)
 
 
 def check_same_device(argument: str, value: torch.Tensor, like: torch.Tensor) -> None:
-    """Raises unless a tensor is on the device of another one."""
+    """Raises unless a tensor is on the same device as another one."""
     if value.device != like.device:
         raise wrong(argument, Words(f"a tensor on {value.device}"), f"one on {like.device}, where the others are")
 
 
 def is_dense(value: torch.Tensor) -> bool:
-    """Whether a tensor has a number at each place: it is neither sparse, nested nor quantised."""
+    """Whether a tensor stores a plain number for each element: it is neither sparse, nested nor quantised."""
     return not value.is_nested and value.layout == torch.strided and not value.is_quantized
 
 
 def _kind(value: torch.Tensor) -> str:
     if value.is_floating_point():
-        return "float" if value.itemsize > 1 else "other"  # torch computes next to nothing in 8 bits
+        return "float" if value.itemsize > 1 else "other"  # torch supports hardly any operation on 8-bit floats
     return {torch.bool: "bool"}.get(value.dtype, "other" if value.is_complex() else "integer")
 
 
 def check_int(argument: str, value: Any, low: int, part: str = "") -> None:
-    """Raises unless ``value`` is an integer (no bool) of at least ``low`` in 64 bits; for ``part`` see `wrong`."""
+    """Raises unless ``value`` is a 64-bit integer (not a bool) of at least ``low``. `wrong` explains ``part``."""
     if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) < 2**63:
         raise wrong(argument, value, f"an integer >= {low}", part)
 
 
 def check_number(argument: str, value: Any, low: float, high: float = math.inf, part: str = "") -> None:
-    """Raises unless ``value`` is a finite number within [low, high]; for ``part`` see `wrong`."""
+    """Raises unless ``value`` is a finite number in [low, high]. `wrong` explains ``part``."""
     if not _is_finite_number(value) or not low <= value <= high:
         limits = f"from {low} to {high}" if math.isfinite(high) else f">= {low}"
         raise wrong(argument, value, f"a finite number {limits}", part)
@@ -184,15 +187,15 @@ def installed(package: str) -> bool:
 
 
 def need(module: str, purpose: str, extra: str = "demo") -> ModuleType:
-    """Imports a module of an extra.
+    """Imports a module of an optional package.
 
     Args:
-        module: Its dotted name.
-        purpose: What it is needed for, for the error.
-        extra: The extra that installs it.
+        module: The dotted name of the module.
+        purpose: What needs the module, for the error message.
+        extra: The extra that installs the package.
 
     Raises:
-        MissingPackageError: If it is not installed; the message says how to get it.
+        MissingPackageError: If the package is not installed. The message says how to install it.
     """
     try:
         return import_module(module)
@@ -208,5 +211,5 @@ def _is_finite_number(value: Any) -> bool:
         return False
     try:
         return math.isfinite(value)
-    except OverflowError:  # an integer beyond all floats
+    except OverflowError:  # an integer too large for a float
         return False

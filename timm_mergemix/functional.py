@@ -1,4 +1,4 @@
-"""The pure tensor functions of merging and mixing; what is random in them is an argument."""
+"""The pure tensor functions of merging and mixing. All randomness is passed in as arguments."""
 
 import torch
 from torch import Tensor
@@ -60,18 +60,22 @@ def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None) -> tupl
     Args:
         x: (B, N, C) float tokens; padding holds zeros.
         plan: Which tokens merge.
-        size: (B, N) float32, how many patches each token stands for, 0 for padding; None where each stands for one.
+        size: (B, N) float32, the number of patches in each token, 0 for padding; None if each token is one patch.
 
     Returns:
         The merged tokens (B, N - r, C) in ``x``'s dtype, and their sizes (B, N - r) in float32.
 
     Raises:
-        MergeMixError: If shapes or dtypes do not fit, or the plan is one for other tokens.
+        MergeMixError: If shapes or dtypes do not fit, or the plan was made for other tokens.
     """
     check_tensor("x", x, "BNC", "float")
     batch, tokens = _tokens_of(plan)
     if (batch, tokens) != tuple(x.shape[:2]):
-        raise wrong("plan", Words(f"one for {batch} x {tokens} tokens"), f"{x.shape[0]} x {x.shape[1]}, as in x")
+        raise wrong(
+            "plan",
+            Words(f"a plan for {batch} x {tokens} tokens"),
+            f"one for the {x.shape[0]} x {x.shape[1]} tokens of x",
+        )
     check_same_device("x", x, plan.keep)
     if size is not None:
         check_tensor("size", size, (batch, tokens), "float", like=x)
@@ -81,17 +85,17 @@ def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None) -> tupl
 
 
 def compose_source(plan: MergePlan, source: Tensor | None = None) -> Tensor:
-    """The source map after one more merge.
+    """Returns the source map after one more merge.
 
     Args:
-        plan: The merge that comes on top.
-        source: (B, N) int64, the map so far; None where nothing has merged.
+        plan: The merge to add.
+        source: (B, N) int64, the map so far; None if nothing has merged.
 
     Returns:
-        (B, N) int64, for each original token its position after the merge.
+        (B, N) int64, the position of each original token after the merge.
 
     Raises:
-        MergeMixError: If the shapes do not fit, or, looked for on the CPU alone, the source map is one of more tokens.
+        MergeMixError: If the shapes do not fit. On the CPU also if the source map names tokens that the plan lacks.
     """
     batch, tokens = _tokens_of(plan)
     if source is not None:
@@ -101,16 +105,16 @@ def compose_source(plan: MergePlan, source: Tensor | None = None) -> Tensor:
 
 
 def log_size_bias(size: Tensor | None, dtype: torch.dtype, proportional: bool = True) -> Tensor | None:
-    """Proportional attention: log(size) as an additive mask, so that a merged token counts as often as its members.
+    """Proportional attention: log(size) as an additive mask, so that a merged token counts once per member.
 
     Args:
-        size: (B, N) float32, 0 for padding; None where nothing has merged.
-        dtype: dtype of the attention's input, a floating one.
-        proportional: False lets each token count once; padding is masked all the same.
+        size: (B, N) float32, the number of patches in each token, 0 for padding; None if nothing has merged.
+        dtype: Floating dtype of the attention's input.
+        proportional: If False, each token counts once; padding is still masked.
 
     Returns:
-        (B, 1, 1, N), the lowest number of ``dtype`` for padding; None where ``size`` is None, which leaves the fused
-        kernels free.
+        (B, 1, 1, N), with the lowest number of ``dtype`` for padding. None if ``size`` is None, so that fused kernels
+        can run without a mask.
 
     Raises:
         MergeMixError: If a shape or dtype does not fit.
@@ -125,17 +129,17 @@ def log_size_bias(size: Tensor | None, dtype: torch.dtype, proportional: bool = 
 
 
 def recover(values: Tensor, source: Tensor) -> Tensor:
-    """Copies each merged token's value back to all of its members: ``out[b, i] = values[b, source[b, i]]``.
+    """Unmerges: copies each merged token's value to all of its members, ``out[b, i] = values[b, source[b, i]]``.
 
     Args:
-        values: (B, K) or (B, K, C), one row for each merged token.
-        source: (B, N) int64, for each original token the merged token it is in.
+        values: (B, K) or (B, K, C), one row per merged token.
+        source: (B, N) int64, the merged token that contains each original token.
 
     Returns:
         (B, N) or (B, N, C).
 
     Raises:
-        MergeMixError: If the shapes do not fit, or, looked for on the CPU alone, the source map is one of more tokens.
+        MergeMixError: If the shapes do not fit. On the CPU also if the source map names tokens that ``values`` lacks.
     """
     check_tensor("values", values, "BKC" if isinstance(values, Tensor) and values.ndim > 2 else "BK")
     _check_source(source, values.shape[0], values.shape[1], "values", values)
@@ -143,10 +147,10 @@ def recover(values: Tensor, source: Tensor) -> Tensor:
 
 
 def _tokens_of(plan: MergePlan) -> tuple[int, int]:
-    """Batch size and number of tokens that a plan is for.
+    """Returns the batch size and the number of tokens that a plan was made for.
 
     Raises:
-        MergeMixError: If it is no plan, or, looked for on the CPU, one by which a token is lost or merges into none.
+        MergeMixError: If it is not a plan. On the CPU also if a token is lost or merges into a token that is not kept.
     """
     if not isinstance(plan, MergePlan):
         raise wrong("plan", plan, "a MergePlan, such as bipartite_matching returns")
@@ -161,7 +165,7 @@ def _tokens_of(plan: MergePlan) -> tuple[int, int]:
     if reads_values(plan.keep):
         each = torch.cat([plan.keep, plan.source], dim=1).sort(dim=1).values
         if not torch.equal(each, torch.arange(each.shape[1]).expand_as(each)):
-            raise wrong("plan", Words("one that keeps or merges some tokens twice"), "each token once")
+            raise wrong("plan", Words("a plan that uses some tokens twice"), "each token either kept or merged, once")
     return batch, kept + plan.source.shape[1]
 
 
@@ -172,4 +176,4 @@ def _check_source(source: Tensor, batch: int, tokens: int, owner: str, like: Ten
         low, high = int(source.min()), int(source.max())
         if low < 0 or high >= tokens:
             came = f"got tokens from {low} to {high}"
-            raise unusable("source", f"{came}, wanted them from 0 to {tokens - 1}, those of {owner}")
+            raise unusable("source", f"{came}, wanted tokens from 0 to {tokens - 1}, as in {owner}")

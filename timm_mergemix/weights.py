@@ -1,4 +1,4 @@
-"""Weights of a timm model from a file."""
+"""Loads the weights of a timm model from a file."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ from .files.tensors import check_unchanged
 
 __all__ = ["create_model", "from_file"]
 
-# A new pooling or register may be missing from a file; more than this share, and it is that of another model.
+# A file may lack a few weights, such as a new pooling layer. If it lacks more than this share, it is not this model's.
 MOST_MISSING = 0.1
-# What writes a loaded value into a parameter; the second one where torch is told to swap tensors.
+# The functions that write a loaded value into a parameter. The second is used if torch is set to swap tensors.
 _LOADING = ("copy_", "module_load")
 
 
 def from_file(path: str | PathLike[str]) -> dict[str, Any]:
-    """Arguments of `create_model` that load a file where timm would load its pretrained weights.
+    """Returns arguments for `create_model` that load a file in place of timm's pretrained weights.
 
-    timm adapts what it takes for pretrained: position embeddings to the image size. It leaves out the head.
+    As with pretrained weights, timm resamples position embeddings to the image size and leaves out the head.
 
     Args:
-        path: A checkpoint; a ``.npz`` file is read as those of the original JAX models are.
+        path: A checkpoint. A ``.npz`` file is read in the format of the original JAX models.
 
     Raises:
-        MergeMixError: If there is no such file, or it is a damaged one of this library.
+        MergeMixError: If there is no such file, or if this library wrote it and it is damaged.
     """
     path = fspath(path)
     if not isfile(path):
         raise wrong("weights", path, "the path of a file")
     try:
-        check_unchanged(Path(path))  # where this library wrote it
+        check_unchanged(Path(path))  # only files that this library wrote have a checksum
     except MergeMixError as error:
         raise unusable("weights", error) from error
-    # A source of its own (a hub, a folder) would come before the file.
+    # The model's own source (a hub or a folder) would take precedence over the file, so it is cleared.
     overlay = {"file": path, "source": "", "num_classes": -1, "custom_load": path.endswith(".npz")}
     return {"pretrained": True, "pretrained_cfg_overlay": overlay}
 
 
 def create_model(name: str, **arguments: Any) -> nn.Module:
-    """``timm.create_model``, which loads what it finds of a file in silence: here it must be a file of that model.
+    """Calls ``timm.create_model`` and checks that the file holds the weights of this model, which timm does not do.
 
     Args:
-        name: As timm takes it.
-        **arguments: Likewise; those of `from_file` among them.
+        name: A model name that timm knows.
+        **arguments: The other arguments of ``timm.create_model``, including those of `from_file`.
 
     Raises:
-        MergeMixError: If many weights of the model are not in the file. Else whatever timm raises.
+        MergeMixError: If many weights of the model are not in the file. timm's own errors are passed on.
     """
     file = (arguments.get("pretrained_cfg_overlay") or {}).get("file")
     if file is None:
@@ -66,14 +66,14 @@ def create_model(name: str, **arguments: Any) -> nn.Module:
 
 
 class _Loads(TorchFunctionMode):
-    """Notes which parameters were last written by a copy, which is how timm loads them, in this thread alone.
+    """Notes which parameters were last written by a copy in this thread, which is how timm loads them.
 
-    Initialisation does not count: it comes before, and its last function is another one, such as ``normal_``.
+    Initialisation does not count: it comes first, and it ends with another function, such as ``normal_``.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._loaded: dict[int, nn.Parameter] = {}  # by id, since tensors compare by their values
+        self._loaded: dict[int, nn.Parameter] = {}  # by id, because tensors are compared by value
 
     def __contains__(self, parameter: nn.Parameter) -> bool:
         return id(parameter) in self._loaded

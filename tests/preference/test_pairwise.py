@@ -123,7 +123,7 @@ def test_a_pair_with_an_empty_answer_is_left_out(variant, side, device):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: simpo_loss(torch.zeros(3, dtype=torch.long), PAIR[1]), r"^winner_logp: got a int64 tensor"),
+        (lambda: simpo_loss(torch.zeros(3, dtype=torch.long), PAIR[1]), r"^winner_logp: got an int64 tensor"),
         (
             lambda: simpo_loss(PAIR[0], torch.zeros(4)),
             r"^loser_logp: got .* wanted as many pairs as winner_logp has, 3",

@@ -92,5 +92,5 @@ def test_what_cannot_be_written_is_named(
 def test_images_of_8_bits_are_kept_and_those_of_16_are_refused():
     image = torch.arange(12, dtype=torch.uint8).view(3, 2, 2)
     assert torch.equal(torch.from_numpy(np.array(to_pil("winner", image, None))).permute(2, 0, 1), image)
-    with pytest.raises(MergeMixError, match=r"^winner: got a int16 tensor"):
+    with pytest.raises(MergeMixError, match=r"^winner: got an int16 tensor"):
         to_pil("winner", image.to(torch.int16), None)

@@ -59,7 +59,7 @@ def test_images_of_a_wrong_form_are_refused(x: object) -> None:
 
 
 def test_a_pass_checks_its_images_too() -> None:
-    with pytest.raises(MergeMixError, match=r"^images: got a int64 tensor"):
+    with pytest.raises(MergeMixError, match=r"^images: got an int64 tensor"):
         SaliencyPass(MODEL, SaliencyConfig(saliency_r=None))(torch.ones(2, 3, 64, 64, dtype=torch.int64))
 
 
