@@ -48,7 +48,7 @@ def test_a_model_that_fails_is_named_and_the_exit_code_is_1(
 
 
 def test_a_filter_that_fits_no_model_is_no_success(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="no plain transformer of timm is called no_such"):
+    with pytest.raises(SystemExit, match="no plain transformer of timm matches no_such"):
         census.main(["--filter", "no_such*", "--out", str(tmp_path / "census.jsonl")])
 
 

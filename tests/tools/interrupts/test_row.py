@@ -5,7 +5,7 @@ from __future__ import annotations
 from tools.interrupts.row import Row, report
 
 ROWS = [
-    Row("vit", "patch", "instruction", 10, 1, {"other modes": 2}),
+    Row("vit", "patch", "instruction", 10, 1, {"different modes": 2}),
     Row("cait", "patch", "instruction", 5, 2, {}, {"unpatch: class": 3}, 1),
     Row("vit", "patch", "signal", 4),
 ]

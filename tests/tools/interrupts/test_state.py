@@ -33,7 +33,7 @@ def test_another_r_and_another_parameter_are_differences(expected: Expected) -> 
 def test_one_module_in_another_mode_is_a_difference(expected: Expected) -> None:
     model = expected.model(None)
     model.head.eval()
-    assert first_difference(behaviour(model, expected.x), expected.behaviour(None)) == "other modes"
+    assert first_difference(behaviour(model, expected.x), expected.behaviour(None)) == "different modes"
 
 
 def test_torch_is_reset_and_says_whether_that_was_needed() -> None:

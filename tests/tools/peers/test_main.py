@@ -53,5 +53,5 @@ def test_without_a_folder_it_says_what_to_set(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(SystemExit, match="none of TIMM_TESTS, PEFT_TESTS, ACCELERATE_TESTS, TRANSFORMERS_TESTS is set"):
         peers.main([])
     monkeypatch.setenv("TIMM_TESTS", str(tmp_path / "no"))
-    with pytest.raises(SystemExit, match="is no folder"):
+    with pytest.raises(SystemExit, match="is not a folder"):
         peers.main([])

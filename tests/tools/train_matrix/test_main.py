@@ -56,11 +56,11 @@ def test_what_a_script_shows_decides(
 
 
 def test_a_filter_that_fits_no_setting_is_no_success(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="no setting is called --no-such"):
+    with pytest.raises(SystemExit, match="no setting matches --no-such"):
         matrix.main(["--filter", MIX, "--filter=--no-such*", "--out", str(tmp_path / "rows.jsonl")])
 
 
-@pytest.mark.parametrize(("given", "message"), [("", "is not set"), ("no_such.py", "no_such.py is no file")])
+@pytest.mark.parametrize(("given", "message"), [("", "is not set"), ("no_such.py", "no_such.py is not a file")])
 def test_scripts_must_be_given(given: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIMM_TRAIN_PY", given)
     with pytest.raises(SystemExit, match=message):

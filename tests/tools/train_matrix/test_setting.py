@@ -30,7 +30,7 @@ def test_the_docstring_says_what_is_compared() -> None:
 
 def test_a_name_is_taken_once() -> None:
     setting("--a")(trains)
-    with pytest.raises(CheckError, match="--a is there already"):
+    with pytest.raises(CheckError, match="--a exists already"):
         setting("--a")(trains)
 
 
