@@ -1,4 +1,4 @@
-"""What was measured as a picture."""
+"""Plots the results."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from .measure import Result
 
 __all__ = ["plot"]
 
-# Inches: the picture's width, a row of a panel, what is around its rows, and the growth.
+# In inches: the width of the picture, a row of a panel, the space around rows, and the growth panels.
 WIDTH, ROW, FRAME, GROWTH = 12.0, 0.38, 0.9, 4.0
-# The patch of Bolya et al. stands beside ours, in the same rows.
+# The patch of Bolya et al. is shown in the same rows as ours.
 BESIDE = {"published over ideal": "merged over ideal"}
 COLOURS = {"merged": "tab:blue", "ideal": "tab:green", "unpatched": "tab:grey", "published": "tab:orange"}
 
-# Label of a row -> what stands in it.
+# Label of a row -> its content.
 Rows = dict[str, list[Result]]
 
 
 def plot(results: Sequence[Result], points: Sequence[Point], path: Path) -> Path:
-    """Ratios with their intervals, and how cost grows; one picture.
+    """Plots ratios with their intervals, and the growth of the cost, as one picture.
 
     Args:
         results: The table.
-        points: See `benchmarks.speed.growth.grow`; may be empty.
-        path: Where it is written.
+        points: The results of `benchmarks.speed.growth.grow`; may be empty.
+        path: The file to write.
 
     Raises:
-        MergeMixError: If matplotlib is not there.
+        MergeMixError: If matplotlib is not installed.
     """
     need("matplotlib", "the plot", "viz")
     from matplotlib.figure import Figure
@@ -44,7 +44,7 @@ def plot(results: Sequence[Result], points: Sequence[Point], path: Path) -> Path
     heights = [FRAME + ROW * len(rows) for rows in panels.values()]
     shares = [*([sum(heights)] if panels else []), *([GROWTH] if points else [])]
     figure = Figure(figsize=(WIDTH, sum(shares) or 1.0), layout="constrained")
-    # Figures of their own, so that the long labels of the one do not narrow the other.
+    # Separate subfigures, so that long labels in one do not make the other narrower.
     parts: list[Any] = (
         list(figure.subfigures(len(shares), 1, squeeze=False, height_ratios=shares).flat) if shares else []
     )
@@ -58,7 +58,7 @@ def plot(results: Sequence[Result], points: Sequence[Point], path: Path) -> Path
 
 
 def _panels(results: Sequence[Result]) -> dict[str, Rows]:
-    """Times by the title of their group; memory is a count that has no interval, and stands in the table alone."""
+    """Times by the title of their group. Memory is a count without an interval, so it is only in the table."""
     titles = {group.name: group.title for group in GROUPS}
     panels: dict[str, Rows] = {}
     for group in GROUPS:
