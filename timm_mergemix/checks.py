@@ -40,7 +40,7 @@ def is_image_dtype(dtype: torch.dtype) -> bool:
 def check_images(images: Tensor, validate: bool | None = None) -> None:
     """Raises unless ``images`` is a finite float or uint8 tensor (B, C, H, W) that is not empty."""
     if isinstance(images, Tensor) and images.ndim == 5:
-        wanted = "a tensor of shape (B, C, H, W); images.flatten(1, 2) mixes all frames of a clip, or slices of a volume, alike"
+        wanted = "a tensor of shape (B, C, H, W); images.flatten(1, 2) mixes all frames of a clip or slices alike"
         raise wrong("images", images, wanted)
     if not isinstance(images, Tensor) or not is_dense(images) or images.ndim != 4 or images.numel() == 0:
         raise wrong("images", images, "a tensor of shape (B, C, H, W) with at least one image")
