@@ -40,6 +40,7 @@ def test_the_message_says_the_argument_and_what_was_got_and_wanted() -> None:
     ("value", "text"),
     [
         (torch.zeros(2, 3, dtype=torch.int64), "an int64 tensor of shape (2, 3)"),
+        (torch.zeros(2, dtype=torch.uint8), "a uint8 tensor of shape (2,)"),
         (torch.nn.Linear(2, 2), "a module of class Linear"),
         (list(range(100)), repr(list(range(100)))[:38] + "...0, 91, 92, 93, 94, 95, 96, 97, 98, 99]"),
         ("x" * 400, "'" + "x" * 147 + "..." + "x" * 147 + "'"),

@@ -33,7 +33,7 @@ MOST_COLOURS = 4
 
 
 def is_image_dtype(dtype: torch.dtype) -> bool:
-    """Whether pixels of a dtype can be blended: those of floats of at least 16 bits and of uint8, which are rounded."""
+    """Whether pixels of a dtype can be blended: floats of at least 16 bits, or uint8, which is rounded."""
     return dtype == torch.uint8 or (dtype.is_floating_point and dtype.itemsize > 1)
 
 

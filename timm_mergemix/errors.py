@@ -92,7 +92,7 @@ def describe(value: Any) -> str:
         if value.is_nested:
             return f"a nested {kind} tensor"
         layout = "" if value.layout == torch.strided else f" of layout {str(value.layout).removeprefix('torch.')}"
-        return f"{_article(kind)} {kind} tensor of shape {tuple(value.shape)}{layout}"
+        return f"{article(kind)} {kind} tensor of shape {tuple(value.shape)}{layout}"
     if isinstance(value, torch.nn.Module):
         return f"a module of class {type(value).__name__}"
     if isinstance(value, Words):
@@ -103,8 +103,9 @@ def describe(value: Any) -> str:
     return text if len(text) <= most else f"{text[:cut]}...{text[-cut:]}"
 
 
-def _article(word: str) -> str:
-    return "an" if word.startswith("int") else "a"
+def article(word: str) -> str:
+    """Returns the indefinite article of a dtype or a class."""
+    return "an" if word.lower().startswith(("a", "e", "i", "o")) else "a"
 
 
 def check_choice(argument: str, value: Any, choices: Iterable[str]) -> None:
@@ -140,7 +141,7 @@ def check_tensor(
         or (kind and kind != _kind(value))
     ):
         axes = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
-        raise wrong(argument, value, f"{_article(kind)} {kind} tensor of shape ({axes})".replace("  ", " "))
+        raise wrong(argument, value, f"{article(kind)} {kind} tensor of shape ({axes})".replace("  ", " "))
     if like is not None:
         check_same_device(argument, value, like)
 

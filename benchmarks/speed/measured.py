@@ -49,7 +49,7 @@ def load(folder: Path, machine: dict[str, Any] | None = None, r: str | None = No
         r: Token merging of the growth, in words; None if there is only one in the file.
 
     Raises:
-        MergeMixError: If there are no results, or several machines or ``r`` and no choice among them.
+        MergeMixError: If there are no results, or if a choice among several machines or ``r`` is missing.
     """
     results, points = results_in(folder).read(), points_in(folder).read()
     if machine is None:

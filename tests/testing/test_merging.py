@@ -52,11 +52,26 @@ def test_twins_are_compared_only_if_blocks_use_no_positions(
 @pytest.mark.parametrize(
     ("invariant", "source", "size", "reason"),
     [
-        ("each patch is in one token", [0, 1, 3], [1.0, 1, 1], "sources are from 0 to 3 after block 0, which"),
-        ("each patch is in one token", [0, -1, 2], [1.0, 1, 1], "sources are from -1 to 2 after block 0"),
+        (
+            "each patch is in one token",
+            [0, 1, 3],
+            [1.0, 1, 1],
+            "sources are from 0 to 3 after block 0, which leaves 3 tokens",
+        ),
+        (
+            "each patch is in one token",
+            [0, -1, 2],
+            [1.0, 1, 1],
+            "sources are from -1 to 2 after block 0, which leaves 3 tokens",
+        ),
         ("each patch is in one token", [0, 1, 1], [1.0, 1, 1], "1 tokens contain no patch after block 0"),
         ("sizes count the patches", [0, 1, 1], [1.0, 1], "sizes sum to 2, not 3, after block 0"),
-        ("sizes count the patches", [0, 1, 1], [2.0, 1], "a size is not the number of original tokens in its token"),
+        (
+            "sizes count the patches",
+            [0, 1, 1],
+            [2.0, 1],
+            "a size is not the number of original tokens in its token after block 0",
+        ),
     ],
 )
 def test_the_failure_says_what_was_found(invariant: str, source: list[int], size: list[float], reason: str) -> None:

@@ -181,7 +181,7 @@ OBJECTS = {"boxes": boxes((1, 1, 5, 5)), "labels": torch.tensor([3])}
         ((tv_tensors.Image(X), Y, tv_tensors.Image(X)), "one batch of images"),
         ((X, [0, 1, 2, 3]), "a tensor of labels among them"),
         ((X, [0, 1, 2, 3], MASK), "a tensor of labels among them"),
-        ((X, Y, PICTURE), "got an? Image, wanted only images, labels, masks and boxes, because it would stay unmixed"),
+        ((X, Y, PICTURE), "got an Image, wanted only images, labels, masks and boxes, because it would stay unmixed"),
         ((VIDEO, Y), r"got a Video of shape \(4, 3, 3, 16, 16\), wanted .*video.flatten\(1, 2\) mixes all frames"),
         ((X, Y, VIDEO), "got a Video of shape"),
         ((X, MASK, MASK.clone()), "got 2 masks, wanted one mask for the batch; masks of single objects"),
@@ -225,7 +225,7 @@ def test_rotated_boxes_are_refused(format: str) -> None:
 
 
 def test_dense_labels_without_a_mask_class_are_refused() -> None:
-    with pytest.raises(MergeMixError, match=r"^labels: got an? int64 tensor .*dense labels must be a tv_tensors.Mask"):
+    with pytest.raises(MergeMixError, match=r"^labels: got an int64 tensor .*dense labels must be a tv_tensors.Mask"):
         transform()(X, MASK.as_subclass(Tensor))
 
 

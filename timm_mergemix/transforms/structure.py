@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision import tv_tensors
 
-from ..errors import Words, describe, wrong
+from ..errors import Words, article, describe, wrong
 
 __all__ = ["Found", "Objects", "Place", "find_inputs", "find_labels", "replaced"]
 
@@ -152,22 +152,16 @@ def _refuse_unmixed(
     for place, leaf in leaves.items():
         in_objects = place[:-1] in containers
         if in_objects and isinstance(leaf, tv_tensors.Mask):
-            raise wrong(
-                "inputs",
-                Words("a Mask beside boxes"),
-                "one mask for the batch; masks of single objects cannot be mixed",
-            )
+            raise wrong("inputs", Words("a Mask beside boxes"), ONE_MASK)
         if place in mixed:
             continue
         if in_objects and isinstance(leaf, Tensor) and leaf.ndim:
             got = Words(f"{place[-1]!r} beside boxes, {describe(leaf)}")
             raise wrong("inputs", got, "only boxes and their labels, because it would stay unmixed")
         if isinstance(leaf, (tv_tensors.TVTensor, Image.Image)):
-            raise wrong(
-                "inputs",
-                Words(f"a {type(leaf).__name__}"),
-                "only images, labels, masks and boxes, because it would stay unmixed",
-            )
+            name = type(leaf).__name__
+            wanted = "only images, labels, masks and boxes, because it would stay unmixed"
+            raise wrong("inputs", Words(f"{article(name)} {name}"), wanted)
         if isinstance(leaf, Tensor) and _is_plain_map(leaf, images):
             got = Words(f"{describe(leaf)}, the size of the images")
             raise wrong("inputs", got, "a tv_tensors.Mask, because a plain tensor would stay unmixed")

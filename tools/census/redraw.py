@@ -22,7 +22,7 @@ def redraw(model: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def _keep_heads_apart(attn: TalkingHeadAttn) -> None:
-    """Mixes heads only a little, as trained weights do: attention that is negative everywhere would be useless."""
+    """Mixes heads only a little, as trained weights do; strong mixing could make attention negative everywhere."""
     for mixing in (attn.proj_l, attn.proj_w):
         mixing.weight.mul_(0.3).add_(torch.eye(attn.num_heads))
     attn.proj_w.bias.mul_(0.1)
@@ -33,6 +33,6 @@ def _scaled(module: nn.Module, name: str, drawn: Tensor) -> Tensor:
         return drawn / (drawn.numel() / len(drawn)) ** 0.5
     if name.startswith(("weight", "gamma", "gain")):
         return 1 + 0.2 * drawn
-    if name == "bias" and not isinstance(module, nn.Linear):  # the weight of a norm or a convolution
+    if name == "bias" and not isinstance(module, nn.Linear):  # of a norm or a convolution
         return 0.2 * drawn
     return 0.2 * drawn.sign() + 0.3 * drawn
