@@ -1,1 +1,1 @@
-"""What the library costs and what it gains: speed tables and comparisons of trainings, with their records."""
+"""Benchmarks of the cost and the gains of the library: speed tables and comparisons of trainings, with records."""

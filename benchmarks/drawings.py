@@ -1,4 +1,4 @@
-"""Drawings with a transparent ground as images and masks: each on a ground of two colours, its alpha as the mask."""
+"""Images and masks from drawings with a transparent background: each is put on a gradient, its alpha is the mask."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from timm_mergemix.errors import Words, unusable, wrong
 
 __all__ = ["CLIPART", "Drawings", "read_drawings", "split_drawings"]
 
-# Where Debian's package openclipart-png puts its files.
+# Folder of the files of Debian's package openclipart-png.
 CLIPART = Path("/usr/share/openclipart/png")
-MOST_PIXELS = 4_000_000  # of a file; larger ones take seconds to read
+MOST_PIXELS = 4_000_000  # bytes of a file; larger ones take seconds to read
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning)
-SIDE = 0.75  # the longer side of a drawing, as a share of the image's
-SHARES = 0.1, 0.9  # limits of the object's share of its own rectangle: neither next to nothing nor the whole
+SIDE = 0.75  # the longer side of a drawing, as a share of the image's side
+SHARES = 0.1, 0.9  # limits of the object's share of its bounding box: neither almost nothing nor all of it
 
 
 class Drawings(NamedTuple):
-    """Images and their masks.
+    """Images with their masks.
 
     Attributes:
         images: (N, 3, H, W) float32 from 0 to 1.
-        masks: (N, H, W) int64: 1 where the object is, else 0.
+        masks: (N, H, W) int64, 1 for the object and 0 for the background.
     """
 
     images: Tensor
@@ -38,38 +38,38 @@ class Drawings(NamedTuple):
 
 
 def split_drawings(folder: Path, train: int, test: int, size: int) -> tuple[Drawings, Drawings]:
-    """Two parts without a common drawing, chosen by hashes of what is in the files.
+    """Returns two sets without a common drawing, chosen by hashes of the contents of the files.
 
     Args:
-        folder: With PNG files, in it or below.
-        train: Number of images in the first part.
-        test: Number of images in the second part.
-        size: Height and width.
+        folder: Folder with PNG files, in it or in its subfolders.
+        train: Number of images in the first set.
+        test: Number of images in the second set.
+        size: Height and width of the images.
 
     Raises:
-        MergeMixError: If the folder does not have so many.
+        MergeMixError: If the folder does not have enough drawings.
     """
     found = read_drawings(folder, train + test, size)
     return tuple(Drawings(*(part[rows] for part in found)) for rows in (slice(train), slice(train, None)))  # type: ignore[return-value]
 
 
 def read_drawings(folder: Path, count: int, size: int) -> Drawings:
-    """The first drawings by the order of their hashes, each one once.
+    """Returns the first drawings in the order of their hashes, without duplicates.
 
     Args:
-        folder: With PNG files, in it or below.
-        count: How many.
-        size: Height and width.
+        folder: Folder with PNG files, in it or in its subfolders.
+        count: Number of drawings.
+        size: Height and width of the images.
 
     Raises:
-        MergeMixError: If the folder does not have so many.
+        MergeMixError: If the folder does not have enough drawings.
     """
     if not folder.is_dir():
-        raise unusable("data", f"there is no folder {folder}; Debian's package openclipart-png brings {CLIPART}")
+        raise unusable("data", f"there is no folder {folder}; Debian's package openclipart-png installs {CLIPART}")
     images, masks, seen = [], [], set()
     for digest, drawing in _in_order(folder, round(SIDE * size)):
         pixels = drawing.tobytes()
-        if pixels not in seen:  # files may differ in what is not seen
+        if pixels not in seen:  # files may differ in invisible details
             seen.add(pixels)
             image, mask = _on_ground(drawing, size, np.random.default_rng(int(digest, 16)))
             images.append(image)
@@ -80,7 +80,7 @@ def read_drawings(folder: Path, count: int, size: int) -> Drawings:
 
 
 def _in_order(folder: Path, side: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Hashes and drawings (h, w, 4) uint8, made small, of all files that show an object on nothing."""
+    """Hashes and small drawings (h, w, 4) uint8 of all files that show an object on a transparent background."""
     files = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in sorted(folder.rglob("*.png"))}
     for digest, path in sorted(files.items()):
         drawing = _read(path, side)
@@ -107,7 +107,7 @@ def _read(path: Path, side: int) -> np.ndarray | None:
 
 
 def _on_ground(drawing: np.ndarray, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """An image (3, size, size), the drawing at a random place on a gradient of two colours, and its mask."""
+    """An image (3, size, size) of the drawing at a random place on a gradient of two colours, and its mask."""
     height, width = drawing.shape[:2]
     top, left = rng.integers(size - height + 1), rng.integers(size - width + 1)
     angle, colours = rng.uniform(0, 2 * np.pi), torch.from_numpy(rng.uniform(size=(2, 3, 1, 1))).float()

@@ -1,8 +1,8 @@
-"""Token merging in a pretrained model that never saw it: k-nearest-neighbour accuracy and similarity of features.
+"""Token merging in a pretrained model without fine-tuning: k-nearest-neighbour accuracy and feature similarity.
 
 DINOv2 ViT-S/14 on Fashion-MNIST, enlarged: features (the normalised class token) of 1,000 training images classify
 1,000 others by their 20 nearest, for every matching, proportional attention on and off, and r tokens merged in each
-block. A record for each setting; what is there already is not run again.
+block. There is one record per setting; settings that are in the file already are not run again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from timm_mergemix.training.sources import draw_splits, fashion_mnist
 
 __all__ = ["GO_ON", "SUMMARY", "add_arguments", "run"]
 
-SUMMARY = "Measure what token merging does to the features of a pretrained model that never saw it."
+SUMMARY = "Measure the effect of token merging on the features of a pretrained model without fine-tuning."
 GO_ON = "Finished settings are kept; go on with"
 MODEL, SIZE, IMAGES, NEIGHBOURS = "vit_small_patch14_dinov2.lvd142m", 112, 1000, 20
 RS = (1, 2, 3, 4, 5)
@@ -44,15 +44,15 @@ Setting = tuple[str, bool, int]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the program."""
+    """Adds the options of the program."""
     add = parser.add_argument
     add("--out", type=Path, default=Path("runs/off_the_shelf"), metavar="DIR", help="where records go")
-    add("--weights", type=Path, metavar="FILE", help="the model's state dict; timm's if not given")
-    add("--amp", action="store_true", help="forward passes in bfloat16")
+    add("--weights", type=Path, metavar="FILE", help="state dict of the model; by default timm's weights")
+    add("--amp", action="store_true", help="run forward passes in bfloat16")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measures what is missing, and prints the table."""
+    """Measures the missing settings and prints the table."""
     records = Records(make_directory(args.out) / "results.jsonl", ("matching", "prop_attn", "r"), ("knn", "similarity"))
     settings = [("none", True, 0), *product(MATCHINGS, (True, False), RS)]
     with torch.autocast("cpu", torch.bfloat16, enabled=args.amp):
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def measure(settings: list[Setting], weights: Path | None) -> Iterator[Record]:
-    """A record for each setting."""
+    """Yields one record per setting."""
     tuning = FineTuning(MODEL, SIZE)
     data = draw_splits(fashion_mnist(), IMAGES, 1, IMAGES, 0)
     model = tuning.build(data, Places(weights)).eval()
@@ -72,7 +72,7 @@ def measure(settings: list[Setting], weights: Path | None) -> Iterator[Record]:
             own = plain
             if r:
                 with mm.merging(model, r, prop_attn=prop_attn, matching=matching):
-                    torch.manual_seed(0)  # one of the matchings is random
+                    torch.manual_seed(0)  # because one of the matchings is random
                     own = features(model, train), features(model, test)
             yield {
                 "matching": matching,
@@ -100,7 +100,7 @@ def neighbours(train: Tensor, test: Tensor, labels: Tensor, test_labels: Tensor)
 
 
 def table(records: list[Record]) -> str:
-    """A row for each matching, a column for each r."""
+    """A table with one row per matching and one column per r."""
     rows = []
     for matching, prop_attn in dict.fromkeys((each["matching"], each["prop_attn"]) for each in records):
         found = {each["r"]: each for each in records if (each["matching"], each["prop_attn"]) == (matching, prop_attn)}

@@ -1,4 +1,4 @@
-"""Tables of a page, replaced by those that a program prints."""
+"""Replaces the tables of a page by those that a program prints."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ __all__ = ["replace_tables", "table_of"]
 
 
 def table_of(first: str) -> re.Pattern[str]:
-    """The pattern of tables in Markdown whose first column has a heading that the expression ``first`` matches."""
+    """Returns a pattern for Markdown tables whose first column has a heading that matches ``first``."""
     return re.compile(rf"^\| (?:{first}) \|.*\n(?:\|.*\n)*", re.MULTILINE)
 
 
 def replace_tables(page: str, printed: str, table: re.Pattern[str], said: str) -> str:
-    """The page with its tables replaced, in order, by those that are printed.
+    """Returns the page with its tables replaced, in order, by the printed tables.
 
     Args:
-        page: Its text.
-        printed: The new tables, with whatever is between them.
-        table: The pattern of tables.
-        said: What they are called, for the error.
+        page: Text of the page.
+        printed: The new tables, with any text between them.
+        table: The pattern for tables.
+        said: The name of the tables in the error message.
 
     Raises:
-        MergeMixError: If there are more or fewer of them.
+        MergeMixError: If the number of tables differs.
     """
     new, old = table.findall(f"{printed}\n"), table.findall(page)
     if len(new) != len(old):

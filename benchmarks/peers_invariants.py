@@ -1,7 +1,7 @@
-"""Which invariants of mixing hold for this library's mixers and for those of others, as a table in Markdown.
+"""Prints a Markdown table of the invariants of mixing that hold for the mixers of this library and of others.
 
-Every mixer is checked alike, by `timm_mergemix.testing.check_mixer` with its defaults. For each invariant that does not
-hold there is the smallest batch on which it fails. Mixers of packages that are not installed are left out.
+Every mixer is checked by `timm_mergemix.testing.check_mixer` with its defaults. For each invariant that does not
+hold, the smallest failing batch is shown. Mixers of packages that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ CLASSES = 5
 
 
 class Kornia:
-    """An adapter to kornia's mixers, whose labels come back as pairs of classes with a lambda.
+    """An adapter for kornia's mixers, which return labels as pairs of classes with a lambda.
 
     Args:
-        mixer: One of them, on the data keys "input" and "class".
-        own: Whether lambda is the share of the image itself; else it is that of its partner.
+        mixer: A mixer with the data keys "input" and "class".
+        own: Whether lambda is the share of the image itself; otherwise it is the share of its partner.
     """
 
     def __init__(self, mixer: Callable[[Tensor, Tensor], Any], own: bool) -> None:
@@ -47,7 +47,7 @@ class Kornia:
         self.own = own
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Images and targets (B, num_classes), by the loss that kornia documents."""
+        """Returns images and targets (B, num_classes) that give the loss in kornia's documentation."""
         mixed, triples = self.mixer(images, labels)
         triples = triples.reshape(-1, 3)
         first, second = (F.one_hot(triples[:, k].long(), CLASSES).float() for k in range(2))
@@ -86,12 +86,12 @@ PEERS: dict[str, Callable[[], Any]] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the program."""
-    parser.add_argument("--examples", type=int, default=50, metavar="N", help="batches for each invariant")
+    """Adds the options of the program."""
+    parser.add_argument("--examples", type=int, default=50, metavar="N", help="batches per invariant")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Checks all mixers that are there, and prints the table and the failures."""
+    """Checks all mixers that are installed, and prints the table and the failures."""
     check_int("examples", args.examples, 1)
     found: dict[str, dict[str, InvariantError]] = {}
     for name, make in PEERS.items():
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def table(found: dict[str, dict[str, InvariantError]]) -> str:
-    """A row for each invariant, a column for each mixer."""
+    """A table with one row per invariant and one column per mixer."""
     rows = [
         [invariant, *("no" if invariant in failures else "yes" for failures in found.values())]
         for invariant in MIXING_INVARIANTS
@@ -118,7 +118,7 @@ def table(found: dict[str, dict[str, InvariantError]]) -> str:
 
 
 def failures_table(found: dict[str, dict[str, InvariantError]]) -> str:
-    """A row for each invariant that does not hold: what was found, and the smallest batch."""
+    """A table with one row per invariant that does not hold: what was found, and the smallest failing batch."""
     rows = [
         [name, failure.invariant, failure.reason, str(failure.case)]
         for name, failures in found.items()

@@ -1,6 +1,6 @@
-"""Writes the tables of docs/results-questions.md anew from the records of trainings on questions.
+"""Rewrites the tables of docs/results-questions.md from the records of trainings on questions.
 
-Tables are those whose first column is "training", or begins with "over", in the order in which they are printed.
+It replaces tables whose first column is "training" or begins with "over", in the order in which they are printed.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ TABLE = table_of("(?:training|over )[^|]*")
 
 
 def fill(page: str, printed: str) -> str:
-    """The page with its tables replaced by those that are printed.
+    """Returns the page with its tables replaced by the printed ones.
 
     Raises:
-        MergeMixError: If there are more or fewer of them.
+        MergeMixError: If the number of tables differs.
     """
     return replace_tables(page, printed, TABLE, "tables of trainings")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """It has none."""
+    """Adds no options."""
 
 
 def run(args: argparse.Namespace) -> None:

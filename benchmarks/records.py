@@ -1,4 +1,4 @@
-"""Records: a file of JSON, one object a line, to which a run adds and with which a later run goes on."""
+"""Records: a file with one JSON object per line, to which a run appends and from which a later run resumes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Records:
-    """The records in a file.
+    """The records of a file.
 
     Attributes:
-        path: The file; it need not be there yet.
-        key: Names of the fields by which records are told apart: what was run, and in which circumstances.
-        needs: Names of other fields that each record has.
+        path: The file; it need not exist yet.
+        key: Names of the fields that identify a record: what was run, and in which circumstances.
+        needs: Names of other fields that each record must have.
     """
 
     path: Path
@@ -33,10 +33,10 @@ class Records:
     needs: tuple[str, ...] = ()
 
     def read(self) -> list[Record]:
-        """All records, in the order of the file. A last line that was cut off is left out.
+        """Returns all records in the order of the file, without an incomplete last line.
 
         Raises:
-            MergeMixError: If another line is not one of these records.
+            MergeMixError: If any other line is not a valid record.
         """
         try:
             lines = self.path.read_bytes().split(b"\n")[:-1] if self.path.is_file() else []
@@ -45,7 +45,7 @@ class Records:
         return [self._parse(line, number) for number, line in enumerate(lines, 1)]
 
     def add(self, record: Record) -> None:
-        """Adds a record, in place of a last line that was cut off. It is on the disk when this returns.
+        """Appends a record after removing an incomplete last line, and flushes it to disk.
 
         Raises:
             MergeMixError: If another process is adding records, or the file cannot be written.
@@ -56,22 +56,22 @@ class Records:
     def run_missing(
         self, wanted: Iterable[tuple[Sequence[Any], T]], run: Callable[[list[T]], Iterable[Record]]
     ) -> list[Record]:
-        """Runs what the file does not have yet, and adds each record as it comes.
+        """Runs whatever is missing in the file and appends each record as soon as it exists.
 
         Args:
-            wanted: Values of the fields of ``key``, and what is to be run for them. What is run once can give several
+            wanted: Values of the fields of ``key``, and the item to run for them. Running one item may yield several
                 records.
-            run: Runs what is missing and yields its records.
+            run: Runs the missing items and yields their records.
 
         Returns:
-            The records of what is wanted, in its order, without those that ``run`` did not yield.
+            The wanted records, in their order, without those that ``run`` did not yield.
 
         Raises:
             MergeMixError: If another process is adding records, or the file cannot be read or written.
         """
         todo = [(_identity(values), item) for values, item in wanted]
         if self._missing(todo):
-            with locked(self.path):  # from here on the file says for sure what is missing
+            with locked(self.path):  # from here on no other process changes the file
                 for record in run(self._missing(todo)):
                     self._append(record)
         found = {self._identity_of(record): record for record in self.read()}
@@ -88,7 +88,7 @@ class Records:
         names = (*self.key, *self.needs)
         try:
             record = json.loads(line)
-        except (ValueError, RecursionError):  # neither JSON nor text, or far too deep
+        except (ValueError, RecursionError):  # not JSON, not text, or nested too deeply
             record = None
         if not isinstance(record, dict) or not record.keys() >= set(names):
             came = Words(repr(line.decode(errors="replace")[:80]))
@@ -100,5 +100,5 @@ class Records:
 
 
 def _identity(values: Sequence[Any]) -> str:
-    """The same text for what is the same in JSON, where tuples and lists are one."""
+    """A text that is equal for values that are equal in JSON, where tuples and lists are the same."""
     return json.dumps(list(values), sort_keys=True)

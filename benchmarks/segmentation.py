@@ -1,8 +1,8 @@
-"""Does mixing images with their masks help a small segmentation network? On drawings, whose alpha is the mask.
+"""Does mixing images with their masks help a small segmentation network? Tested on drawings with alpha masks.
 
-A network of ten lines learns to tell objects from the ground on a few hundred images, without mixing and with each way
-of mixing, from the same first weights and in the same order for each seed. Half of the batches are mixed. A record for
-each way and seed; what is there is not run again.
+A network of ten lines learns to separate objects from the background on a few hundred images, without mixing and with
+each way of mixing. For each seed, initial weights and image order are the same. Half of the batches are mixed.
+There is one record per way and seed; trainings that are in the file already are not repeated.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Mix = Callable[[Tensor, Tensor], mm.MixedBatch]
 
 
 class Net(nn.Module):
-    """A U-Net of three scales, of which the first is half the image's: (B, 3, H, W) -> (B, 2, H, W)."""
+    """A U-Net of three scales, the first at half the size of the image: (B, 3, H, W) -> (B, 2, H, W)."""
 
     def __init__(self, width: int = 8) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Net(nn.Module):
         self.head = nn.ConvTranspose2d(width, 2, 4, stride=2, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of ground and object."""
+        """Returns logits of background and object."""
         x = self.stem(x)
         passed: list[Tensor] = []
         for layers in self.down:
@@ -71,7 +71,7 @@ def _layers(before: int, after: int) -> nn.Sequential:
 
 
 def mixup() -> Mix:
-    """Blends pixels, and so soft masks."""
+    """Blends pixels, so the masks become soft."""
     mixer = mm.Mixup(1.0, prob=PROB, num_classes=None)
     return lambda images, masks: mixer.mix(images, masks=soft_masks(masks, 2))
 
@@ -83,13 +83,13 @@ def cutmix() -> Mix:
 
 
 def resizemix() -> Mix:
-    """Pastes whole images, made smaller."""
+    """Pastes whole images at a smaller size."""
     mixer = mm.ResizeMix(prob=PROB, num_classes=None)
     return lambda images, masks: mixer.mix(images, masks=masks)
 
 
 def mergemix(by_masks: bool) -> Mix:
-    """Keeps patches of 8 pixels, by the attention of an encoder that has learnt nothing, or by where the object is."""
+    """Keeps patches of 8 pixels by the attention of an untrained encoder, or by the mask of the object."""
     encoder = timm.create_model("vit_tiny_patch16_224", img_size=SIZE, patch_size=8, depth=2, num_classes=0).eval()
     alone: dict[str, Any] = {"mergemix_prob": 1.0, "prob": PROB, "saliency_r": 0}
     mixer = mm.MergeMix(encoder, None, **alone)
@@ -112,18 +112,25 @@ ARMS: dict[str, Callable[[], Mix] | None] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the program."""
+    """Adds the options of the program."""
     add = parser.add_argument
-    add("--data", type=Path, default=CLIPART, metavar="DIR", help="PNG files with alpha, in it or below")
+    add("--data", type=Path, default=CLIPART, metavar="DIR", help="PNG files with alpha, also in subfolders")
     add("--out", type=Path, default=Path("runs/segmentation"), metavar="DIR", help="where records go")
     add("--train", type=int, default=200, metavar="N", help="training images")
     add("--epochs", type=int, default=40, metavar="N", help="epochs")
-    add("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="SEED", help="a training for each, and each way")
-    add("--picture", type=Path, metavar="FILE", help="also draw images, masks and mixes there")
+    add(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[0, 1, 2],
+        metavar="SEED",
+        help="seeds; one training per seed and way of mixing",
+    )
+    add("--picture", type=Path, metavar="FILE", help="also draw images, masks and mixes to this file")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Trains what is missing, and prints the table."""
+    """Runs the missing trainings and prints the table."""
     out = make_directory(args.out)
     train, test = split_drawings(args.data, args.train, TEST, SIZE)
     if args.picture is not None:
@@ -140,7 +147,7 @@ def run(args: argparse.Namespace) -> None:
 def measure(
     trials: list[tuple[str, int]], train: Drawings, test: Drawings, settings: dict[str, Any]
 ) -> Iterator[Record]:
-    """A record for each training."""
+    """Yields one record per training."""
     with Reporter().bar("trainings", len(trials), unit="training") as bar:
         for arm, seed in trials:
             start = time.perf_counter()
@@ -151,7 +158,7 @@ def measure(
 
 
 def fit(arm: str, seed: int, data: Drawings, epochs: int) -> Net:
-    """A network that was trained on mixes."""
+    """Trains a network on mixes."""
     torch.manual_seed(seed)
     model = Net()
     build = ARMS[arm]
@@ -161,7 +168,7 @@ def fit(arm: str, seed: int, data: Drawings, epochs: int) -> Net:
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
     order = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)  # again, since a way of mixing may have an encoder of its own
+    torch.manual_seed(seed)  # seeded again, because a way of mixing may have created an encoder
     for _ in range(epochs):
         for rows in torch.randperm(len(data.images), generator=order).split(BATCH):
             if len(rows) < BATCH:
@@ -178,7 +185,7 @@ def fit(arm: str, seed: int, data: Drawings, epochs: int) -> Net:
 
 @torch.inference_mode()
 def iou(model: Net, data: Drawings) -> float:
-    """Intersection over union of the object, over the pixels of all images."""
+    """Intersection over union of the object, computed over the pixels of all images."""
     parts = zip(data.images.split(100), data.masks.split(100), strict=True)
     both = [(model(2 * images - 1).argmax(dim=1) == 1, masks == 1) for images, masks in parts]
     common, either = (
@@ -188,7 +195,7 @@ def iou(model: Net, data: Drawings) -> float:
 
 
 def table(records: list[Record]) -> str:
-    """A row for each way of mixing."""
+    """A table with one row per way of mixing."""
     rows = []
     for arm in ARMS:
         values = [100 * record["iou"] for record in records if record["arm"] == arm]
@@ -198,7 +205,7 @@ def table(records: list[Record]) -> str:
 
 
 def draw(data: Drawings, count: int = 4) -> Any:
-    """A matplotlib figure: images and masks as they are, and as each way mixes them."""
+    """A matplotlib figure of images and masks, unmixed and mixed in each way."""
     figure = new_figure(1.4 * len(ARMS), 2.8 * count + 0.4)
     axes = figure.subplots(2 * count, len(ARMS), squeeze=False)
     for column, (arm, build) in enumerate(ARMS.items()):
@@ -214,7 +221,7 @@ def draw(data: Drawings, count: int = 4) -> Any:
 
 
 def _mixed(build: Callable[[], Mix] | None, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Images, and masks (B, 1, H, W) from 0 to 1, of a batch that is mixed for sure."""
+    """Images, and masks (B, 1, H, W) from 0 to 1, of a batch that is always mixed."""
     if build is None:
         return images, masks.unsqueeze(1).float()
     mix = build()

@@ -1,6 +1,6 @@
-"""How much of two images a mix shows, and whether its target says so.
+"""Measures how much of two images a mix shows, and whether its target agrees.
 
-Attention maps of DINOv2 ViT-S/14 on Fashion-MNIST, enlarged, half of the tokens merged. For each way to select patches:
+The maps are those of DINOv2 ViT-S/14 on enlarged Fashion-MNIST, with half of the tokens merged. For each selection:
 the share of each image's saliency that a mix shows, the partner's share of what is seen, and its share of the target
 with the ratio by area. Where the last two differ, the target is wrong about the image.
 """

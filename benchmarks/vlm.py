@@ -1,7 +1,7 @@
-"""What half the image tokens save a vision-language model: in its vision model, in the prefill, in a training step.
+"""Measures what halving the image tokens of a vision-language model saves in vision model, prefill and training.
 
 A LLaVA with random weights, unpatched and with half of its image tokens merged before the layer that is read. Both have
-the same weights, and run in turn in one process. A record for each model and step; what is there is not run again.
+the same weights and run in turn in one process. There is one record per model and step; finished ones are kept.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from timm_mergemix.tune.timing import interleave, ratio_of
 
 __all__ = ["GO_ON", "SUMMARY", "Size", "add_arguments", "build", "run"]
 
-SUMMARY = "Time a vision-language model with half of its image tokens over the unpatched one."
+SUMMARY = "Compare the time of a vision-language model with half of its image tokens and without merging."
 GO_ON = "Finished steps are kept; go on with"
 IMAGE_TOKEN, TEXT_TOKENS = 0, 64
 STEPS = ("vision model", "prefill", "training step")
 
 
 class Size(NamedTuple):
-    """A model: widths and depths of its vision model and of its language model, and its images.
+    """The size of a model: widths and depths of its vision model and its language model, and the size of its images.
 
     Attributes:
-        vision: Width, depth, heads of the vision model.
-        text: The same of the language model.
+        vision: Width, depth and number of heads of the vision model.
+        text: Width, depth and number of heads of the language model.
         pixels: Height and width of an image.
         patch: Height and width of a patch.
         vocabulary: Number of text tokens.
@@ -54,28 +54,28 @@ class Size(NamedTuple):
 
     @property
     def places(self) -> int:
-        """Places of an image in a prompt."""
+        """Number of tokens of an image in a prompt."""
         return (self.pixels // self.patch) ** 2
 
 
 SIZES = {
     "tiny": Size((64, 4, 4), (128, 4, 4), 112, 14, 1000),
-    # CLIP ViT-L/14 at 336 pixels, as LLaVA-1.5 has it, with a language model that fits into 8 GB in training.
+    # CLIP ViT-L/14 at 336 pixels, as in LLaVA-1.5, with a language model that can be trained in 8 GB.
     "llava": Size((1024, 24, 16), (2048, 12, 16), 336, 14, 32000),
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the program."""
+    """Adds the options of the program."""
     add = parser.add_argument
     add("--out", type=Path, default=Path("runs/vlm"), metavar="DIR", help="where records go")
-    add("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="which models")
-    add("--rounds", type=int, default=5, metavar="N", help="rounds, at least")
-    add("--seconds", type=float, default=20.0, metavar="S", help="seconds for each step, at least")
+    add("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="names of the models to measure")
+    add("--rounds", type=int, default=5, metavar="N", help="minimum number of rounds")
+    add("--seconds", type=float, default=20.0, metavar="S", help="minimum time per step in seconds")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measures what is missing, and prints the table."""
+    """Measures the missing steps and prints the table."""
     here = machine(torch.device("cpu")) | {"transformers": need("transformers", "the benchmark", "vlm").__version__}
     fields = ("ratio", "unpatched", "merged")
     records = Records(make_directory(args.out) / "vlm.jsonl", ("size", "step", "machine"), fields)
@@ -85,11 +85,11 @@ def run(args: argparse.Namespace) -> None:
 
 
 def measure(names: list[str], here: dict[str, Any], rounds: int, seconds: float) -> Iterator[Record]:
-    """A record for each step of the models of these names."""
+    """Yields one record per step of the models with the given names."""
     for name in names:
         size = SIZES[name]
         plain = build(size)
-        # A copy with the same parameters, of which there need not be two.
+        # The copy shares its parameters with the original.
         merged = copy.deepcopy(plain, {id(parameter): parameter for parameter in plain.parameters()})
         mm.patch(merged, ("total", size.places // 2))
         for step in STEPS:
@@ -104,7 +104,7 @@ def measure(names: list[str], here: dict[str, Any], rounds: int, seconds: float)
 
 
 def build(size: Size) -> Any:
-    """The model, with random weights and a frozen vision model, as LLaVA is trained."""
+    """Builds the model with random weights and a frozen vision model, as in the training of LLaVA."""
     transformers: Any = need("transformers", "the benchmark", "vlm")
     (width, depth, heads), (text_width, text_depth, text_heads) = size.vision, size.text
     vision = transformers.CLIPVisionConfig(
@@ -131,7 +131,7 @@ def build(size: Size) -> Any:
 
 
 def make_step(model: Any, step: str, size: Size) -> Callable[[], object]:
-    """What is timed, on one image and a text."""
+    """Returns the steps that are timed, on one image and a text."""
     ids = torch.randint(1, size.vocabulary, (1, size.places + TEXT_TOKENS), generator=torch.Generator().manual_seed(0))
     ids[:, 1 : size.places + 1] = IMAGE_TOKEN
     pixels = torch.randn(1, 3, size.pixels, size.pixels, generator=torch.Generator().manual_seed(0))
@@ -149,7 +149,7 @@ def make_step(model: Any, step: str, size: Size) -> Callable[[], object]:
 
 
 def table(records: list[Record]) -> str:
-    """The results in Markdown."""
+    """Returns a Markdown table of the results."""
     rows = []
     for record in records:
         ratio = record["ratio"]

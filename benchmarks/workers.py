@@ -1,4 +1,4 @@
-"""Several trials at a time, each in a process of one thread, which suits small models."""
+"""Runs several trials at the same time in processes of one thread each, which suits small models."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ R = TypeVar("R")
 
 
 def in_processes(run: Callable[[T], R], items: Sequence[T], jobs: int) -> Iterator[tuple[T, R]]:
-    """Each item with what came of it, in the order in which they are finished.
+    """Yields each item with its result, in the order in which they are finished.
 
     Args:
-        run: What is run on an item; both are pickled.
-        items: The items.
-        jobs: Processes at a time.
+        run: The function that runs on an item; both must be picklable.
+        items: The items to run.
+        jobs: Number of processes.
     """
     before = set(multiprocessing.active_children())
-    # Not forked: threads and accelerators do not survive it.
+    # Not forked, because threads and accelerators do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=begin_worker) as pool:
         running = {pool.submit(run, item): item for item in items}
@@ -34,14 +34,14 @@ def in_processes(run: Callable[[T], R], items: Sequence[T], jobs: int) -> Iterat
             for future in as_completed(running):
                 yield running[future], future.result()
         except BaseException:
-            # Nobody waits for the others: they go on from their checkpoints.
+            # The others are not waited for, because they can resume from their checkpoints.
             for process in set(multiprocessing.active_children()) - before:
                 process.terminate()
             raise
 
 
 def begin_worker() -> None:
-    """One thread, and an end when the process that started this one is gone, however it went."""
+    """Sets one thread, and ends this process when its parent has ended in any way."""
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

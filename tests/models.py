@@ -1,4 +1,4 @@
-"""Tiny models for the tests, with parameters that hide no error."""
+"""Tiny models for the tests, with parameters redrawn so that they do not hide errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def redraw(model: nn.Module, seed: int = 0) -> nn.Module:
 def tiny(name: str = "vit_tiny_patch16_224", seed: int = 0, **options: object) -> nn.Module:
     """A timm model of depth 3, width 48, on images of 4 x 4 patches, in eval mode; its other options are timm's own.
 
-    An option of None is left to timm. What varies from test to test in merging stands in merge/families/cases.py.
+    An option of None keeps timm's default. The models of the merging tests are in merge/families/cases.py.
     """
     patch = 14 if "patch14" in name else 16
     settings = {"img_size": 4 * patch, "depth": 3, "embed_dim": 48, "num_heads": 3, "num_classes": 10} | options

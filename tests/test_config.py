@@ -1,4 +1,4 @@
-"""What derives from a config: checks, flags, the values that a command line gives; and the signatures held to it."""
+"""Configs check their values, make flags and read them back; signatures repeat their fields and defaults."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CONFIGS = (MergeConfig, MixConfig, SaliencyConfig, PreferenceConfig, ImageMixCon
 
 @dataclass(frozen=True)
 class Soup(Config):
-    """A config for these tests."""
+    """A made-up config for these tests."""
 
     salt: float = option(0.5, "grams at 100 % of the heat", number(0, 1), read=float)
     hot: bool = option(True, "keep it hot", read=bool)
@@ -63,46 +63,46 @@ def test_each_field_checks_its_value(values: dict[str, Any], message: str) -> No
         assert str(raised.value) == message and raised.value.argument == next(iter(values))
 
 
-def test_none_is_taken_where_a_field_is_optional() -> None:
+def test_none_is_accepted_for_an_optional_field() -> None:
     assert Soup(spoon=None).spoon is None
     with pytest.raises(MergeMixError, match="spoon: got 0, wanted an integer >= 1"):
         Soup(spoon=0)
 
 
-def test_a_limit_may_be_left_out() -> None:
+def test_the_upper_limit_of_a_number_may_be_left_out() -> None:
     number(0)("salt", 0)
     with pytest.raises(MergeMixError, match="salt: got -1, wanted a finite number >= 0"):
         number(0)("salt", -1)
 
 
-def test_of_takes_what_belongs_to_a_field() -> None:
+def test_of_ignores_values_that_belong_to_no_field() -> None:
     assert Soup.of({"salt": 1.0, "fork": 3}) == Soup(salt=1.0)
     Soup.check({"fork": "a value of something else"})
 
 
-def test_flags_have_the_names_of_the_fields_unless_one_is_given() -> None:
+def test_flags_are_named_after_their_fields_by_default() -> None:
     assert flag_names(Soup) == {"salt": "--salt", "hot": "--hot", "kind": "--soup"}
 
 
-def test_a_command_line_gives_what_was_typed_and_nothing_else() -> None:
+def test_given_flags_returns_only_what_was_typed() -> None:
     assert given_flags(parse(""), Soup) == {}
     assert given_flags(parse("--salt 0.25 --no-hot --soup leek"), Soup) == {"salt": 0.25, "hot": False, "kind": "leek"}
     assert given_flags(parse("--salt 0"), Soup) == {"salt": 0.0}
 
 
-def test_some_fields_may_have_no_flag_here() -> None:
+def test_without_leaves_out_flags() -> None:
     args = parse("", without=("salt",))
     assert not hasattr(args, "salt") and given_flags(args, Soup) == {}
 
 
 @pytest.mark.parametrize("words", ["--salt much", "--soup secret", "--soup fish", "--cook me"])
-def test_what_cannot_be_read_is_an_error_of_the_command_line(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_argparse_reports_values_that_cannot_be_read(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse(words)
     assert words.split()[0] in capsys.readouterr().err
 
 
-def test_help_says_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_shows_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     for options, shown in (({}, "(default: 0.5)"), ({"unset": "the cook's"}, "(default: the cook's)")):
         with pytest.raises(SystemExit):
             parse("--help", **options)
@@ -111,7 +111,7 @@ def test_help_says_the_default(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_defaults_pass_their_own_checks_and_have_a_help_text(config: type[Config]) -> None:
+def test_every_option_has_a_valid_default_and_a_help_text(config: type[Config]) -> None:
     config()
     for each in config.options().values():
         assert each.help and not each.help.endswith(".")
@@ -126,20 +126,20 @@ def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
     return {name: each.default for name, each in inspect.signature(function).parameters.items()}
 
 
-# Where a default differs between faces, by a convention of whose peer the face is; docs/reference/options.md says so.
+# Defaults that differ because a face follows the convention of timm or torchvision (docs/reference/options.md).
 OTHERWISE = {
-    "transforms.MergeMix": {"label_smoothing": 0.0},  # torchvision's v2.MixUp and v2.CutMix have none
+    "transforms.MergeMix": {"label_smoothing": 0.0},  # torchvision's v2.MixUp and v2.CutMix have no label smoothing
     "Mixup": {"mixup_alpha": 1.0, "cutmix_alpha": 0.0},  # timm.data.Mixup
     "patch": {"r": inspect.Parameter.empty},
 }
-# Of each face: its function, the configs that it takes whole, and fields that are not for it.
+# For each face: its function, the configs whose fields it takes, and the fields that it leaves out.
 FACES: dict[str, tuple[Callable[..., Any], dict[type[Config], set[str]]]] = {
     "MergeMix": (mm.MergeMix, {MixConfig: set(), SaliencyConfig: set()}),
     "transforms.MergeMix": (
         mm.transforms.MergeMix,
         {
             MixConfig: {
-                # alpha there, as v2.CutMix has it; and MergeMix is alone there
+                # called alpha there, as in v2.CutMix; MergeMix is the only way of mixing there
                 *("mergemix_alpha", "mergemix_prob", "mixup_alpha", "cutmix_alpha", "cutmix_minmax"),
                 *("switch_prob", "correct_lam"),
             },
@@ -155,7 +155,7 @@ FACES: dict[str, tuple[Callable[..., Any], dict[type[Config], set[str]]]] = {
 
 
 @pytest.mark.parametrize("name", FACES)
-def test_signatures_are_those_of_the_configs(name: str) -> None:
+def test_signatures_have_the_fields_and_defaults_of_the_configs(name: str) -> None:
     """A new field must be written into each signature, with the config's default."""
     function, configs = FACES[name]
     found = defaults_of(function)
@@ -166,7 +166,7 @@ def test_signatures_are_those_of_the_configs(name: str) -> None:
         assert not left_out & set(found)
 
 
-def test_functions_that_take_a_part_of_a_config_have_its_defaults() -> None:
+def test_functions_that_take_some_fields_of_a_config_have_its_defaults() -> None:
     shared = set(defaults_of(Mixer)) & set(MixConfig.options())
     assert shared == {"prob", "mode", "label_smoothing", "multi_label"} == set(MixConfig().shared())
     for function in (Mixer, mm.ResizeMix):

@@ -1,4 +1,4 @@
-"""Every dtype in every tensor argument of every public function: right, or refused by name."""
+"""Every tensor argument of every public function takes each dtype correctly, or refuses it by name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FLOATS = (
     *("logits", "winner_logits", "loser_logits", "probs", "outputs", "winner_logp", "loser_logp"),
     *("reference_winner_logp", "reference_loser_logp"),
 )
-# What each argument takes; every other dtype is refused. Where a call differs, it stands with its name.
+# The dtypes that each argument takes; all others are refused. Exceptions are listed with the name of the call.
 TAKES: Mapping[str, set[torch.dtype]] = {
     **dict.fromkeys(FLOATS, FLOAT),
     **dict.fromkeys(("labels", "index", "count", "boxes", "source", "tokens", "rows"), INTEGER),
@@ -40,22 +40,22 @@ TAKES: Mapping[str, set[torch.dtype]] = {
     "functional.soft_masks masks": INTEGER | BOOL,
     "functional.visible_boxes boxes": FLOAT,
     "saliency_map x": IMAGES,
-    "SoftTargetLoss target": FLOAT | BOOL,  # its numbers, as integers, are a row of zeros
+    "SoftTargetLoss target": FLOAT | BOOL,  # converted to integers, its numbers give a row of zeros
     "SoftTargetLoss of labels target": INTEGER,
     "DenseSoftTargetLoss target": INTEGER | BOOL,
     "DenseSoftTargetLoss of soft maps target": FLOAT,
-    "Mixer with rows labels": FLOAT | BOOL,  # likewise
+    "Mixer with rows labels": FLOAT | BOOL,  # converted to integers, these are rows of zeros too
     "Mixer with masks masks": NARROW | BOOL,
-    "Blend images": {torch.float32},  # that of the images that came
-    "tune_r images": {torch.float32},  # that of the model
+    "Blend images": {torch.float32},  # must be the dtype of the original images
+    "tune_r images": {torch.float32},  # must be the dtype of the model
     "viz.merge_grid images": {torch.float32},
 }
-# Tensors of one dtype are changed together.
+# Tensors that must share a dtype are changed together.
 TOGETHER = {f"functional.{name}": ("images", "partners") for name in ("blend_images", "mix_images", "paste_resized")}
 
 
 def arguments() -> list[tuple[str, tuple[str, ...]]]:
-    """Of each call the tensors that can have another dtype."""
+    """The tensor arguments of each call whose dtype can be changed."""
     found: list[tuple[str, tuple[str, ...]]] = []
     for name, case in CASES.items():
         together = TOGETHER.get(name, ())
@@ -77,7 +77,7 @@ def is_taken(name: str, changed: tuple[str, ...], dtype: torch.dtype) -> bool:
 
 
 @pytest.mark.parametrize(("name", "changed"), arguments(), ids=lambda part: part if isinstance(part, str) else part[0])
-def test_each_dtype_is_right_or_refused_by_name(name: str, changed: tuple[str, ...]) -> None:
+def test_each_dtype_is_correct_or_refused_by_name(name: str, changed: tuple[str, ...]) -> None:
     for dtype in DTYPES:
         said = attempt(CASES[name], {argument: lambda value, dtype=dtype: value.to(dtype) for argument in changed})
         assert not said, f"{dtype}: {said}"
@@ -88,7 +88,7 @@ def test_each_dtype_is_right_or_refused_by_name(name: str, changed: tuple[str, .
 
 @pytest.mark.parametrize(("place", "wanted"), [(0, IMAGES), (1, INTEGER)], ids=["images", "labels"])
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith("transforms.")])
-def test_each_dtype_of_a_transforms_inputs_is_right_or_refused_by_name(
+def test_each_dtype_of_the_inputs_of_a_transform_is_correct_or_refused_by_name(
     name: str, place: int, wanted: set[torch.dtype]
 ) -> None:
     taken = set()
@@ -108,6 +108,6 @@ def test_each_dtype_of_a_transforms_inputs_is_right_or_refused_by_name(
     assert taken == wanted
 
 
-def test_the_table_has_no_line_too_many() -> None:
+def test_the_table_of_exceptions_has_no_unused_line() -> None:
     asked = {entry for name, changed in arguments() for entry in (f"{name} {', '.join(changed)}", ", ".join(changed))}
     assert set(TAKES) <= asked

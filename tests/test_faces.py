@@ -1,4 +1,4 @@
-"""Every option on every face: there, with one default and one meaning, or excused with a reason."""
+"""Every option has the same default and meaning on every face, or an exception with a reason is listed."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ CLASSES: dict[str, tuple[Callable[..., Any], Mapping[str, type[Config]]]] = {
     "vlm.SequencePreferenceStep": (mm.vlm.SequencePreferenceStep, PREFERRING),
     "vlm.MergeMixMixin": (mm.vlm.MergeMixMixin, PREFERRING),
 }
-ALPHA = "it is alpha there, as in torchvision's v2.CutMix"
-ALONE = "that way of mixing is alone there"
+ALPHA = "it is called alpha there, as in torchvision's v2.CutMix"
+ALONE = "it is the only way of mixing there"
 OTHER = "it concerns another way of mixing"
-LOSS = "an option of the loss, which is another argument"
-STEP = "an option of the step, which takes the loss"
+LOSS = "an option of the loss, which is passed separately"
+STEP = "an option of the step, not of the loss"
 OF_MERGEMIX = ("mergemix_alpha", "mergemix_prob", "ratio_mode", "select", *SaliencyConfig.options())
 OF_PEERS = ("mixup_alpha", "cutmix_alpha", "cutmix_minmax", "switch_prob", "correct_lam")
 STEPS = ("PreferenceStep", "MergeMixTask", "vlm.SequencePreferenceStep", "vlm.MergeMixMixin")
-# Options that a face lacks, and why: face -> reason -> options.
+# Options that a face lacks, with the reason: face -> reason -> options.
 LACKING: dict[str, dict[str, tuple[str, ...]]] = {
     "transforms.MergeMix": {ALPHA: ("mergemix_alpha",), ALONE: ("mergemix_prob",), OTHER: OF_PEERS},
     **{face: {OTHER: OF_MERGEMIX} for face in ("Mixup", "create_mixer mixup", "create_mixer cutmix")},
@@ -73,21 +73,21 @@ LACKING: dict[str, dict[str, tuple[str, ...]]] = {
 }
 V2 = "as torchvision's v2.MixUp and v2.CutMix"
 TIMM = "as timm.data.Mixup"
-# Defaults that differ between faces, and why.
+# Defaults that differ between faces, with the reason.
 OTHERWISE: dict[str, dict[str, tuple[Any, str]]] = {
     **{f"transforms.{name}": {"label_smoothing": (0.0, V2)} for name in ("MergeMix", "Mixup", "CutMix", "ResizeMix")},
     **{face: {"mixup_alpha": (1.0, TIMM), "cutmix_alpha": (0.0, TIMM)} for face in ("Mixup", "create_mixer mixup")},
     "create_mixer cutmix": {"mixup_alpha": (0.0, ALONE), "cutmix_alpha": (1.0, ALONE)},
 }
-STATISTICS = "known there: the statistics are those of the model's data config"
-FOLDERS = "images of a folder have one class each"
-# Options that no command line has.
+STATISTICS = "the statistics of the model's data config are used there"
+FOLDERS = "images in a folder have one class each"
+# Options without a flag on any command line.
 NO_FLAG = {
     **dict.fromkeys(("image_mean", "image_std", "encoder_mean", "encoder_std"), STATISTICS),
     "multi_label": FOLDERS,
     **dict.fromkeys(("preference detach_winner", "preference detach_loser"), "for studies"),
 }
-NOT_LAUNCHED = {"preference saliency": "the script's step is one pass of one batch"}
+NOT_LAUNCHED = {"preference saliency": "a step of the script is one pass of one batch"}
 
 
 def lacks(face: str) -> dict[str, str]:
@@ -103,18 +103,18 @@ def on_classes() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("face", "option"), on_classes())
-def test_an_option_is_there_with_its_default_or_excused(face: str, option: str) -> None:
+def test_each_face_has_each_option_with_its_default_or_a_listed_exception(face: str, option: str) -> None:
     function, options = CLASSES[face]
     parameter = inspect.signature(function).parameters.get(option)
     if option in lacks(face):
-        assert parameter is None, f"{face} has {option} now: take it out of LACKING"
+        assert parameter is None, f"{face} has {option} now: remove it from LACKING"
         return
     assert parameter is not None, f"{face} has no {option}"
     default, _ = OTHERWISE.get(face, {}).get(option, (defaults(options[option])[option], ""))
     assert parameter.default == default
 
 
-def test_the_tables_name_what_there_is() -> None:
+def test_the_exceptions_name_existing_faces_and_options() -> None:
     assert set(LACKING) | set(OTHERWISE) <= set(CLASSES)
     for face, (_, options) in CLASSES.items():
         assert set(lacks(face)) | set(OTHERWISE.get(face, {})) <= set(options)
@@ -134,7 +134,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
 
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("face", ["train", "launcher"])
-def test_each_option_has_the_same_flag_on_both_command_lines_or_is_excused(face: str, option: str) -> None:
+def test_each_option_has_the_same_flag_on_both_command_lines_or_a_listed_exception(face: str, option: str) -> None:
     flag = flag_of(option)
     assert (flag is None) == (option in NO_FLAG)
     known = {name for action in parsers()[face]._actions for name in action.option_strings}
@@ -142,7 +142,7 @@ def test_each_option_has_the_same_flag_on_both_command_lines_or_is_excused(face:
     assert (flag in known) == wanted
 
 
-# For each option with a flag a value that is not its default, and the words that give it.
+# For each option with a flag, a value that is not its default and the words that set it.
 WORDS: dict[str, tuple[Any, str]] = {
     "mergemix_alpha": (0.7, "0.7"),
     "mixup_alpha": (0.3, "0.3"),
@@ -175,7 +175,7 @@ def words_of(option: str) -> list[str]:
 
 
 @pytest.mark.parametrize("option", WORDS)
-def test_what_is_typed_to_train_arrives(option: str) -> None:
+def test_flags_of_train_reach_the_mixer_and_the_loss(option: str) -> None:
     base = ["--data", "d", "--model", "m", "--mixer", "mergemix"]
     beside = ["--preference", "1"] if option.startswith("preference ") and option != "preference weight" else []
     parser = parsers()["train"]
@@ -186,7 +186,7 @@ def test_what_is_typed_to_train_arrives(option: str) -> None:
 
 
 @pytest.mark.parametrize("option", [option for option in WORDS if option not in NOT_LAUNCHED])
-def test_what_is_typed_to_the_launcher_arrives(option: str) -> None:
+def test_flags_of_the_launcher_reach_the_mixer_and_the_loss(option: str) -> None:
     beside = [] if option == "mergemix_alpha" else ["--mergemix", "1"]
     beside += ["--preference", "1"] if option.startswith("preference ") and option != "preference weight" else []
     request = ask(*beside, *words_of(option))
@@ -194,12 +194,12 @@ def test_what_is_typed_to_the_launcher_arrives(option: str) -> None:
     assert getattr(source[OPTIONS[option]], option.removeprefix("preference ")) == WORDS[option][0]
 
 
-def test_each_option_with_a_flag_is_typed_once() -> None:
+def test_each_option_with_a_flag_is_in_the_table_of_words() -> None:
     assert set(WORDS) == {option for option in OPTIONS if flag_of(option) is not None}
     assert set(launch_flags.FLAGS.values()) >= {flag_of(option) for option in WORDS}
 
 
-# Arguments that make a face what another one is, beside the option.
+# Other arguments that make two faces mix alike.
 ALONE_AS_MERGEMIX = {"mergemix_prob": 1.0, "mixup_alpha": 0.0, "cutmix_alpha": 0.0, "label_smoothing": 0.0}
 SAME: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "create_mixer mergemix": ("MergeMix", {}, {}),
@@ -255,12 +255,12 @@ def test_an_option_means_the_same_on_both_faces(face: str, option: str) -> None:
 
 
 def checked() -> list[tuple[str, str]]:
-    """What a face checks by itself; a mixin has to stand before a trainer."""
+    """The part of a face that checks its arguments; a mixin must precede a trainer."""
     return [(face, option) for face, option in on_classes() if option not in lacks(face) and "Mixin" not in face]
 
 
 @pytest.mark.parametrize(("face", "option"), checked())
-def test_what_is_no_value_of_an_option_is_refused_by_its_name(face: str, option: str) -> None:
+def test_an_invalid_value_of_an_option_is_refused_by_name(face: str, option: str) -> None:
     function, _ = CLASSES[face]
     needed: dict[str, Any] = {"encoder": encoder(), "num_classes": 5, "model": encoder(), "mixer": None, "loss": None}
     parameters = inspect.signature(function).parameters

@@ -1,4 +1,4 @@
-"""The pure functions of mixing compile as one graph, run under vmap, without values, and in forward mode."""
+"""The pure functions of mixing work under torch.compile, vmap, fake tensors and forward-mode derivatives."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def mix_targets(labels: Tensor, index: Tensor, ratio: Tensor) -> Tensor:
 MASK = F.box_mask(BOXES, SIZE, SIZE)
 INDEX = torch.tensor([3, 2, 1, 0])
 Case = tuple[Callable[..., Tensor], tuple[Tensor, ...]]
-# Functions whose rows stand by themselves.
+# Functions that treat each row independently.
 ROWS: dict[str, Case] = {
     "mix_images": (F.mix_images, (IMAGES, PARTNERS, MASK)),
     "blend_images": (F.blend_images, (IMAGES, PARTNERS, RATIO)),
@@ -66,7 +66,7 @@ SMOOTH = ["mix_images", "blend_images", "attention_ratio"]
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_it_compiles_as_one_graph(name: str) -> None:
+def test_each_function_compiles_as_one_graph(name: str) -> None:
     function, inputs = ALL[name]
     torch._dynamo.reset()
     compiled = torch.compile(function, fullgraph=True, backend="eager")
@@ -81,7 +81,7 @@ def test_vmap_gives_what_single_rows_give(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_tensors_without_values_are_not_asked_for_them(name: str) -> None:
+def test_tensors_without_values_are_accepted(name: str) -> None:
     function, inputs = ALL[name]
     wanted = function(*inputs)
     with FakeTensorMode() as mode:
@@ -91,7 +91,7 @@ def test_tensors_without_values_are_not_asked_for_them(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*SMOOTH, "paste_resized"])
-def test_forward_mode_agrees_with_backward(name: str) -> None:
+def test_forward_mode_and_backward_derivatives_agree(name: str) -> None:
     function, (first, *others) = ALL.get(name, (F.paste_resized, (IMAGES, PARTNERS, BOXES)))
     direction = noise(*first.shape, seed=7)
 
@@ -102,7 +102,7 @@ def test_forward_mode_agrees_with_backward(name: str) -> None:
     torch.testing.assert_close(forward, (grad(total)(first) * direction).sum())
 
 
-def test_soft_masks_stand_inside_of_a_gradient() -> None:
+def test_soft_masks_can_be_made_inside_a_gradient() -> None:
     def of_one(x: Tensor, maps: Tensor) -> Tensor:
         return (x * F.soft_masks(maps.unsqueeze(0), CLASSES)).sum()
 

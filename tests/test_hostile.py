@@ -1,4 +1,4 @@
-"""Every public name, called with hostile arguments: refused by name, or right."""
+"""Every public name, called with hostile arguments, refuses them by name or gives a correct result."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from .hostile.pool import changes
 from .hostile.run import attempt
 
 CASES: dict[str, Case] = {**FUNCTIONS, **METRICS, **LOSSES, **MIXERS, **TRANSFORMS, **MODELS, **VIZ, **VLM}
-# Calls of each; of those that run models or draw pictures, fewer.
+# Number of calls per name; fewer for names that run models or draw pictures.
 CALLS, SLOW_CALLS = 24, 12
 SLOW = {"MergeMix", "transforms.MergeMix", "saliency_map", *MODELS, *VIZ, "vlm.ImageMixer"}
-# Those of which every argument is changed in every way, one at a time.
+# Names for which every argument is changed in every way, one at a time.
 OTHERS = ("Soft", "DenseSoft", "simpo", "Draw", "Blend", "Paste", "MixedBatch", "PreferencePairs of")
 QUICK = [name for name in CASES if name in {**FUNCTIONS, **METRICS} or name.startswith(OTHERS)]
 MODULES = {"": mm, "functional.": mm.functional, "metrics.": mm.metrics, "transforms.": mm.transforms}
 MODULES |= {"viz.": mm.viz, "vlm.": mm.vlm}
-RECORD = "a record that the library makes; whoever reads one checks it"
-# Public names that are not called, and why.
+RECORD = "a record that the library makes; the functions that read it check it"
+# Public names that are not called, with the reason.
 UNCALLED = {
     "MergeMixError": "the error itself; test_errors.py",
     "Pairs": RECORD,
@@ -52,7 +52,7 @@ def public_names() -> set[str]:
 
 
 def hostile_calls(name: str) -> list[dict[str, str]]:
-    """For each call which argument becomes what; the same in every run."""
+    """For each call, the changes of its arguments; the same in every run."""
     chance = random.Random(name)
     given = CASES[name].given()
     calls = []
@@ -78,12 +78,12 @@ def test_there_are_a_thousand_calls() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_valid_call_is_right(name: str) -> None:
+def test_the_unchanged_call_is_correct(name: str) -> None:
     assert attempt(CASES[name], {}) == ""
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_each_change_of_one_argument_is_refused_by_name_or_right(name: str) -> None:
+def test_each_change_of_one_argument_is_refused_by_name_or_correct(name: str) -> None:
     case, wrong_ones = CASES[name], []
     for argument, value in case.given().items():
         outcomes = {change: attempt(case, {argument: make}) for change, make in changes(value).items()}
@@ -92,7 +92,7 @@ def test_each_change_of_one_argument_is_refused_by_name_or_right(name: str) -> N
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_hostile_calls_are_refused_by_name_or_right(name: str) -> None:
+def test_hostile_calls_are_refused_by_name_or_correct(name: str) -> None:
     outcomes = [(call, outcome(name, call)) for call in hostile_calls(name)]
     wrong_ones = [f"{call}: {said}" for call, said in outcomes if said]
     assert not wrong_ones, "\n".join(wrong_ones)

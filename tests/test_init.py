@@ -1,4 +1,4 @@
-"""Importing the package is light, changes nothing outside, and offers each public name."""
+"""Importing the package is fast, changes nothing outside it, and provides each public name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import timm_mergemix as mm
 
 
 def fresh(code: str) -> object:
-    """What ``code`` prints as JSON in a fresh interpreter."""
+    """Runs ``code`` in a new interpreter and returns the JSON that it prints."""
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return json.loads(result.stdout)
 
@@ -43,7 +43,7 @@ def test_use_changes_nothing_in_timm_and_torchvision() -> None:
         "inside = {c: dict(vars(c)) for c in classes}\n"
         "import timm_mergemix as mm\n"
         "for name in mm.__all__: getattr(mm, name)\n"
-        # A submodule that is imported for the first time becomes an attribute of its package: that is Python's doing.
+        # Python itself makes a submodule an attribute of its package on first import; that does not count as a change.
         "now = [{k: v for k, v in vars(m).items() if k in b or not hasattr(v, '__spec__')}\n"
         "       for m, b in zip(modules, before)]\n"
         "changed = [m.__name__ for m, b, n in zip(modules, before, now) if n.keys() != b.keys()\n"
@@ -56,7 +56,7 @@ def test_use_changes_nothing_in_timm_and_torchvision() -> None:
 
 
 @pytest.mark.parametrize("name", mm.__all__)
-def test_each_name_is_there(name: str) -> None:
+def test_each_public_name_can_be_imported(name: str) -> None:
     assert getattr(mm, name) is getattr(mm, name)
     assert name in dir(mm)
 

@@ -1,4 +1,4 @@
-"""Tests mirror the sources, say what they guard, and are short."""
+"""Test files mirror the sources, have a one-line docstring, and are short."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tools.mutants.mirror import mirrors
 
 HERE = Path(__file__).parent
 TESTS = sorted(path.relative_to(HERE).as_posix() for path in HERE.rglob("test_*.py"))
-# Tests that go across sources: whole folders, and single files by how their names begin.
+# Tests that cover several sources: whole folders, and single files by the beginning of their names.
 ACROSS = (
     "merge/ecosystem/",
     "merge/families/test_every_family",
@@ -33,7 +33,7 @@ ACROSS = (
     "test_real_models.py",
 )
 EVERY_FAMILY = "merge/families/test_every_family*.py run each case of the family"
-# Sources with code in them and without a test file of their own, and why; a folder stands for all that is in it.
+# Sources with code but without a test file of their own, with the reason; a folder stands for all files in it.
 UNTESTED = {
     "timm_mergemix/merge/families/beit.py": EVERY_FAMILY,
     "timm_mergemix/merge/families/cait.py": EVERY_FAMILY,
@@ -53,12 +53,12 @@ UNTESTED = {
     "benchmarks/study/places.py": "benchmarks/study/test_tasks.py looks there",
     "benchmarks/study/setup.py": "benchmarks/study/test_trial.py runs on one",
     "tools/peers/peer.py": "a protocol",
-    "tools/train_matrix/settings/": "each is a row of the matrix, which checks itself; make test-train runs them",
+    "tools/train_matrix/settings/": "each is a row of the matrix, which make test-train runs and checks",
 }
 
 
 def sources() -> dict[str, Path]:
-    """What tests mirror: the path that a test's follows -> the source."""
+    """The sources by the path that the test file must follow."""
     root = HERE.parent
     found = {path.relative_to(root / "timm_mergemix").as_posix(): path for path in root.glob("timm_mergemix/**/*.py")}
     for package in ("benchmarks", "tools"):
@@ -92,16 +92,16 @@ def test_each_source_has_a_test_file(source: str) -> None:
 @pytest.mark.parametrize("entry", [entry for entry in UNTESTED if entry.endswith(".py")])
 def test_only_sources_without_a_test_file_are_excused(entry: str) -> None:
     source = entry.removeprefix("timm_mergemix/")
-    assert source in sources(), f"there is no {entry} any more"
+    assert source in sources(), f"{entry} no longer exists"
     assert not any(mirrors(test, source) for test in TESTS), f"{entry} has a test now"
 
 
 @pytest.mark.parametrize("test", TESTS)
-def test_each_test_file_says_in_one_line_what_it_guards(test: str) -> None:
+def test_each_test_file_has_a_docstring_of_one_line(test: str) -> None:
     says = ast.get_docstring(ast.parse((HERE / test).read_text(encoding="utf-8")))
     assert says and "\n" not in says
 
 
 @pytest.mark.parametrize("test", TESTS)
-def test_no_test_file_is_above_400_lines(test: str) -> None:
+def test_no_test_file_is_longer_than_400_lines(test: str) -> None:
     assert len((HERE / test).read_text(encoding="utf-8").splitlines()) <= 400

@@ -1,4 +1,4 @@
-"""The versions that ``make test-timm-oldest`` installs."""
+"""``make test-timm-oldest`` installs the lower bounds of all requirements."""
 
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# Extras that the oldest environment does not install, or whose packages another one has: demo has what viz has.
+# Extras that the oldest environment does not install, or whose packages are part of another extra (viz of demo).
 UNPINNED = ("compare", "completion", "dev", "docs", "recipes", "testing", "viz", "vlm", "vlm-demo")
 
 

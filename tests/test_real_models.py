@@ -1,4 +1,4 @@
-"""Models of timm as they are, at full width and depth: identity at r=0, tokens per layer at r>0."""
+"""timm models of full width and depth: r=0 is the identity, and r>0 gives the scheduled number of tokens."""
 
 import pytest
 import timm
@@ -12,7 +12,7 @@ MODELS = {
     "deit3_small_patch16_224": {},
     "vit_small_patch14_reg4_dinov2": {"img_size": 224},
     "vit_betwixt_patch16_reg4_gap_256": {},
-    "vit_small_patch16_224": {"qk_norm": True},  # no model of plain blocks has it by name
+    "vit_small_patch16_224": {"qk_norm": True},  # no timm model of plain blocks uses it by default
 }
 
 

@@ -1,4 +1,4 @@
-"""Weights come from a file of that model, and a file of another model is refused."""
+"""Weights are loaded from a file, and a file of another model is refused."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def jax_weights(weights: dict[str, Tensor], heads: int) -> dict[str, np.ndarray]
     return {key: value.numpy() for key, value in found.items()}
 
 
-# The second one's own weights are read by a loader of JAX files, and come from a hub.
+# The pretrained weights of the second model come from a hub and are read by timm's loader of JAX files.
 @pytest.mark.parametrize("name", ["test_vit", "vit_tiny_patch16_224"])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_a_file_takes_the_place_of_pretrained_weights(name: str, suffix: str, tmp_path: Path) -> None:
+def test_a_file_is_loaded_in_place_of_pretrained_weights(name: str, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"weights{suffix}"
     weights = timm.create_model(name, num_classes=7).state_dict()
     save_file(weights, path) if suffix == ".safetensors" else torch.save(weights, path)
@@ -58,14 +58,14 @@ def test_a_file_takes_the_place_of_pretrained_weights(name: str, suffix: str, tm
     assert model.pos_embed.shape[1] == 37 and model.head.out_features == 3
 
 
-def test_files_of_jax_are_told_by_their_name(tmp_path: Path) -> None:
+def test_npz_files_are_read_as_jax_weights(tmp_path: Path) -> None:
     for name in ("a.npz", "a.pth"):
         (tmp_path / name).touch()
     assert from_file(str(tmp_path / "a.npz"))["pretrained_cfg_overlay"]["custom_load"]
     assert not from_file(tmp_path / "a.pth")["pretrained_cfg_overlay"]["custom_load"]
 
 
-def test_a_file_of_jax_is_loaded_and_its_image_size_adapted(tmp_path: Path) -> None:
+def test_jax_weights_are_loaded_and_adapted_to_the_image_size(tmp_path: Path) -> None:
     path, name = tmp_path / "w.npz", "vit_tiny_patch16_224"
     weights = timm.create_model(name, num_classes=7).state_dict()
     np.savez(path, **jax_weights(weights, heads=3))
@@ -75,7 +75,7 @@ def test_a_file_of_jax_is_loaded_and_its_image_size_adapted(tmp_path: Path) -> N
     assert all(torch.equal(model.state_dict()[key], value) for key, value in kept.items())
 
 
-def test_there_must_be_a_file(tmp_path: Path) -> None:
+def test_the_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(MergeMixError, match=r"weights: got .*wanted the path of a file"):
         from_file(tmp_path)
 
@@ -89,7 +89,7 @@ def test_a_file_whose_weights_have_other_names_is_refused(prefix: str, tmp_path:
         create_model("test_vit", num_classes=3, **from_file(tmp_path / "w.ckpt"))
 
 
-# ConViT initialises its values by a copy, and the file of a ResNet has running statistics beside its weights.
+# ConViT initialises its values by a copy. The file of a ResNet also has running statistics.
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "convit_tiny", "test_resnet"])
 def test_initialisation_does_not_count_as_loading(name: str, tmp_path: Path) -> None:
     torch.save({"other": torch.zeros(1)}, tmp_path / "w.pth")
@@ -100,7 +100,7 @@ def test_initialisation_does_not_count_as_loading(name: str, tmp_path: Path) -> 
         create_model(name, num_classes=3, **from_file(tmp_path / "w.pth"))
 
 
-def test_a_file_that_lacks_a_block_is_refused_and_the_message_counts_what_is_missing(tmp_path: Path) -> None:
+def test_a_file_that_lacks_a_block_is_refused_with_the_number_of_missing_weights(tmp_path: Path) -> None:
     weights = timm.create_model("test_vit", num_classes=7).state_dict()
     kept = {key: value for key, value in weights.items() if not key.startswith("blocks.0.")}
     torch.save(kept, tmp_path / "w.pth")
@@ -110,7 +110,7 @@ def test_a_file_that_lacks_a_block_is_refused_and_the_message_counts_what_is_mis
         create_model("test_vit", num_classes=7, **from_file(tmp_path / "w.pth"))
 
 
-def test_a_file_may_lack_the_head_and_a_little_more(tmp_path: Path) -> None:
+def test_a_file_may_lack_the_head_and_a_few_more_weights(tmp_path: Path) -> None:
     weights = timm.create_model("test_vit", num_classes=7).state_dict()
     path = tmp_path / "w.pth"
     torch.save({key: value for key, value in weights.items() if not key.startswith(("head", "norm"))}, path)
@@ -121,21 +121,21 @@ def test_a_file_may_lack_the_head_and_a_little_more(tmp_path: Path) -> None:
 
 @pytest.fixture
 def swapped_tensors() -> Iterator[None]:
-    """Modules load weights by swapping tensors rather than by copying values."""
+    """Makes modules load weights by swapping tensors instead of copying values."""
     torch.__future__.set_swap_module_params_on_conversion(True)
     yield
     torch.__future__.set_swap_module_params_on_conversion(False)
 
 
 @pytest.mark.usefixtures("swapped_tensors")
-def test_tensors_that_are_swapped_are_loaded_too(tmp_path: Path) -> None:
+def test_swapped_tensors_count_as_loaded(tmp_path: Path) -> None:
     weights = timm.create_model("test_vit", num_classes=7).state_dict()
     torch.save(weights, tmp_path / "w.pth")
     model = create_model("test_vit", num_classes=7, **from_file(tmp_path / "w.pth"))
     assert torch.equal(model.norm.weight, weights["norm.weight"])
 
 
-def test_threads_do_not_see_what_others_load(tmp_path: Path) -> None:
+def test_threads_do_not_see_the_loading_of_others(tmp_path: Path) -> None:
     weights = timm.create_model("test_vit", num_classes=7).state_dict()
     torch.save(weights, tmp_path / "right.pth")
     torch.save({"other": torch.zeros(1)}, tmp_path / "wrong.pth")

@@ -1,6 +1,6 @@
 """Token merging, the MergeMix batch transform and its losses, for timm and torchvision.
 
-Public names are imported on first use, so that ``import timm_mergemix`` costs a data loader's workers nothing.
+Public names are imported on first use, so that ``import timm_mergemix`` costs the workers of a data loader nothing.
 """
 
 from __future__ import annotations

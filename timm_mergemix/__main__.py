@@ -1,4 +1,4 @@
-"""``python -m timm_mergemix`` is the command line."""
+"""Runs the command line as ``python -m timm_mergemix``."""
 
 import sys
 

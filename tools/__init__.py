@@ -1,1 +1,1 @@
-"""Long checks that are programs: of timm's models and train.py, of threads and interrupts, by other packages' tests."""
+"""Long-running checks, each a program: of timm's models and train.py, of threads, of interrupts, and others."""

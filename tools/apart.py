@@ -1,4 +1,4 @@
-"""A function in a process of its own, so that neither a deadlock nor a crash stops the program."""
+"""Runs a function in a separate process, so that neither a deadlock nor a crash stops the program."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ GRACE = 30.0
 
 
 class ApartError(Exception):
-    """The process gave no result; the message says why."""
+    """The process returned no result; the message says why."""
 
 
 def apart(limit: float, function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
     """Calls a function in a new process, where torch runs on one thread.
 
     Args:
-        limit: Seconds after which the process shows where its threads are, on standard error, and ends.
-        function: It and its arguments must be known to pickle.
-        *args: For the function.
-        **kwargs: For the function.
+        limit: Seconds after which the process prints the stacks of its threads to standard error and ends.
+        function: The function. It and its arguments must be picklable.
+        *args: Positional arguments of the function.
+        **kwargs: Keyword arguments of the function.
 
     Raises:
-        ApartError: If the function raised, the process died, or time was up.
+        ApartError: If the function raised an error, the process died, or the time limit was reached.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
@@ -39,7 +39,7 @@ def apart(limit: float, function: Callable[P, Result], *args: P.args, **kwargs: 
     process.start()
     there.close()
     try:
-        if not here.poll(limit + GRACE):  # more than the limit: importing torch takes its time
+        if not here.poll(limit + GRACE):  # longer than the limit, because importing torch takes a while
             raise ApartError(f"did not end in {limit:.0f} s")
         result, error = here.recv()
     except EOFError:

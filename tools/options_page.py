@@ -69,7 +69,7 @@ RECIPE = """## Recipes
 
 
 def options_page() -> str:
-    """The whole page; the same for the same code."""
+    """Returns the whole page, which depends on the code alone."""
     parts = [INTRO]
     for title, (about, config) in CONCERNS.items():
         parts.append(f"## {title}\n\n{about}\n\n{_options(config)}\n")

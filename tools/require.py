@@ -1,10 +1,10 @@
-"""How the programs say that something is not as it should be."""
+"""The error that the programs raise when a check fails."""
 
 from __future__ import annotations
 
 
 class CheckError(Exception):
-    """A check that failed; the message says what was found."""
+    """A check has failed; the message says what was found."""
 
 
 def require(condition: object, message: object) -> None:

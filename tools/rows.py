@@ -1,4 +1,4 @@
-"""Results of a program as JSON lines, one a row, so that an interrupted one can go on."""
+"""The results of a program as JSON lines, one per row, so that an interrupted program can be resumed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Row = TypeVar("Row")
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[Row]:
-    """The rows of an earlier run, none if there was no run. Lines that are no rows are left out: the last is often cut.
+    """Returns the rows of an earlier run, if any. Invalid lines are skipped, because the last one is often incomplete.
 
     Args:
         path: The file that `write_row` wrote.
@@ -27,6 +27,6 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
 
 
 def write_row(file: TextIO, row: Any) -> None:
-    """Appends a row, at once."""
+    """Appends a row to the file immediately."""
     file.write(json.dumps(asdict(row)) + "\n")
     file.flush()

@@ -1,4 +1,4 @@
-"""One tiny model of each family, and images for it: what the programs run that call a model thousands of times."""
+"""A tiny model of each family with images for it, for the programs that call a model thousands of times."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RECOMPILE_LIMIT = 32
 
 
 class Held(nn.Module):
-    """A user's own module: it holds timm's blocks, and nothing else about it is known."""
+    """A user's own module that holds timm's blocks; nothing else about it is known."""
 
     num_prefix_tokens = 0
 
@@ -40,7 +40,7 @@ class Held(nn.Module):
         self.head = nn.Linear(WIDTH, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (B, 3, 64, 64) -> (B, classes)."""
+        """Maps images (B, 3, 64, 64) to logits (B, classes)."""
         x = self.embed(x)
         for layer in self.layers:
             x = layer(x)
@@ -49,14 +49,14 @@ class Held(nn.Module):
 
 @dataclass(frozen=True)
 class Family:
-    """A tiny model, and what it takes.
+    """A tiny model and the inputs that it takes.
 
     Attributes:
-        name: timm's name of it; ``torchvision``, ``held`` and those of transformers' classes are not timm's.
+        name: Its name in timm; or ``torchvision``, ``held``, or the name of a class of transformers.
         options: Arguments for timm.
-        sizes: Sides in pixels of the images that it takes.
+        sizes: Side lengths in pixels of the images that it takes.
         checkpointing: Whether its blocks are checkpointed.
-        padded: Whether it takes padded batches too.
+        padded: Whether it also takes padded batches.
         compiled: Whether it is called through `torch.compile`.
     """
 
@@ -68,13 +68,13 @@ class Family:
     compiled: bool = False
 
     def is_known(self) -> bool:
-        """Whether this release of timm, or of transformers, has the model."""
+        """Whether the installed release of timm or transformers has the model."""
         if self.name in TRANSFORMERS:
             return has_transformers()
         return self.name in ("torchvision", "held") or timm.is_model(self.name)
 
     def build(self) -> nn.Module:
-        """The model in eval mode; the same parameters at each call, and no dropout."""
+        """Builds the model in eval mode, without dropout and with the same parameters at each call."""
         torch.manual_seed(0)
         model: Any = redraw(self._create()).eval()
         for module in model.modules():
@@ -85,7 +85,7 @@ class Family:
         return model
 
     def inputs(self, seed: int) -> list[Input]:
-        """An input of each size and form, with values of that seed."""
+        """Returns an input of each size and form, with values drawn from a seed."""
         generator = torch.Generator().manual_seed(seed)
         found: list[Input] = [torch.rand(2, 3, size, size, generator=generator) for size in self.sizes]
         if self.padded:
@@ -106,12 +106,12 @@ class Family:
 
 
 def has_transformers() -> bool:
-    """Whether transformers is there in a release whose models are supported."""
+    """Whether a supported release of transformers is installed."""
     return find_spec("transformers") is not None and not is_old(import_module("transformers"))
 
 
 def _of_transformers(name: str) -> nn.Module:
-    """A classifier of transformers that returns its logits alone."""
+    """A classifier of transformers that returns only its logits."""
     transformers = import_module("transformers")
     sizes = {"hidden_size": WIDTH, "num_attention_heads": HEADS, "num_hidden_layers": DEPTH, "intermediate_size": WIDTH}
     sizes |= {"image_size": 64, "patch_size": 16}
@@ -122,7 +122,7 @@ def _of_transformers(name: str) -> nn.Module:
     return logits(config(num_labels=CLASSES, **given))
 
 
-# Classifiers of transformers, and the config of each.
+# Classifiers of transformers, each with its config.
 TRANSFORMERS = {"ViTForImageClassification": "ViTConfig", "CLIPForImageClassification": "CLIPConfig"}
 
 _VIT = "vit_tiny_patch16_224"
@@ -154,13 +154,13 @@ FAMILIES: dict[str, Family] = {
 
 
 def families(pattern: str = "*") -> dict[str, Family]:
-    """The families whose names fit, and whose models this release of timm knows."""
+    """Returns the families whose names match and whose models the installed release of timm has."""
     return {name: family for name, family in FAMILIES.items() if fnmatch(name, pattern) and family.is_known()}
 
 
 def compiled(model: nn.Module) -> nn.Module:
-    """The model compiled as a whole, without generated code: what may go wrong is in what the compiler captures."""
-    # Each setting is compiled by itself; above the limit nothing is. Older releases of torch have it for all threads.
+    """Compiles the whole model without generating code, because errors would be in what the compiler captures."""
+    # Each setting is compiled separately, up to this limit. In older releases of torch it is set for all threads.
     new = "recompile_limit" in inspect.signature(torch.compile).parameters
     options: dict[str, Any] = {"recompile_limit": RECOMPILE_LIMIT} if new else {}
     wrapper: Any = torch.compile(model, backend="eager", **options)

@@ -1,1 +1,1 @@
-"""Benchmarks: interleaved steps in one process, as ratios. Run them by ``python -m benchmarks.speed``."""
+"""Speed ratios of steps that are interleaved in one process. Run with ``python -m benchmarks.speed``."""

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.speed``: what merging and mixing cost, side by side."""
+"""``python -m benchmarks.speed``: measures the cost of merging and mixing side by side."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ from .steps import Setting
 __all__ = ["AGAIN", "GO_ON", "SUMMARY", "add_arguments", "run"]
 
 AGAIN = {"plus": ["--resume"]}
-SUMMARY = "Measure what merging and mixing cost, against their floor and against timm."
+SUMMARY = "Measure the cost of merging and mixing, compared with a lower bound and with timm."
 GO_ON = "Finished rows are kept; go on with"
 MEMORY = ("deit_small_patch16_224", 16, 0.65)
 GROWTH = "deit_small_patch16_224"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Adds the options of the command."""
     add = parser.add_argument
     add("--out", type=Path, default=Path("bench"), metavar="DIR", help="where records, table, JSON and plot go")
-    add("--filter", default="", metavar="TEXT", help="only rows whose name holds TEXT")
-    add("--rounds", type=int, default=15, help="interleaved rounds of each row, at least")
-    add("--seconds", type=float, default=20.0, help="time measured for each row, at least")
+    add("--filter", default="", metavar="TEXT", help="only rows whose name contains TEXT")
+    add("--rounds", type=int, default=15, help="minimum number of interleaved rounds per row")
+    add("--seconds", type=float, default=20.0, help="minimum measured time per row in seconds")
     add("--r", type=typed(read_r), default="13", metavar="R", help=f"token merging: {TEXTS}")
     add(
         "--growth",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="also how cost grows with tokens and batch",
+        help="also measure how the cost grows with tokens and batch size",
     )
-    add("--reference", type=Path, metavar="DIR", help="clone of facebookresearch/ToMe, to be measured beside")
-    add("--device", default="auto", help="cpu, cuda, ...; auto is a GPU where there is one")
+    add("--reference", type=Path, metavar="DIR", help="clone of facebookresearch/ToMe to measure as well")
+    add("--device", default="auto", help="cpu, cuda, ...; auto is a GPU if there is one")
     add(
         "--keep-memory",
         action=argparse.BooleanOptionalAction,
@@ -63,12 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="on the CPU, let malloc keep what is freed, as other allocators do; else page faults blur small ratios",
     )
     add("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
-    add("--resume", action="store_true", help="keep what OUT has already of this machine")
+    add("--resume", action="store_true", help="keep the results of this machine that are already in OUT")
     add_output(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measures, prints the table, and writes it with JSON and plot."""
+    """Measures, prints the table, and writes the table, JSON and plot."""
     device = choose_device(args.device)
     kept = args.keep_memory and keep_freed_memory()
     with cpu_threads(args.threads):

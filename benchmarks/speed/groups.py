@@ -1,4 +1,4 @@
-"""Results that are read together: one over the same other."""
+"""Groups of results that are read together, because they compare the same steps."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from .preference import SEPARATE, WINNER
 
 __all__ = ["GROUPS", "Group", "label_of"]
 
-# The size for which most models here are made; others are said.
+# The size of most models here; labels name only other sizes.
 USUAL = ("_patch16_224", ", 224 px")
 
 
 class Group(NamedTuple):
-    """Results that are read together.
+    """A group of results that are read together.
 
     Attributes:
-        name: A short name.
-        title: What the ratios are.
-        pairs: What is over what.
+        name: Short name of the group.
+        title: Description of the ratios.
+        pairs: The names of the two steps of each ratio.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Group(NamedTuple):
     pairs: tuple[tuple[str, str], ...]
 
     def of(self, results: list[Result]) -> list[Result]:
-        """The results of the group, in their order."""
+        """Returns the results that belong to the group, in their order."""
         return [result for result in results if (result.above, result.below) in self.pairs]
 
 
@@ -50,7 +50,7 @@ GROUPS = (
 
 
 def label_of(result: Result) -> str:
-    """A result's row in few words; which step it is of where the row has several in one group."""
+    """A short label for the row of a result, with the step if the row has several in the group."""
     label = result.row
     for part in USUAL:
         label = label.replace(part, "")

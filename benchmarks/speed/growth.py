@@ -1,4 +1,4 @@
-"""How cost grows with tokens and with the batch."""
+"""Measures how the cost grows with the tokens and with the batch size."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .steps import Setting, infer, make_models
 
 __all__ = ["BATCHES", "Place", "Point", "all_places", "grow"]
 
-SIDES = (224, 384, 512)  # 197, 577 and 1025 tokens at 16 pixels a patch
+SIDES = (224, 384, 512)  # 197, 577 and 1025 tokens at 16 pixels per patch
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 LARGE = 16_384
 
-# Side of the images in pixels, and images a step.
+# Side of the images in pixels, and images per step.
 Place = tuple[int, int]
 
 
@@ -30,10 +30,10 @@ class Point(NamedTuple):
 
     Attributes:
         size: Side of the images in pixels.
-        tokens: That enter the first block.
-        batch: Images a step.
-        r: Token merging in words, as it is at 197 tokens.
-        seconds: Median seconds an image, by model.
+        tokens: Number of tokens that enter the first block.
+        batch: Images per step.
+        r: The token merging in words, for 197 tokens.
+        seconds: Median seconds per image, by model.
     """
 
     size: int
@@ -44,25 +44,25 @@ class Point(NamedTuple):
 
     @classmethod
     def of(cls, record: Record) -> Point:
-        """The point in a record of it."""
+        """Reads a point from its record."""
         return cls(**{name: record[name] for name in cls._fields})
 
 
 def all_places(most_tokens: int = 64 * 1025) -> list[Place]:
-    """Where it is measured; batches of more tokens in all are left out."""
+    """Returns the sizes and batch sizes to measure, without batches that have too many tokens."""
     return [(size, batch) for size in SIDES for batch in BATCHES if batch * _tokens(size) <= most_tokens]
 
 
 def grow(model: str, r: R, device: torch.device, rounds: int, places: Iterable[Place]) -> Iterator[Point]:
-    """Inference at each size and batch.
+    """Measures inference at each size and batch size.
 
     Args:
         model: Name of a timm model with patches of 16 pixels.
-        r: Token merging. An int is in proportion to the tokens: it holds for 197.
-        device: Where.
-        rounds: How many rounds of all models at each point; half as many of large batches, which take long and vary
+        r: Token merging. An int is meant for 197 tokens and scales with the number of tokens.
+        device: The device.
+        rounds: Number of rounds of all models at each point; half as many for large batches, which are slow and vary
             little.
-        places: Size and batch of the points.
+        places: Image size and batch size of each point.
     """
     batches: dict[int, list[int]] = {}
     for size, batch in places:

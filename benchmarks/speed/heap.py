@@ -1,4 +1,4 @@
-"""The C library's heap: whether freed memory stays with the process."""
+"""Controls whether the heap of the C library keeps freed memory in the process."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ M_MMAP_THRESHOLD = -3
 
 
 def keep_freed_memory() -> bool:
-    """Lets glibc's malloc keep what is freed, as jemalloc and tcmalloc do, and the caching allocator of CUDA.
+    """Makes glibc's malloc keep freed memory, as jemalloc, tcmalloc and the caching allocator of CUDA do.
 
-    Else a step gives its large tensors back to the system and gets them again page by page. How many pages that are
-    depends on where small tensors happen to lie, and is another number in each process and for each model.
+    Otherwise a step returns its large tensors to the system and gets them back page by page. The number of pages
+    depends on where small tensors happen to be, so it differs between processes and between models.
 
     Returns:
-        Whether the C library is one that can be told.
+        Whether the C library supports this.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,4 +1,4 @@
-"""The floor for any merging: blocks that slice off r tokens after their attention, without matching or gather."""
+"""A lower bound for the cost of merging: blocks drop r tokens after attention, without matching or gathering."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["IdealBlock", "make_ideal"]
 
 
 class IdealBlock(nn.Module):
-    """timm's plain block, with r tokens fewer after its attention.
+    """timm's plain block, which drops r tokens after its attention.
 
     Args:
-        block: Whose layers it uses.
-        r: How many tokens it slices off.
+        block: The block whose layers are used.
+        r: Number of tokens that it drops.
     """
 
     def __init__(self, block: Any, r: int) -> None:
@@ -37,15 +37,15 @@ class IdealBlock(nn.Module):
 
 
 def make_ideal(model: nn.Module, r: R) -> nn.Module:
-    """A copy of a model that slices off as many tokens in each block as `timm_mergemix.patch` would merge.
+    """Returns a copy of a model that drops as many tokens in each block as `timm_mergemix.patch` would merge.
 
     Args:
         model: An unpatched timm ``VisionTransformer`` of plain blocks, with a class token or prefix tokens before the
-            pool, so that its head does not miss the tokens.
-        r: Every form that `patch` takes.
+            pool, so that its head does not need the dropped tokens.
+        r: Token merging in any form that `patch` takes.
 
     Raises:
-        MergeMixError: If it is another model.
+        MergeMixError: If the model is of another kind.
     """
     ideal: Any = deepcopy(model)
     if type(ideal) is not VisionTransformer or any(type(block) is not Block for block in ideal.blocks):

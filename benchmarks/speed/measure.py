@@ -1,4 +1,4 @@
-"""Rows of the table -> results."""
+"""Measures the rows of the table."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["Result", "measure", "measure_memory"]
 
 
 class Result(NamedTuple):
-    """What one comparison gave.
+    """The result of one comparison.
 
     Attributes:
         row: Name of the row.
-        above: Name of the one step.
-        below: Name of the other.
-        wanted: The ratio that is to be reached; None where it is shown only.
-        ratio: What was measured.
+        above: Name of the step in the numerator.
+        below: Name of the step in the denominator.
+        wanted: The ratio to reach; None if there is no goal.
+        ratio: The measured ratio.
         amounts: Median seconds of both steps, or bytes.
         unit: ``"s"`` or ``"bytes"``.
     """
@@ -41,33 +41,33 @@ class Result(NamedTuple):
 
     @classmethod
     def of(cls, record: Record) -> Result:
-        """The result in a record of it."""
+        """Reads a result from its record."""
         ratio, amounts = Ratio(*record["ratio"]), tuple(record["amounts"])
         return cls(**{name: record[name] for name in cls._fields} | {"ratio": ratio, "amounts": amounts})
 
     @property
     def reached(self) -> bool | None:
-        """Whether the ratio is what is wanted; None where nothing is."""
+        """Whether the ratio reaches its goal; None if there is no goal."""
         return None if self.wanted is None else round(self.ratio.value, 3) <= self.wanted
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The result as values for JSON."""
         return {**self._asdict(), "ratio": self.ratio._asdict(), "reached": self.reached}
 
 
 def measure(row: Row, rounds: int, device: torch.device, seconds: float) -> list[Result]:
-    """Times a row's steps in turn.
+    """Times the steps of a row in turn.
 
     Args:
-        row: What is measured.
-        rounds: How many rounds, at least.
-        device: Where steps run.
-        seconds: How long, at least.
+        row: The row to measure.
+        rounds: Minimum number of rounds.
+        device: The device on which steps run.
+        seconds: Minimum duration in seconds.
     """
     steps = row.make()
     times = interleave(steps, rounds, device, seconds)
     steps.clear()
-    gc.collect()  # models of the row, before those of the next one are made
+    gc.collect()  # frees the models of this row before those of the next one are built
     return [_result(row.name, comparison, times) for comparison in row.comparisons]
 
 
@@ -78,14 +78,14 @@ def _result(name: str, comparison: Comparison, times: dict[str, list[float]]) ->
 
 
 def measure_memory(name: str, setting: Setting, wanted: float | None) -> Result:
-    """What a merged training step keeps, over an unpatched one. It is a count, the same each time."""
+    """The memory kept by a merged training step over that of an unpatched one, which is an exact count."""
     amounts = [_memory(setting, name) for name in ("merged", "unpatched")]
     value = amounts[0] / amounts[1]
     return Result(name, "merged", "unpatched", wanted, Ratio(value, value, value), (amounts[0], amounts[1]), "bytes")
 
 
 def _memory(setting: Setting, name: str) -> int:
-    # The other models are gone by then: on an accelerator all that is allocated counts.
+    # The other models are freed by then, because on an accelerator everything that is allocated counts.
     model = make_models(setting, training=True)[name]
     gc.collect()
     return memory_of(loss_of(setting, model), model)

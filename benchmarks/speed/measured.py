@@ -1,4 +1,4 @@
-"""What was measured, in two files of records, each line with what it was measured on."""
+"""The measured results in two files of records; each record names its machine."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SPEED, GROWTH = "speed.jsonl", "growth.jsonl"
 
 
 class Measured(NamedTuple):
-    """All that was measured on a machine.
+    """All results of one machine.
 
     Attributes:
-        machine: What it was measured on, see `benchmarks.speed.report.machine`.
+        machine: Description of the machine, as `benchmarks.speed.report.machine` returns it.
         results: The table.
-        points: How cost grows; may be empty.
+        points: The growth of the cost; may be empty.
     """
 
     machine: dict[str, Any]
@@ -31,25 +31,25 @@ class Measured(NamedTuple):
 
 
 def results_in(folder: Path) -> Records:
-    """The records of results in a folder."""
+    """Returns the records of results in a folder."""
     return Records(folder / SPEED, ("row", "above", "below", "machine"), ("wanted", "ratio", "amounts", "unit"))
 
 
 def points_in(folder: Path) -> Records:
-    """The records of points in a folder."""
+    """Returns the records of points in a folder."""
     return Records(folder / GROWTH, ("size", "batch", "r", "machine"), ("tokens", "seconds"))
 
 
 def load(folder: Path, machine: dict[str, Any] | None = None, r: str | None = None) -> Measured:
-    """What a folder holds of one machine, and of its growth by one ``r``.
+    """Reads the results of one machine from a folder, and its growth for one ``r``.
 
     Args:
-        folder: With both files, or the first one alone.
-        machine: Which one; None where there is only one in the files.
-        r: Token merging of the growth, in words; None where there is only one in the file.
+        folder: Folder with both files, or only the first one.
+        machine: Description of the machine; None if there is only one in the files.
+        r: Token merging of the growth, in words; None if there is only one in the file.
 
     Raises:
-        MergeMixError: If there are no results, or several machines or ``r`` and it is not said which is meant.
+        MergeMixError: If there are no results, or if a choice among several machines or ``r`` is missing.
     """
     results, points = results_in(folder).read(), points_in(folder).read()
     if machine is None:

@@ -1,4 +1,4 @@
-"""What a training step keeps for its backward pass."""
+"""Measures the memory that a training step keeps for its backward pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["memory_of"]
 
 
 def memory_of(loss: Callable[[], Tensor], model: nn.Module) -> int:
-    """Bytes that a step needs: of the tensors saved for the backward pass, on CUDA the peak that was allocated.
+    """Returns the bytes of the tensors saved for the backward pass; on CUDA, the peak of allocated memory.
 
     Args:
         loss: Runs a forward pass of the model and returns the loss.
@@ -37,6 +37,6 @@ def _saved(loss: Callable[[], Tensor], known: set[int]) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        held = loss()  # held, so that no storage is freed and counted again at the same address
+        held = loss()  # kept alive, so that no storage is freed and its address counted again
     del held
     return sum(storages.values())

@@ -1,4 +1,4 @@
-"""Rows of merged models: over the floor for any merging, and over the model as it is."""
+"""Rows that compare merged models with the lower bound and with the unpatched model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["over_ideal"]
 
 
 def over_ideal(kind: str, setting: Setting, wanted: float | None) -> Row:
-    """A merged model over the ideal, and over the model as it is."""
+    """Compares a merged model with the ideal one and with the unpatched one."""
 
     def make() -> dict[str, Step]:
         models = make_models(setting, training=kind == "training")

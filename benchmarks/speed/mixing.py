@@ -1,4 +1,4 @@
-"""Rows of training steps with MergeMix, and of mixing alone, over timm's Mixup."""
+"""Rows that compare training steps with MergeMix, and mixing alone, with timm's Mixup."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Pass(NamedTuple):
     scale: float = 1.0
 
 
-# A saliency pass needs the order of patches and no features: a quarter of the pixels tell it.
+# A saliency pass only needs the order of patches, for which a quarter of the pixels is enough.
 SMALL = Pass(("keep", 0.5), 0.5)
 
 
 def whole_step(setting: Setting, saliency: Pass, wanted: float | None) -> Row:
-    """Saliency pass, mix and merged training over timm's Mixup on the unpatched model."""
+    """Compares saliency pass, mix and merged training with timm's Mixup on the unpatched model."""
 
     def ours() -> Step:
         model = patch(setting.create(), setting.r)
@@ -61,7 +61,7 @@ def whole_step(setting: Setting, saliency: Pass, wanted: float | None) -> Row:
 
 
 def unmerged_step(setting: Setting, saliency: Pass, wanted: float | None) -> Row:
-    """The same with merging in the saliency pass alone."""
+    """Makes the same comparison with merging only in the saliency pass."""
     setting = setting._replace(r=0)
 
     def ours() -> Step:
@@ -72,7 +72,7 @@ def unmerged_step(setting: Setting, saliency: Pass, wanted: float | None) -> Row
 
 
 def other_encoder_step(setting: Setting, saliency: Pass, wanted: float | None) -> Row:
-    """Unmerged training on mixes by the attention of a frozen deit_tiny."""
+    """Compares unmerged training on mixes made with the attention of a frozen deit_tiny."""
     setting = setting._replace(r=0)
 
     def ours() -> Step:
@@ -83,7 +83,7 @@ def other_encoder_step(setting: Setting, saliency: Pass, wanted: float | None) -
 
 
 def mixing(device: torch.device, mode: str, wanted: float | None) -> Row:
-    """Mask, pixels and targets alone, for a given saliency, over timm's Mixup."""
+    """Compares only mask, pixels and targets, for a given saliency, with timm's Mixup."""
 
     def make() -> dict[str, Step]:
         setting = Setting("deit_tiny_patch16_224", 64, 0, device=device)

@@ -16,12 +16,12 @@ from .measure import Result
 
 __all__ = ["plot"]
 
-# Inches: the picture's width, so that letters of 10 points can be read where a page shows it 800 pixels wide; a row of
-# a panel, what is around its rows, and the growth.
+# In inches: the width of the picture, so that 10-point letters can be read at 800 pixels; a row of a panel, the space
+# around rows, and the growth panels.
 WIDTH, ROW, FRAME, GROWTH = 8.0, 0.5, 1.1, 3.4
-# Characters of a label in a line.
+# Characters per line of a label and of a title.
 LABEL, TITLE = 36, 62
-# The patch of Bolya et al. stands beside ours, in the same rows.
+# The patch of Bolya et al. is shown in the same rows as ours.
 BESIDE = {"published over ideal": "merged over ideal"}
 COLOURS = {"merged": "tab:blue", "ideal": "tab:green", "unpatched": "tab:grey", "published": "tab:orange"}
 

@@ -1,4 +1,4 @@
-"""Rows of training steps with the preference of the clean image over its mix, over the same step without it."""
+"""Rows that compare training steps with the preference (clean image over mix) with the same step without it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SALIENCY = Pass(("keep", 0.5))
 
 
 def preference_step(setting: Setting) -> Row:
-    """Merged training on MergeMix's mixes, with the preference by both ways to its saliency, over the same without."""
+    """Compares merged training on MergeMix with the preference, for both sources of saliency, with the same without."""
 
     def make() -> dict[str, Step]:
         return {

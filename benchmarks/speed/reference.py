@@ -1,4 +1,4 @@
-"""The published token merging, run from a checkout of its repository that the user has; nothing of it is here."""
+"""Runs the published token merging from the user's clone of its repository; no code of it is in this library."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["patch_as_published"]
 
 
 def patch_as_published(model: nn.Module, r: R, checkout: Path) -> nn.Module:
-    """Patches an unpatched timm model by Bolya et al.'s own code ("Token Merging", ICLR 2023, arXiv 2210.09461).
+    """Patches an unpatched timm model with Bolya et al.'s own code ("Token Merging", ICLR 2023, arXiv 2210.09461).
 
     Args:
         model: A model of timm's plain blocks.
-        r: An int.
-        checkout: Folder of a clone of facebookresearch/ToMe, which holds ``tome/patch/timm.py``.
+        r: Number of tokens to merge in each block.
+        checkout: Folder of a clone of facebookresearch/ToMe, which contains ``tome/patch/timm.py``.
 
     Raises:
-        MergeMixError: If it is no such folder, or its code does not run with this timm.
+        MergeMixError: If the folder is not such a clone, or its code does not run with the installed timm.
     """
     if not (checkout / "tome" / "patch" / "timm.py").is_file():
-        raise wrong("reference", str(checkout), "a clone of facebookresearch/ToMe, which holds tome/patch/timm.py")
+        raise wrong("reference", str(checkout), "a clone of facebookresearch/ToMe, which contains tome/patch/timm.py")
     if not isinstance(r, int):
         raise wrong("r", r, "an int, since the published patch is compared")
     sys.path.insert(0, str(checkout))

@@ -1,4 +1,4 @@
-"""Results of a benchmark: the table, and what it was measured on."""
+"""The report of a benchmark: the table of results, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEADER = ("what", "ratio", "95 % interval", "wanted", "reached")
 
 
 def rows_of(results: Sequence[Result]) -> list[list[str]]:
-    """The table: one line for each comparison."""
+    """Returns the table with one line per comparison."""
     return [_row(result) for result in results]
 
 
@@ -34,7 +34,7 @@ def _row(result: Result) -> list[str]:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What was measured on, in words and versions."""
+    """Describes the machine and the versions of the software."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {
         "device": f"{device.type}, {name}",
@@ -48,7 +48,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name; where the system does not say it, that of its architecture."""
+    """Returns the name of the processor, or of its architecture if the system does not tell."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

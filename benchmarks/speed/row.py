@@ -1,4 +1,4 @@
-"""A row of the table: steps that are measured together, and what is read off."""
+"""A row of the table: steps that are measured together, and the comparisons between them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Comparison", "Row", "describe", "r_in_words"]
 
 
 class Comparison(NamedTuple):
-    """One step over another.
+    """The ratio of one step to another.
 
     Attributes:
-        above: Name of the one.
-        below: Name of the other.
-        wanted: The ratio that is to be reached; None where it is shown only.
+        above: Name of the step in the numerator.
+        below: Name of the step in the denominator.
+        wanted: The ratio to reach; None if there is no goal.
     """
 
     above: str
@@ -31,9 +31,9 @@ class Row(NamedTuple):
     """Steps that are measured together.
 
     Attributes:
-        name: What they are steps of.
-        make: Makes them; models are built here.
-        comparisons: What is read off.
+        name: Name of the row.
+        make: Builds the models and makes the steps.
+        comparisons: The ratios to report.
     """
 
     name: str
@@ -42,12 +42,12 @@ class Row(NamedTuple):
 
 
 def describe(setting: Setting) -> str:
-    """A setting in words."""
+    """Describes a setting in words."""
     words = [setting.model, f"batch {setting.batch}", f"r={r_in_words(setting.r)}", f"{setting.size} px"]
     words += ["bf16 autocast"] * setting.autocast + ["compiled"] * setting.compiled
     return ", ".join(words)
 
 
 def r_in_words(r: R) -> str:
-    """Token merging, as it is typed."""
+    """Formats token merging as it is typed on the command line."""
     return ":".join(map(str, r)) if isinstance(r, tuple) and isinstance(r[0], str) else str(r)

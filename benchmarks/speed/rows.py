@@ -1,4 +1,4 @@
-"""The table: what is compared with what, and what is wanted of it."""
+"""All rows of the table, with the ratios to reach."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ SIZES = (
 
 
 def all_rows(device: torch.device, r: R = 13, reference: Path | None = None) -> Iterator[Row]:
-    """All rows of the table.
+    """Returns all rows of the table.
 
     Args:
-        device: Where steps run.
+        device: The device on which steps run.
         r: Token merging.
-        reference: See `Setting`.
+        reference: Folder of the published token merging; None leaves it out.
     """
     for name, batch, inference, training in SIZES:
         setting = Setting(name, batch, r, device=device, reference=reference)
         yield over_ideal("inference", setting, inference)
         yield over_ideal("training", setting, training)
     small = Setting("deit_small_patch16_224", 16, r, device=device)
-    # Most CPUs compute in bfloat16 many times slower than in float32.
+    # On most CPUs, bfloat16 is many times slower than float32.
     half = small._replace(autocast=True, batch=4 if device.type == "cpu" else 16)
     yield over_ideal("inference", half, 1.06 * 1.1)
     yield over_ideal("training", half, 1.03 * 1.1)

@@ -1,4 +1,4 @@
-"""What is timed: inference, training and mixing steps of models as users have them."""
+"""The steps that are timed: inference, training and mixing, with models as users have them."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Setting(NamedTuple):
-    """What is measured on what.
+    """The model, the inputs and the device of a measurement.
 
     Attributes:
         model: Name of a timm model of plain blocks.
-        batch: Images a step.
-        r: Token merging, every form that `patch` takes.
+        batch: Images per step.
+        r: Token merging in any form that `patch` takes.
         size: Side of the images in pixels.
         autocast: Whether steps run under bfloat16 autocast.
         compiled: Whether models are compiled.
-        device: Where.
-        reference: Folder of the published token merging, see `patch_as_published`; None leaves it out.
+        device: The device on which steps run.
+        reference: Folder of the published token merging, for `patch_as_published`; None leaves it out.
     """
 
     model: str
@@ -50,25 +50,25 @@ class Setting(NamedTuple):
     reference: Path | None = None
 
     def context(self) -> AbstractContextManager[Any]:
-        """The autocast of a step."""
+        """Returns the autocast context of a step."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext()
 
     def create(self) -> nn.Module:
-        """The model as timm makes it, with the same random weights each time."""
+        """Builds timm's model, with the same random weights each time."""
         with torch.random.fork_rng():
             torch.manual_seed(0)
             return timm.create_model(self.model, img_size=self.size, num_classes=CLASSES).to(self.device)
 
 
 def make_batch(setting: Setting) -> tuple[Tensor, Tensor]:
-    """Noise and labels."""
+    """Returns random images and labels."""
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(setting.batch, 3, setting.size, setting.size, generator=generator)
     return images.to(setting.device), torch.arange(setting.batch, device=setting.device) % CLASSES
 
 
 def make_models(setting: Setting, training: bool) -> dict[str, nn.Module]:
-    """The model merged by this library, the ideal, the model as it is, and the published merging where it is there."""
+    """The model merged by this library, the ideal, the unpatched model, and the published merging if available."""
     models = {
         "merged": patch(setting.create(), setting.r),
         "ideal": make_ideal(setting.create(), setting.r),
@@ -83,7 +83,7 @@ def make_models(setting: Setting, training: bool) -> dict[str, nn.Module]:
 
 
 def infer(setting: Setting, model: nn.Module) -> Step:
-    """A forward pass without gradients."""
+    """Returns a step that runs a forward pass without gradients."""
     images, _ = make_batch(setting)
 
     def step() -> None:
@@ -94,7 +94,7 @@ def infer(setting: Setting, model: nn.Module) -> Step:
 
 
 def loss_of(setting: Setting, model: nn.Module) -> Callable[[], Tensor]:
-    """A forward pass with gradients."""
+    """Returns a function that runs a forward pass with gradients and returns the loss."""
     images, labels = make_batch(setting)
 
     def loss() -> Tensor:
@@ -105,7 +105,7 @@ def loss_of(setting: Setting, model: nn.Module) -> Callable[[], Tensor]:
 
 
 def train(setting: Setting, model: nn.Module) -> Step:
-    """Forward and backward pass."""
+    """Returns a step that runs a forward and a backward pass."""
     loss = loss_of(setting, model)
 
     def step() -> None:
@@ -116,12 +116,12 @@ def train(setting: Setting, model: nn.Module) -> Step:
 
 
 def mix_and_train(setting: Setting, model: nn.Module, mix: Mix) -> Step:
-    """Mix, forward, backward, optimizer.
+    """Returns a step that mixes a batch and runs the forward pass, the backward pass and the optimizer.
 
     Args:
-        setting: Says the batch.
+        setting: The setting, which has the batch size.
         model: The model in training.
-        mix: A mixer with the call of timm's Mixup, which may change its images in place.
+        mix: A mixer that is called like timm's Mixup; it may change its images in place.
     """
     model.train()
     images, labels = make_batch(setting)
@@ -139,5 +139,5 @@ def mix_and_train(setting: Setting, model: nn.Module, mix: Mix) -> Step:
 
 
 def mergemix(encoder: nn.Module, r: R, scale: float = 1.0) -> MergeMix:
-    """MergeMix for every batch, with merging in its saliency pass, which sees images at ``scale`` of their size."""
+    """MergeMix for every batch, with merging in its saliency pass and images at ``scale`` of their size."""
     return MergeMix(encoder, CLASSES, mergemix_prob=1.0, saliency_r=r, saliency_scale=scale)

@@ -1,1 +1,1 @@
-"""Does it train better? Methods x tasks x seeds, measured alike; ``python -m benchmarks.study``."""
+"""Does MergeMix train better models? Compares methods on tasks and seeds: ``python -m benchmarks.study``."""

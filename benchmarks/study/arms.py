@@ -1,4 +1,4 @@
-"""What is compared: ways of mixing a batch, and of training on it."""
+"""The methods that are compared: ways of mixing a batch and of training on it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _CONTROLS: dict[str, Callable[..., Mix]] = {
 
 @dataclass(frozen=True)
 class Arm:
-    """One row of the table.
+    """A method, which is one row of the table.
 
     Attributes:
-        title: Shown to people.
+        title: The name in tables and plots.
         mixer: Name of a mixer; None trains on plain images.
-        options: Of the mixer, unlike its defaults.
+        options: Options of the mixer that differ from its defaults.
         preference: Weight of the preference of the clean image over its mix.
         merges: Whether training runs with merged tokens.
     """
@@ -86,10 +86,10 @@ ARMS: dict[str, Arm] = {
 
 
 def find_arm(name: str) -> Arm:
-    """A method by name; the name of a registered mixer is one too.
+    """Returns a method by name; the name of a registered mixer is also a method.
 
     Raises:
-        MergeMixError: If there is none.
+        MergeMixError: If there is no such method.
     """
     own = [mixer for mixer in list_mixers() if mixer not in ARMS]
     check_choice("method", name, (*ARMS, *own))
@@ -97,13 +97,13 @@ def find_arm(name: str) -> Arm:
 
 
 def build_mix(method: Arm, model: nn.Module, classes: int, options: Mapping[str, Any]) -> Mix | None:
-    """The mixer of a method.
+    """Makes the mixer of a method.
 
     Args:
-        method: Which one.
+        method: Name of the method.
         model: The model in training.
         classes: Number of classes.
-        options: Of the mixer, over the method's own.
+        options: Options of the mixer, which override those of the method.
 
     Raises:
         MergeMixError: If the mixer does not take an option.

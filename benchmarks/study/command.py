@@ -1,4 +1,4 @@
-"""``python -m benchmarks.study``: methods x tasks x seeds, trained and measured alike."""
+"""``python -m benchmarks.study``: trains and measures methods on tasks and seeds, all in the same way."""
 
 from __future__ import annotations
 
@@ -33,45 +33,49 @@ from .trial import OPTIMISATION, PREFERENCE, Trial
 
 __all__ = ["GO_ON", "SUMMARY", "add_arguments", "run"]
 
-SUMMARY = "Train small models by several methods, alike in all else, and compare them."
+SUMMARY = "Train small models by several methods with everything else equal, and compare them."
 GO_ON = "Finished trials are kept, an unfinished one goes on from its last epoch; go on with"
 METHODS_HELP = f"{', '.join(ARMS)}; MergeMix's recipe is mergemix-mixup with --set prob=0.5"
-SET_HELP = "options of optimisation, mixer or preference; a name that comes twice is tried with both values"
+SET_HELP = "options of optimisation, mixer or preference; if a name is given twice, both values are tried"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the comparison."""
+    """Adds the options of the comparison."""
     add = parser.add_argument
     add("--out", type=Path, default=Path("runs/study"), metavar="DIR", help="where records, tables and pictures go")
     add("--tasks", nargs="+", default=["fashion"], choices=tuple(TASKS), metavar="TASK", help=", ".join(TASKS))
     add("--methods", nargs="+", default=["none", "timm", "mergemix"], metavar="METHOD", help=METHODS_HELP)
-    add("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="a trial each")
+    add("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="seeds; one trial each")
     add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help=SET_HELP)
     add(
         "--draw",
         type=int,
         metavar="N",
-        help="try N balanced random combinations of those values and the seeds instead of all",
+        help="try N balanced random combinations of these values and seeds instead of all",
     )
-    add("--test", action="store_true", help="read the test images at the end; choose settings without it")
-    add("--equal-time", action="store_true", help="as many epochs as take the time of Mixup + CutMix, by step times")
-    add("--jobs", type=int, default=1, help="trials at a time, each of one thread")
+    add("--test", action="store_true", help="measure on the test images at the end; do not use it to choose settings")
+    add(
+        "--equal-time",
+        action="store_true",
+        help="as many epochs as fit into the time of Mixup + CutMix",
+    )
+    add("--jobs", type=int, default=1, help="trials that run at the same time, with one thread each")
     add(
         "--weights",
         type=Path,
         metavar="FILE",
-        help="pretrained weights for a task that fine-tunes; timm's if not given",
+        help="pretrained weights for a fine-tuning task; by default timm's",
     )
-    add("--data-dir", type=Path, metavar="DIR", help="images of a task of full size; downloads go there")
-    add("--workers", type=int, default=4, help="processes that read images, in a task of full size")
-    add("--report", action="store_true", help="train nothing, only write tables and picture of what is there")
-    add("--device", default="auto", help="cpu, cuda, ...; auto is a GPU where there is one")
-    add("--threads", type=int, default=torch.get_num_threads(), help="CPU threads of a single job")
+    add("--data-dir", type=Path, metavar="DIR", help="images of a full-size task; downloads go there too")
+    add("--workers", type=int, default=4, help="processes that read images in a full-size task")
+    add("--report", action="store_true", help="train nothing; only write tables and a picture of the existing records")
+    add("--device", default="auto", help="cpu, cuda, ...; auto is a GPU if there is one")
+    add("--threads", type=int, default=torch.get_num_threads(), help="CPU threads if only one trial runs at a time")
     add_output(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Trains what is not there yet, and writes records, tables and a picture to ``args.out``."""
+    """Runs the missing trials, and writes records, tables and a picture to ``args.out``."""
     device = choose_device(args.device)
     with cpu_threads(args.threads):
         _run(args, device)
@@ -105,7 +109,7 @@ def _trials(args: argparse.Namespace, device: torch.device, out: Path, places: P
     tried = all_combinations(choices) if args.draw is None else drawn_combinations(choices, args.draw)
     trials = []
     for task, options, method in product(args.tasks, tried, args.methods):
-        if find_arm(method).mixer is None:  # there is nothing to be set in a mixer
+        if find_arm(method).mixer is None:  # there is no mixer to set options of
             options = {name: value for name, value in options.items() if name in OPTIMISATION | {"seed"}}
         trial = _trial(task, method, options, args.test)
         if args.equal_time:
@@ -118,7 +122,7 @@ def _trials(args: argparse.Namespace, device: torch.device, out: Path, places: P
 
 
 def _check_names(names: Collection[str], methods: Sequence[str]) -> None:
-    """Raises unless each option is one that there is, or that the mixer of one of the methods takes."""
+    """Raises unless each option is known or is taken by the mixer of one of the methods."""
     known = {*OPTIMISATION, *PREFERENCE, *MixConfig.options(), *SaliencyConfig.options(), "r"}
     own = [str(find_arm(method).mixer) for method in methods]
     mixers = [mixer for mixer in own if mixer in list_mixers()]

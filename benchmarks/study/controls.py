@@ -1,4 +1,4 @@
-"""MergeMix with one thing done otherwise: what it gains by its map, its choice of patches, and its pairs."""
+"""Controls: MergeMix with one step changed, to measure the gain of its map, its choice of patches and its pairs."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ __all__ = ["corner_ties", "inverted", "pair_by_saliency", "random_patches", "sam
 
 
 def random_patches(encoder: nn.Module, num_classes: int, **options: Any) -> Mixer:
-    """MergeMix with patches chosen at random: what is left is mixing by patches.
+    """MergeMix with randomly chosen patches, which leaves only mixing by patches.
 
     Args:
-        encoder: Says the grid of patches.
+        encoder: The model that determines the grid of patches.
         num_classes: Number of classes.
-        **options: As for `MergeMix`.
+        **options: Other arguments of `MergeMix`.
     """
 
     def constant(saliency: SaliencyPass, images: Tensor) -> Tensor:
-        # Equal everywhere: the noise that breaks ties chooses.
+        # A constant map, so that the noise that breaks ties decides.
         return torch.ones(len(images), *saliency.size.full_grid(*images.shape[-2:]), device=images.device)
 
     return _by(constant, encoder, num_classes, options)
 
 
 def inverted(encoder: nn.Module, num_classes: int, **options: Any) -> Mixer:
-    """MergeMix that keeps the least salient patches. Arguments are those of `random_patches`."""
+    """MergeMix that keeps the least salient patches; it takes the arguments of `random_patches`."""
 
     def least(saliency: SaliencyPass, images: Tensor) -> Tensor:
         found = saliency(images)
@@ -45,17 +45,17 @@ def inverted(encoder: nn.Module, num_classes: int, **options: Any) -> Mixer:
 
 
 def sampled(encoder: nn.Module, num_classes: int, temperature: float = 1.0, **options: Any) -> Mixer:
-    """MergeMix that draws the patches it keeps, each by its share of the saliency, where it keeps the most salient.
+    """MergeMix that draws the patches it keeps in proportion to their saliency, instead of keeping the most salient.
 
     Args:
-        encoder: See `random_patches`.
+        encoder: The model whose attention is read.
         num_classes: Number of classes.
-        temperature: 0 keeps the most salient; the higher, the more it is left to chance.
-        **options: As for `MergeMix`.
+        temperature: 0 keeps the most salient patches; higher values add more randomness.
+        **options: Other arguments of `MergeMix`.
     """
 
     def draw(saliency: SaliencyPass, images: Tensor) -> Tensor:
-        # The largest of log-shares with Gumbel noise are a draw without replacement.
+        # The largest log-shares with Gumbel noise are a sample without replacement.
         found = saliency(images).clamp_min(1e-9).log()
         noise = -torch.empty_like(found).exponential_().log()
         return (found + temperature * noise).flatten(1).softmax(dim=1).view_as(found)
@@ -64,7 +64,7 @@ def sampled(encoder: nn.Module, num_classes: int, temperature: float = 1.0, **op
 
 
 def corner_ties(encoder: nn.Module, num_classes: int, **options: Any) -> Mixer:
-    """MergeMix that takes the patches of a merged token in reading order, where it takes them at random."""
+    """MergeMix that takes the patches of a merged token in reading order instead of at random."""
 
     def in_order(saliency: SaliencyPass, images: Tensor) -> Tensor:
         found = saliency(images)
@@ -74,7 +74,7 @@ def corner_ties(encoder: nn.Module, num_classes: int, **options: Any) -> Mixer:
 
 
 def pair_by_saliency(encoder: nn.Module, num_classes: int, **options: Any) -> Mix:
-    """MergeMix of partners that are salient in different places, where it takes them as the batch comes."""
+    """MergeMix that pairs images that are salient in different places, instead of pairing in batch order."""
     mixer = MergeMix(encoder, num_classes, **options)
 
     def mix(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,10 +87,10 @@ def pair_by_saliency(encoder: nn.Module, num_classes: int, **options: Any) -> Mi
 
 
 def complementary_order(saliency: Tensor) -> Tensor:
-    """An order (B,) of images in which the first and the last, and so on inwards, are salient in different places.
+    """Orders images so that the first and the last, and so on inwards, are salient in different places.
 
     Args:
-        saliency: (B, h, w). Greedy: each image that is left takes the one whose map overlaps least with its own.
+        saliency: (B, h, w). Each remaining image greedily takes the one whose map overlaps least with its own.
     """
     maps = saliency.flatten(1)
     overlap = torch.minimum(maps[:, None], maps[None]).sum(dim=2).cpu()
@@ -107,7 +107,7 @@ def complementary_order(saliency: Tensor) -> Tensor:
 def _by(
     find: Callable[[SaliencyPass, Tensor], Tensor], encoder: nn.Module, num_classes: int, options: dict[str, Any]
 ) -> Mixer:
-    """MergeMix by another map."""
+    """MergeMix with another saliency map."""
     mixer = MergeMix(encoder, num_classes, **options)
     blend = next(blend for blend, _ in mixer.blends if isinstance(blend, MergeMixBlend))
     blend.saliency = partial(find, mixer.saliency)

@@ -1,4 +1,4 @@
-"""Images made worse in known ways, for a trained model to be tested on."""
+"""Corruptions of images, to test the robustness of trained models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _blur(pixels: Tensor) -> Tensor:
     return TF.gaussian_blur(pixels, [2 * round(2 * sigma) + 1] * 2, [sigma] * 2)
 
 
-# Of pixels (B, C, H, W) from 0 to 1; torch's generator governs the noise.
+# Functions of pixels (B, C, H, W) from 0 to 1; the noise follows torch's seed.
 CORRUPTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "noise": lambda pixels: TF.gaussian_noise(pixels, sigma=0.15),
     "blur": _blur,
@@ -30,12 +30,12 @@ CORRUPTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def hide_patches(model: nn.Module, images: Tensor, salient: bool) -> Tensor:
-    """Normalised images with three tenths of their patches set to 0, the mean.
+    """Returns normalised images with three tenths of their patches set to 0, which is the mean.
 
     Args:
-        model: Says the grid, and which patches are salient to it.
+        model: The model that determines the grid and the saliency of patches.
         images: (B, C, H, W).
-        salient: Whether the most salient patches are hidden; else random ones, by torch's generator.
+        salient: Whether to hide the most salient patches; otherwise random ones, drawn with torch's generator.
     """
     saliency = saliency_map(model, images)
     count = torch.full((len(images),), round(HIDDEN * saliency[0].numel()), device=images.device)

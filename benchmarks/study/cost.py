@@ -1,4 +1,4 @@
-"""What a training step of each method costs, for comparisons at equal time."""
+"""The cost of a training step of each method, for comparisons at equal time."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ BATCHES = 8
 def step_cost(
     trial: Trial, device: torch.device, *, rounds: int = 15, seconds: float = 60.0, places: Places = HERE
 ) -> Ratio:
-    """Time of a trial's training steps over those of timm's Mixup and CutMix on the unmerged model.
+    """Time of a trial's training steps relative to timm's Mixup and CutMix on the unmerged model.
 
-    Both are whole steps of the training loop, images drawn and augmented, interleaved in one process.
+    Both are complete steps of the training loop, including loading and augmentation, interleaved in one process.
 
     Args:
-        trial: Whose steps; the reference has the same task and seed.
-        device: Where steps job.
-        rounds: See `interleave`.
-        seconds: See `interleave`.
-        places: See `Places`.
+        trial: The trial; the reference has the same task and seed.
+        device: The device on which steps run.
+        rounds: Minimum number of rounds, for `interleave`.
+        seconds: Minimum duration, for `interleave`.
+        places: Paths of weights and data.
     """
     reference = Trial(trial.task, REFERENCE, trial.seed)
     steps = {"own": _step(trial, device, places), "reference": _step(reference, device, places)}
@@ -46,14 +46,14 @@ def step_cost(
 
 
 def recorded_cost(trial: Trial, device: torch.device, path: Path, threads: int, places: Places = HERE) -> Ratio:
-    """`step_cost` from a file of records, measured once, so that a comparison that goes on has the same epochs.
+    """`step_cost`, measured once and kept in a file of records, so that a resumed comparison has the same epochs.
 
     Args:
-        trial: Whose steps; its epochs make no difference.
-        device: Where steps run.
-        path: The file.
+        trial: The trial; its number of epochs does not matter.
+        device: The device on which steps run.
+        path: The file of records.
         threads: CPU threads of the steps.
-        places: See `Places`.
+        places: Paths of weights and data.
     """
     options = [[name, value] for name, value in trial.options if name != "epochs"]
     key = [trial.task, trial.method, options, str(device), threads]
@@ -67,7 +67,7 @@ def recorded_cost(trial: Trial, device: torch.device, path: Path, threads: int, 
 
 
 def equal_epochs(trial: Trial, epochs: int, cost: Ratio) -> int:
-    """How many epochs of a trial take as long as that many of the reference, which keeps its own."""
+    """Returns how many epochs of a trial take as long as the given number of epochs of the reference."""
     return epochs if trial.method == REFERENCE else max(1, round(epochs / cost.value))
 
 
@@ -78,7 +78,7 @@ def _step(trial: Trial, device: torch.device, places: Places) -> Step:
     job.model.train()
 
     def step() -> None:
-        # A few batches, so that a mixer with several ways of mixing shows more than one of them.
+        # Several batches, so that a mixer with several ways of mixing uses more than one of them.
         for images, labels in islice(setup.train, BATCHES):
             train_step(job, objective, optimizer, images, labels)
 

@@ -1,4 +1,4 @@
-"""What each value of an option gains, from trials that differ in many options at once."""
+"""The gain of each value of an option, estimated from trials that differ in many options at once."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Effect(NamedTuple):
     """Gain of a value over the first value of its option, in the unit of the measure.
 
     Attributes:
-        option: Name of the option, ``"seed"`` and ``"method"`` among them.
+        option: Name of the option, or ``"seed"`` or ``"method"``.
         value: The value.
-        base: The value that it is compared with.
-        gain: Estimate, all else equal.
-        error: Its standard error.
+        base: The value with which it is compared.
+        gain: Estimated gain, all else equal.
+        error: Standard error of the gain.
     """
 
     option: str
@@ -33,7 +33,7 @@ class Effect(NamedTuple):
 
 
 def option_effects(records: Sequence[Record], split: str, measure: str) -> list[Effect]:
-    """Main effects by least squares.
+    """Estimates main effects by least squares.
 
     Args:
         records: Trials of one task. An option that a record lacks counts as a value of its own, None.
@@ -41,7 +41,7 @@ def option_effects(records: Sequence[Record], split: str, measure: str) -> list[
         measure: Name of a measure.
 
     Returns:
-        Nothing where the trials are too few, or the values of two options always go together.
+        The effects. Empty if there are too few trials, or if the values of two options always occur together.
     """
     trials = [record["trial"] for record in records]
     settings = [{**dict(map(tuple, trial["options"])), **{name: trial[name] for name in OWN}} for trial in trials]
@@ -63,5 +63,5 @@ def option_effects(records: Sequence[Record], split: str, measure: str) -> list[
 
 
 def _distinct(values: Sequence[Any]) -> list[Any]:
-    """In order, so that tables do not depend on that of the trials."""
+    """Sorts values, so that tables do not depend on the order of the trials."""
     return sorted(dict.fromkeys(values), key=lambda value: (not isinstance(value, (int, float)), str(value)))

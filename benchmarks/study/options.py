@@ -1,4 +1,4 @@
-"""What a user types after ``--set`` -> values of options."""
+"""Reads the values of options that a user types after ``--set``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ WORDS = {"true": True, "false": False, "none": None}
 
 
 def parse_options(given: Sequence[str]) -> dict[str, list[Any]]:
-    """``["lr=1e-3", "prob=0.5", "prob=1"]`` -> values of each name; what is no number or truth value is text.
+    """Reads ``["lr=1e-3", "prob=0.5", "prob=1"]`` to values of each name: numbers, booleans or text.
 
     Raises:
-        MergeMixError: If one has no name or no value, or would set the seed.
+        MergeMixError: If a setting has no name or no value, or would set the seed.
     """
     values: dict[str, list[Any]] = {}
     for text in given:

@@ -1,4 +1,4 @@
-"""How well a trained model tells images from their mixes."""
+"""Measures how well a trained model separates images from their mixes."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ SEED = 1
 def measure_pairs(
     model: nn.Module, batches: Batches, classes: int, device: torch.device, amp: bool = False
 ) -> dict[str, float]:
-    """What `evaluate_pairs` finds, for mixes by MergeMix and by CutMix, with the merging in force.
+    """Runs `evaluate_pairs` on mixes by MergeMix and by CutMix, with the current merging of the model.
 
     Args:
         model: A classifier.
-        batches: Images and labels; the images of a batch are of several classes.
+        batches: Batches of images and labels; each batch has images of several classes.
         classes: Number of classes.
-        device: Where the model is.
-        amp: Whether it runs in bfloat16.
+        device: The device of the model.
+        amp: Whether the model runs in bfloat16.
 
     Returns:
-        Each measure after the name of the mix, such as ``"cutmix_margin"``. One of which there are no pairs is left
+        The measures, prefixed by the name of the mix, such as ``"cutmix_margin"``. A mix without pairs is left
         out.
     """
     found: dict[str, float] = {}
@@ -52,11 +52,11 @@ def _evaluate(model: nn.Module, mixer: Mixer, batches: Batches, device: torch.de
     except MergeMixError as error:
         if error.argument != "batches":
             raise
-        return {}  # there are images of one class alone
+        return {}  # all images are of one class
 
 
 def _mixers(model: nn.Module, classes: int) -> dict[str, Mixer]:
-    """Each model's MergeMix pairs are made by its own attention; all else is drawn alike for all models."""
+    """MergeMix pairs use the model's own attention; everything else is drawn identically for all models."""
     shared: dict[str, Any] = {"num_classes": classes, "mode": "elem"}
     return {
         "mergemix": MergeMix(model, mergemix_prob=1.0, generator=torch.Generator().manual_seed(SEED), **shared),

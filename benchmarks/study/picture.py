@@ -1,4 +1,4 @@
-"""Records of trials as a picture."""
+"""Draws a picture of the records of trials."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LABEL, TITLE = 30, 84
 
 
 def draw(records: Sequence[dict[str, Any]], split: str) -> Any:
-    """A matplotlib figure: for each task top-1 and calibration error of each method, every seed a dot."""
+    """A matplotlib figure of top-1 and calibration error of each method per task, with one dot per seed."""
     need("matplotlib", "the plot", "viz")
     from matplotlib.figure import Figure
 
@@ -59,7 +59,7 @@ def _draw_task(figure: Any, title: str, own: dict[Group, list[dict[str, Any]]], 
 
 
 def _color(group: Group) -> str:
-    """One for this library's methods, one for the controls, one for the others."""
+    """A colour for this library's methods, one for the controls, and one for the others."""
     method = find_arm(group[1])
     if method.title.startswith("control"):
         return "tab:gray"

@@ -1,4 +1,4 @@
-"""Where a task finds what it does not bring along."""
+"""Paths of the external files that a task needs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["HERE", "Places"]
 
 @dataclass(frozen=True)
 class Places:
-    """Files of the person who runs a comparison.
+    """The external files for a comparison.
 
     Attributes:
-        weights: File of the weights of a task that fine-tunes; None for timm's.
-        data: Directory of the images of a full-size task; downloads go there too.
+        weights: File of the weights for a fine-tuning task; None for timm's.
+        data: Directory of images for a full-size task; downloads go there too.
         workers: Processes that read images from disk.
 
     Raises:
-        MergeMixError: If there is no such file.
+        MergeMixError: If the file of weights does not exist.
     """
 
     weights: Path | None = None
@@ -36,7 +36,7 @@ class Places:
 
     @property
     def digest(self) -> str:
-        """Tells weights and images apart."""
+        """Identifies the weights and images."""
         weights = "" if self.weights is None else _digest(self.weights, self.weights.stat().st_mtime)
         return f"{weights} {self.data or ''}"
 

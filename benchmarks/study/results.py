@@ -1,4 +1,4 @@
-"""Records of trials as tables."""
+"""Makes tables of the records of trials."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .tasks import find_task
 
 __all__ = ["spread", "tables"]
 
-# Name of a measure, title, and whether it is a share that is shown in per cent.
+# Name of a measure, its title, and whether it is a share that is shown in percent.
 PLAIN = (
     ("top1", "top-1", True),
     ("ece", "calibration error", True),
@@ -42,7 +42,7 @@ PAIRS = (
 
 
 def tables(records: Sequence[Record], split: str) -> str:
-    """Markdown: for each task mean and standard deviation over seeds, a row for each method."""
+    """Returns Markdown tables per task, with mean and standard deviation over seeds in one row per method."""
     groups = group_records(records, split)
     parts = []
     for task in dict.fromkeys(group[0] for group in groups):
@@ -52,7 +52,7 @@ def tables(records: Sequence[Record], split: str) -> str:
         if shared:
             parts.append(f"All that mix: {', '.join(f'{name} {value}' for name, value in shared)}.")
         parts.append(_accuracy(own, split, shared))
-        # Robustness on validation images came later than the first records, and pairs later than these.
+        # The first records lack robustness on validation images, and later ones still lack pairs.
         if _measured(own, split, "noise"):
             parts.append(_robustness(own, split, shared))
         if _measured(own, split, "mergemix_accuracy"):
@@ -104,7 +104,7 @@ def _cells(records: Sequence[Record], split: str, columns: Sequence[tuple[str, s
 
 
 def _effects(groups: dict[Group, list[Record]], split: str) -> list[str]:
-    """What values of options change, from all trials that set the same options, where they can tell."""
+    """Tables of the effects of option values, estimated from all trials that set the same options, if possible."""
     searches: dict[tuple[str, ...], list[Record]] = {}
     for group, records in groups.items():
         searches.setdefault(tuple(name for name, _ in group[2]), []).extend(records)
@@ -128,7 +128,7 @@ def _signed(effect: Effect) -> str:
 
 
 def paired(records: Sequence[Record], reference: Sequence[Record], split: str) -> str:
-    """Mean difference in top-1 to the reference over the seeds that both have, and its standard deviation."""
+    """Mean and standard deviation of the difference in top-1 to the reference, over the seeds that both have."""
     base = {record["trial"]["seed"]: record[split]["top1"] for record in reference}
     seeds = {record["trial"]["seed"]: record[split]["top1"] for record in records}
     differences = [100 * (top1 - base[seed]) for seed, top1 in seeds.items() if seed in base]
@@ -139,7 +139,7 @@ def paired(records: Sequence[Record], reference: Sequence[Record], split: str) -
 
 
 def spread(values: Sequence[float], share: bool) -> str:
-    """Mean, and standard deviation where there are several."""
+    """Formats the mean, and the standard deviation if there are several values."""
     scale, digits = (100, 1) if share else (1, 3)
     deviation = f" ± {scale * statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{scale * statistics.mean(values):.{digits}f}{deviation}"

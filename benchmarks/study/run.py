@@ -1,4 +1,4 @@
-"""A trial, trained and measured."""
+"""Trains and measures a trial."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ __all__ = ["prepare", "run_trial"]
 
 
 def prepare(trial: Trial, out: Path, device: torch.device, places: Places = HERE) -> tuple[Job, Setup]:
-    """The run of a trial before its first epoch. All methods of a task and seed begin with the same weights.
+    """Makes the run of a trial. All methods of a task and seed start from the same weights.
 
     Args:
-        trial: Which one.
-        out: Where its checkpoint goes.
-        device: Where to train.
-        places: See `Places`.
+        trial: The trial.
+        out: Folder for the checkpoint.
+        device: The device for training.
+        places: Paths of weights and data.
 
     Raises:
-        MergeMixError: If a name is unknown, or an option is not taken.
+        MergeMixError: If a name is unknown, or an option does not apply.
     """
     method, task = find_arm(trial.method), find_task(trial.task)
     seed_all(trial.seed, 0)
@@ -68,17 +68,17 @@ def prepare(trial: Trial, out: Path, device: torch.device, places: Places = HERE
 
 
 def run_trial(trial: Trial, out: Path, device: torch.device, reporter: Reporter, places: Places = HERE) -> Record:
-    """Trains and measures, or goes on where it was interrupted.
+    """Trains and measures a trial, or resumes it if it was interrupted.
 
     Args:
-        trial: Which one.
-        out: Where its checkpoint goes, until it is finished.
-        device: Where to train.
-        reporter: For bars and lines.
-        places: See `Places`.
+        trial: The trial.
+        out: Folder for the checkpoint, which is removed at the end.
+        device: The device for training.
+        reporter: Shows progress bars and lines.
+        places: Paths of weights and data.
 
     Returns:
-        The trial, and what was measured on validation (and test) images.
+        The trial, and its measures on validation images (and test images).
     """
     run, setup = prepare(trial, out, device, places)
     fit(run, setup.train, setup.curve, reporter)

@@ -1,4 +1,4 @@
-"""Which settings are tried: all combinations, or a balanced draw of them."""
+"""Chooses the settings to try: all combinations, or a balanced sample of them."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ DRAWS = 300
 
 
 def all_combinations(choices: Choices) -> list[dict[str, Any]]:
-    """Every combination of the values of each name; a single empty one if there is no name."""
+    """Returns every combination of the values of each name; one empty combination if there are no names."""
     return [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
 
 
 def drawn_combinations(choices: Choices, count: int, seed: int = 0) -> list[dict[str, Any]]:
-    """So many combinations, in which each value of a name comes equally often, to within one.
+    """Draws combinations in which the values of a name occur equally often, to within one.
 
     Random search (Bergstra and Bengio, "Random Search for Hyper-Parameter Optimization", JMLR 2012), each name drawn as
-    in a Latin hypercube. Of many such draws it is the one from which least squares tells most surely what each value
-    gains (the largest determinant of the information matrix), see `option_effects`.
+    in a Latin hypercube. Of many such draws, it returns the one from which least squares estimates the gain of values
+    most precisely (the largest determinant of the information matrix); `option_effects` makes these estimates.
 
     Args:
-        choices: Values of each name.
-        count: How many combinations; the same one may come twice.
-        seed: Of the draw.
+        choices: The values of each name.
+        count: Number of combinations; the same one may occur twice.
+        seed: Seed of the draw.
 
     Raises:
         MergeMixError: If ``count`` is not positive.
@@ -45,7 +45,7 @@ def drawn_combinations(choices: Choices, count: int, seed: int = 0) -> list[dict
 
 
 def _draw(choices: Choices, count: int, rng: random.Random) -> list[dict[str, int]]:
-    """Balanced columns of indices, shuffled apart from each other."""
+    """Returns balanced columns of indices, each shuffled independently."""
     columns = {}
     for name, values in choices.items():
         column = [i % len(values) for i in range(count)]
@@ -55,7 +55,7 @@ def _draw(choices: Choices, count: int, rng: random.Random) -> list[dict[str, in
 
 
 def _information(rows: Sequence[Mapping[str, int]]) -> float:
-    """Determinant of the information matrix of main effects, a trace of regularisation where rows are too few."""
+    """Determinant of the information matrix of main effects, slightly regularised in case there are too few rows."""
     levels = {name: max(row[name] for row in rows) for name in rows[0]}
     design = np.array([[1.0, *(row[name] == k + 1 for name in levels for k in range(levels[name]))] for row in rows])
     return float(np.linalg.slogdet(design.T @ design + 1e-3 * np.eye(design.shape[1]))[1])

@@ -1,4 +1,4 @@
-"""What a task hands to a trial."""
+"""The data and model that a task provides for a trial."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Images = Iterable[tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Batches of images and labels that no training step sees.
+    """Batches of images and labels that are not used for training.
 
     Attributes:
-        all: All of them.
-        hard: Those that are made worse, to measure robustness.
-        pairs: Those that are mixed, in an order in which the images of a batch are of several classes.
+        all: All held-out images.
+        hard: The images that are corrupted to measure robustness.
+        pairs: The images that are mixed, in an order in which each batch has several classes.
     """
 
     all: Images
@@ -38,16 +38,16 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Setup:
-    """A task with its seed drawn.
+    """The data and model of a task for one seed.
 
     Attributes:
-        model: Before its first step; the same for every method.
+        model: The untrained model, the same for every method.
         classes: Number of classes.
-        statistics: With which the batches are normalised.
+        statistics: The statistics with which the batches are normalised.
         train: Augmented training batches.
-        val: For choosing settings, cut from the training data.
-        test: Read once, at the end.
-        curve: Some of the validation images, for the learning curve.
+        val: Held-out training images, for choosing settings.
+        test: Test images, which are only read at the end.
+        curve: A part of the validation images, for the learning curve.
     """
 
     model: nn.Module
@@ -60,26 +60,26 @@ class Setup:
 
 
 class SetUp(Protocol):
-    """Draws images and weights by a seed, on a device."""
+    """Makes the setup of a task for a seed, on a device."""
 
     @property
     def facts(self) -> list[Any]:
-        """What decides the outcome beside seed and places, as plain values."""
+        """Returns everything but seed and places that determines the outcome, as plain values."""
 
     def __call__(self, seed: int, device: torch.device, places: Places) -> Setup:
-        """The task with the seed's images and weights."""
+        """Makes the setup with the images and weights of a seed."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What every method learns.
+    """A task that every method is trained on.
 
     Attributes:
-        title: Shown to people.
-        optimisation: Its hyperparameters, for all methods.
+        title: The name in tables and plots.
+        optimisation: Hyperparameters, the same for all methods.
         r: Token merging of the methods that train merged.
-        set_up: Draws images and weights.
-        amp: Whether forward passes run in bfloat16, in training and in measuring.
+        set_up: Makes the images and weights for a seed.
+        amp: Whether forward passes run in bfloat16, both in training and for measures.
     """
 
     title: str

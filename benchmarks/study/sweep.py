@@ -1,4 +1,4 @@
-"""Many trials, one line of JSON each; what is there already is not run again."""
+"""Runs many trials with one line of JSON each; finished trials are not run again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["sweep", "trials_in"]
 
 
 def trials_in(path: Path) -> Records:
-    """The finished trials of a file."""
+    """Returns the records of the finished trials in a file."""
     return Records(path, ("trial", "circumstances"), ("val",))
 
 
@@ -35,17 +35,17 @@ def sweep(
     jobs: int = 1,
     places: Places = HERE,
 ) -> list[Record]:
-    """Runs the trials that a file does not have, and adds each one to it as it is finished.
+    """Runs the trials that are missing in a file, and appends each one when it is finished.
 
-    A trial that was interrupted goes on from its last epoch.
+    A trial that was interrupted resumes from its last epoch.
 
     Args:
-        trials: Which ones.
-        path: The file; checkpoints lie beside it until a trial is finished.
-        device: Where to train.
-        reporter: For bars and lines.
-        jobs: Trials at a time; several run in processes of one thread each, which suits small models.
-        places: See `Places`.
+        trials: The trials.
+        path: The file of records; checkpoints are kept beside it until a trial is finished.
+        device: The device for training.
+        reporter: Shows progress bars and lines.
+        jobs: Trials that run at the same time, in processes of one thread each if there are several.
+        places: Paths of weights and data.
 
     Returns:
         All records of the file.
@@ -84,13 +84,13 @@ def _run_all(
         yield from ((trial, _run(trial, out, device, reporter, places)) for trial in trials)
         return
     for task in {trial.task for trial in trials}:
-        find_task(task).set_up(0, device, places)  # downloads here, where no other process does the same
+        find_task(task).set_up(0, device, places)  # downloads data here, before other processes need it
     run = partial(_run, out=out, device=device, reporter=Reporter(quiet=True), places=places)
     yield from in_processes(run, trials, jobs)
 
 
 def _run(trial: Trial, out: Path, device: torch.device, reporter: Reporter, places: Places) -> Record | MergeMixError:
-    """A record, or the reason why there is none: one trial that fails is no reason to stop the others."""
+    """Returns the record of a trial, or the reason why it failed, so that a failure does not stop the others."""
     try:
         return run_trial(trial, out, device, reporter, places)
     except MergeMixError as error:

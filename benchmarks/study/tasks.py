@@ -1,4 +1,4 @@
-"""What is learnt: images, a model and its optimisation, small enough for a CPU or as large as in papers."""
+"""The tasks: images, a model and its optimisation, either small enough for a CPU or full-size as in papers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .setup import Task
 
 __all__ = ["DINOV2", "TASKS", "find_task"]
 
-# So many epochs of so few images that plain training overfits: the regime in which mixing pays.
+# Many epochs on few images, so that plain training overfits; this is where mixing helps.
 SCRATCH = Optimisation(epochs=200, lr=2e-3, warmup_epochs=5, beta2=0.95)
 TUNED = Optimisation(epochs=12, lr=5e-5, warmup_epochs=1)
 OVERFITTING = Optimisation(epochs=40, lr=5e-5, warmup_epochs=3)
@@ -79,7 +79,7 @@ TASKS: dict[str, Task] = {
 
 
 def find_task(name: str) -> Task:
-    """A task by name.
+    """Returns a task by name.
 
     Raises:
         MergeMixError: If there is no such task.

@@ -1,4 +1,4 @@
-"""One training run of the comparison by name: a task, a method, a seed."""
+"""One training run of the comparison: a task, a method, a seed and options."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from .tasks import find_task
 
 __all__ = ["OPTIMISATION", "PREFERENCE", "Trial", "circumstances"]
 
-# Names of the options that are not the mixer's.
+# Names of the options that do not belong to the mixer.
 OPTIMISATION = set(Optimisation.options())
 PREFERENCE = set(PreferenceConfig.options())
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What decides the outcome of a run.
+    """Everything that identifies a run.
 
     Attributes:
         task: Name of a task.
         method: Name of a method.
-        seed: Of the images that are drawn, the weights, and all that is random in training.
+        seed: Seed of the choice of images, the weights and all randomness in training.
         options: Of the optimisation (``lr``), the preference (``beta``), the mixer (``prob``), or ``r`` of merged
             training: names and values, numbers or text as on the command line.
-        test: Whether the test images are read at the end.
+        test: Whether to measure on the test images at the end.
     """
 
     task: str
@@ -52,13 +52,13 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """A short name of its own."""
+        """A short unique name."""
         text = json.dumps(asdict(self), sort_keys=True)
         return f"{self.task}-{self.method}-{self.seed}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def circumstances(trial: Trial, places: Places = HERE) -> str:
-    """What decides the outcome beside the trial, as a short digest: task, method and weights as they are today."""
+    """A short digest of what else determines the outcome: the current task, method and weights."""
     task, method = find_task(trial.task), find_arm(trial.method)
     learnt = [task.title, asdict(task.optimisation), task.r, task.amp, task.set_up.facts]
     how = [dict(method.options), method.mixer, method.preference, method.merges]

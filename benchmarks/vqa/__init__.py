@@ -1,1 +1,1 @@
-"""Does the preference make answers better? Small vision-language models on easy-VQA."""
+"""Does the preference improve answers? Compares small vision-language models on easy-VQA."""

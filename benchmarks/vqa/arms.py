@@ -1,4 +1,4 @@
-"""The ways of training that are compared."""
+"""The ways of training (arms) that are compared."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from timm_mergemix.training.vqa.arms import Arm
 
 __all__ = ["ARMS", "CONTROL", "LONGER", "find_arm"]
 
-CONTROL = "sft"  # fine-tuning alone: the published gain over it is half a point
+CONTROL = "sft"  # fine-tuning alone, over which the published gain is half a point
 KINDS = {None: "fine-tuning alone", "mergemix": "MergeMix", "cutmix": "CutMix", "random": "random patches"}
 ARMS = {
     arm.name: arm
@@ -15,15 +15,15 @@ ARMS = {
     for kind, title in KINDS.items()
     for arm in [Arm(f"{kind or CONTROL}{suffix}", f"{title}{said}", kind, keep)]
 }
-# Arms that train for longer where time is to be equal: as long as the first one takes.
+# For comparisons at equal time, these arms train for as long as the first one takes.
 LONGER = ("mergemix", (CONTROL, f"{CONTROL}-half", "mergemix-half"))
 
 
 def find_arm(name: str) -> Arm:
-    """The arm of a name.
+    """Returns an arm by name.
 
     Raises:
-        MergeMixError: If there is none.
+        MergeMixError: If there is no such arm.
     """
     check_choice("arms", name, tuple(ARMS))
     return ARMS[name]

@@ -31,24 +31,24 @@ GO_ON = "Finished trainings are kept, others go on from their last checkpoint; g
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the program."""
+    """Adds the options of the program."""
     add = parser.add_argument
     add("--out", type=Path, default=Path("runs/vqa"), metavar="DIR", help="where records and checkpoints go")
     add("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM", help=f"of {', '.join(ARMS)}")
-    add("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED", help="one training of each arm for each")
-    add("--test", action="store_true", help="train on all training drawings and read the test questions")
+    add("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED", help="seeds; one training per arm and seed")
+    add("--test", action="store_true", help="train on all training drawings and measure on the test questions")
     add("--equal-time", action="store_true", help="also train the faster arms for as long as MergeMix takes")
-    add("--jobs", type=int, default=1, help="trainings at a time, each in a process of one thread")
+    add("--jobs", type=int, default=1, help="trainings that run at the same time, in processes of one thread each")
     for name in NUMBERS:
         add(f"--{name}", type=float, default=getattr(VqaSettings, name), help="see VqaSettings")
-    add("--variant", choices=PAIR_LOSSES, default=VqaSettings.variant, help="loss of a pair")
-    add("--detach-loser", action="store_true", help="learn the preference from the winner alone")
+    add("--variant", choices=PAIR_LOSSES, default=VqaSettings.variant, help="loss of each pair")
+    add("--detach-loser", action="store_true", help="train the preference through the winner only")
     add_flags(parser, VqaSettings)
     add_progress(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Trains what is missing, and prints the tables."""
+    """Runs the missing trainings and prints the tables."""
     check_int("jobs", args.jobs, 1)
     reporter = Reporter(progress=args.progress)
     out = make_directory(args.out)
@@ -63,13 +63,13 @@ def run(args: argparse.Namespace) -> None:
 
 
 def records_in(path: Path) -> Records:
-    """The finished trainings of a file."""
+    """Returns the records of the finished trainings in a file."""
     return Records(path, ("trial",), ("measured", "steps"))
 
 
 def trials_of(args: argparse.Namespace) -> list[Trial]:
-    """The trainings that are asked for, for one seed after the other."""
-    # Without the preference its settings decide nothing: one training serves all of them.
+    """Returns the requested trainings, one seed after another."""
+    # Without the preference its settings do not matter, so one training serves all of them.
     settings = {True: VqaSettings(**given_flags(args, VqaSettings)), False: preference_settings(args)}
     return [
         Trial(arm, replace(settings[find_arm(arm).kind is None], seed=seed), args.test)
@@ -79,17 +79,17 @@ def trials_of(args: argparse.Namespace) -> list[Trial]:
 
 
 def preference_settings(args: argparse.Namespace) -> VqaSettings:
-    """The settings of trainings with the preference."""
+    """Returns the settings of trainings with the preference."""
     given = {name: getattr(args, name) for name in (*NUMBERS, "variant", "detach_loser")}
     return VqaSettings(**given, **given_flags(args, VqaSettings))
 
 
 def longer(trials: list[Trial], costs: dict[str, dict[str, float]]) -> list[Trial]:
-    """Trainings of the arms that are faster than the slowest one, for as many epochs as fit into its time.
+    """Returns trainings of the faster arms, with as many epochs as fit into the time of the slowest one.
 
     Args:
         trials: The trainings at equal epochs.
-        costs: See `measure_costs`.
+        costs: The relative cost of each arm, from `measure_costs`.
     """
     slowest, names = LONGER
     factors = {name: round(costs[slowest]["value"] / costs[name]["value"], 2) for name in names}
@@ -101,7 +101,7 @@ def longer(trials: list[Trial], costs: dict[str, dict[str, float]]) -> list[Tria
 
 
 def costs_of(out: Path, settings: VqaSettings) -> dict[str, dict[str, float]]:
-    """What steps cost, measured once for a directory."""
+    """Returns the cost of steps, measured once per directory."""
     records = Records(out / "costs.jsonl", ("batch_size", "detach_loser"), ("costs",))
     wanted = [((settings.batch_size, settings.detach_loser), settings)]
 
@@ -115,7 +115,7 @@ def costs_of(out: Path, settings: VqaSettings) -> dict[str, dict[str, float]]:
 
 
 def run_all(left: list[Trial], out: Path, jobs: int, reporter: Reporter) -> Iterator[Record]:
-    """A record for each training, as it is finished."""
+    """Yields the record of each training when it is finished."""
     if jobs == 1:
         yield from (run_trial(trial, out, reporter) for trial in left)
         return

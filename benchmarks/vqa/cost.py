@@ -1,4 +1,4 @@
-"""What a training step costs, in units of that of fine-tuning alone."""
+"""The cost of a training step, relative to a step of fine-tuning alone."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ __all__ = ["measure_costs"]
 
 
 def measure_costs(data: VqaData, settings: VqaSettings, seconds: float) -> dict[str, dict[str, float]]:
-    """For each arm the time of a step over that of the control, interleaved in this process, with a 95 % interval.
+    """Measures the time of a step of each arm relative to the control, interleaved, with a 95 % interval.
 
     Args:
         data: The questions.
-        settings: Of the training.
-        seconds: For each arm, at least.
+        settings: Settings of the training.
+        seconds: Minimum time per arm in seconds.
     """
     steps = {name: make_step(arm, data, settings) for name, arm in ARMS.items()}
     times = interleave(steps, 5, torch.device("cpu"), seconds, warmup=2)
@@ -35,7 +35,7 @@ def measure_costs(data: VqaData, settings: VqaSettings, seconds: float) -> dict[
 
 
 def make_step(arm: Arm, data: VqaData, settings: VqaSettings) -> Callable[[], object]:
-    """A whole training step of an arm on questions drawn at random."""
+    """A complete training step of an arm on randomly drawn questions."""
     torch.manual_seed(settings.seed)
     model: Any = small_llava(data.size, len(data.words)).train()
     if arm.keep < 1:
@@ -44,7 +44,7 @@ def make_step(arm: Arm, data: VqaData, settings: VqaSettings) -> Callable[[], ob
     mixer = None if arm.kind is None else pair_mixer(arm.kind, model, alpha=settings.alpha)
     step = SequencePreferenceStep(model, mixer, preference_of(arm, settings))
     optimizer = torch.optim.AdamW(model.parameters(), settings.lr)
-    # As many drawings as in a training: the first questions are about a few.
+    # As many drawings as in a training, because the first questions are about only a few.
     chosen = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[: settings.batch_size]
     batch = data.train(chosen.tolist())
 
@@ -58,7 +58,7 @@ def make_step(arm: Arm, data: VqaData, settings: VqaSettings) -> Callable[[], ob
 
 
 def _loss(step: SequencePreferenceStep, batch: dict[str, Any]) -> Tensor:
-    """In two passes, as the trainer runs them, whatever the kind of mix."""
+    """Runs two passes, as the trainer does for every kind of mix."""
     (paired,), counts = step.pair([batch])
     inputs = {name: value for name, value in paired.inputs.items() if name != "labels"}
     with step.reading(paired) as read:

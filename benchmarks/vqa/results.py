@@ -1,4 +1,4 @@
-"""Records of trainings on questions as tables."""
+"""Makes tables of the records of trainings on questions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .arms import CONTROL, find_arm
 
 __all__ = ["difference", "tables"]
 
-# Name of a measure, its title, and whether it is a share that is shown in per cent.
+# Name of a measure, its title, and whether it is a share that is shown in percent.
 ANSWERS = (
     ("accuracy", "accuracy", True),
     ("open_accuracy", "of open questions", True),
@@ -32,18 +32,18 @@ PAIRS = (
     ("mergemix_correlation", "rank correlation", False),
 )
 HELD_OUT = ", held-out drawings"
-# Of Student's t distribution, for a 95 % interval, by degrees of freedom.
+# Quantiles of Student's t distribution for a 95 % interval, by degrees of freedom.
 QUANTILES = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 class Key(NamedTuple):
-    """What trainings that differ in their seed alone have in common.
+    """What trainings that differ only in their seed have in common.
 
     Attributes:
         arm: Name of the way of training.
-        epochs: Their number.
-        setting: Of the preference.
-        where: On what it was measured, where that is not the test questions.
+        epochs: Number of epochs.
+        setting: Setting of the preference.
+        where: The data that it was measured on, if not the test questions.
     """
 
     arm: str
@@ -53,14 +53,14 @@ class Key(NamedTuple):
 
     @property
     def title(self) -> str:
-        """In words."""
+        """Describes the key in words."""
         return find_arm(self.arm).title + (f" ({self.setting})" if self.setting else "")
 
 
 def tables(records: Sequence[Record]) -> str:
-    """Markdown: mean and standard deviation over the seeds, then differences to the controls by seed.
+    """Returns Markdown tables of mean and standard deviation over seeds, then of differences to the controls.
 
-    What was measured on the test questions comes first, then what was measured on held-out drawings.
+    Measures on the test questions come first, then those on held-out drawings.
     """
     groups: dict[Key, list[Record]] = {}
     for record in records:
@@ -81,7 +81,7 @@ def _tables(groups: dict[Key, list[Record]]) -> list[str]:
     parts = [_values(ordered, ANSWERS), _values(ordered, PAIRS)]
     for key, lines in ordered.items():
         if find_arm(key.arm).kind is None:
-            # A control with fewer tokens is that of trainings with as few of them.
+            # A control with fewer tokens is only compared with trainings with as few tokens.
             held = {each: found for each, found in ordered.items() if key.arm == CONTROL or _is_like(each, key)}
             parts.append(_differences(held, key, lines))
     return parts
@@ -92,7 +92,7 @@ def _is_like(key: Key, control: Key) -> bool:
 
 
 def _setting(trial: Record) -> str:
-    """The settings of the preference in words; none where it is off."""
+    """Describes the settings of the preference; empty if it is off."""
     if find_arm(trial["arm"]).kind is None:
         return ""
     detached = ", loser detached" if trial.get("detach_loser") else ""
@@ -100,10 +100,10 @@ def _setting(trial: Record) -> str:
 
 
 def difference(records: Sequence[Record], control: Sequence[Record], measure: str) -> tuple[float, float] | None:
-    """Mean difference to the control over the seeds that both have, and half the width of its 95 % interval.
+    """Returns the mean difference to the control over shared seeds, and half the width of its 95 % interval.
 
     Returns:
-        None where fewer than two seeds are shared.
+        None if fewer than two seeds are shared.
     """
     base = {record["trial"]["seed"]: record["measured"][measure] for record in control}
     own = {record["trial"]["seed"]: record["measured"][measure] for record in records}
@@ -124,7 +124,7 @@ def _values(groups: dict[Key, list[Record]], columns: Sequence[tuple[str, str, b
 
 
 def _differences(groups: dict[Key, list[Record]], control: Key, lines: Sequence[Record]) -> str:
-    """The table of a control; empty where nothing shares two seeds with it."""
+    """The table of a control; empty if no training shares two seeds with it."""
     rows = []
     for key, records in groups.items():
         found = [(difference(records, lines, name), share) for name, _, share in (*ANSWERS, *PAIRS[:2])]

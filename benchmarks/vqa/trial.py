@@ -1,4 +1,4 @@
-"""One training on questions, and what is measured of it."""
+"""One training on questions and its measures."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from .arms import find_arm
 
 __all__ = ["Trial", "data_of", "run_trial"]
 
-HELD_OUT = 500  # drawings of the training split by which settings are chosen
-MIXED = 2000  # questions whose mixes are looked at
+HELD_OUT = 500  # held-out drawings of the training split, for choosing settings
+MIXED = 2000  # number of questions whose mixes are measured
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What is trained.
+    """One training.
 
     Attributes:
         arm: Name of the way of training.
-        settings: Of the training.
-        test: Whether all training drawings are trained on and the test questions are read; else settings are chosen by
+        settings: Settings of the training.
+        test: Whether to train on all training drawings and measure on the test questions; otherwise measures are on
             held-out training drawings.
     """
 
@@ -42,13 +42,13 @@ class Trial:
     test: bool = False
 
     def plain(self) -> dict[str, Any]:
-        """Plain values, as a record has them."""
+        """Returns plain values for a record."""
         return {"arm": self.arm, **asdict(self.settings), "test": self.test}
 
 
 @cache
 def data_of(test: bool) -> VqaData:
-    """The questions; read once in each process."""
+    """Reads the questions, once per process."""
     train = load_questions("train")
     places = (train.images.shape[-1] // PATCH) ** 2
     if test:
@@ -58,7 +58,7 @@ def data_of(test: bool) -> VqaData:
 
 
 def run_trial(trial: Trial, out: Path, reporter: Reporter) -> Record:
-    """Trains, or goes on where it was interrupted, and measures."""
+    """Trains, or resumes an interrupted training, and measures."""
     data = data_of(trial.test)
     outcome = train_arm(find_arm(trial.arm), data, trial.settings, out, reporter)
     numbers = range(len(data.test))

@@ -1,4 +1,4 @@
-"""Every program has a name, help, exit codes, and says after Ctrl-C how to go on."""
+"""Every program has a name, help and exit codes, and says after Ctrl-C how to resume."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PROGRAMS = [
 
 
 def program(error: BaseException | None = None, **names: object) -> ModuleType:
-    """A program of one option that raises an error."""
+    """A program with one option that raises an error."""
 
     def run(args: argparse.Namespace) -> None:
         if error is not None:
@@ -47,7 +47,7 @@ def program(error: BaseException | None = None, **names: object) -> ModuleType:
     return made
 
 
-def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_give_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(program(), ["--size", "3"]) == 0 and capsys.readouterr().out == "3\n"
     assert main(program(), ["--help"]) == 0 and "python -m benchmarks.made" in capsys.readouterr().out
     assert main(program(), ["--colour", "3"]) == 2
@@ -56,7 +56,7 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "python -m benchmarks.made: --size: too small\n"
 
 
-def test_after_an_interruption_the_same_command_is_named_or_the_programs_own(
+def test_after_an_interrupt_the_command_to_resume_is_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     interrupted = KeyboardInterrupt()
@@ -67,7 +67,7 @@ def test_after_an_interruption_the_same_command_is_named_or_the_programs_own(
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_every_program_has_a_parser_of_its_name(name: str) -> None:
+def test_every_program_has_a_parser_with_its_name(name: str) -> None:
     assert build_parser(find_command(name)).prog == f"python -m {name}"
 
 
@@ -77,12 +77,12 @@ def test_every_program_is_in_the_list() -> None:
     assert names == set(PROGRAMS)
 
 
-def test_a_program_that_is_not_there() -> None:
+def test_an_unknown_program_is_refused() -> None:
     with pytest.raises(ModuleNotFoundError):
         find_command("benchmarks.nothing")
 
 
 @pytest.mark.parametrize("name", ["benchmarks.results_page", "benchmarks.study"])
-def test_a_module_and_a_package_run_by_name(name: str) -> None:
+def test_a_module_and_a_package_can_be_run_by_name(name: str) -> None:
     ran = subprocess.run([sys.executable, "-m", name, "--nothing"], cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 2 and f"usage: python -m {name}" in ran.stderr

@@ -1,4 +1,4 @@
-"""A state dict of timm's DINOv2 comes out of an ONNX file as it went in."""
+"""A state dict of timm's DINOv2 survives the conversion to an ONNX file and back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEPTH = 2
 
 
 def model() -> torch.nn.Module:
-    """DINOv2 made small, as timm has it."""
+    """A small DINOv2 of timm."""
     torch.manual_seed(0)
     name, size = "vit_small_patch14_dinov2", {"embed_dim": 12, "num_heads": 2, "img_size": 28}
     made = timm.create_model(name, depth=DEPTH, num_classes=0, **size)
@@ -29,7 +29,7 @@ def model() -> torch.nn.Module:
 
 
 def export(state: dict[str, Tensor], path: Path) -> None:
-    """The file that Hugging Face's model becomes: weights of products are transposed and have names of their own."""
+    """An ONNX file as exported from Hugging Face's model: weights of products are transposed and renamed."""
     stem, values, nodes = "backbone.embeddings.", {}, []
     values[f"{stem}cls_token"] = state["cls_token"]
     values["onnx::Reshape_1"], values["onnx::Concat_2"] = state["pos_embed"][:, 1:], state["pos_embed"][:, :1]
@@ -64,7 +64,7 @@ def convert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: dict[str, An
     return main(dinov2_weights, [str(tmp_path / "model.onnx"), str(tmp_path / "weights.pth")])
 
 
-def test_the_weights_are_those_that_were_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_weights_equal_the_exported_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = {name: value.detach() for name, value in model().state_dict().items()}
     assert convert(tmp_path, monkeypatch, state) == 0
     found = torch.load(tmp_path / "weights.pth", weights_only=True)
@@ -73,7 +73,7 @@ def test_the_weights_are_those_that_were_exported(tmp_path: Path, monkeypatch: p
         torch.testing.assert_close(found[name], value, msg=name)
 
 
-def test_what_is_no_such_file_is_said(
+def test_files_of_another_kind_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = str(tmp_path / "weights.pth")

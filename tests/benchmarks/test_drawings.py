@@ -1,4 +1,4 @@
-"""Drawings become images and masks that fit each other, each drawing once, and always in the same order."""
+"""Drawings become matching images and masks, without duplicates and always in the same order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from timm_mergemix import MergeMixError
 
 
 def write(path: Path, colour: int, side: int = 40, alpha: int = 255) -> None:
-    """A disk of one colour on nothing, not in the middle."""
+    """A disk of one colour on a transparent background, not in the middle."""
     y, x = np.mgrid[:side, :side]
     inside = (x - side / 2) ** 2 + (y - side / 2.5) ** 2 < (side / 3) ** 2
     pixels = np.zeros((side, side, 4), dtype=np.uint8)
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_images_and_masks_fit_each_other(folder: Path) -> None:
+def test_images_and_masks_match(folder: Path) -> None:
     found = read_drawings(folder, 6, 32)
     assert found.images.shape == (6, 3, 32, 32) and found.images.dtype == torch.float32
     assert found.masks.shape == (6, 32, 32) and found.masks.dtype == torch.int64
@@ -44,24 +44,24 @@ def test_images_and_masks_fit_each_other(folder: Path) -> None:
         rows, columns = mask.any(dim=1).nonzero(), mask.any(dim=0).nonzero()
         assert (int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1) == (24, 24)  # 0.75 of 32
         assert 0.7 < mask.sum() / 24**2 < 0.85  # a disk
-        assert (image[2][mask == 1] - 10 / 255).abs().quantile(0.8) < 0.02  # its colour, but for the edge
+        assert (image[2][mask == 1] - 10 / 255).abs().quantile(0.8) < 0.02  # the colour of the disk, except at its edge
 
 
-def test_a_drawing_comes_once_and_what_is_none_never(folder: Path) -> None:
+def test_duplicates_and_files_without_an_object_are_left_out(folder: Path) -> None:
     found = read_drawings(folder, 6, 32)
     assert len({image.numpy().tobytes() for image in found.images}) == 6
     with pytest.raises(MergeMixError, match=r"^data: got 6 drawings in .*, wanted 7"):
         read_drawings(folder, 7, 32)
 
 
-def test_pictures_of_the_same_pixels_in_other_files_are_one(folder: Path) -> None:
+def test_files_with_the_same_pixels_count_as_one_drawing(folder: Path) -> None:
     for path in sorted(folder.glob("part*/*.png")):
         Image.open(path).save(path.with_name(f"copy of {path.name}"), compress_level=1)
     with pytest.raises(MergeMixError, match=r"^data: got 6 drawings"):
         read_drawings(folder, 7, 32)
 
 
-def test_the_order_is_that_of_contents(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_order_depends_on_the_contents_alone(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = tmp_path_factory.mktemp("other")
     for number, path in enumerate(sorted(folder.rglob("*.png"), reverse=True)):
         (other / f"{number}.png").write_bytes(path.read_bytes())
@@ -69,7 +69,7 @@ def test_the_order_is_that_of_contents(folder: Path, tmp_path_factory: pytest.Te
         assert torch.equal(one, two)
 
 
-def test_the_parts_are_those_of_the_whole(folder: Path) -> None:
+def test_the_two_sets_are_parts_of_the_whole(folder: Path) -> None:
     train, test = split_drawings(folder, 4, 2, 32)
     assert torch.equal(torch.cat([train.images, test.images]), read_drawings(folder, 6, 32).images)
     assert len(train.masks) == 4 and len(test.masks) == 2
@@ -83,6 +83,6 @@ def test_large_files_are_left_out(folder: Path, monkeypatch: pytest.MonkeyPatch)
         read_drawings(folder, 7, 32)
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MergeMixError, match=r"^data: there is no folder .*openclipart-png"):
         read_drawings(tmp_path / "nowhere", 1, 32)

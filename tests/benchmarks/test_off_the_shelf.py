@@ -1,4 +1,4 @@
-"""Merging in a model that never saw it: a record for each setting, and a table of them."""
+"""Merging without fine-tuning is measured with one record per setting and shown in a table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..training.made import striped
 
 @pytest.fixture
 def argv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A small model on few images; its arguments."""
+    """Arguments for a small model on few images."""
     torch.manual_seed(0)
     torch.save(timm.create_model("test_vit").state_dict(), tmp_path / "weights.pth")
     source = Source("made", "here", striped(60), striped(30, seed=1), ("upper", "lower"), 2, 1, False)
@@ -29,7 +29,7 @@ def argv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["--out", str(tmp_path / "out"), "--weights", str(tmp_path / "weights.pth")]
 
 
-def test_each_setting_is_measured_once(argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_are_measured_only_once(argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(off_the_shelf, argv) == 0
     path = tmp_path / "out" / "results.jsonl"
     lines = path.read_text().splitlines()
@@ -38,11 +38,11 @@ def test_each_setting_is_measured_once(argv: list[str], tmp_path: Path, capsys: 
     assert len(merged) == 8 and all(record["similarity"] < 1 for record in merged)
     table = capsys.readouterr().out
     assert "| matching | prop_attn | r=0 | r=1 | r=2 |" in table and "| random | off |" in table
-    path.write_text("\n".join(lines[:4]) + "\n" + lines[4][:10])  # killed in the fifth
+    path.write_text("\n".join(lines[:4]) + "\n" + lines[4][:10])  # killed during the fifth setting
     assert main(off_the_shelf, argv) == 0
     assert path.read_text().splitlines() == lines and capsys.readouterr().out == table
 
 
-def test_a_file_of_weights_that_is_not_there(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_of_weights_is_refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(off_the_shelf, [*argv[:2], "--weights", "none.pth"]) == 2
     assert "weights: got none.pth, wanted the path of a file" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The mixers of others are checked as ours are, and what is not installed is left out with a word."""
+"""Mixers of other packages are checked like ours, and a note says which packages are not installed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from timm_mergemix.testing import MIXING_INVARIANTS
 PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "testing.md").read_text()
 
 
-def test_a_table_of_all_that_is_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_has_every_installed_mixer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     chosen = {name: PEERS[name] for name in ("Mixup", "timm CutMix", "kornia RandomMixUpV2")}
     monkeypatch.setattr(peers_invariants, "PEERS", chosen)
     monkeypatch.setattr(peers_invariants, "installed", lambda package: False)
@@ -35,7 +37,7 @@ def test_bad_numbers_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_pairs_of_classes_become_targets(own: bool) -> None:
+def test_kornias_pairs_of_classes_become_targets(own: bool) -> None:
     labels = torch.tensor([3, 1])
     triples = torch.stack([labels.float(), labels.flip(0).float(), torch.tensor([0.25, 0.25])], dim=1)
     for given in (triples, triples[None]):
@@ -44,7 +46,7 @@ def test_pairs_of_classes_become_targets(own: bool) -> None:
         assert targets[0].tolist() == [0, 1 - share, 0, share, 0] and targets[1].tolist() == [0, share, 0, 1 - share, 0]
 
 
-def test_the_page_has_the_table_of_these_mixers_and_invariants() -> None:
+def test_the_table_of_the_guide_has_the_current_mixers_and_invariants() -> None:
     (header,) = re.findall(r"^\| invariant \| (MergeMix .*) \|$", PAGE, flags=re.MULTILINE)
     assert header.split(" | ") == list(PEERS)
     rows = re.findall(r"^\| ([\w ]+) \|(?: (?:yes|no) \|)+$", PAGE, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The tables of the page are those of the committed records."""
+"""The tables of the page agree with the committed records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.vqa.results import tables
 from timm_mergemix import MergeMixError
 
 
-def test_tables_are_replaced_in_order_and_nothing_else_is() -> None:
+def test_only_the_tables_are_replaced_in_order() -> None:
     page = "| training | a |\n\nwords\n\n| over x, 1 epochs | b |\n| --- | --- |\n| y | 1 |\n\n| other | 2 |\n"
     printed = "| training | new |\n| --- | --- |\n\n| over x, 1 epochs | newer |\n| --- | --- |\n| y | 3 |"
     first, second = printed.split("\n\n")
@@ -23,7 +23,7 @@ def test_tables_are_replaced_in_order_and_nothing_else_is() -> None:
         fill(page, first)
 
 
-def test_the_page_has_the_tables_of_the_records() -> None:
+def test_the_committed_page_has_the_tables_of_the_records() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert fill(page, tables(records_in(RECORDS).read())) == page
 

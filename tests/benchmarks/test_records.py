@@ -1,4 +1,4 @@
-"""A file of records loses no whole line, believes no cut one, and is not run again for what it has."""
+"""A file of records keeps complete lines, ignores an incomplete one, and its records are not run again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def made(name: str, size: object = 1, value: float = 0.5) -> Record:
     return {"name": name, "size": size, "value": value}
 
 
-def test_what_is_added_is_read_in_order(tmp_path: Path) -> None:
+def test_added_records_are_read_in_order(tmp_path: Path) -> None:
     own = records(tmp_path)
     assert own.read() == []
     for name in ("b", "a", "ä"):
@@ -33,14 +33,14 @@ def test_what_is_added_is_read_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 5, 20])
-def test_a_line_that_was_cut_off_is_left_out_and_overwritten(tmp_path: Path, cut: int) -> None:
+def test_an_incomplete_last_line_is_ignored_and_overwritten(tmp_path: Path, cut: int) -> None:
     own = records(tmp_path)
     own.add(made("a"))
     own.add(made("b"))
     own.path.write_bytes(own.path.read_bytes()[:-cut])
     before = own.path.read_bytes()
     assert own.read() == [made("a")]
-    assert own.path.read_bytes() == before  # reading changes nothing
+    assert own.path.read_bytes() == before  # reading does not change the file
     own.add(made("c"))
     assert own.read() == [made("a"), made("c")]
 
@@ -48,7 +48,7 @@ def test_a_line_that_was_cut_off_is_left_out_and_overwritten(tmp_path: Path, cut
 @pytest.mark.parametrize(
     "line", [b"no json", b"", b"[1]", b'{"name": "a", "size": 1}', b"\xff\xfe", b'{"name": "a', b"[" * 200_000]
 )
-def test_a_broken_line_in_the_middle_is_named(tmp_path: Path, line: bytes) -> None:
+def test_the_error_names_a_broken_line_in_the_middle(tmp_path: Path, line: bytes) -> None:
     own = records(tmp_path)
     own.add(made("a"))
     own.path.write_bytes(own.path.read_bytes() + line + b"\n" + json.dumps(made("b")).encode() + b"\n")
@@ -76,7 +76,7 @@ def test_only_what_is_missing_is_run(tmp_path: Path) -> None:
     assert len(own.read()) == 3
 
 
-def test_each_record_is_kept_before_the_next_one_is_made(tmp_path: Path) -> None:
+def test_each_record_is_written_before_the_next_one_is_made(tmp_path: Path) -> None:
     own = records(tmp_path)
 
     def run(left: list[str]) -> Iterator[Record]:
@@ -89,7 +89,7 @@ def test_each_record_is_kept_before_the_next_one_is_made(tmp_path: Path) -> None
     assert [each["name"] for each in own.run_missing([(("b", 1), "b")], lambda left: map(made, left))] == ["b"]
 
 
-def test_what_gives_several_records_is_run_once_and_again_where_one_is_missing(tmp_path: Path) -> None:
+def test_an_item_with_several_records_is_run_again_if_one_is_missing(tmp_path: Path) -> None:
     own, ran = records(tmp_path), []
 
     def run(left: list[str]) -> Iterator[Record]:
@@ -103,7 +103,7 @@ def test_what_gives_several_records_is_run_once_and_again_where_one_is_missing(t
     assert [each["value"] for each in own.run_missing(wanted, run)] == [2, 2] and ran == ["a", "a"]
 
 
-def test_what_gave_no_record_is_left_out(tmp_path: Path) -> None:
+def test_items_without_a_record_are_left_out(tmp_path: Path) -> None:
     assert records(tmp_path).run_missing([(("a", 1), "a")], lambda left: []) == []
 
 
@@ -117,13 +117,13 @@ COMMITTED = {
 
 
 @pytest.mark.parametrize("name", COMMITTED)
-def test_committed_records_are_read_whole(name: str) -> None:
+def test_committed_records_are_complete(name: str) -> None:
     key, least = COMMITTED[name]
     path = Path(__file__).parents[2] / "benchmarks" / "results" / f"{name}.jsonl"
     assert len(Records(path, key).read()) == len(path.read_text().splitlines()) >= least
 
 
-def test_one_process_at_a_time_adds_records(tmp_path: Path) -> None:
+def test_only_one_process_at_a_time_adds_records(tmp_path: Path) -> None:
     own = records(tmp_path)
     own.add(made("a"))
 
@@ -132,7 +132,7 @@ def test_one_process_at_a_time_adds_records(tmp_path: Path) -> None:
             for again in (lambda: own.add(made("c")), lambda: own.run_missing([(("c", 1), "c")], run)):
                 with pytest.raises(MergeMixError, match=r"records\.jsonl: is being written by another process"):
                     again()
-            assert own.run_missing([(("a", 1), "a")], run) == [made("a")]  # there is nothing to add
+            assert own.run_missing([(("a", 1), "a")], run) == [made("a")]  # nothing to add, so no lock is needed
             yield made(name)
 
     assert own.run_missing([(("b", 1), "b")], run) == [made("b")]
@@ -140,7 +140,7 @@ def test_one_process_at_a_time_adds_records(tmp_path: Path) -> None:
     assert [path.name for path in own.path.parent.iterdir()] == ["records.jsonl"]
 
 
-def test_what_another_process_added_meanwhile_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_added_by_another_process_are_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = records(tmp_path)
 
     @contextmanager
@@ -157,7 +157,7 @@ def test_what_another_process_added_meanwhile_is_not_run_again(tmp_path: Path, m
     ]
 
 
-def test_whatever_call_fails_lines_are_whole(tmp_path: Path) -> None:
+def test_lines_are_complete_whichever_call_fails(tmp_path: Path) -> None:
     own, number = records(tmp_path), 0
     own.add(made("a"))
     while True:

@@ -1,4 +1,4 @@
-"""The segmentation benchmark trains each way, goes on where it stopped, and its page has what was recorded."""
+"""The segmentation benchmark trains each way of mixing and resumes; its page has the recorded figures."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def test_the_network_gives_logits_of_two_classes() -> None:
 
 
 @pytest.mark.parametrize("arm", ARMS)
-def test_each_way_learns(arm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_network_learns_with_each_way_of_mixing(arm: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segmentation, "BATCH", 4)
     monkeypatch.setattr(segmentation, "LEARNING_RATE", 0.02)
     model = fit(arm, 0, squares(16), epochs=15)
     assert not model.training and iou(model, squares(8, seed=1)) > 0.5
 
 
-def test_a_seed_gives_the_same_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_is_reproducible_from_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segmentation, "BATCH", 4)
     one, same, other = (fit("CutMix", seed, squares(8), 1).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(one[name], same[name]) for name in one)
@@ -46,7 +46,7 @@ def test_a_seed_gives_the_same_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Everything(torch.nn.Module):
-    """Takes every pixel for the object."""
+    """Classifies every pixel as the object."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.tensor([0.0, 1.0]).view(1, 2, 1, 1).expand(len(x), 2, *x.shape[2:])
@@ -57,13 +57,13 @@ def test_iou_is_intersection_over_union() -> None:
     assert iou(Everything(), data) == pytest.approx(data.masks.float().mean().item())
 
 
-def test_the_picture_has_a_column_for_each_way() -> None:
+def test_the_picture_has_one_column_per_way_of_mixing() -> None:
     figure = draw(squares(3), count=2)
     assert len(figure.axes) == 4 * len(ARMS)
     assert [axis.get_title().replace("\n", " ") for axis in figure.axes[: len(ARMS)]] == list(ARMS)
 
 
-def test_what_is_there_is_not_run_again(
+def test_finished_trainings_are_not_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs: list[tuple[str, int]] = []

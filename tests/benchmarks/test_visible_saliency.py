@@ -1,4 +1,4 @@
-"""What a mix shows of two images, by the way its patches are selected."""
+"""How much of two images a mix shows depends on the selection of patches."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_most_salient_patches_show_more_of_the_original_than_the_least() -> 
     assert both[0] + both[1] > most[0] + most[1]
 
 
-def test_the_table_has_a_row_for_each_way(
+def test_the_table_has_one_row_per_selection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.save(timm.create_model("test_vit").state_dict(), tmp_path / "weights.pth")

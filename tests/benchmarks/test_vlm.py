@@ -1,4 +1,4 @@
-"""The benchmark of vision-language models runs, keeps what it has measured, and shares weights."""
+"""The benchmark of vision-language models runs, keeps its results, and shares weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytest.importorskip("transformers", minversion="5.18")
 SMALL = vlm.Size((16, 3, 2), (32, 1, 2), 32, 8, 50)
 
 
-def test_each_step_is_timed_once_and_kept(
+def test_each_step_is_timed_only_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(vlm.SIZES, "tiny", SMALL)
@@ -24,12 +24,12 @@ def test_each_step_is_timed_once_and_kept(
     assert main(vlm, argv) == 0
     first = capsys.readouterr().out
     assert all(f"| tiny | {step} |" in first for step in vlm.STEPS)
-    monkeypatch.setattr(vlm, "build", lambda size: pytest.fail("it was measured again"))
+    monkeypatch.setattr(vlm, "build", lambda size: pytest.fail("a finished step was measured again"))
     assert main(vlm, argv) == 0
     assert capsys.readouterr().out == first
 
 
-def test_the_language_model_gets_half_of_the_places() -> None:
+def test_the_language_model_gets_half_of_the_image_tokens() -> None:
     model = mm.patch(vlm.build(SMALL), ("total", SMALL.places // 2))
     lengths: list[int] = []
     model.model.language_model.register_forward_pre_hook(

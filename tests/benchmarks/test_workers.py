@@ -1,4 +1,4 @@
-"""Work in processes of one thread: results as they come, and no process that outlives its parent."""
+"""Items run in single-threaded processes; results arrive as they finish, and no process outlives its parent."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from benchmarks.workers import in_processes
 
 
 def wait(seconds: float) -> tuple[int, int]:
-    """Which process, and how many threads torch has there."""
+    """Returns the process id and the number of threads of torch."""
     if seconds < 0:
-        raise ValueError("time does not run backwards")
+        raise ValueError("time cannot be negative")
     time.sleep(seconds)
     return os.getpid(), torch.get_num_threads()
 
 
-def test_each_item_comes_with_its_result_in_processes_of_one_thread() -> None:
+def test_each_item_is_yielded_with_its_result_from_a_single_threaded_process() -> None:
     found = dict(in_processes(wait, [0.0, 0.1, 0.2], jobs=2))
     assert sorted(found) == [0.0, 0.1, 0.2]
     processes = {process for process, _ in found.values()}
@@ -33,13 +33,13 @@ def test_each_item_comes_with_its_result_in_processes_of_one_thread() -> None:
     assert not multiprocessing.active_children()
 
 
-def test_a_failure_comes_out_and_ends_the_other_processes() -> None:
+def test_an_error_is_raised_and_ends_the_other_processes() -> None:
     with pytest.raises(ValueError, match="backwards"):
         list(in_processes(wait, [3600.0, -1.0], jobs=2))
     assert not multiprocessing.active_children()
 
 
-def test_an_interruption_ends_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_ends_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*args: object) -> None:
         raise KeyboardInterrupt
 
@@ -70,6 +70,6 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     try:
         assert int(parent.stdout.readline()) > 0
         parent.kill()
-        parent.communicate(timeout=60)  # until the last process is gone that could still write
+        parent.communicate(timeout=60)  # until the last process that could still write has ended
     finally:
         parent.kill()

@@ -1,4 +1,4 @@
-"""Disks that fail at a call of one's choice."""
+"""Simulates a disk that fails at a chosen system call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CALLS = ("open", "write", "ftruncate", "fsync", "replace")
 
 
 class Faults:
-    """Counts calls that change a disk; the one of a number takes half of its work and fails."""
+    """Counts calls that change the disk; the call with a given number does half of its work and fails."""
 
     def __init__(self, number: int, code: int = errno.ENOSPC, failure: type[BaseException] | None = None) -> None:
         self.number, self.code, self.failure = number, code, failure
@@ -39,7 +39,7 @@ class Faults:
 
 @contextmanager
 def failing(number: int, **options: Any) -> Iterator[Faults]:
-    """Lets call ``number`` fail, counted from 1."""
+    """Makes call ``number`` fail, counted from 1."""
     faults = Faults(number, **options)
     with patch.multiple(os, **{name: faults.wrap(name) for name in CALLS}):
         yield faults

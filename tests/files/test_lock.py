@@ -1,4 +1,4 @@
-"""One writer at a time; a writer that is gone, however it went, locks nothing up."""
+"""Only one writer has the lock at a time, and a writer that has ended in any way leaves nothing locked."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def hold(path: Path, pipe: Connection) -> None:
 
 @pytest.fixture
 def holder(tmp_path: Path) -> tuple[multiprocessing.Process, Connection]:
-    """A process that has the lock until it is told to end."""
+    """A process that holds the lock until it is told to end."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
     process = context.Process(target=hold, args=(tmp_path / "file", theirs))
@@ -64,7 +64,7 @@ def test_a_killed_writer_leaves_no_lock_and_nothing_unfinished(tmp_path: Path, h
     assert not list(tmp_path.iterdir())
 
 
-def test_threads_are_writers_too(tmp_path: Path) -> None:
+def test_threads_exclude_each_other_too(tmp_path: Path) -> None:
     errors = []
 
     def write() -> None:
@@ -81,8 +81,8 @@ def test_threads_are_writers_too(tmp_path: Path) -> None:
     assert len(errors) == 1 and REFUSED in errors[0]
 
 
-def test_a_lock_of_a_removed_file_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The former holder removes the file after the next one has opened it, and before that one locks it."""
+def test_a_lock_on_a_removed_file_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The previous holder removes the file after the next one has opened it but before that one locks it."""
     took, path = lock._lock, lock_of(tmp_path / "file")
     opened = []
 
@@ -101,14 +101,14 @@ def test_a_lock_of_a_removed_file_is_none(tmp_path: Path, monkeypatch: pytest.Mo
             pytest.fail("two writers")
 
 
-def test_the_lock_is_given_back_after_an_error(tmp_path: Path) -> None:
+def test_the_lock_is_released_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(KeyError), locked(tmp_path / "new" / "file"):
         raise KeyError
     with locked(tmp_path / "new" / "file"):
         pass
 
 
-def test_no_descriptor_stays_open(tmp_path: Path) -> None:
+def test_no_file_descriptor_stays_open(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     with locked(tmp_path / "file"):
         for _ in range(3):
@@ -129,7 +129,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
         pytest.fail("locked below a file")
 
 
-def test_a_file_system_without_locks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_locks_gives_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(descriptor: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 

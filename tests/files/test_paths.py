@@ -1,4 +1,4 @@
-"""A name that was read from a file leads to a file of its folder, or is refused."""
+"""A name that was read from a file must lead to a file in its folder, or it is refused."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ OUTSIDE = [
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_names_that_lead_out_are_refused(tmp_path: Path, name: str) -> None:
+def test_names_that_lead_out_of_the_folder_are_refused(tmp_path: Path, name: str) -> None:
     assert not is_inside(name)
-    with pytest.raises(MergeMixError, match="leads out of it") as raised:
+    with pytest.raises(MergeMixError, match="leads out of the folder") as raised:
         own_path(tmp_path, name)
     assert raised.value.argument == str(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a/b.png", "./a", "a//b", "...", "a..b/c", " ", "Käfer/\u2028.png"])
-def test_names_inside_are_taken(tmp_path: Path, name: str) -> None:
+def test_names_inside_the_folder_are_accepted(tmp_path: Path, name: str) -> None:
     assert own_path(tmp_path, name) == tmp_path / name
 
 
 @quick
 @given(st.lists(st.sampled_from(["a", "..", ".", "/", "\\", "C:", "b.png", "\0", ""]), max_size=6).map("".join))
-def test_no_name_leads_out(name: str) -> None:
+def test_no_accepted_name_leads_out_of_the_folder(name: str) -> None:
     with TemporaryDirectory() as directory:
         try:
             path = own_path(Path(directory), name)
@@ -55,7 +55,7 @@ def test_no_name_leads_out(name: str) -> None:
         assert path.resolve().is_relative_to(Path(directory).resolve()) and path != Path(directory)
 
 
-def test_links_on_the_way_are_refused(tmp_path: Path) -> None:
+def test_links_in_the_path_are_refused(tmp_path: Path) -> None:
     own, other = tmp_path / "own", tmp_path / "other"
     (other / "below").mkdir(parents=True)
     (other / "x.png").touch()
@@ -67,7 +67,7 @@ def test_links_on_the_way_are_refused(tmp_path: Path) -> None:
     for name in ("a/x.png", "b/x.png", "b/below/x.png", "c/y.png", "d"):
         with pytest.raises(MergeMixError, match="is a link"):
             own_path(own, name)
-    (tmp_path / "way").symlink_to(own)  # by which the user came
+    (tmp_path / "way").symlink_to(own)  # the folder itself may be a link
     assert own_path(tmp_path / "way", "a/y.png") == tmp_path / "way" / "a" / "y.png"
     refuse_link(own)
     with pytest.raises(MergeMixError, match="way: is a link"):

@@ -1,4 +1,4 @@
-"""Tensors come back as they were written, or not at all."""
+"""Tensors are loaded exactly as they were written, or refused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def written() -> bytes:
 WRITTEN = written()
 
 
-def test_what_is_saved_is_loaded_by_everyone(tmp_path: Path) -> None:
+def test_saved_files_can_be_loaded_with_and_without_this_library(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file.pt"
     save_tensors(path, STATE)
     assert same(load_tensors(path), STATE)
@@ -57,7 +57,7 @@ def test_files_without_a_checksum_are_loaded(tmp_path: Path) -> None:
 
 @settings(quick, max_examples=300)
 @given(st.integers(0, len(WRITTEN) - 1), st.integers(1, 255))
-def test_a_flipped_byte_is_refused_or_makes_no_difference(place: int, flip: int) -> None:
+def test_a_file_with_a_flipped_byte_is_refused_or_loads_unchanged(place: int, flip: int) -> None:
     with TemporaryDirectory() as name:
         path, content = Path(name) / "file.pt", bytearray(WRITTEN)
         content[place] ^= flip
@@ -68,12 +68,12 @@ def test_a_flipped_byte_is_refused_or_makes_no_difference(place: int, flip: int)
             assert error.argument == str(path) and "is damaged" in str(error)
         else:
             assert same(found, STATE)
-            assert place >= len(WRITTEN) - 87  # the mark of the checksum itself
+            assert place >= len(WRITTEN) - 87  # the flip is in the mark of the checksum
 
 
 @settings(quick, max_examples=100)
 @given(st.integers(0, len(WRITTEN)), st.binary(max_size=40))
-def test_other_lengths_are_refused_or_make_no_difference(length: int, more: bytes) -> None:
+def test_a_file_of_another_length_is_refused_or_loads_unchanged(length: int, more: bytes) -> None:
     with TemporaryDirectory() as name:
         path = Path(name) / "file.pt"
         path.write_bytes(WRITTEN[:length] + more)
@@ -98,13 +98,13 @@ def test_a_large_file_is_checked_to_its_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing of the kind", b"PK\3\4" + bytes(200), b"\x80\x02" * 40])
-def test_what_holds_no_tensors_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_without_tensors_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file.pt").write_bytes(content)
     with pytest.raises(MergeMixError, match=r"file.pt: cannot be read as a checkpoint"):
         load_tensors(tmp_path / "file.pt")
 
 
-def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_path_that_cannot_be_opened(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "absent.pt"):
         with pytest.raises(MergeMixError, match=f"^{path}: cannot be read"):
             load_tensors(path)
@@ -112,13 +112,13 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
             check_unchanged(path)
 
 
-def test_no_code_is_run(tmp_path: Path) -> None:
+def test_loading_runs_no_code(tmp_path: Path) -> None:
     torch.save({"weight": Path}, tmp_path / "file.pt")
     with pytest.raises(MergeMixError, match="cannot be read as a checkpoint"):
         load_tensors(tmp_path / "file.pt")
 
 
-def test_whatever_call_fails_the_former_file_stays(tmp_path: Path) -> None:
+def test_the_old_file_survives_a_failure_of_any_call(tmp_path: Path) -> None:
     path, number = tmp_path / "file.pt", 0
     save_tensors(path, {"weight": torch.zeros(2)})
     while True:

@@ -1,4 +1,4 @@
-"""A file is the new one or the former one, whatever fails, and nothing half-written lies beside it."""
+"""After any failure, a file has its old or its new content, and no temporary file is left."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .faults import failing
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """No file grows beyond a size, as on a disk that is full."""
+    """Limits the size of files, to simulate a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -46,7 +46,7 @@ def test_text_and_bytes_are_written_whole(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
 
 
-def test_the_digest_is_that_of_what_was_written(tmp_path: Path) -> None:
+def test_the_digest_is_that_of_the_written_bytes(tmp_path: Path) -> None:
     with whole_file(tmp_path / "file") as file:
         assert file.write(b"ab") == 2 and file.write(memoryview(bytearray(b"c"))) == 1
     assert file.digest.hexdigest().startswith("ba7816bf")  # FIPS 180-2, "abc"
@@ -55,7 +55,7 @@ def test_the_digest_is_that_of_what_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sync", [True, False])
 @pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize("failure", [None, KeyboardInterrupt])
-def test_whatever_call_fails_the_former_file_stays(
+def test_the_old_file_survives_a_failure_of_any_call(
     tmp_path: Path, sync: bool, there: bool, failure: type[BaseException] | None
 ) -> None:
     path, number = tmp_path / "file", 0
@@ -73,28 +73,28 @@ def test_whatever_call_fails_the_former_file_stays(
         if not faults.failed:
             break
         assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("file", "former")] * there
-    assert number == 4 + sync  # open, write, (fsync,) replace, and one more that does not happen
+    assert number == 4 + sync  # open, write, (fsync,) replace, and one more call that is never made
     assert path.read_text() == "new content" and len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_failed_write_is_named_even_where_the_writer_hides_it(tmp_path: Path) -> None:
+def test_a_failed_write_is_reported_even_if_the_writer_hides_it(tmp_path: Path) -> None:
     with failing(2), pytest.raises(MergeMixError, match="No space left"), whole_file(tmp_path / "file") as file:
         with suppress(OSError):
             file.write(b"1234")
-        with pytest.raises(OSError, match="No space left"):  # the rest would be written after a hole
+        with pytest.raises(OSError, match="No space left"):  # otherwise the rest would be written after a gap
             file.write(b"5678")
         raise RuntimeError("unexpected position")
     assert not list(tmp_path.iterdir())
 
 
-def test_an_error_of_the_block_comes_out_as_it_is(tmp_path: Path) -> None:
+def test_an_error_of_the_block_is_passed_on_unchanged(tmp_path: Path) -> None:
     with pytest.raises(KeyError), whole_file(tmp_path / "file") as file:
         file.write(b"half")
         raise KeyError
     assert not list(tmp_path.iterdir())
 
 
-def test_a_full_disk(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     write_file(tmp_path / "file", "former")
     with largest_file(1000), pytest.raises(MergeMixError, match=r"file: cannot be written: .*File too large"):
         write_file(tmp_path / "file", bytes(5000))
@@ -104,7 +104,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {"file": b"former", "lines": b"a\n"}
 
 
-def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("former")
     for write in (write_file, append_line):
         with failing(1, code=errno.EROFS), pytest.raises(MergeMixError, match=r"cannot be written: .*Read-only"):
@@ -132,7 +132,7 @@ def test_links_are_replaced_and_never_followed(tmp_path: Path) -> None:
     assert [(each.name, each.read_text()) for each in other.iterdir()] == [("precious", "mine")]
 
 
-def test_a_link_where_the_unfinished_file_would_be_is_not_followed(
+def test_a_link_at_the_path_of_the_temporary_file_is_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(secrets, "token_hex", lambda size: "0123abcd")
@@ -149,7 +149,7 @@ def test_a_link_where_the_unfinished_file_would_be_is_not_followed(
     st.binary(max_size=200_000).map(lambda rest: rest.replace(b"\n", b" ")),
     st.integers(0, 6),
 )
-def test_a_line_takes_the_place_of_a_half_one(lines: list[bytes], rest: bytes, fault: int) -> None:
+def test_a_line_replaces_an_incomplete_last_line(lines: list[bytes], rest: bytes, fault: int) -> None:
     with TemporaryDirectory() as name:
         path, whole = Path(name) / "lines", b"".join(line + b"\n" for line in lines)
         path.write_bytes(whole + rest)
@@ -164,13 +164,13 @@ def test_a_line_takes_the_place_of_a_half_one(lines: list[bytes], rest: bytes, f
         assert path.read_bytes() in (whole + b"new\nmore\n", whole + b"more\n")
 
 
-def test_a_half_line_of_many_blocks_is_found(tmp_path: Path) -> None:
+def test_a_long_incomplete_line_is_removed_completely(tmp_path: Path) -> None:
     (tmp_path / "lines").write_bytes(b"a\n" + bytes(300_000))
     append_line(tmp_path / "lines", b"b")
     assert (tmp_path / "lines").read_bytes() == b"a\nb\n"
 
 
-def test_what_a_killed_program_left_is_removed(tmp_path: Path) -> None:
+def test_temporary_files_of_a_killed_program_are_removed(tmp_path: Path) -> None:
     kept = ["file", "file.tmp", ".file.tmp", ".file.12345678", ".file.1234567g.tmp", ".other.12345678.tmp"]
     for name in (*kept, ".file.0123abcd.tmp"):
         (tmp_path / name).touch()

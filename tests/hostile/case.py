@@ -1,4 +1,4 @@
-"""A public name, one valid call of it, and what must hold of whatever it returns."""
+"""A valid call of a public name, with a check of what it returns."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["Case", "agrees", "between", "d", "f", "i", "require", "spread"]
 
 @dataclass(frozen=True)
 class Case:
-    """One valid call.
+    """A valid call of a public name.
 
     Attributes:
-        call: Takes the arguments by name.
-        given: Makes them.
-        check: Takes the result and, by name, the arguments; raises an AssertionError if something is wrong with it.
-        also: Names beside those of the arguments that its errors may have.
-        users: Arguments that are code of a user's, or tensors that go into it: its errors are its own.
+        call: The function, which takes its arguments by name.
+        given: Makes the arguments.
+        check: Takes the result, and the arguments by name; raises an AssertionError if the result is wrong.
+        also: Names other than those of the arguments that its errors may use.
+        users: Arguments that are user code or tensors passed to it, which may raise errors of its own.
     """
 
     call: Callable[..., Any]
@@ -32,34 +32,34 @@ class Case:
 
 
 def require(holds: Any, what: str) -> None:
-    """Raises unless something holds."""
+    """Raises unless the condition holds."""
     if not holds:
         raise AssertionError(what)
 
 
 def f(*shape: int, seed: int = 0) -> Tensor:
-    """Normally distributed numbers."""
+    """Normally distributed float numbers."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def i(high: int, *shape: int, seed: int = 0) -> Tensor:
-    """Integers below a limit."""
+    """Random integers below a limit."""
     return torch.randint(high, shape, generator=torch.Generator().manual_seed(seed))
 
 
 def spread(*shape: int, seed: int = 0) -> Tensor:
-    """Positive numbers; those of an image sum to 1."""
+    """Positive numbers that sum to 1 for each image."""
     values = f(*shape, seed=seed).exp()
     return values / values.flatten(1).sum(dim=1).view(-1, *(1,) * (len(shape) - 1))
 
 
 def d(value: Any) -> Any:
-    """A tensor in float64, without what else there is about it; anything else as it is."""
+    """A tensor as a plain tensor in float64; anything else is returned unchanged."""
     return value.detach().as_subclass(Tensor).double() if isinstance(value, Tensor) else value
 
 
 def agrees(got: Any, wanted: Tensor, tolerance: float | None = None) -> None:
-    """Raises unless a tensor has the numbers of a reference in float64, as far as its dtype can; NaN where it has."""
+    """Raises unless a tensor equals a float64 reference within the precision of its dtype; NaN equals NaN."""
     require(isinstance(got, Tensor), f"a {type(got).__name__} in place of a tensor")
     require(got.shape == wanted.shape, f"shape {tuple(got.shape)}, not {tuple(wanted.shape)}")
     if got.is_meta or wanted.is_meta:
@@ -72,7 +72,7 @@ def agrees(got: Any, wanted: Tensor, tolerance: float | None = None) -> None:
 
 
 def between(got: Tensor, low: float, high: float, what: str = "a number") -> None:
-    """Raises unless all numbers are within limits, but for rounding."""
+    """Raises unless all numbers are within the limits, up to rounding."""
     if not got.is_meta and got.numel():
         values = d(got)
         require(bool(((values >= low - 1e-5) & (values <= high + 1e-5)).all()), f"{what} not from {low} to {high}")

@@ -23,15 +23,15 @@ def _plan() -> Any:
 
 
 def is_plan(plan: Any, keys: Tensor, r: int, prefix_tokens: int = 0, **_: Any) -> None:
-    """Each token is kept or merges, once; prefix tokens stay; targets exist."""
+    """Each token is kept or merged exactly once, prefix tokens are kept, and targets exist."""
     batch, length = keys.shape[:2]
     require(plan.keep.shape == (batch, length - r) and plan.source.shape == plan.target.shape == (batch, r), "shapes")
     if plan.keep.is_meta:
         return
     both = torch.cat([plan.keep, plan.source], dim=1).sort(dim=1).values
-    require(torch.equal(both, torch.arange(length).expand(batch, -1)), "no partition")
+    require(torch.equal(both, torch.arange(length).expand(batch, -1)), "some tokens are lost or used twice")
     require(bool((plan.source >= prefix_tokens).all()), "a prefix token merges")
-    require(bool(((plan.target >= 0) & (plan.target < length - r)).all()), "a target that is none")
+    require(bool(((plan.target >= 0) & (plan.target < length - r)).all()), "a target that does not exist")
 
 
 def _keys() -> dict[str, Any]:
@@ -342,7 +342,7 @@ def _won(got: Tensor, winner_logp: Tensor, loser_logp: Tensor, valid: Any = None
 
 
 def _reward(got: Tensor, winner_logp: Tensor, loser_logp: Tensor, beta: float = 1.0, valid: Any = None) -> None:
-    if beta > 1e30:  # beyond float32
+    if beta > 1e30:  # too large for float32
         return
     ahead = beta * (d(winner_logp) - d(loser_logp))
     agrees(got, ahead.mean() if valid is None else ahead[valid].mean(), 1e-4)

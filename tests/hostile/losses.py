@@ -1,4 +1,4 @@
-"""A valid call of each loss and step of mixes and pairs, with its reference in float64."""
+"""A valid call of each loss and training step, with its reference in float64."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["LOSSES"]
 
 
 def mixed(num_classes: int = 5) -> Any:
-    """A small batch, half of it mixed."""
+    """A small batch of which half is mixed."""
     torch.manual_seed(0)
     labels = torch.tensor([0, 3, 1, 2])
     return mm.Mixup(1.0, 0.0, num_classes=num_classes, mode="elem", prob=0.9).mix(f(4, 3, 16, 16), labels)
@@ -43,7 +43,7 @@ def _soft(got: Any, logits: Tensor, target: Any, smoothing: float, bce: bool, re
     else:
         losses = -(wanted * logits.log_softmax(dim=1)).where(wanted != 0, 0).sum(dim=1)
     whole = {"none": losses, "sum": losses.sum(), "mean": losses.mean()}[reduction]
-    # An infinite cost of binary cross entropy is the largest number.
+    # An infinite binary cross entropy is clamped to the largest number.
     agrees(got.clamp(max=1e38), whole.clamp(max=1e38), 1e-4)
 
 

@@ -1,4 +1,4 @@
-"""A valid call of each mixer, transform and loss, with what must hold of whatever comes back."""
+"""A valid call of each mixer and transform, with a check of what it returns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .models import encoder
 
 __all__ = ["MIXERS", "TRANSFORMS", "is_mix"]
 
-# What transforms.MergeMix, which is MergeMix alone, does not take.
+# Options that transforms.MergeMix does not take, because it only does MergeMix.
 _NOT_THERE = {
     "mergemix_alpha",
     "mixup_alpha",
@@ -35,7 +35,7 @@ def _batch() -> dict[str, Any]:
 
 
 def is_mix(got: Any, images: Tensor, labels: Any, **_: Any) -> None:
-    """A mixed batch: pixels of two images, shares that sum to 1, and nothing that is no number."""
+    """A mixed batch holds pixels of two images, shares that sum to 1, and only finite numbers."""
     require(isinstance(got, mm.MixedBatch), "no MixedBatch")
     require(got.images.shape == images.shape and got.images.dtype == images.dtype, "images of another kind")
     require(got.ratio.shape == (len(images),) and got.ratio.dtype == torch.float32, "ratio of another kind")
@@ -43,7 +43,7 @@ def is_mix(got: Any, images: Tensor, labels: Any, **_: Any) -> None:
     if got.images.is_meta:
         return
     between(got.ratio, 0, 1, "a ratio")
-    if images.is_floating_point() and d(images).abs().max() > 1e38:  # a blend of two may be beyond all numbers
+    if images.is_floating_point() and d(images).abs().max() > 1e38:  # a blend of two large values may overflow
         return
     require(bool(d(got.images).isfinite().all()), "a pixel that is not finite")
     partners = d(images)[got.index]
@@ -71,7 +71,7 @@ def _options(**own: Any) -> dict[str, Any]:
 
 
 def _mixing(name: str) -> Callable[..., Any]:
-    """The options make a mixer, and the rest is what it mixes."""
+    """Makes a mixer from the options and calls it with the other arguments."""
 
     def call(**given: Any) -> Any:
         inputs = {key: given.pop(key) for key in ("images", "labels", "saliency", "masks") if key in given}
@@ -117,7 +117,7 @@ def _drawn(rng: Any, groups: Any, alpha: Any) -> Tensor:
 
 
 class _Own:
-    """A user's own way of mixing, which returns what it was made of."""
+    """A user's own blend, which returns the values that it was made with."""
 
     name = "own"
 
@@ -211,7 +211,7 @@ def _transformed(name: str) -> Callable[..., Any]:
 
 
 def _of_transform(got: Any, inputs: Any, **_: Any) -> None:
-    """The structure of the inputs, with images and targets of their kind."""
+    """The result has the structure of the inputs, with images and targets of the same kind."""
     require(isinstance(got, type(inputs)) and len(got) == len(inputs), "another structure")
     images, labels = inputs
     require(got[0].shape == images.shape and got[0].dtype == images.dtype, "images of another kind")

@@ -1,4 +1,4 @@
-"""A valid call of what takes models and of the pictures, with what must hold of whatever comes back."""
+"""A valid call of each name that takes a model or draws a picture, with a check of what it returns."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ DTYPES = tuple(
     if hasattr(torch, name)
 )
 
-# What a caller may pass for anything at all, each made anew for every call.
+# Values that a caller may pass for any argument; each is made anew for every call.
 VALUES: Mapping[str, Callable[[], Any]] = {
     "None": lambda: None,
     "True": lambda: True,
@@ -70,7 +70,7 @@ VALUES: Mapping[str, Callable[[], Any]] = {
 
 
 def _at(value: Tensor, number: float) -> Tensor:
-    """A copy with another number in one place."""
+    """A copy with another number in one element."""
     out = value.clone()
     if out.numel():
         out.view(-1)[out.numel() // 2] = number
@@ -85,7 +85,7 @@ def _filled(value: Tensor, number: float) -> Tensor:
     return torch.full_like(value, number)
 
 
-# What becomes of a tensor that was right. What cannot be made of one is left out.
+# Changes of a valid tensor. Changes that are impossible for a tensor are left out.
 TENSORS: dict[str, Callable[[Tensor], Any]] = {
     "sparse": lambda t: t.to_sparse(),
     "compressed": lambda t: t.flatten(1).to_sparse_csr(),
@@ -135,7 +135,7 @@ TENSORS: dict[str, Callable[[Tensor], Any]] = {
 
 
 def changes(value: Any) -> dict[str, Callable[[Any], Any]]:
-    """By name, what can stand in place of a value: a function of it."""
+    """The changes that can be made to a value, by name; each is a function of the value."""
     found: dict[str, Callable[[Any], Any]] = {name: (lambda _, make=make: make()) for name, make in VALUES.items()}
     if isinstance(value, Tensor):
         found |= {name: change for name, change in TENSORS.items() if _can(change, value)}
@@ -164,7 +164,7 @@ def _can(change: Callable[[Tensor], Any], value: Tensor) -> bool:
 
 
 def copied(value: Any) -> Any:
-    """A copy of the numbers of a tensor or an array, to be compared with later; None of anything else."""
+    """A copy of the numbers of a tensor or an array, for a later comparison; None for anything else."""
     if isinstance(value, Tensor):
         dense = value.layout == torch.strided and not value.is_nested and not value.is_quantized
         return value.detach().clone() if dense and value.device.type == "cpu" else None
@@ -172,7 +172,7 @@ def copied(value: Any) -> Any:
 
 
 def same(value: Any, before: Any) -> bool:
-    """Whether a value still is what `copied` has seen, bit by bit."""
+    """Whether a value is still bitwise equal to what `copied` returned for it."""
     if isinstance(value, np.ndarray):
         return bool((value == before).all())
     return torch.equal(_bits(value), _bits(before))

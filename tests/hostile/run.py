@@ -1,4 +1,4 @@
-"""One hostile call, and what is wrong with its outcome."""
+"""Runs one hostile call and says what is wrong with its outcome."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["attempt"]
 
 
 def attempt(case: Case, changed: Mapping[str, Callable[[Any], Any]]) -> str:
-    """What is wrong with a call of which some arguments are changed; empty if it is refused by name, or right."""
+    """What is wrong with a call after some arguments are changed; empty if it is refused by name or correct."""
     torch.manual_seed(0)
     given = case.given()
     with warnings.catch_warnings():
@@ -37,7 +37,7 @@ def attempt(case: Case, changed: Mapping[str, Callable[[Any], Any]]) -> str:
         try:
             case.check(result, **given)
         except Exception as error:
-            return f"returns what is wrong: {type(error).__name__} {str(error).strip()[:150]!r}"
+            return f"returns a wrong result: {type(error).__name__} {str(error).strip()[:150]!r}"
     return _touched(given, before)
 
 

@@ -1,4 +1,4 @@
-"""Probabilities, labels and pairs that several tests of metrics use."""
+"""Random probabilities, labels and pairs for the tests of metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 def predictions(
     batch: int, classes: int = 5, seed: int = 0, digits: int | None = None, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
-    """Rows of probabilities and labels. With ``digits`` confidences are rounded, so that many are equal."""
+    """Rows of probabilities, and labels. With ``digits``, confidences are rounded, so that many are equal."""
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(batch, classes, generator=generator, dtype=torch.float64).mul(2)
     labels = torch.where(
@@ -27,7 +27,7 @@ def predictions(
 
 
 def pairs(batch: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-probabilities of winners and losers, about a quarter of them ties, and which pairs count."""
+    """Log-probabilities of winners and losers, a quarter of them ties, and a mask of the pairs that count."""
     generator = torch.Generator().manual_seed(seed)
     winner, loser = -torch.rand(2, batch, generator=generator, dtype=dtype).mul(5)
     loser = torch.where(torch.rand(batch, generator=generator) < 0.25, winner, loser)

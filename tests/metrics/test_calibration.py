@@ -1,4 +1,4 @@
-"""Calibration errors and the Brier score are those of torchmetrics, scikit-learn and of a count by hand."""
+"""Calibration errors and the Brier score agree with torchmetrics, scikit-learn and values computed by hand."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ samples = st.builds(
 
 
 def confident(confidence: list[float], right: list[bool], dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    """Two classes, of which the first is predicted."""
+    """Probabilities of two classes, of which the first is predicted."""
     top = torch.tensor(confidence, dtype=dtype)
     return torch.stack([top, 1 - top], 1), torch.tensor(right).logical_not().long()
 
@@ -54,15 +54,15 @@ def slow(probs: Tensor, labels: Tensor, bins: int, norm: str) -> float:
 
 
 def below_one(probs: Tensor) -> Tensor:
-    """torchmetrics puts a confidence of exactly 1 into a bin of its own; just below 1, it is in the last bin there."""
+    """torchmetrics puts a confidence of exactly 1 into an extra bin, so it is moved just below 1 here."""
     return probs.clamp_max(1 - 2**-23)
 
 
 @quick
 @given(samples, st.integers(1, 20), st.sampled_from(NORMS))
-def test_bins_of_equal_width_are_those_of_torchmetrics(sample: tuple[Tensor, Tensor], bins: int, norm: str) -> None:
+def test_bins_of_equal_width_agree_with_torchmetrics(sample: tuple[Tensor, Tensor], bins: int, norm: str) -> None:
     probs, labels = sample
-    if probs.shape[1] == 1:  # torchmetrics wants two classes
+    if probs.shape[1] == 1:  # torchmetrics needs at least two classes
         return
     metric = MulticlassCalibrationError(num_classes=probs.shape[1], n_bins=bins, norm=norm)
     torch.testing.assert_close(
@@ -89,7 +89,7 @@ def test_a_confidence_of_exactly_1_is_in_the_last_bin(norm: str, dtype: torch.dt
     assert calibration_error(*confident([1.0] * 4, [True, True, True, False], dtype), 15, norm=norm).item() == 0.25
 
 
-def test_the_error_is_that_computed_by_hand() -> None:
+def test_the_error_agrees_with_a_calculation_by_hand() -> None:
     sample = confident([0.6, 0.7, 0.8, 0.9], [False, True, True, True], torch.float64)
     # Mass, two bins: |0.65 - 0.5| and |0.85 - 1|. Width, two bins: all of them in [0.5, 1).
     for norm in NORMS:
@@ -103,13 +103,13 @@ def test_the_error_is_that_computed_by_hand() -> None:
 
 @quick
 @given(st.integers(1, 50), st.integers(0, 99), st.integers(1, 20), st.sampled_from(NORMS))
-def test_bins_of_equal_mass_are_pieces_of_the_sorted_samples(batch: int, seed: int, bins: int, norm: str) -> None:
+def test_bins_of_equal_mass_split_the_sorted_samples(batch: int, seed: int, bins: int, norm: str) -> None:
     probs, labels = predictions(batch, seed=seed, dtype=torch.float64)
     assert calibration_error(probs, labels, bins, "mass", norm).item() == pytest.approx(slow(probs, labels, bins, norm))
 
 
 @pytest.mark.parametrize("bins", [1, 3, 8])
-def test_bins_of_equal_mass_are_those_of_scikit_learn(bins: int) -> None:
+def test_bins_of_equal_mass_agree_with_scikit_learn(bins: int) -> None:
     probs, labels = predictions(240, seed=7, dtype=torch.float64)
     confidence, predicted = probs.max(1)
     accuracy, mean = calibration_curve(predicted == labels, confidence, n_bins=bins, strategy="quantile")
@@ -131,14 +131,14 @@ def test_the_order_of_samples_does_not_matter(sample: tuple[Tensor, Tensor], opt
 @pytest.mark.parametrize("binning", BINNINGS)
 @pytest.mark.parametrize("norm", NORMS)
 def test_equal_confidences_share_a_bin(binning: str, norm: str) -> None:
-    # 0.75 is right three times in four: no error, unless a bin's edge cuts through the equal ones.
+    # 0.75 is right three times in four, so the error is 0 unless an edge of a bin splits the equal confidences.
     for right in ([True, True, True, False], [False, True, True, True]):
         assert calibration_error(*confident([0.75] * 4, right), 2, binning, norm) == 0
 
 
 @quick
 @given(settings, st.integers(1, 5), st.integers(2, 4))
-def test_perfect_calibration_is_no_error(options: dict, repeats: int, classes: int) -> None:
+def test_perfect_calibration_has_an_error_of_0(options: dict, repeats: int, classes: int) -> None:
     # Of 20 samples of confidence k / 20, k are right.
     sample = [(k / 20, i < k) for k in range(11, 21) for i in range(20)] * repeats
     probs, labels = confident(*map(list, zip(*sample, strict=True)))
@@ -159,7 +159,7 @@ def test_errors_are_from_0_to_1_and_scores_from_0_to_2(sample: tuple[Tensor, Ten
 
 @quick
 @given(samples)
-def test_one_bin_compares_means(sample: tuple[Tensor, Tensor]) -> None:
+def test_a_single_bin_compares_the_means(sample: tuple[Tensor, Tensor]) -> None:
     confidence, predicted = sample[0].max(1)
     wanted = (confidence.mean() - (predicted == sample[1]).float().mean()).abs()
     for norm in NORMS:
@@ -187,13 +187,13 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype, classes: int)
             assert torch.equal(got, measure(probs.float(), labels))
 
 
-def test_brier_score_is_scikit_learns() -> None:
+def test_brier_score_agrees_with_scikit_learn() -> None:
     probs, labels = predictions(50, 2, dtype=torch.float64)
     wanted = brier_score_loss(labels.numpy(), probs[:, 1].numpy())
     assert brier_score(probs, labels).item() == pytest.approx(2 * wanted)
 
 
-def test_the_brier_score_is_that_computed_by_hand() -> None:
+def test_the_brier_score_agrees_with_a_calculation_by_hand() -> None:
     probs = torch.tensor([[0.5, 0.3, 0.2], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
     for labels, wanted in (([0, 1, 1], 0.38 / 3), ([0, 1, 2], 2.38 / 3), ([2, 0, 0], 4.98 / 3)):
         torch.testing.assert_close(brier_score(probs, torch.tensor(labels)), torch.tensor(wanted))
@@ -201,7 +201,7 @@ def test_the_brier_score_is_that_computed_by_hand() -> None:
 
 @quick
 @given(samples, st.randoms(use_true_random=False))
-def test_brier_score_knows_no_order(sample: tuple[Tensor, Tensor], random: object) -> None:
+def test_the_order_of_samples_does_not_change_the_brier_score(sample: tuple[Tensor, Tensor], random: object) -> None:
     probs, labels = sample
     order = list(range(len(labels)))
     random.shuffle(order)
@@ -215,7 +215,7 @@ def test_brier_score_has_a_gradient() -> None:
 
 @pytest.mark.parametrize("binning", BINNINGS)
 @pytest.mark.parametrize("norm", NORMS)
-def test_nothing_and_nan_give_nan(binning: str, norm: str) -> None:
+def test_no_samples_and_nan_give_nan(binning: str, norm: str) -> None:
     nothing = torch.zeros(0, 3), torch.zeros(0, dtype=torch.long)
     probs, labels = predictions(6)
     probs[2] = float("nan")
@@ -267,7 +267,7 @@ def test_logits_are_refused_with_their_range() -> None:
         calibration_error(torch.tensor([[3.0, -2.0]]), torch.tensor([0]))
 
 
-def test_nothing_changes_in_place() -> None:
+def test_the_inputs_are_not_changed_in_place() -> None:
     probs, labels = predictions(9)
     for binning in BINNINGS:
         calibration_error(probs, labels, binning=binning)

@@ -1,4 +1,4 @@
-"""Metrics that add up over batches give what the functions give on all samples."""
+"""Metrics accumulated over batches agree with the functions on all samples at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from timm_mergemix import MergeMixError, metrics
 from ..mix.batches import quick
 from .made import pairs, predictions
 
-# Class and function, with their settings.
+# Each class and its function, with their settings.
 CASES: dict[str, tuple[type[Metric], Any, dict[str, Any]]] = {
     "width": (metrics.CalibrationError, metrics.calibration_error, {"bins": 10, "norm": "l2"}),
     "mass": (metrics.CalibrationError, metrics.calibration_error, {"bins": 4, "binning": "mass"}),
@@ -54,7 +54,7 @@ def part(sample: tuple[Tensor, ...], start: int, stop: int) -> tuple[Tensor, ...
 
 @quick
 @given(st.sampled_from(sorted(CASES)), st.lists(st.integers(0, 9), min_size=1, max_size=5), st.integers(0, 99))
-def test_batches_add_up(name: str, sizes: list[int], seed: int) -> None:
+def test_batches_accumulate(name: str, sizes: list[int], seed: int) -> None:
     sample, metric, start = draw(name, sum(sizes), seed), make(name), 0
     for size in sizes:
         metric.update(*part(sample, start, start + size))
@@ -63,7 +63,7 @@ def test_batches_add_up(name: str, sizes: list[int], seed: int) -> None:
 
 
 @each_metric
-def test_forward_gives_the_batch_and_keeps_all(name: str) -> None:
+def test_forward_returns_the_metric_of_the_batch_and_accumulates(name: str) -> None:
     sample, metric = draw(name, 40), make(name)
     for half in (part(sample, 0, 15), part(sample, 15, 40)):
         torch.testing.assert_close(metric(*half), function(name, half), **close)
@@ -72,7 +72,7 @@ def test_forward_gives_the_batch_and_keeps_all(name: str) -> None:
 
 
 @each_metric
-def test_a_reset_forgets_what_was_seen(name: str) -> None:
+def test_reset_discards_the_earlier_samples(name: str) -> None:
     metric, sample = make(name), draw(name, 20, seed=1)
     metric.update(*draw(name, 30))
     before = metric.compute()
@@ -84,7 +84,7 @@ def test_a_reset_forgets_what_was_seen(name: str) -> None:
 
 @quick
 @given(st.sampled_from(sorted(CASES)), st.integers(0, 20), st.integers(0, 20), st.integers(0, 99))
-def test_states_of_two_metrics_merge(name: str, here: int, there: int, seed: int) -> None:
+def test_the_states_of_two_metrics_can_be_merged(name: str, here: int, there: int, seed: int) -> None:
     sample = draw(name, here + there, seed)
     one, other = make(name), make(name)
     one.update(*part(sample, 0, here))
@@ -95,9 +95,9 @@ def test_states_of_two_metrics_merge(name: str, here: int, there: int, seed: int
 
 
 def gathered(metric: Metric, other: Metric) -> Tensor:
-    """What ``metric`` computes where its states are gathered together with those of another process."""
+    """The value that ``metric`` computes after gathering its states with those of another process."""
     states = [getattr(other, name) for name in other._reductions]
-    # As torchmetrics sends them: a list of tensors as one tensor, which is empty if the list is.
+    # torchmetrics sends a list of tensors as one tensor, which is empty if the list is.
     sent = iter([dim_zero_cat(state or [torch.zeros(0)]) if isinstance(state, list) else state for state in states])
     metric.dist_sync_fn = lambda tensor, group: [tensor, next(sent)]
     metric.distributed_available_fn = lambda: True
@@ -106,7 +106,7 @@ def gathered(metric: Metric, other: Metric) -> Tensor:
 
 @each_metric
 @pytest.mark.parametrize(("first", "second", "rest"), [(10, 7, 13), (12, 0, 18), (15, 15, 0)])
-def test_processes_add_up(name: str, first: int, second: int, rest: int) -> None:
+def test_processes_accumulate(name: str, first: int, second: int, rest: int) -> None:
     sample = draw(name, 30, seed=3)
     one, other = make(name), make(name)
     one.update(*part(sample, 0, first))
@@ -114,7 +114,7 @@ def test_processes_add_up(name: str, first: int, second: int, rest: int) -> None
     if rest:
         other.update(*part(sample, first + second, 30))
     torch.testing.assert_close(gathered(one, other), function(name, sample), **close)
-    # Afterwards each process has its own states again.
+    # Afterwards, each process must have its own states again.
     own = part(sample, 0, first + second)
     one.distributed_available_fn, one._computed = (lambda: False), None
     torch.testing.assert_close(one.compute(), function(name, own), **close)
@@ -125,15 +125,15 @@ def test_a_process_without_samples_changes_nothing(name: str) -> None:
     sample, idle, other = draw(name, 20), make(name), make(name)
     other.update(*sample)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torchmetrics': compute before update
+        warnings.simplefilter("ignore")  # torchmetrics warns about compute before update
         torch.testing.assert_close(gathered(idle, other), function(name, sample), **close)
 
 
 @each_metric
-def test_nothing_seen_is_nan(name: str) -> None:
+def test_without_samples_the_metric_is_nan(name: str) -> None:
     metric = make(name)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torchmetrics': compute before update
+        warnings.simplefilter("ignore")  # torchmetrics warns about compute before update
         assert math.isnan(metric.compute())
     metric.update(*draw(name, 0))
     assert math.isnan(metric.compute())
@@ -163,7 +163,7 @@ def test_half_precision_is_computed_in_float32_and_float64_is_kept(name: str) ->
 
 
 @each_metric
-def test_no_graph_is_kept(name: str) -> None:
+def test_the_states_keep_no_graph(name: str) -> None:
     metric, (first, *others) = make(name), draw(name, 9)
     metric(first.requires_grad_(), *others)
     for state in metric._defaults:
@@ -172,7 +172,7 @@ def test_no_graph_is_kept(name: str) -> None:
 
 
 @each_metric
-def test_copies_and_pickles_count_on_by_themselves(name: str) -> None:
+def test_copies_and_pickles_accumulate_independently(name: str) -> None:
     metric, sample = make(name), draw(name, 20)
     metric.update(*part(sample, 0, 9))
     for twin in (copy.deepcopy(metric), pickle.loads(pickle.dumps(metric))):
@@ -182,7 +182,7 @@ def test_copies_and_pickles_count_on_by_themselves(name: str) -> None:
 
 
 @each_metric
-def test_a_checkpoint_holds_what_was_seen(name: str) -> None:
+def test_a_checkpoint_contains_the_accumulated_states(name: str) -> None:
     metric, loaded, sample = make(name), make(name), draw(name, 20)
     metric.persistent(True)
     metric.update(*sample)
@@ -192,11 +192,11 @@ def test_a_checkpoint_holds_what_was_seen(name: str) -> None:
 
 
 @pytest.mark.parametrize("first", ["as the others", "without a pair", "empty"])
-def test_collections_keep_their_metrics_apart(first: str) -> None:
+def test_a_collection_does_not_confuse_its_metrics(first: str) -> None:
     winner, loser, valid = pairs(30)
     names = {name: make(name) for name in ("preference", "margin")}
     collection = MetricCollection({**names, "other": metrics.RewardMargin(beta=1.0)})
-    if first == "empty":  # equal sums in all of them, by which a collection groups metrics
+    if first == "empty":  # the sums are equal in all of them, and a collection groups metrics with equal states
         collection.update(winner[:0], loser[:0], valid[:0])
     else:
         collection.update(winner, loser, valid if first == "as the others" else torch.zeros_like(valid))
@@ -228,7 +228,7 @@ def test_bad_settings_are_named(argument: str, kind: type[Metric], options: dict
 
 
 @each_metric
-def test_bad_batches_are_named_and_not_added(name: str) -> None:
+def test_bad_batches_are_refused_and_not_added(name: str) -> None:
     metric, sample = make(name), draw(name, 20)
     metric.update(*sample)
     with pytest.raises(MergeMixError, match=r"^\w+: got .* wanted"):

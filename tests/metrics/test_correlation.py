@@ -1,4 +1,4 @@
-"""Rank correlation is that of scipy."""
+"""The rank correlation agrees with scipy."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ FLOATS = torch.tensor([0.1, 0.5, 0.3, 0.9])
 
 @quick
 @given(lists, st.sampled_from([torch.float32, torch.float64]))
-def test_the_correlation_is_that_of_scipy(rows: list[tuple[float, float]], dtype: torch.dtype) -> None:
+def test_the_correlation_agrees_with_scipy(rows: list[tuple[float, float]], dtype: torch.dtype) -> None:
     a, b = torch.tensor(rows, dtype=dtype).unbind(1)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of constant input
+        warnings.simplefilter("ignore")  # scipy warns about constant input
         wanted = spearmanr(a.numpy(), b.numpy()).statistic
     got = rank_correlation(a, b)
     assert got.dtype == dtype
@@ -35,7 +35,7 @@ def test_the_correlation_is_that_of_scipy(rows: list[tuple[float, float]], dtype
 
 @quick
 @given(st.lists(st.integers(-50, 50), min_size=2, max_size=20).filter(lambda values: len(set(values)) > 1))
-def test_only_order_counts(values: list[int]) -> None:
+def test_only_the_order_of_the_values_matters(values: list[int]) -> None:
     a = torch.tensor(values)
     for b, wanted in ((a, 1), ((a / 20).exp(), 1), (-(a**3), -1)):
         assert rank_correlation(a, b).item() == pytest.approx(wanted, abs=1e-6)
@@ -52,7 +52,7 @@ def test_the_order_of_samples_does_not_matter(rows: list[tuple[float, float]], r
         torch.testing.assert_close(rank_correlation(a, b), other, atol=1e-6, rtol=0, equal_nan=True)
 
 
-def test_ties_are_counted_as_by_hand() -> None:
+def test_ties_agree_with_a_calculation_by_hand() -> None:
     # Ranks 1.5, 1.5, 3 and 1, 2, 3: 1.5 / sqrt(1.5 * 2)
     assert rank_correlation(torch.tensor([0.0, 0, 1]), torch.tensor([1, 2, 3])).item() == pytest.approx(0.75**0.5)
 

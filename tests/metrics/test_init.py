@@ -1,4 +1,4 @@
-"""Metrics that need no torchmetrics do not load it, and those that do say so."""
+"""Functions do not import torchmetrics, and the classes say how to install it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FUNCTIONS = [
 CLASSES = ["BrierScore", "CalibrationError", "PreferenceAccuracy", "RewardMargin"]
 
 
-def test_all_names_are_there() -> None:
+def test_all_names_can_be_imported() -> None:
     assert metrics.__all__ == CLASSES + FUNCTIONS
     for name in metrics.__all__:
         assert inspect.getdoc(getattr(metrics, name)) and name in dir(metrics)
@@ -29,7 +29,7 @@ def test_all_names_are_there() -> None:
         _ = metrics.Brier
 
 
-def test_functions_load_no_torchmetrics() -> None:
+def test_functions_do_not_import_torchmetrics() -> None:
     code = (
         "import sys, torch, timm_mergemix.metrics as metrics\n"
         "metrics.brier_score(torch.eye(2), torch.arange(2))\n"

@@ -1,4 +1,4 @@
-"""Accuracy and margin of a preference are those computed by hand."""
+"""Preference accuracy and reward margin agree with values computed by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ some = st.builds(pairs, batch=st.integers(1, 30), seed=st.integers(0, 99))
 INF, NAN = float("inf"), float("nan")
 
 
-def test_accuracy_and_margin_are_those_computed_by_hand() -> None:
+def test_accuracy_and_margin_agree_with_a_calculation_by_hand() -> None:
     assert preference_accuracy(WINNER, LOSER) == 2.5 / 4  # won, tied, lost, won
     assert reward_margin(WINNER, LOSER) == 2.5 / 4  # 0.5, 0, -2, 4
     assert reward_margin(WINNER, LOSER, beta=2.0) == 5 / 4
@@ -30,7 +30,9 @@ def test_accuracy_and_margin_are_those_computed_by_hand() -> None:
 
 @quick
 @given(some, st.randoms(use_true_random=False))
-def test_order_does_not_count_and_winner_and_loser_change_sides(made: tuple[torch.Tensor, ...], random: object) -> None:
+def test_swapping_winner_and_loser_flips_the_result_and_order_does_not_matter(
+    made: tuple[torch.Tensor, ...], random: object
+) -> None:
     winner, loser, valid = made
     order = list(range(len(winner)))
     random.shuffle(order)
@@ -40,7 +42,7 @@ def test_order_does_not_count_and_winner_and_loser_change_sides(made: tuple[torc
         torch.testing.assert_close(measure(winner[order], loser[order], valid=valid[order]), kept, **close)
         torch.testing.assert_close(measure(winner[valid], loser[valid]), kept, **close)
         torch.testing.assert_close(measure(winner, loser, valid=torch.ones_like(valid)), every, **close)
-        # Both change sides when winner and loser do.
+        # Swapping winner and loser flips both metrics.
         half = 0.5 if measure is preference_accuracy else 0
         torch.testing.assert_close(measure(loser, winner) - half, half - every, **close)
     accuracy = preference_accuracy(winner, loser)
@@ -48,13 +50,13 @@ def test_order_does_not_count_and_winner_and_loser_change_sides(made: tuple[torc
     assert accuracy == ((winner > loser).sum() + (winner == loser).sum() / 2) / len(winner)
 
 
-def test_no_pair_gives_nan() -> None:
+def test_no_pairs_give_nan() -> None:
     for measure in (preference_accuracy, reward_margin):
         assert measure(WINNER, LOSER, valid=torch.zeros(4, dtype=torch.bool)).isnan()
         assert measure(WINNER[:0], LOSER[:0]).isnan()
 
 
-def test_what_does_not_count_may_hold_anything() -> None:
+def test_pairs_that_do_not_count_may_hold_any_value() -> None:
     winner, loser = torch.tensor([-1.0, NAN, -INF, INF]), torch.tensor([-3.0, NAN, -INF, -1.0])
     valid = torch.tensor([True, False, False, False])
     assert preference_accuracy(winner, loser, valid) == 1
@@ -63,7 +65,7 @@ def test_what_does_not_count_may_hold_anything() -> None:
 
 
 @pytest.mark.parametrize("nan_in", [0, 1])
-def test_nan_is_no_loss(nan_in: int) -> None:
+def test_nan_does_not_count_as_a_lost_pair(nan_in: int) -> None:
     pair = [torch.zeros(1), torch.zeros(1)]
     pair[nan_in] = torch.full((1,), NAN)
     assert preference_accuracy(*pair).isnan() and reward_margin(*pair).isnan()
@@ -85,7 +87,7 @@ def test_half_precision_is_computed_in_float32_and_float64_is_kept(low: torch.dt
         assert measure(winner.to(low), loser).dtype == torch.float32
         assert measure(winner, loser.double()).dtype == torch.float64
         assert measure(winner.double(), loser.double(), valid=loser < 0).dtype == torch.float64
-    many = torch.zeros(4096, dtype=low)  # summed in half precision this would stop short
+    many = torch.zeros(4096, dtype=low)  # a sum in half precision would stop growing too early
     assert preference_accuracy(many + 1, many) == 1
 
 

@@ -1,4 +1,4 @@
-"""The temperature that is fitted is the one by which the labels were drawn."""
+"""The fitted temperature is the one with which the labels were drawn."""
 
 import math
 
@@ -27,7 +27,7 @@ def test_the_temperature_of_drawn_labels_is_found(temperature: float, seed: int)
         assert best <= F.cross_entropy(logits / other, labels)
 
 
-def test_certainty_has_its_limits() -> None:
+def test_the_temperature_stays_within_its_limits() -> None:
     logits = torch.eye(3)
     assert fit_temperature(logits, torch.arange(3)) == pytest.approx(0.01)
     assert fit_temperature(logits, torch.tensor([1, 2, 0])) == pytest.approx(100)
@@ -37,7 +37,7 @@ def test_a_logit_that_is_not_finite_gives_nan() -> None:
     assert math.isnan(fit_temperature(torch.tensor([[1.0, float("nan")]]), torch.tensor([0])))
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_bad_input_is_refused() -> None:
     with pytest.raises(MergeMixError, match="logits: got no sample"):
         fit_temperature(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64))
     with pytest.raises(MergeMixError, match="labels: "):

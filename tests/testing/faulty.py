@@ -1,4 +1,4 @@
-"""A mixer in a few lines that keeps every invariant, and its relatives with one planted fault each."""
+"""A short mixer that keeps every invariant, and subclasses of it with one planted fault each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CLASSES = 5
 
 
 class Mixup:
-    """Mixup of each image with the one before it; a part that a relative does otherwise is a method."""
+    """Mixup of each image with the one before it; each step that a subclass changes is a method."""
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         lam = self.draw()
@@ -42,7 +42,7 @@ class Mixup:
 
 
 class CutMix(Mixup):
-    """The left part of each image, and the rest of the one before it."""
+    """Combines the left part of each image with the rest of the one before it."""
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         lam, width = self.draw(), images.shape[3]
@@ -99,7 +99,7 @@ class NegativeTargets(Mixup):
 
 
 class SmoothedByRow(Mixup):
-    """The later in the batch, the more smoothing."""
+    """Smoothing grows with the position in the batch."""
 
     def one_hot(self, labels: Tensor) -> Tensor:
         share = torch.arange(len(labels)).unsqueeze(1) / 20
@@ -107,7 +107,7 @@ class SmoothedByRow(Mixup):
 
 
 class Overflow(Mixup):
-    """An unsharp mask: sums of uint8 that wrap."""
+    """An unsharp mask whose sums wrap around in uint8."""
 
     def to_dtype(self, mixed: Tensor, dtype: torch.dtype) -> Tensor:
         return (2 * mixed).to(torch.int32).to(dtype) if dtype == torch.uint8 else mixed.to(dtype)
@@ -119,7 +119,7 @@ class TruncatedBytes(Mixup):
 
 
 class TruncatedHalves(Mixup):
-    """Cuts off digits of float16 instead of rounding to the nearest number."""
+    """Truncates to float16 instead of rounding to the nearest number."""
 
     def to_dtype(self, mixed: Tensor, dtype: torch.dtype) -> Tensor:
         if dtype != torch.float16:
@@ -128,7 +128,7 @@ class TruncatedHalves(Mixup):
 
 
 class HalfTargets(Mixup):
-    """Lambda in the precision of the images."""
+    """Computes lambda in the precision of the images."""
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         lam = self.draw()
@@ -147,7 +147,7 @@ class OtherRandomness(Mixup):
 
 
 class Counter(Mixup):
-    """Remembers how often it was called."""
+    """Depends on how often it was called."""
 
     calls = 0
 
@@ -157,7 +157,7 @@ class Counter(Mixup):
 
 
 class WrongLayout(Mixup):
-    """Reads memory in the order of contiguous images."""
+    """Reads the memory as if images were contiguous."""
 
     def partners(self, images: Tensor) -> Tensor:
         dense = images.is_contiguous() or images.is_contiguous(memory_format=torch.channels_last)
@@ -165,7 +165,7 @@ class WrongLayout(Mixup):
 
 
 class ReadsLabels(Mixup):
-    """Does not mix images of the first class, though their targets are mixed."""
+    """Mixes the targets of the first class, but not its images."""
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         mixed, targets = super().__call__(images, labels)
@@ -173,7 +173,7 @@ class ReadsLabels(Mixup):
 
 
 class LikesAClass(Mixup):
-    """Gives more of the mix to the last class, which costs the others."""
+    """Gives the last class more of the mix than its share."""
 
     def targets(self, labels: Tensor, lam: float) -> Tensor:
         return super().targets(labels, lam if labels[0] < CLASSES - 1 else lam**2)
@@ -185,7 +185,7 @@ class AcrossChannels(Mixup):
 
 
 class Brighter(Mixup):
-    """The wrong sum of weights."""
+    """Weights that do not sum to 1."""
 
     def blend(self, own: Tensor, partners: Tensor, lam: float) -> Tensor:
         return super().blend(own, partners, lam) if own.dtype == torch.uint8 else lam * own + partners * (1.1 - lam)
@@ -202,7 +202,7 @@ class NotANumber(Mixup):
 
 
 class NotANumberInTargets(Mixup):
-    """0/0 for a batch that mixes nothing."""
+    """Computes 0/0 for a batch in which nothing is mixed."""
 
     def targets(self, labels: Tensor, lam: float) -> Tensor:
         other = (labels != labels.roll(1, 0)).float().sum()

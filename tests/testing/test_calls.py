@@ -1,4 +1,4 @@
-"""A mixer is called from a seed on copies that lie in memory as the originals do."""
+"""MixerCall seeds every source of random numbers and passes copies with the memory layout of the originals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IMAGES, LABELS = torch.rand(2, 3, 4, 4), torch.tensor([0, 1])
 
 
 class Drawing:
-    """Returns random numbers of every source, and keeps what it was given."""
+    """Returns random numbers from every source, and keeps its arguments."""
 
     def __init__(self, generator: torch.Generator | None = None) -> None:
         self.generator = generator
@@ -35,7 +35,7 @@ def test_a_seed_sets_all_sources(generator: torch.Generator | None) -> None:
     assert torch.equal(numpy_alone[:2], other[:2]) and torch.equal(numpy_alone[2:], first[2:])
 
 
-def test_copies_lie_as_the_originals() -> None:
+def test_copies_have_the_memory_layout_of_the_originals() -> None:
     mixer = Drawing()
     wide = torch.rand(2, 3, 4, 8)
     for images in (IMAGES, IMAGES.contiguous(memory_format=torch.channels_last), wide[..., ::2], IMAGES.mT):
@@ -46,13 +46,13 @@ def test_copies_lie_as_the_originals() -> None:
         assert mixer.given is images
 
 
-def test_an_error_is_a_refusal_with_its_cause() -> None:
+def test_an_error_of_the_mixer_becomes_a_refusal_with_its_cause() -> None:
     with pytest.raises(RefusedError) as raised:
         MixerCall(lambda images, labels: 1 / 0, 5)(IMAGES, LABELS, 0)
     assert isinstance(raised.value.__cause__, ZeroDivisionError)
 
 
 @pytest.mark.parametrize("found", [IMAGES, (IMAGES,), (IMAGES, 3), {"images": IMAGES, "targets": LABELS}])
-def test_what_is_no_pair_of_tensors_is_a_fault(found: object) -> None:
+def test_returning_anything_but_two_tensors_is_a_fault(found: object) -> None:
     with pytest.raises(AssertionError, match=f"it returns {type(found).__name__}, not images and targets"):
         MixerCall(lambda images, labels: found, 5)(IMAGES, LABELS, 0)

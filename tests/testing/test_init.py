@@ -1,4 +1,4 @@
-"""The names are imported on first use, and without hypothesis that use says how to get it."""
+"""Names are imported on first use; without hypothesis, the error says how to install it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import timm_mergemix as mm
 from timm_mergemix.testing.properties import InvariantError
 
 
-def test_each_name_is_there() -> None:
+def test_each_name_can_be_imported() -> None:
     for name in mm.testing.__all__:
         assert getattr(mm.testing, name) is getattr(mm.testing, name)
     assert dir(mm.testing) == sorted(mm.testing.__all__)
@@ -25,7 +25,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = mm.testing.check_everything
 
 
-def test_without_hypothesis_the_error_says_how_to_get_it() -> None:
+def test_without_hypothesis_the_error_says_how_to_install_it() -> None:
     code = (
         "import json, sys\n"
         "sys.modules['hypothesis'] = None\n"

@@ -1,4 +1,4 @@
-"""Each invariant of merging has a sentence and a planted fault, and holds for models of many kinds."""
+"""Each invariant of merging has a docstring and a planted fault, and holds for many kinds of models."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ RS = [1, 8, ("decreasing", 5), ("keep", 0.5), [0, 4, 4]]
 
 
 @pytest.mark.parametrize("invariant", MERGING_INVARIANTS)
-def test_each_has_a_sentence_and_a_planted_fault(invariant: str) -> None:
+def test_each_invariant_has_a_docstring_and_a_planted_fault(invariant: str) -> None:
     assert MERGING_INVARIANTS[invariant].__doc__.strip().endswith(".")
     by_adapters = {"equal tokens merge for nothing", "each image merges by itself", "all tokens come back"}
     assert invariant in {*test_patched.FAULTS, *by_adapters}
 
 
 @pytest.mark.parametrize("case", ["registers", "rope, mixed", "beit", "parallel things", "differential", "naflex"])
-def test_all_hold_for_a_family(case: str) -> None:
+def test_all_invariants_hold_for_a_family(case: str) -> None:
     model = BUILDERS[case]()
     passes = Passes(model, mm.patch(BUILDERS[case](), 0), {})
     for number, r in enumerate(RS):
@@ -38,7 +38,7 @@ def test_all_hold_for_a_family(case: str) -> None:
 
 
 @pytest.mark.parametrize(("case", "apart"), [("vit", False), ("eva02", True), ("beit", True), ("torchvision", False)])
-def test_twins_are_compared_where_blocks_know_no_positions(
+def test_twins_are_compared_only_if_blocks_use_no_positions(
     case: str, apart: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = BUILDERS[case]()
@@ -52,20 +52,35 @@ def test_twins_are_compared_where_blocks_know_no_positions(
 @pytest.mark.parametrize(
     ("invariant", "source", "size", "reason"),
     [
-        ("each patch is in one token", [0, 1, 3], [1.0, 1, 1], "sources from 0 to 3 of 3 tokens after block 0"),
-        ("each patch is in one token", [0, -1, 2], [1.0, 1, 1], "sources from -1 to 2 of 3 tokens after block 0"),
-        ("each patch is in one token", [0, 1, 1], [1.0, 1, 1], "1 tokens without a patch after block 0"),
-        ("sizes count the patches", [0, 1, 1], [1.0, 1], "sizes sum to 2 of 3 after block 0"),
-        ("sizes count the patches", [0, 1, 1], [2.0, 1], "a size is not that of its token after block 0"),
+        (
+            "each patch is in one token",
+            [0, 1, 3],
+            [1.0, 1, 1],
+            "sources are from 0 to 3 after block 0, which leaves 3 tokens",
+        ),
+        (
+            "each patch is in one token",
+            [0, -1, 2],
+            [1.0, 1, 1],
+            "sources are from -1 to 2 after block 0, which leaves 3 tokens",
+        ),
+        ("each patch is in one token", [0, 1, 1], [1.0, 1, 1], "1 tokens contain no patch after block 0"),
+        ("sizes count the patches", [0, 1, 1], [1.0, 1], "sizes sum to 2, not 3, after block 0"),
+        (
+            "sizes count the patches",
+            [0, 1, 1],
+            [2.0, 1],
+            "a size is not the number of original tokens in its token after block 0",
+        ),
     ],
 )
-def test_what_was_found_is_said(invariant: str, source: list[int], size: list[float], reason: str) -> None:
+def test_the_failure_says_what_was_found(invariant: str, source: list[int], size: list[float], reason: str) -> None:
     layer = LayerRecord(torch.tensor([source]), torch.tensor([size]))
     with pytest.raises(AssertionError, match=f"^{reason}$"):
         MERGING_INVARIANTS[invariant](SimpleNamespace(layers=lambda case: [layer]), None)
 
 
-def test_another_dtype_is_said() -> None:
+def test_the_failure_says_which_dtype_was_found() -> None:
     passes = SimpleNamespace(merged=lambda case: torch.zeros(1, 2).double(), plain=lambda images: torch.zeros(1, 2))
-    with pytest.raises(AssertionError, match=r"^outputs of torch.float64, torch.float32 without"):
+    with pytest.raises(AssertionError, match=r"^outputs are torch.float64, but torch.float32 without"):
         MERGING_INVARIANTS["all tokens come back"](passes, SimpleNamespace(images=None))

@@ -1,4 +1,4 @@
-"""Each invariant of mixing on a batch that is chosen, where a random one would leave chance a part."""
+"""Each invariant of mixing on a fixed batch, where a random one might miss the fault."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def holds(invariant: str, mixer: object, batch: Batch = PAIR) -> bool:
 
 
 @pytest.mark.parametrize("invariant", MIXING_INVARIANTS)
-def test_each_has_a_planted_fault_and_a_sentence(invariant: str) -> None:
+def test_each_invariant_has_a_planted_fault_and_a_docstring(invariant: str) -> None:
     assert invariant in {named for _, named, _, _ in FAULTS}
     assert MIXING_INVARIANTS[invariant].__doc__.strip().endswith(".")
     assert holds(invariant, faulty.Mixup()) and holds(invariant, faulty.CutMix())
@@ -41,7 +41,7 @@ def test_targets_of_two_classes_and_of_more_images_than_classes_are_compared() -
     assert not holds("targets say what is shown", Two(), Batch(images, labels, 2, 0))
 
 
-def test_smoothing_to_nothing_leaves_nothing_to_compare() -> None:
+def test_targets_that_are_all_smoothing_are_not_compared() -> None:
     class Flat(faulty.Mixup):
         def one_hot(self, labels: torch.Tensor) -> torch.Tensor:
             return torch.full((len(labels), 5), 0.2)
@@ -50,7 +50,7 @@ def test_smoothing_to_nothing_leaves_nothing_to_compare() -> None:
 
 
 @pytest.mark.parametrize("share", [0.98, 1.02])
-def test_two_percent_of_a_target_are_seen(share: float) -> None:
+def test_an_error_of_two_percent_in_a_target_is_found(share: float) -> None:
     class Off(faulty.Mixup):
         def draw(self) -> float:
             return 0.5
@@ -62,8 +62,8 @@ def test_two_percent_of_a_target_are_seen(share: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_arithmetic_in_half_precision_is_right(dtype: torch.dtype) -> None:
-    """As torchvision does it: three roundings."""
+def test_arithmetic_in_half_precision_is_accepted(dtype: torch.dtype) -> None:
+    """Rounds three times, as torchvision does."""
 
     class Native(faulty.Mixup):
         def blend(self, own: torch.Tensor, partners: torch.Tensor, lam: float) -> torch.Tensor:
@@ -74,7 +74,7 @@ def test_arithmetic_in_half_precision_is_right(dtype: torch.dtype) -> None:
         assert all(holds(invariant, Native(), batch) for invariant in MIXING_INVARIANTS)
 
 
-def test_one_channel_has_no_other() -> None:
+def test_a_single_channel_is_accepted() -> None:
     assert holds("channels stay apart", faulty.AcrossChannels(), PAIR._replace(images=PAIR.images[:, :1]))
 
 
@@ -100,7 +100,7 @@ class LayoutInTargets(faulty.Mixup):
 
 
 class Coarse(faulty.Mixup):
-    """Keeps six bits of half precision, rounded to the nearest."""
+    """Keeps only six bits of half precision, rounded to the nearest number."""
 
     def to_dtype(self, mixed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         return ((mixed * 64).round() / 64).to(dtype) if dtype == torch.float16 else super().to_dtype(mixed, dtype)
@@ -109,15 +109,15 @@ class Coarse(faulty.Mixup):
 @pytest.mark.parametrize(
     ("fault", "invariant", "reason"),
     [
-        (Cropped, "same shape and dtype", r"images of shape \(2, 3, 8, 7\) come back"),
+        (Cropped, "same shape and dtype", r"the returned images have shape \(2, 3, 8, 7\)"),
         (Infinite, "pixels are between", "a pixel is NaN or infinite"),
         (faulty.NotANumberInTargets, "targets are distributions", "a target is NaN or infinite"),
-        (OtherClass, "equal labels stay", "another class is ahead of the only one in the batch"),
+        (OtherClass, "equal labels stay", "the largest target is not that of the only class in the batch"),
         (LayoutInTargets, "memory layout means nothing", "channels_last images give other targets"),
-        (Coarse, "precision means little", r"the images are [\d.]+ roundings off those in float64"),
+        (Coarse, "precision means little", r"the mixed images are [\d.]+ rounding steps off the mix in float64"),
     ],
 )
-def test_what_was_found_is_said(fault: type, invariant: str, reason: str) -> None:
+def test_the_failure_says_what_was_found(fault: type, invariant: str, reason: str) -> None:
     images = PAIR.images.to(torch.float16 if fault is Coarse else torch.float32)
     labels = torch.tensor([0, 0]) if fault is faulty.NotANumberInTargets else PAIR.labels
     with pytest.raises(AssertionError, match=f"^{reason}"):

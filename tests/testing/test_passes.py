@@ -1,4 +1,4 @@
-"""What is seen of forward passes with merging: merges, records, and tokens that are changed on their way in."""
+"""Passes returns outputs, records and merges of forward passes, and can change the tokens on their way in."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def test_outputs_with_and_without_merging(passes: Passes) -> None:
     assert torch.equal(passes.merged(CASE), output_of(mm.patch(tiny(), [3, 0, 2]), CASE.images))
 
 
-def test_random_matchings_repeat(passes: Passes) -> None:
+def test_random_matchings_repeat_from_the_same_seed(passes: Passes) -> None:
     case = CASE._replace(r=4, matching="random")
     assert torch.equal(passes.merged(case), passes.merged(case))
     assert not torch.equal(passes.merged(case), passes.merged(case._replace(seed=1)))
 
 
-def test_what_merged_in_each_block(passes: Passes) -> None:
-    passes.merged(CASE)  # hooks on the keys come with the first pass that merges
+def test_merges_gives_the_tokens_around_each_merge(passes: Passes) -> None:
+    passes.merged(CASE)  # the first pass that merges adds hooks on the keys
     before = snapshot(passes._patched)
     merges = passes.merges(CASE)
     assert [merge.before.shape[1] for merge in merges.values()] == [17, 14, 14]
@@ -49,7 +49,7 @@ def test_what_merged_in_each_block(passes: Passes) -> None:
     assert_unchanged(before, passes._patched)
 
 
-def test_no_merge_where_nothing_does(passes: Passes) -> None:
+def test_merges_is_empty_if_nothing_merges(passes: Passes) -> None:
     assert passes.merges(CASE._replace(r=0)) == {}
 
 
@@ -58,7 +58,7 @@ def test_an_r_that_cannot_be_met_is_refused(passes: Passes) -> None:
         passes.merged(CASE._replace(r=[1]))
 
 
-def test_tokens_are_changed_on_their_way_in(passes: Passes) -> None:
+def test_with_tokens_changes_the_tokens_on_their_way_in(passes: Passes) -> None:
     merged, plain = passes.with_tokens(CASE, lambda tokens: torch.zeros_like(tokens))
     assert torch.allclose(plain[0], plain[1]) and torch.allclose(merged, plain, atol=1e-5)
     last = passes.last_tokens(CASE, lambda tokens: torch.zeros_like(tokens))
@@ -66,7 +66,7 @@ def test_tokens_are_changed_on_their_way_in(passes: Passes) -> None:
     assert torch.equal(passes.plain(CASE.images), output_of(tiny(), CASE.images))
 
 
-def test_the_first_tensor_of_what_a_model_returns() -> None:
+def test_the_first_tensor_of_an_output_is_found() -> None:
     x = images(tiny())
     assert first_tensor({"logits": [(x, 1)], "other": 2}) is x
     assert torch.equal(output_of(nn.Identity(), x, lambda model, given: (given + 1, given)), x + 1)

@@ -1,4 +1,4 @@
-"""The smallest failing case is found, in every profile, and refusals are no failures unless nothing else comes."""
+"""smallest_failure finds the smallest case in every profile; refusals count only if no case could be tried."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def above(limit: int, error: Exception) -> object:
     return check
 
 
-def test_the_smallest_case_and_the_reason() -> None:
+def test_the_smallest_case_and_the_reason_are_found() -> None:
     failure = smallest_failure("small", above(41, AssertionError("too much\nand more")), NUMBERS, 100)
     assert isinstance(failure, InvariantError) and isinstance(failure, AssertionError)
     assert (failure.invariant, failure.reason, failure.case) == ("small", "too much", 42)
@@ -43,11 +43,11 @@ def test_two_ways_to_fail_give_one_failure() -> None:
     assert smallest_failure("small", check, NUMBERS, 100).case == 42
 
 
-def test_nothing_is_found_where_nothing_is() -> None:
+def test_nothing_is_found_if_the_invariant_holds() -> None:
     assert smallest_failure("small", above(1000, ValueError()), NUMBERS, 20) is None
 
 
-def test_refused_cases_say_nothing_unless_all_are_refused() -> None:
+def test_refused_cases_are_ignored_unless_all_are_refused() -> None:
     def refuse(number: int) -> None:
         if number > 3:
             raise RefusedError from ValueError("too large for me")
@@ -57,7 +57,7 @@ def test_refused_cases_say_nothing_unless_all_are_refused() -> None:
     assert str(failure) == "small: no case could be tried (ValueError: too large for me)"
 
 
-def test_a_fault_that_does_not_repeat_is_still_a_failure() -> None:
+def test_a_fault_that_occurs_only_once_is_still_a_failure() -> None:
     calls = []
 
     def check(number: int) -> None:
@@ -84,7 +84,7 @@ def test_cases_are_the_same_in_every_profile() -> None:
     assert len(seen[0]) == 25 and seen[0] == seen[1]
 
 
-def test_reasons() -> None:
+def test_the_reason_is_the_first_line_of_the_error() -> None:
     assert reason_of(ValueError("a\nb")) == "ValueError: a"
     assert reason_of(ValueError()) == "ValueError"
     assert reason_of(AssertionError("a")) == "a"
@@ -95,5 +95,5 @@ def test_reasons() -> None:
     ("value", "dtype", "step"),
     [(0.75, torch.float16, 2**-11), (1.0, torch.float16, 2**-10), (200, torch.uint8, 1), (0.3, torch.float64, 2**-54)],
 )
-def test_the_step_at_the_largest_value(value: float, dtype: torch.dtype, step: float) -> None:
+def test_largest_step_is_the_spacing_at_the_largest_value(value: float, dtype: torch.dtype, step: float) -> None:
     assert largest_step(torch.tensor([0.01, value], dtype=torch.float64).to(dtype)) == step

@@ -1,4 +1,4 @@
-"""Batches come in all that was asked for, and shrink towards what is listed first."""
+"""The strategy draws batches with every listed value, and shrinks towards the first ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVERY = {"sizes": (1, 2, 5), "channels": (3, 1), "heights": (4, 6), "widths": (5
 
 @quick
 @given(batch=batches(4, labels=("integers", "rows"), **EVERY))
-def test_a_batch_is_what_it_says(batch: Batch) -> None:
+def test_a_batch_has_the_properties_that_it_reports(batch: Batch) -> None:
     count, channels, height, width = batch.images.shape
     assert count in (1, 2, 5) and channels in (3, 1) and height in (4, 6) and width in (5, 6)
     assert batch.images.dtype in DTYPES and batch.num_classes == 4
@@ -32,7 +32,7 @@ def test_a_batch_is_what_it_says(batch: Batch) -> None:
     assert torch.equal(batch.given if batch.kind == "integers" else batch.given.argmax(dim=1), batch.labels)
 
 
-def test_every_option_comes() -> None:
+def test_every_listed_value_is_drawn() -> None:
     strategy = batches(labels=("integers", "rows"), **EVERY)
     for dtype in DTYPES:
         find(strategy, lambda batch, dtype=dtype: batch.images.dtype == dtype)
@@ -41,20 +41,20 @@ def test_every_option_comes() -> None:
     find(strategy, lambda batch: batch.kind == "rows" and len(batch.images) == 5)
 
 
-def test_the_simplest_comes_first() -> None:
+def test_batches_shrink_to_the_simplest_one() -> None:
     batch = find(batches(), lambda batch: True)
     said = "images (1, 3, 8, 8) float32, labels [0] of 5, seed 0"
     assert repr(batch) == said and find(batches(), lambda batch: len(batch.images) > 2).images.shape == (3, 3, 8, 8)
 
 
-def test_a_batch_says_what_is_uncommon_about_it() -> None:
+def test_the_repr_of_a_batch_shows_unusual_properties() -> None:
     batch = Batch(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([1, 0]), 3, 7, "strided", "rows")
     assert repr(batch) == "images (2, 1, 4, 4) uint8 strided, labels [1, 0] of 3 as rows, seed 7"
 
 
 @quick
 @given(batch=batches(dtypes=DTYPES))
-def test_painted_images_have_the_form_of_the_batch(batch: Batch) -> None:
+def test_painted_images_have_the_shape_dtype_and_layout_of_the_batch(batch: Batch) -> None:
     colours = torch.rand(len(batch.images), 3)
     painted = batch.painted(colours)
     assert painted.shape == batch.images.shape and painted.dtype == batch.images.dtype
@@ -64,7 +64,7 @@ def test_painted_images_have_the_form_of_the_batch(batch: Batch) -> None:
     assert (painted == painted[:, :, :1, :1]).all()
 
 
-def test_modes_are_those_of_mixers() -> None:
+def test_modes_are_the_modes_of_mixers() -> None:
     drawn = {find(modes(), lambda mode, wanted=wanted: mode == wanted) for wanted in ("batch", "pair", "elem")}
     for mode in drawn:
         MixConfig.check({"mode": mode})

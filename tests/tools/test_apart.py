@@ -1,4 +1,4 @@
-"""A result comes from another process; an error, a crash or a deadlock there is an error here."""
+"""Results come from another process, and an error, a crash or a deadlock there raises an error here."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_result_comes_from_another_process_with_one_thread() -> None:
     assert (process == os.getpid(), threads, ids) == (False, 1, (1, 2))
 
 
-def test_an_error_there_is_one_here() -> None:
+def test_an_error_in_the_process_is_raised_here() -> None:
     with pytest.raises(ApartError, match="ValueError: so it is"):
         apart(60, fail, "so it is")
 
@@ -35,13 +35,13 @@ def test_a_process_that_dies_is_named_with_its_exit_code() -> None:
         apart(60, os._exit, 3)
 
 
-def test_a_process_that_does_not_end_is_ended(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_process_that_does_not_end_is_killed(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ApartError, match="did not end in 1 s"):
         apart(1, time.sleep, 60)
     assert "most recent call first" in capfd.readouterr().err
 
 
-def test_a_process_that_does_not_even_begin_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_does_not_even_start_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "GRACE", 0.0)
     with pytest.raises(ApartError, match=r"did not end in 0 s$"):
         apart(0.01, time.sleep, 60)

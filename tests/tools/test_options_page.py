@@ -1,4 +1,4 @@
-"""The page of options is what the code says."""
+"""The page of options agrees with the code."""
 
 from tools.options_page import PAGE, options_page
 

@@ -1,11 +1,11 @@
-"""A program's check raises an error of its own, which also holds under ``python -O``."""
+"""The checks of the programs raise their own error, so they also work under ``python -O``."""
 
 import pytest
 
 from tools.require import CheckError, require
 
 
-def test_a_condition_that_holds_is_passed_over() -> None:
+def test_a_condition_that_holds_raises_nothing() -> None:
     require([1], "never said")
 
 

@@ -1,4 +1,4 @@
-"""Rows that were written are read again, also from a file that was cut off."""
+"""Rows are read as they were written, even from a file with an incomplete last line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert read_rows(path, Made) == rows
 
 
-def test_a_line_that_was_cut_off_or_is_no_row_is_left_out(tmp_path: Path) -> None:
+def test_incomplete_and_invalid_lines_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"name": "a"}\n{"other": 1}\n{"name": "b", "no')
     assert read_rows(path, Made) == [Made("a")]
@@ -34,7 +34,7 @@ def test_there_are_no_rows_without_a_file(tmp_path: Path) -> None:
     assert read_rows(tmp_path / "none.jsonl", Made) == []
 
 
-def test_a_row_is_on_disk_as_soon_as_it_is_written(tmp_path: Path) -> None:
+def test_a_row_is_in_the_file_as_soon_as_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     with path.open("w") as file:
         write_row(file, Made("a"))

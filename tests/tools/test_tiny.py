@@ -1,4 +1,4 @@
-"""Each tiny model merges, takes the inputs that are said of it, and is the same each time."""
+"""Each tiny model merges, takes its declared inputs, and is reproducible."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_each_family_merges_on_each_of_its_inputs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["vit", "torchvision", "held", "naflex"])
-def test_models_are_the_same_each_time_and_inputs_differ_by_seed(name: str) -> None:
+def test_models_are_reproducible_and_inputs_differ_by_seed(name: str) -> None:
     family = FAMILIES[name]
     one, other = family.build().state_dict(), family.build().state_dict()
     assert all(torch.equal(one[key], other[key]) for key in one)
@@ -39,7 +39,7 @@ def test_no_family_has_dropout() -> None:
         assert torch.allclose(trained, tensor(model.eval()(x)), atol=1e-5), name
 
 
-def test_families_are_chosen_by_name() -> None:
+def test_families_are_selected_by_name() -> None:
     assert list(families("vit")) == ["vit"]
     assert {"vit", "vit, compiled"} < set(families("vit*"))
     assert not families("no such")
@@ -49,7 +49,7 @@ def test_the_checkpointed_family_is_checkpointed() -> None:
     assert FAMILIES["vit, checkpointing"].build().grad_checkpointing
 
 
-def test_a_compiled_model_is_one_with_the_same_output() -> None:
+def test_a_compiled_model_gives_the_same_output() -> None:
     model, x = FAMILIES["vit"].build(), FAMILIES["vit"].inputs(0)[0]
     wrapped = compiled(model)
     assert wrapped._orig_mod is model

@@ -1,4 +1,4 @@
-"""Masks and boxes of a batch keep their class, format, dtype and canvas, in pipelines and collate functions too."""
+"""Masks and boxes keep their class, format, dtype and canvas, also in pipelines and collate functions."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def targets(format: str = "XYXY", dtype: torch.dtype = torch.float32, canvas: tu
 
 @pytest.mark.parametrize("shape", [(4, 16, 12), (4, 1, 16, 12), (4, 3, 16, 12)])
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float32])
-def test_masks_stay_masks(dtype: torch.dtype, shape: tuple) -> None:
+def test_masks_keep_their_class(dtype: torch.dtype, shape: tuple) -> None:
     if dtype.is_floating_point and len(shape) == 3:
         return
     masks = (torch.rand(shape, generator=torch.Generator().manual_seed(0)) > 0.5).to(dtype)
@@ -72,7 +72,7 @@ def test_masks_stay_masks(dtype: torch.dtype, shape: tuple) -> None:
 
 
 @pytest.mark.parametrize("make", [CutMix, ResizeMixTransform, Mixup])
-def test_mask_classes_make_shares_of_class_numbers(make: type) -> None:
+def test_mask_classes_converts_class_numbers_to_shares(make: type) -> None:
     masks = MASK.masked_fill(MASK == 4, 9)
     soft = functional.soft_masks(masks, 4, 9)
     own = seeded(make, mask_classes=4, ignore_index=9)
@@ -85,13 +85,13 @@ def test_mask_classes_make_shares_of_class_numbers(make: type) -> None:
     assert loss.isfinite()
 
 
-def test_the_smallest_settings_are_taken() -> None:
+def test_the_smallest_settings_are_accepted() -> None:
     none = tv_tensors.Mask(torch.zeros(4, 16, 12, dtype=torch.long))
     assert CutMix(mask_classes=1, ignore_index=-(2**31), min_visible=0)(X, none)[1].shape == (4, 1, 16, 12)
     assert CutMix(mask_classes=1, ignore_index=None, min_visible=1)(X, none)[1].shape == (4, 1, 16, 12)
 
 
-def test_shares_of_other_classes_are_named() -> None:
+def test_soft_masks_of_the_wrong_number_of_classes_are_refused() -> None:
     soft = tv_tensors.Mask(functional.soft_masks(MASK, 5))
     with pytest.raises(MergeMixError, match=r"^masks: got .*, wanted shape \(B, 4, H, W\), as mask_classes says"):
         CutMix(mask_classes=4)(X, soft)
@@ -122,7 +122,7 @@ def test_boxes_keep_their_format_dtype_and_canvas(format: str, dtype: torch.dtyp
 
 @pytest.mark.parametrize("format", ["XYXY", "XYWH", "CXCYWH"])
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int16])
-def test_integer_boxes_hold_all_that_is_seen(format: str, dtype: torch.dtype) -> None:
+def test_integer_boxes_are_rounded_outwards(format: str, dtype: torch.dtype) -> None:
     before = targets(format, dtype)
     given = [as_corners(each["boxes"]) for each in before]
     for seed in range(5):
@@ -131,7 +131,7 @@ def test_integer_boxes_hold_all_that_is_seen(format: str, dtype: torch.dtype) ->
         for each, exact in zip(out, wanted.boxes, strict=True):
             assert each["boxes"].dtype == dtype and each["boxes"].format.name == format
             corners = as_corners(each["boxes"])
-            # A centre is rounded, which takes half a pixel.
+            # Rounding the centre costs up to half a pixel.
             slack = 0.51 if format == "CXCYWH" else 1e-3
             assert (corners[:, :2] <= exact[:, :2] + slack).all() and (corners[:, 2:] >= exact[:, 2:] - slack).all()
             assert ((corners - exact).abs() <= 1 + slack).all()
@@ -140,7 +140,7 @@ def test_integer_boxes_hold_all_that_is_seen(format: str, dtype: torch.dtype) ->
 
 @pytest.mark.parametrize("format", ["XYXY", "XYWH", "CXCYWH"])
 @pytest.mark.parametrize("dtype", [torch.int64, torch.float32])
-def test_boxes_that_nothing_hides_come_back_as_they_were(format: str, dtype: torch.dtype) -> None:
+def test_boxes_that_stay_visible_are_unchanged(format: str, dtype: torch.dtype) -> None:
     before = targets(format, dtype)
     for make in (CutMix, ResizeMixTransform):
         _, out = make(prob=0.0)(X, before)
@@ -150,7 +150,7 @@ def test_boxes_that_nothing_hides_come_back_as_they_were(format: str, dtype: tor
 
 
 def test_min_visible_is_the_share_below_which_boxes_are_dropped() -> None:
-    """A left half of each image is hidden; the first box loses a half, the second a quarter, the third all."""
+    """The left half of each image is hidden: the first box loses a half, the second a quarter, the third all."""
     corners = torch.tensor([[4.0, 0, 8, 4], [5, 0, 9, 4], [0, 0, 6, 4]])
     half = Half()
     for least, kept in ((0.0, [0, 1]), (0.5, [0, 1]), (0.51, [1]), (0.76, [])):
@@ -176,7 +176,7 @@ class Half:
         )
 
 
-def test_boxes_of_another_canvas_are_named() -> None:
+def test_boxes_with_a_canvas_of_another_size_are_refused() -> None:
     with pytest.raises(MergeMixError, match=r"^inputs: got boxes with a canvas of 12 x 16 pixels, wanted .* 16 x 12"):
         CutMix()(X, targets(canvas=(12, 16)))
 
@@ -199,7 +199,7 @@ def test_images_labels_masks_and_boxes_are_mixed_together() -> None:
         assert torch.equal(each["labels"], labels)
 
 
-def test_transforms_stand_in_a_pipeline() -> None:
+def test_transforms_work_in_a_pipeline() -> None:
     pipeline = v2.Compose(
         [
             v2.RandomHorizontalFlip(1.0),
@@ -214,7 +214,7 @@ def test_transforms_stand_in_a_pipeline() -> None:
         torch.testing.assert_close(masks.as_subclass(Tensor).sum(1), torch.ones(4, 16, 12))
 
 
-def test_without_masks_they_can_be_chosen_from_beside_torchvisions() -> None:
+def test_without_masks_random_choice_takes_them_beside_torchvisions() -> None:
     choice = v2.RandomChoice([v2.MixUp(num_classes=5), v2.CutMix(num_classes=5), CutMix(num_classes=5)])
     for _ in range(6):
         images, rows = choice(X, torch.arange(4))
@@ -223,7 +223,7 @@ def test_without_masks_they_can_be_chosen_from_beside_torchvisions() -> None:
 
 
 class Scenes(torch.utils.data.Dataset):
-    """Images with a mask and objects, wrapped and flipped as torchvision's datasets are."""
+    """Images with a mask and objects, wrapped and flipped as in torchvision's datasets."""
 
     def __len__(self) -> int:
         return 4
@@ -234,7 +234,7 @@ class Scenes(torch.utils.data.Dataset):
 
 
 class Collate:
-    """Stacks images and masks, which drops their class, and leaves objects as they are."""
+    """Stacks images and masks, which drops their class, and leaves objects unchanged."""
 
     def __init__(self, transform: nn.Module) -> None:
         self.transform = transform
@@ -245,7 +245,7 @@ class Collate:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_transforms_stand_in_a_collate_function(workers: int) -> None:
+def test_transforms_work_in_a_collate_function(workers: int) -> None:
     collate = Collate(v2.RandomChoice([CutMix(), ResizeMixTransform()]))
     (batch,) = DataLoader(Scenes(), 4, collate_fn=collate, num_workers=workers)
     images, masks, objects = batch
@@ -270,7 +270,7 @@ def test_bad_settings_are_named(argument: str, options: dict[str, object]) -> No
         CutMix(**options)
 
 
-def test_videos_are_refused_and_mixed_as_they_are_told_to_be() -> None:
+def test_videos_are_refused_and_the_suggested_call_mixes_them() -> None:
     clips, masks = noise(2, 3, 5, 16, 12), torch.randint(4, (2, 5, 16, 12), generator=torch.Generator().manual_seed(0))
     with pytest.raises(MergeMixError, match=r"^images: .*images.flatten\(1, 2\) mixes all frames or slices"):
         CutMix()(clips, tv_tensors.Mask(masks))
@@ -284,5 +284,5 @@ def test_videos_are_refused_and_mixed_as_they_are_told_to_be() -> None:
 
 
 @pytest.mark.parametrize("name", ["MergeMix", "Mixup", "CutMix", "ResizeMix"])
-def test_pixels_without_a_class_have_the_usual_number(name: str) -> None:
+def test_ignore_index_is_255_by_default(name: str) -> None:
     assert inspect.signature(getattr(transforms, name)).parameters["ignore_index"].default == 255

@@ -1,4 +1,4 @@
-"""The transform for torchvision v2 does what the mixer does."""
+"""The MergeMix transform for torchvision v2 mixes as the mixer does."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def transform(seed: int = 0, **options: object) -> MergeMix:
 
 
 def mixed(seed: int = 0, **options: object) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the transform shall give: the mixer's result."""
+    """The result that the transform should return: that of the mixer."""
     generator = torch.Generator().manual_seed(seed)
     settings = {"num_classes": 5, "mergemix_prob": 1.0, "label_smoothing": 0.0, "generator": generator} | options
     return mm.MergeMix(ENCODER, **settings)(X, Y)
@@ -45,20 +45,20 @@ def test_the_transform_mixes_as_the_mixer_does(mode: str, ratio_mode: str) -> No
     torch.testing.assert_close(targets.sum(1), torch.ones(4))
 
 
-def test_alpha_is_that_of_mergemix() -> None:
+def test_alpha_is_the_mergemix_alpha_of_the_mixer() -> None:
     images, _ = transform(alpha=0.2)(X, Y)
     assert torch.equal(images, mixed(mergemix_alpha=0.2)[0])
     assert not torch.equal(images, transform(alpha=5.0)(X, Y)[0])
 
 
-def test_the_batch_is_untouched() -> None:
+def test_the_batch_is_not_changed_in_place() -> None:
     x, y = X.clone(), Y.clone()
     transform()(x, y)
     assert torch.equal(x, X)
     assert torch.equal(y, Y)
 
 
-def test_it_can_be_chosen_from_beside_mixup_and_cutmix() -> None:
+def test_random_choice_takes_it_beside_mixup_and_cutmix() -> None:
     choice = v2.RandomChoice([v2.MixUp(num_classes=5), v2.CutMix(num_classes=5), MergeMix(ENCODER, num_classes=5)])
     torch.manual_seed(0)
     for _ in range(12):
@@ -68,7 +68,7 @@ def test_it_can_be_chosen_from_beside_mixup_and_cutmix() -> None:
         torch.testing.assert_close(targets.sum(1), torch.ones(4))
 
 
-def test_the_torch_seed_governs() -> None:
+def test_the_torch_seed_determines_the_mix() -> None:
     own = MergeMix(ENCODER, num_classes=5)
     results = []
     for seed in (1, 1, 2):
@@ -107,7 +107,7 @@ def test_uint8_images_are_mixed() -> None:
     assert images.dtype == torch.uint8
 
 
-def test_the_encoder_is_not_a_part_of_it() -> None:
+def test_the_encoder_is_not_registered_as_a_submodule() -> None:
     own = transform()
     assert list(own.parameters()) == []
     assert list(own.children()) == []
@@ -189,7 +189,7 @@ def test_masks_change_nothing_about_the_images_and_labels() -> None:
     assert torch.equal(soft.argmax(1), out.as_subclass(torch.Tensor)) and soft.dtype == torch.float32
 
 
-def test_boxes_are_refused_by_name() -> None:
+def test_boxes_are_refused_with_an_error_that_names_them() -> None:
     boxes = tv_tensors.BoundingBoxes(torch.zeros(0, 4), format="XYXY", canvas_size=(64, 64))
     with pytest.raises(MergeMixError, match=r"^boxes: got boxes for mergemix, wanted CutMix or ResizeMix alone"):
         transform()(X, [{"boxes": boxes, "labels": torch.zeros(0)}] * 4)

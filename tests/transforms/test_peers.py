@@ -1,4 +1,4 @@
-"""Mixup, CutMix and ResizeMix as transforms do what the mixers of these names do."""
+"""The transforms Mixup, CutMix and ResizeMix mix as the mixers of the same names do."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_each_transform_mixes_as_its_mixer_does(name: str, mode: str) -> None:
     shape=st.tuples(st.integers(1, 5), st.integers(4, 12), st.integers(4, 12)),
     seed=st.integers(0, 2**31),
 )
-def test_masks_show_the_class_of_each_pixel(
+def test_mixed_masks_match_the_mixed_pixels(
     name: str, dtype: torch.dtype, image_dtype: torch.dtype, mode: str, shape: tuple, seed: int
 ) -> None:
     batch, height, width = shape
@@ -73,7 +73,7 @@ def test_masks_show_the_class_of_each_pixel(
     shape=st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(1, 9)),
     seed=st.integers(0, 2**31),
 )
-def test_mixup_blends_shares_as_it_blends_images(mode: str, shape: tuple, seed: int) -> None:
+def test_mixup_blends_soft_masks_as_it_blends_images(mode: str, shape: tuple, seed: int) -> None:
     batch, height, width = shape
     classes = torch.randint(3, (batch, height, width), generator=generator(seed))
     shares = mm.functional.soft_masks(classes, 3)
@@ -81,16 +81,16 @@ def test_mixup_blends_shares_as_it_blends_images(mode: str, shape: tuple, seed: 
     assert torch.equal(images, masks.as_subclass(Tensor))
 
 
-def test_mixup_refuses_class_numbers_unless_it_is_told_their_number() -> None:
+def test_mixup_refuses_masks_of_class_numbers_without_mask_classes() -> None:
     masks = tv_tensors.Mask(torch.zeros(4, 16, 16, dtype=torch.long))
     before = torch.get_rng_state()
-    with pytest.raises(MergeMixError, match=r"^masks: got an? int64 tensor .*functional\.soft_masks"):
+    with pytest.raises(MergeMixError, match=r"^masks: got an int64 tensor .*functional\.soft_masks"):
         Mixup()(X, masks)
     assert torch.equal(torch.get_rng_state(), before)
     assert Mixup(mask_classes=2)(X, masks)[1].shape == (4, 2, 16, 16)
 
 
-def test_mixup_refuses_boxes_by_name() -> None:
+def test_mixup_refuses_boxes() -> None:
     boxes = tv_tensors.BoundingBoxes(torch.zeros(0, 4), format="XYXY", canvas_size=(16, 16))
     with pytest.raises(MergeMixError, match=r"^boxes: got boxes for mixup, wanted CutMix or ResizeMix"):
         Mixup()(X, [{"boxes": boxes, "labels": torch.zeros(0)}] * 4)
@@ -107,7 +107,7 @@ def test_copies_and_pickles_mix_alike(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PEERS)
-def test_the_batch_is_untouched(name: str) -> None:
+def test_the_batch_is_not_changed_in_place(name: str) -> None:
     x, y, masks = X.clone(), Y.clone(), torch.rand(4, 2, 16, 16)
     before = masks.clone()
     PEERS[name][0](num_classes=5)(x, y, tv_tensors.Mask(masks))

@@ -1,4 +1,4 @@
-"""What is to be mixed is found in inputs of any structure and put back; what would stay unmixed is refused."""
+"""Images, labels, masks and boxes are found and replaced in any structure; other dense data is refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def boxes(*each: tuple, format: str = "XYXY", canvas: tuple[int, int] = (16, 16)
 
 
 def targets() -> list[dict[str, object]]:
-    """Objects of four images; the last has none."""
+    """Objects of four images; the last image has none."""
     return [{"boxes": boxes(*[(1, 2, 9, 9)] * n), "labels": torch.arange(n), "id": str(n)} for n in (1, 2, 3, 0)]
 
 
@@ -56,19 +56,19 @@ def test_samples_keep_their_structure() -> None:
 
 
 @pytest.mark.parametrize("make", [dict, OrderedDict, UserDict, lambda d: defaultdict(list, d)])
-def test_dictionaries_stay_of_their_class(make: type) -> None:
+def test_dictionaries_keep_their_class(make: type) -> None:
     sample = make({"image": X, "label": Y})
     out = transform()(sample)
     assert type(out) is type(sample) and torch.equal(out["image"], IMAGES) and sample["image"] is X
     assert getattr(out, "default_factory", None) is getattr(sample, "default_factory", None)
 
 
-def test_a_mapping_that_cannot_be_changed_becomes_a_dictionary() -> None:
+def test_an_immutable_mapping_becomes_a_dictionary() -> None:
     out = transform()(MappingProxyType({"image": X, "label": Y}))
     assert type(out) is dict and torch.equal(out["image"], IMAGES)
 
 
-def test_named_tuples_stay_what_they_are() -> None:
+def test_named_tuples_keep_their_class() -> None:
     class Sample(NamedTuple):
         image: Tensor
         label: Tensor
@@ -90,17 +90,17 @@ def test_labels_are_found_by_their_name() -> None:
     assert find_labels((X, {"my_label": Y})) is Y
 
 
-def test_labels_that_stand_in_two_places_are_mixed_in_both() -> None:
+def test_labels_that_are_in_two_places_are_mixed_in_both() -> None:
     out = transform()({"image": X, "labels": Y, "again": [Y]})
     assert torch.equal(out["labels"], TARGETS) and torch.equal(out["again"][0], TARGETS)
 
 
-def test_other_entries_pass_through() -> None:
+def test_other_entries_are_returned_unchanged() -> None:
     time, weights = torch.arange(4.0), noise(4, 7)
     out = transform()(X, Y, time, {"weights": weights, "nothing": None, "clean": X.clone()})
     assert out[2] is time and out[3]["weights"] is weights and out[3]["nothing"] is None
     assert torch.equal(out[3]["clean"], X)
-    for shape in ((4, 7, 7), (4, 16, 7), (3, 16, 16), (4, 5, 16, 16), (4, 1, 7, 16)):  # no class numbers of each pixel
+    for shape in ((4, 7, 7), (4, 16, 7), (3, 16, 16), (4, 5, 16, 16), (4, 1, 7, 16)):  # not a mask
         other = torch.zeros(shape, dtype=torch.long)
         assert transform()(X, Y, other)[2] is other
 
@@ -145,8 +145,8 @@ def test_one_image_with_its_objects_has_no_labels_of_its_own() -> None:
         assert found.labels == () and len(found.objects) == 1
 
 
-def test_objects_that_share_a_tensor_are_told_apart() -> None:
-    """The same empty tensors, or whole objects, in several images: each has a result of its own."""
+def test_objects_that_share_a_tensor_get_separate_results() -> None:
+    """If several images share empty tensors or whole objects, each image still gets its own result."""
     none, nothing = boxes(), torch.zeros(0, dtype=torch.long)
     full, labels = boxes((0, 0, 16, 16)), torch.tensor([1])
     made = [(none, nothing), (full, labels), (none, nothing), (none, nothing)]
@@ -158,7 +158,7 @@ def test_objects_that_share_a_tensor_are_told_apart() -> None:
     assert len({tuple(each["boxes"][1].tolist()) for each in out}) == 4
 
 
-def test_replaced_puts_by_place() -> None:
+def test_replaced_changes_only_the_given_places() -> None:
     whole = {"a": [1, (2, 3)], 4: "x"}
     assert replaced(whole, {("a", 1, 0): 9, (4,): "y"}) == {"a": [1, (9, 3)], 4: "y"}
     assert replaced(5, {(): 6}) == 6
@@ -181,7 +181,7 @@ OBJECTS = {"boxes": boxes((1, 1, 5, 5)), "labels": torch.tensor([3])}
         ((tv_tensors.Image(X), Y, tv_tensors.Image(X)), "one batch of images"),
         ((X, [0, 1, 2, 3]), "a tensor of labels among them"),
         ((X, [0, 1, 2, 3], MASK), "a tensor of labels among them"),
-        ((X, Y, PICTURE), "got an? Image, wanted only images, labels, masks and boxes, because it would stay unmixed"),
+        ((X, Y, PICTURE), "got an Image, wanted only images, labels, masks and boxes, because it would stay unmixed"),
         ((VIDEO, Y), r"got a Video of shape \(4, 3, 3, 16, 16\), wanted .*video.flatten\(1, 2\) mixes all frames"),
         ((X, Y, VIDEO), "got a Video of shape"),
         ((X, MASK, MASK.clone()), "got 2 masks, wanted one mask for the batch; masks of single objects"),
@@ -196,14 +196,14 @@ OBJECTS = {"boxes": boxes((1, 1, 5, 5)), "labels": torch.tensor([3])}
         ((X, [{**OBJECTS, "masks": MASK}]), "got a Mask beside boxes, wanted one mask for the batch"),
     ],
 )
-def test_what_cannot_be_mixed_is_named(inputs: tuple, message: str) -> None:
+def test_inputs_that_cannot_be_mixed_are_refused(inputs: tuple, message: str) -> None:
     before = torch.get_rng_state()
     with pytest.raises(MergeMixError, match=rf"^inputs: .*{message}"):
         ResizeMix(num_classes=5)(*inputs)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_key_points_are_named() -> None:
+def test_key_points_are_refused() -> None:
     if not hasattr(tv_tensors, "KeyPoints"):
         pytest.skip("this torchvision has no key points")
     points = tv_tensors.KeyPoints(torch.zeros(4, 2), canvas_size=(16, 16))
@@ -213,7 +213,7 @@ def test_key_points_are_named() -> None:
 
 
 @pytest.mark.parametrize("format", ["XYXYXYXY", "XYWHR", "CXCYWHR"])
-def test_rotated_boxes_are_named(format: str) -> None:
+def test_rotated_boxes_are_refused(format: str) -> None:
     if format not in tv_tensors.BoundingBoxFormat.__members__:
         pytest.skip("this torchvision has no rotated boxes")
     sides = 8 if format == "XYXYXYXY" else 5
@@ -224,11 +224,11 @@ def test_rotated_boxes_are_named(format: str) -> None:
         ResizeMix()(X, [{"boxes": turned, "labels": torch.tensor([3])}])
 
 
-def test_dense_labels_that_lost_their_class_are_named() -> None:
-    with pytest.raises(MergeMixError, match=r"^labels: got an? int64 tensor .*dense labels must be a tv_tensors.Mask"):
+def test_dense_labels_without_a_mask_class_are_refused() -> None:
+    with pytest.raises(MergeMixError, match=r"^labels: got an int64 tensor .*dense labels must be a tv_tensors.Mask"):
         transform()(X, MASK.as_subclass(Tensor))
 
 
-def test_labels_that_are_not_in_the_inputs_are_named() -> None:
+def test_labels_that_are_not_in_the_inputs_are_refused() -> None:
     with pytest.raises(MergeMixError, match=r"^labels_getter: got .*, wanted one of the inputs"):
         transform(labels_getter=lambda inputs: inputs[1].clone())(X, Y)

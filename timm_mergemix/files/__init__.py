@@ -1,1 +1,1 @@
-"""Files that are whole or as before, of one writer at a time, inside their folder, and unchanged when they are read."""
+"""Reading and writing of files: atomic writes, locks, safe paths, and checksums."""

@@ -1,4 +1,4 @@
-"""One writer at a time, in all processes of a machine."""
+"""A lock that allows one writer at a time among all processes of a machine."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ _WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 def lock_of(path: Path) -> Path:
-    """The file whose lock is that of a file or of a folder: hidden, beside it."""
+    """Returns the path of the hidden lock file beside a file or a folder."""
     return path.with_name(f".{path.name}.lock")
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keeps others from writing a file or a folder until the block ends: those who ask for the same lock are refused.
+    """Locks a file or a folder for writing until the block ends; a second writer gets an error and does not wait.
 
-    The system gives the lock of a process back however that ends, so that a crash locks nothing up. What such a process
-    left unfinished at ``path`` is removed.
+    The operating system releases the lock however the process ends, so a crash leaves nothing locked. Unfinished files
+    that a crashed writer left at ``path`` are removed.
 
     Args:
-        path: What is written; the folder that it is in is made.
+        path: The file or folder to be written. Its parent folder is created.
 
     Raises:
-        MergeMixError: If another process or thread has the lock, or the folder cannot be written to.
+        MergeMixError: If another process or thread holds the lock, or the folder cannot be written to.
     """
     lock = lock_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _acquire(lock)
     except BlockingIOError as error:
-        reason = "is being written by another process; wait for it to end, or choose another place"
+        reason = "is being written by another process; wait until it ends, or choose another path"
         raise unusable(path, reason) from error
     except OSError as error:
         raise unusable(path, f"cannot be written: {error}") from error
@@ -50,7 +50,7 @@ def locked(path: Path) -> Iterator[None]:
         remove_unfinished(path.parent, escape(path.name))
         yield
     finally:
-        with suppress(OSError):  # Windows removes no open file; there an empty one stays, which locks nothing
+        with suppress(OSError):  # Windows cannot remove an open file; an empty one stays, which locks nothing
             lock.unlink()
         os.close(descriptor)
 
@@ -60,7 +60,7 @@ def _acquire(lock: Path) -> int:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o666)
         try:
             _try(descriptor, lock)
-            # Whoever had the lock before may have removed the file in between; then this lock would be one of nothing.
+            # The previous holder may have removed the file in the meantime; then this lock would protect nothing.
             if _is_at(descriptor, lock):
                 return descriptor
         except BaseException:
@@ -77,13 +77,13 @@ def _is_at(descriptor: int, lock: Path) -> bool:
 
 
 def _try(descriptor: int, lock: Path) -> None:
-    """Locks an open file, or raises `BlockingIOError`."""
+    """Locks an open file; raises `BlockingIOError` if somebody else holds the lock."""
     try:
         _lock(descriptor)
     except OSError as error:
         if error.errno not in _WITHOUT_LOCKS:
             raise
-        message = f"{lock.parent} is on a file system without locks: nothing keeps two processes from writing there"
+        message = f"{lock.parent} is on a file system without locks: two processes could write there at the same time"
         warnings.warn(message, stacklevel=4)
 
 

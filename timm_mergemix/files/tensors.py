@@ -1,4 +1,4 @@
-"""Files of tensors that know their own checksum: what changed since it was written is refused, not loaded."""
+"""Files of tensors with a checksum: a file that has changed since it was written is refused."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from .writing import whole_file
 
 __all__ = ["check_unchanged", "load_tensors", "save_tensors"]
 
-# After the archive that torch writes: whoever reads the file by torch.load does not see it.
+# Written after the archive of torch.save, where torch.load ignores it.
 _MARK = b"\nSHA-256 of all before: "
 _LENGTH = len(_MARK) + 2 * hashlib.sha256().digest_size
 _BLOCK = 1 << 20
 
 
 def save_tensors(path: Path, state: Any) -> None:
-    """Writes tensors and plain Python values by ``torch.save``, and a checksum at the end; see `whole_file`."""
+    """Writes tensors and plain Python values with ``torch.save``, atomically, and a checksum at the end."""
     with whole_file(path) as file:
         torch.save(state, cast(IO[bytes], file))
         file.write(_MARK + file.digest.hexdigest().encode())
 
 
 def load_tensors(path: Path) -> Any:
-    """Reads what `save_tensors` or ``torch.save`` wrote, onto the CPU; runs no code from the file.
+    """Loads a file of `save_tensors` or ``torch.save`` onto the CPU, without running code from the file.
 
     Raises:
-        MergeMixError: If it cannot be read, or is not what was written. A file without a checksum is loaded without.
+        MergeMixError: If the file cannot be read, or does not match its checksum. The checksum may be missing.
     """
     try:
         with path.open("rb") as file:
@@ -40,12 +40,12 @@ def load_tensors(path: Path) -> Any:
             return torch.load(file, map_location="cpu", weights_only=True)
     except MergeMixError:
         raise
-    except Exception as error:  # whatever unpickling raises for a file that is damaged, or of another kind
+    except Exception as error:  # unpickling may raise anything for a damaged file or another kind of file
         raise unusable(path, f"cannot be read as a checkpoint: {error}") from error
 
 
 def check_unchanged(path: Path) -> None:
-    """Raises if a file cannot be read, or is one that `save_tensors` wrote and is not as it was written."""
+    """Raises if a file cannot be read, or has a checksum of `save_tensors` that does not match."""
     try:
         with path.open("rb") as file:
             _check(path, file)
@@ -66,4 +66,4 @@ def _check(path: Path, file: BinaryIO) -> None:
         digest.update(block)
         left -= len(block)
     if digest.hexdigest().encode() != end.removeprefix(_MARK):
-        raise unusable(path, "is damaged: its checksum is another one than that of its content")
+        raise unusable(path, "is damaged: its checksum does not match its content")

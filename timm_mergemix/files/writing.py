@@ -1,4 +1,4 @@
-"""Writes files of which nobody ever sees a half: the new content is there, or the former one is."""
+"""Atomic writes: a file has either its old content or its complete new content, never a part of it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ..errors import unusable
 
 __all__ = ["NO_FOLLOW", "Unfinished", "append_line", "remove_unfinished", "whole_file", "write_file"]
 
-# Links are never followed, where the system can say so; on Windows, bytes are bytes.
+# Links are not followed on systems that support this. On Windows, newlines are not translated.
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 class Unfinished(RawIOBase):
-    """An open file that is not at its place yet. After a failed write it takes nothing more.
+    """An open file that has not been moved to its final path yet. After a failed write, every further write fails.
 
     Attributes:
         digest: SHA-256 of what was written so far.
-        failure: The error of a write, since not everyone who writes hands it on as it is.
+        failure: The error of a failed write, kept because some writers raise another one in its place.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -34,11 +34,11 @@ class Unfinished(RawIOBase):
         self._descriptor = descriptor
 
     def writable(self) -> bool:
-        """It is."""
+        """Always True."""
         return True
 
     def write(self, data: Any) -> int:
-        """Writes all of it."""
+        """Writes all of the data."""
         if self.failure is not None:
             raise self.failure
         try:
@@ -52,16 +52,16 @@ class Unfinished(RawIOBase):
 
 @contextmanager
 def whole_file(path: Path, sync: bool = True) -> Iterator[Unfinished]:
-    """A new file that takes its place when the block ends; if the block raises, all is as before.
+    """Opens a temporary file that replaces ``path`` when the block ends. If the block raises, nothing has changed.
 
-    It is written beside its place, and so never through a link: one that is there is replaced.
+    The temporary file is in the same folder. If ``path`` is a link, the link is replaced and its target is untouched.
 
     Args:
-        path: Its place; the folder is made.
-        sync: Whether it must be on the disk before it takes its place. Without, a power failure may leave it empty.
+        path: The final path of the file. Its folder is created.
+        sync: Whether to flush the file to disk before the rename. Otherwise a power failure may leave it empty.
 
     Raises:
-        MergeMixError: If it cannot be written.
+        MergeMixError: If the file cannot be written.
     """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -88,22 +88,22 @@ def whole_file(path: Path, sync: bool = True) -> Iterator[Unfinished]:
 
 
 def write_file(path: Path, content: str | bytes, sync: bool = True) -> Path:
-    """Writes a whole file, text as UTF-8, and returns its path; see `whole_file`."""
+    """Writes a file atomically, text as UTF-8, and returns its path; `whole_file` explains ``sync``."""
     with whole_file(path, sync) as file:
         file.write(content.encode() if isinstance(content, str) else content)
     return path
 
 
 def append_line(path: Path, line: bytes, sync: bool = True) -> None:
-    """Adds a line to a file, in place of a last one that was cut off. Without the line, the file ends as before.
+    """Appends a line to a file, after removing an incomplete last line. A failed write leaves no part of the line.
 
     Args:
-        path: The file; it is made. The caller holds its lock, see `locked`.
-        line: Without its newline.
-        sync: Whether it must be on the disk when this returns.
+        path: The file, which is created if needed. The caller must hold its lock (`locked`).
+        line: The line without its newline.
+        sync: Whether to flush the line to disk before returning.
 
     Raises:
-        MergeMixError: If it cannot be written.
+        MergeMixError: If the line cannot be written.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o666)
@@ -125,11 +125,11 @@ def append_line(path: Path, line: bytes, sync: bool = True) -> None:
 
 
 def remove_unfinished(directory: Path, name: str = "*") -> None:
-    """Removes what a program left that was killed while it wrote; the caller holds the lock of what is written.
+    """Removes temporary files that a killed program left behind. The caller must hold the lock of the final files.
 
     Args:
-        directory: Where `whole_file` wrote.
-        name: Of the file, as a pattern.
+        directory: The folder that `whole_file` wrote to.
+        name: A glob pattern for the names of the final files.
     """
     for path in directory.glob(f".{name}.{'[0-9a-f]' * 8}.tmp"):
         with suppress(OSError):
@@ -138,12 +138,12 @@ def remove_unfinished(directory: Path, name: str = "*") -> None:
 
 def _write_all(descriptor: int, data: Any) -> None:
     left = memoryview(data).cast("B")
-    while left:  # a disk that becomes full takes a part
+    while left:  # a disk that is almost full may accept only a part
         left = left[os.write(descriptor, left) :]
 
 
 def _end_of_lines(descriptor: int) -> int:
-    """The place after the last newline of a file."""
+    """Returns the offset after the last newline of a file."""
     end = os.lseek(descriptor, 0, os.SEEK_END)
     while end:
         start = max(0, end - 65536)

@@ -1,8 +1,8 @@
-"""The invariants of mixing and of merging as property tests of anybody's mixer or model; the extra ``testing``.
+"""The invariants of mixing and merging as property tests for any mixer or model. Needs the extra ``testing``.
 
-`check_mixer` and `check_patched` raise an `InvariantError`, which is an `AssertionError`: it names the invariant that
-does not hold, with the smallest case on which it fails. `batches` and `modes` are strategies of hypothesis for tests of
-one's own. All names are imported on first use; without hypothesis that use raises a `MergeMixError`.
+`check_mixer` and `check_patched` raise an `InvariantError`, which is an `AssertionError`. It names the invariant that
+does not hold and gives the smallest case on which it fails. `batches` and `modes` are hypothesis strategies for your
+own tests. All names are imported on first use, which raises a `MergeMixError` if hypothesis is not installed.
 """
 
 from __future__ import annotations

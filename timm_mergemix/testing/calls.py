@@ -1,4 +1,4 @@
-"""A mixer as its invariants call it: from a seed, on tensors of its own."""
+"""Calls a mixer from a given seed on copies of a batch, as the invariants need it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["MixerCall"]
 
 
 class MixerCall:
-    """Calls a mixer.
+    """Calls a mixer from a given seed.
 
     Args:
-        mixer: Called on images and labels; returns both, mixed.
+        mixer: A function of images and labels that returns both, mixed.
         num_classes: Number of classes.
     """
 
@@ -28,24 +28,24 @@ class MixerCall:
 
     @property
     def generator(self) -> torch.Generator | None:
-        """The mixer's own generator, if it has one under that name."""
+        """The mixer's attribute ``generator``, if it is a generator."""
         generator = getattr(self.mixer, "generator", None)
         return generator if isinstance(generator, torch.Generator) else None
 
     def __call__(
         self, images: Tensor, labels: Tensor, seed: int, *, others: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """What the mixer makes of copies of a batch, which lie in memory as the originals do.
+        """Returns the mix of a copy of a batch, with the memory layout of the original.
 
         Args:
             images: (B, C, H, W).
-            labels: As the mixer gets them.
-            seed: Where torch's random numbers begin, and those of the mixer's own generator.
-            others: Where Python's and NumPy's begin; at ``seed`` if None.
+            labels: Labels in the form that the mixer takes.
+            seed: Seed of torch and of the mixer's own generator.
+            others: Seed of Python and NumPy; ``seed`` if None.
 
         Raises:
             RefusedError: If the mixer raises an error.
-            AssertionError: If it returns something else than two tensors.
+            AssertionError: If it returns anything but two tensors.
         """
         copy = torch.empty_strided(images.shape, images.stride(), dtype=images.dtype).copy_(images)
         return self.on_given(copy, labels.clone(), seed, others=others)
@@ -53,7 +53,7 @@ class MixerCall:
     def on_given(
         self, images: Tensor, labels: Tensor, seed: int, *, others: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The same on the tensors themselves."""
+        """Returns the mix of the given tensors themselves, without a copy."""
         self._seed(seed, seed if others is None else others)
         try:
             found = self.mixer(images, labels)
@@ -67,7 +67,7 @@ class MixerCall:
         random.seed(others)
         np.random.seed(others)
         torch.default_generator.manual_seed(seed)
-        if torch.cuda.is_initialized():  # before that, each seed would wait in a list, with its stack
+        if torch.cuda.is_initialized():  # earlier, torch would queue every seed with its stack trace
             torch.cuda.manual_seed_all(seed)
         if self.generator is not None:
             self.generator.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""`check_mixer`: the invariants of mixing on any mixer with the call of timm's or torchvision's."""
+"""`check_mixer`: tests the invariants of mixing on any mixer that is called like timm's or torchvision's."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ __all__ = ["check_mixer", "chosen", "mixing_failures"]
 def check_mixer(
     mixer: Any, num_classes: int | None = None, *, examples: int = 50, without: Sequence[str] = (), **options: Any
 ) -> None:
-    """Checks the invariants of mixing on a mixer with the call of timm's ``Mixup`` or torchvision's ``v2.MixUp``.
+    """Checks the invariants of mixing on a mixer that is called like timm's ``Mixup`` or torchvision's ``v2.MixUp``.
 
-    Each invariant is a property test: it runs on batches of many shapes, dtypes, labels and memory formats, and a batch
-    that fails is made as small as it gets. The same call tries the same batches in every run. A dtype other than the
-    first may be refused with an error; where the mixer takes it, the mix must be right.
+    Each invariant is a property test. It runs on batches of many shapes, dtypes, labels and memory formats, and a
+    failing batch is made as small as possible. The same call tries the same batches in every run. The mixer may refuse
+    any dtype but the first with an error; if it takes a dtype, the mix must be right.
 
     Args:
-        mixer: Called on images (B, C, H, W) and labels (B,); returns the mixed images, and targets (B, num_classes).
-        num_classes: Number of classes for which it was made. None takes its attribute ``num_classes``, or 5.
-        examples: Number of batches for each invariant.
-        without: Names of invariants that are not checked, see `MIXING_INVARIANTS`.
-        **options: Those of `batches`, such as ``sizes=(2, 4, 6)`` for a mixer that wants even batches. Without any, all
-            float dtypes and uint8 are tried.
+        mixer: A function of images (B, C, H, W) and labels (B,) that returns mixed images and targets (B, num_classes).
+        num_classes: The mixer's number of classes. None takes its attribute ``num_classes``, or else 5.
+        examples: Number of batches per invariant.
+        without: Names of invariants, from `MIXING_INVARIANTS`, that are not checked.
+        **options: Arguments of `batches`, such as ``sizes=(2, 4, 6)`` for a mixer that needs even batches. By default,
+            all float dtypes and uint8 are tried.
 
     Raises:
-        InvariantError: If an invariant does not hold. This `AssertionError` names it, with the smallest batch.
+        InvariantError: If an invariant does not hold. This `AssertionError` gives its name and the smallest batch.
         MergeMixError: If an argument cannot be used.
     """
     for failure in mixing_failures(mixer, num_classes, examples=examples, without=without, **options):
@@ -43,7 +43,7 @@ def check_mixer(
 def mixing_failures(
     mixer: Any, num_classes: int | None = None, *, examples: int = 50, without: Sequence[str] = (), **options: Any
 ) -> Iterator[InvariantError]:
-    """Every invariant that a mixer does not keep; for the arguments see `check_mixer`."""
+    """Yields the failure of every invariant that a mixer violates; `check_mixer` explains the arguments."""
     if not callable(mixer):
         raise wrong("mixer", mixer, "a function of images and labels")
     check_int("examples", examples, 1)
@@ -52,7 +52,7 @@ def mixing_failures(
         num_classes = known if isinstance(known, int) else 5
     call = MixerCall(mixer, num_classes)
     options = {"dtypes": DTYPES} | options
-    batches(num_classes, **options)  # refuses options that make no sense before anything has run
+    batches(num_classes, **options)  # raises for invalid options before anything has run
     for name in chosen(MIXING_INVARIANTS, without):
         drawn = options | ({"dtypes": options["dtypes"][:1]} if name == TAKES_EVERY_BATCH else {})
         with kept_random_states(call.generator):
@@ -63,10 +63,10 @@ def mixing_failures(
 
 
 def chosen(invariants: dict[str, Any], without: Sequence[str]) -> list[str]:
-    """The names of the invariants to check.
+    """Returns the names of the invariants to check.
 
     Raises:
-        MergeMixError: If one of those that shall not be checked is unknown.
+        MergeMixError: If ``without`` contains an unknown name.
     """
     if isinstance(without, str) or not isinstance(without, Sequence):
         raise wrong("without", without, "a list of names")

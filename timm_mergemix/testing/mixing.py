@@ -1,4 +1,4 @@
-"""The invariants of mixing. Each is a function of a mixer's call and a batch; it raises if it does not hold."""
+"""The invariants of mixing. Each is a function of a mixer's call and a batch; it raises if it is violated."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .strategies import LAYOUTS, Batch, as_pixels
 
 __all__ = ["MIXING_INVARIANTS", "TAKES_EVERY_BATCH"]
 
-# Arithmetic in half precision rounds three times for a blend of two pixels; in float32, many pixels may be summed.
+# In half precision, a blend of two pixels rounds three times. In float32, many pixels may be summed.
 STEPS = 4
 STEPS_OF_FLOAT32 = 32
 BIAS = 0.3
 
 
 def takes_every_batch(call: MixerCall, batch: Batch) -> None:
-    """No batch raises an error, whatever its size and its layout in memory; other dtypes may be refused."""
+    """No batch raises an error, whatever its size and memory layout. Only the first dtype is tried."""
     try:
         call(batch.images, batch.given, batch.seed)
     except RefusedError as refusal:
@@ -28,17 +28,17 @@ def takes_every_batch(call: MixerCall, batch: Batch) -> None:
 
 
 def same_shape_and_dtype(call: MixerCall, batch: Batch) -> None:
-    """Images keep their shape and dtype; targets are a float row of all classes for each."""
+    """Images keep their shape and dtype. Targets are one float row of all classes per image."""
     images, targets = call(batch.images, batch.given, batch.seed)
-    require(images.shape == batch.images.shape, f"images of shape {tuple(images.shape)} come back")
-    require(images.dtype == batch.images.dtype, f"images of {images.dtype} come back")
+    require(images.shape == batch.images.shape, f"the returned images have shape {tuple(images.shape)}")
+    require(images.dtype == batch.images.dtype, f"the returned images are {images.dtype}")
     wanted = (len(batch.images), batch.num_classes)
-    found = f"targets of {targets.dtype} and shape {tuple(targets.shape)} come back"
+    found = f"the returned targets are {targets.dtype} and have shape {tuple(targets.shape)}"
     require(tuple(targets.shape) == wanted and targets.is_floating_point(), found)
 
 
 def inputs_stay(call: MixerCall, batch: Batch) -> None:
-    """The caller's images and labels are not changed."""
+    """The caller's images and labels are not changed in place."""
     images, labels = batch.images.clone(), batch.given
     call.on_given(images, labels, batch.seed)
     require(torch.equal(images, batch.images), "the caller's images are changed in place")
@@ -46,7 +46,7 @@ def inputs_stay(call: MixerCall, batch: Batch) -> None:
 
 
 def targets_are_distributions(call: MixerCall, batch: Batch) -> None:
-    """Targets are not negative, and those of an image sum to 1."""
+    """Targets are not negative, and the targets of an image sum to 1."""
     _, targets = call(batch.images, batch.given, batch.seed)
     require(targets.isfinite().all(), "a target is NaN or infinite")
     require(targets.min() >= 0, f"a target is {targets.min().item():g}")
@@ -82,7 +82,7 @@ def pixels_are_between(call: MixerCall, batch: Batch) -> None:
 
 
 def channels_stay_apart(call: MixerCall, batch: Batch) -> None:
-    """A channel that is zero in all images is zero in their mixes."""
+    """A channel that is zero in all images is zero in all mixes."""
     channels = batch.images.shape[1]
     for kept in range(channels if channels > 1 else 0):
         images = torch.zeros_like(batch.images)
@@ -93,7 +93,7 @@ def channels_stay_apart(call: MixerCall, batch: Batch) -> None:
 
 
 def equal_images_stay(call: MixerCall, batch: Batch) -> None:
-    """A batch of one image many times, all of one colour, stays what it is; black images too."""
+    """A batch of copies of one image of a single colour stays the same; so does a batch of black images."""
     for colour in (torch.zeros(1, batch.images.shape[1]), _colours(1, batch)):
         images = batch.painted(colour.expand(len(batch.images), -1))
         mixed, _ = call(images, batch.given, batch.seed)
@@ -102,38 +102,38 @@ def equal_images_stay(call: MixerCall, batch: Batch) -> None:
 
 
 def equal_labels_stay(call: MixerCall, batch: Batch) -> None:
-    """Where all labels are equal, that class is ahead in each target, and all targets are equal."""
+    """If all labels are equal, that class is the largest in each target, and all targets are equal."""
     labels = batch.labels[:1].expand(len(batch.labels))
     _, targets = call(batch.images, batch.give(labels), batch.seed)
-    require((targets.argmax(dim=1) == labels).all(), "another class is ahead of the only one in the batch")
+    require((targets.argmax(dim=1) == labels).all(), "the largest target is not that of the only class in the batch")
     require((targets - targets[:1]).abs().max() <= 1e-3, "all labels are equal, but the targets differ")
 
 
 def targets_say_what_is_shown(call: MixerCall, batch: Batch) -> None:
-    """An image's target, without smoothing, has the share of each class in its pixels.
+    """Without smoothing, an image's target is the share of each class in its pixels.
 
-    Each class gets a colour of its own: so a mix has the mean of the colours, weighted by its target.
+    Each class gets its own colour, so the mean colour of a mix is the mean of these colours, weighted by its target.
     """
     colours = _colours(batch.num_classes, batch)
     images = batch.painted(colours[batch.labels])
-    # What smoothing gives to all classes is seen where the batch has only one.
+    # If the batch has only one class, the targets of all others are what smoothing adds.
     alone = call(images, batch.give(torch.zeros_like(batch.labels)), batch.seed)[1].double()
     given = alone[:, 1:].mean(dim=1, keepdim=True)
     mixed, targets = call(images, batch.given, batch.seed)
     scale = 1 - batch.num_classes * given
-    if scale.min() < 1e-3:  # smoothed to nothing
+    if scale.min() < 1e-3:  # smoothing leaves nothing of the labels
         return
     wanted = ((targets.double() - given) / scale) @ as_pixels(colours, batch.images.dtype).double()
     off = (mixed.double().mean(dim=(2, 3)) - wanted).abs().amax(dim=1)
     worst = int(off.argmax())
     whole = 255 if batch.images.dtype == torch.uint8 else 1
     slack = 0.51 if whole == 255 else STEPS * largest_step(images) + 1e-4
-    reason = f"the mean colour of mix {worst} is {off[worst].item() / whole:.4f} off that of its target"
+    reason = f"the mean colour of mix {worst} is {off[worst].item() / whole:.4f} off the colour of its target"
     require(off.max() <= slack, f"{reason}, on a scale from 0 to 1")
 
 
 def class_numbers_mean_nothing(call: MixerCall, batch: Batch) -> None:
-    """Other numbers for the classes change the order of the targets, and nothing else."""
+    """Renumbering the classes permutes the targets and changes nothing else."""
     order = torch.arange(batch.num_classes).roll(1)
     images, targets = call(batch.images, batch.given, batch.seed)
     others, renamed = call(batch.images, batch.give(order[batch.labels]), batch.seed)
@@ -144,18 +144,18 @@ def class_numbers_mean_nothing(call: MixerCall, batch: Batch) -> None:
 
 
 def memory_layout_means_nothing(call: MixerCall, batch: Batch) -> None:
-    """Images that lie otherwise in memory give the same mix."""
+    """The memory layout of the images does not change the mix."""
     plain, wanted = call(LAYOUTS["contiguous"](batch.images), batch.given, batch.seed)
     for name, lay in LAYOUTS.items():
         images, targets = call(lay(batch.images), batch.given, batch.seed)
         off = (images.double() - plain.double()).nan_to_num().abs().max().item()
-        require(off <= _slack(batch.images, whole=1), f"{name} images give another mix, {off:.3g} off")
+        require(off <= _slack(batch.images, whole=1), f"{name} images give a mix that differs by {off:.3g}")
         same = torch.allclose(targets, wanted, atol=1e-6, equal_nan=True)
         require(same, f"{name} images give other targets")
 
 
 def precision_means_little(call: MixerCall, batch: Batch) -> None:
-    """Float images give the mix of the same images in float64, but for rounding, and that to the nearest number."""
+    """Float images give the same mix as in float64, apart from rounding, which is to the nearest number."""
     if not batch.images.is_floating_point() or batch.images.dtype == torch.float64:
         return
     images, targets = call(batch.images, batch.given, batch.seed)
@@ -163,12 +163,12 @@ def precision_means_little(call: MixerCall, batch: Batch) -> None:
     off = (images.double() - exact).abs().max().item()
     steps = off / largest_step(batch.images)
     most = STEPS if images.dtype.itemsize == 2 else STEPS_OF_FLOAT32
-    require(steps <= most, f"the images are {steps:.3g} roundings off those in float64")
+    require(steps <= most, f"the mixed images are {steps:.3g} rounding steps off the mix in float64")
     if images.dtype.itemsize == 2:
         bias = ((images.double() - exact) / _steps(exact, images.dtype)).mean().item()
-        require(abs(bias) <= BIAS, f"pixels are rounded in one direction, by {bias:.2f} of a rounding on average")
+        require(abs(bias) <= BIAS, f"pixels are rounded in one direction, by {bias:.2f} of a rounding step on average")
     off = (targets.double() - wanted.double()).abs().max().item()
-    require(off <= 1e-5, f"the targets are {off:.2g} off those in float64")
+    require(off <= 1e-5, f"the targets differ from those in float64 by {off:.2g}")
 
 
 def _equal(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> bool:
@@ -176,12 +176,12 @@ def _equal(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> bool:
 
 
 def _slack(images: Tensor, whole: int) -> float:
-    """How far pixels may be off: a few roundings of floats; ``whole`` where they are integers."""
+    """How far pixels may be off: a few rounding steps for floats, ``whole`` for integers."""
     return STEPS * largest_step(images) if images.is_floating_point() else float(whole)
 
 
 def _steps(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """For each value the distance of neighbouring numbers of a dtype."""
+    """The spacing of the numbers of a dtype at each value."""
     exponent = torch.frexp(values.abs().clamp_min(torch.finfo(dtype).tiny)).exponent - 1
     return torch.finfo(dtype).eps * torch.exp2(exponent.double())
 

@@ -1,4 +1,4 @@
-"""Forward passes of a model with merging and without, and what can be seen inside them."""
+"""Forward passes of a model with and without merging, and the tokens and sizes inside them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Run = Callable[[nn.Module, Tensor], Any]
 
 
 class MergeCase(NamedTuple):
-    """A forward pass.
+    """The arguments of a forward pass.
 
     Attributes:
-        images: (B, C, H, W), as the model wants them.
-        r: How many tokens merge.
-        matching: Which ones.
-        seed: Where random numbers begin.
+        images: (B, C, H, W), images that the model takes.
+        r: How many tokens merge in each block.
+        matching: Name of the matching that chooses the tokens.
+        seed: Seed of the random numbers.
     """
 
     images: Tensor
@@ -43,14 +43,14 @@ class MergeCase(NamedTuple):
 
 
 class Merge(NamedTuple):
-    """What merged in one block.
+    """The merge in one block.
 
     Attributes:
-        before: (B, N, C), the tokens before they merge.
-        weights: (B, N), their sizes.
-        step: (B, N) int64, for each of them the token in which it is afterwards.
-        after: (B, K, C), the tokens after that.
-        size: (B, K), their sizes.
+        before: (B, N, C), the tokens before the merge.
+        weights: (B, N), the sizes of the tokens before the merge.
+        step: (B, N) int64, the token after the merge that contains each token before it.
+        after: (B, K, C), the tokens after the merge.
+        size: (B, K), the sizes of the tokens after the merge.
     """
 
     before: Tensor
@@ -61,13 +61,13 @@ class Merge(NamedTuple):
 
 
 class Passes:
-    """Runs a model with merging, and the same model without.
+    """Runs a model with and without merging.
 
     Args:
         plain: The model without merging.
-        patched: A copy of it that is patched.
-        options: By which arguments of `find_backbone` its blocks are found.
-        run: Runs a model on images; None calls it.
+        patched: A patched copy of it.
+        options: The arguments of `find_backbone` that select its blocks.
+        run: A function that runs a model on images; None calls the model.
     """
 
     def __init__(self, plain: nn.Module, patched: nn.Module, options: dict[str, Any], run: Run | None = None) -> None:
@@ -84,7 +84,7 @@ class Passes:
         return output_of(self._plain, images, self._run)
 
     def unpatched(self, images: Tensor) -> Tensor:
-        """The output of the model that was patched, by whatever settings it has now."""
+        """The output of the copy that was patched, with its current settings."""
         return output_of(self._patched, images, self._run)
 
     def merged(self, case: MergeCase) -> Tensor:
@@ -94,7 +94,7 @@ class Passes:
 
     @contextmanager
     def settings(self, case: MergeCase) -> Iterator[None]:
-        """Merging by the settings of a case, its random numbers from its seed.
+        """Sets the merging and the random seed of a case until the block ends.
 
         Raises:
             RefusedError: If the model cannot meet its ``r``.
@@ -108,7 +108,7 @@ class Passes:
             yield
 
     def layers(self, case: MergeCase) -> list[LayerRecord]:
-        """What is recorded of each block."""
+        """The record of each block."""
         recording = Recording(attention=False)
         with self.settings(case), self._observed(recording):
             output_of(self._patched, case.images, self._run)
@@ -116,7 +116,7 @@ class Passes:
         return recording.layers
 
     def merges(self, case: MergeCase) -> dict[int, Merge]:
-        """What merged in each block in which something did, by its number."""
+        """The merge in each block that merged anything, by the number of the block."""
         seen: dict[int, dict[str, Any]] = {}
         with ExitStack() as stack:
             for number, block in enumerate(self.backbone.blocks):
@@ -137,14 +137,14 @@ class Passes:
         return found
 
     def with_tokens(self, case: MergeCase, change: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-        """Outputs with merging and without, where the tokens that enter the first block are changed."""
+        """Outputs with and without merging, after a change of the tokens that enter the first block."""
         with _entering(self.backbone.blocks[0], change):
             merged = self.merged(case)
         with _entering(self._plain_blocks[0], change):
             return merged, self.plain(case.images)
 
     def last_tokens(self, case: MergeCase, change: Callable[[Tensor], Tensor]) -> Tensor:
-        """The tokens that leave the last block without merging, where those that enter the first are changed."""
+        """The tokens that leave the last block without merging, after a change of those that enter the first block."""
         seen: list[Tensor] = []
         last = self._plain_blocks[-1]
         handle = last.register_forward_hook(lambda _, given, made: seen.append(first_tensor(made)))
@@ -159,13 +159,13 @@ class Passes:
     def _observed(self, recording: Recording) -> Iterator[None]:
         state = self.backbone.state
         if state is None:
-            raise AssertionError("the model is not patched any more")
+            raise AssertionError("the model is no longer patched")
         with state.scope(observer=recording):
             yield
 
 
 def output_of(model: nn.Module, images: Tensor, run: Run | None = None) -> Tensor:
-    """What a model makes of images: its first tensor. For ``run`` see `Passes`."""
+    """The first tensor of a model's output on images; ``run`` runs the model as in `Passes`."""
     with torch.no_grad():
         return first_tensor(model(images) if run is None else run(model, images))
 
@@ -179,7 +179,7 @@ def first_tensor(found: Any) -> Tensor:
 
 @contextmanager
 def _entering(block: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Changes the tokens that enter a block."""
+    """Applies a function to the tokens that enter a block, until the ``with`` block ends."""
 
     def changed(_: nn.Module, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if args:
@@ -196,7 +196,7 @@ def _entering(block: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[
 
 @contextmanager
 def _watched(block: Any, seen: dict[str, Any]) -> Iterator[None]:
-    """Keeps the tokens of a block around its merge: what its attention branch leaves, what its MLP branch gets."""
+    """Keeps the tokens of a block before and after its merge: the output of attention and the input of the MLP."""
     attention, mlp = block.attention_branch, block.mlp_branch
 
     def attention_branch(x: Tensor, context: Any) -> tuple[Tensor, Tensor | None]:

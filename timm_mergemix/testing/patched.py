@@ -1,4 +1,4 @@
-"""`check_patched`: the invariants of merging on any model that can be patched."""
+"""`check_patched`: tests the invariants of merging on any model that can be patched."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ def check_patched(
     without: Sequence[str] = (),
     **options: Any,
 ) -> None:
-    """Checks the invariants of token merging in a model: one of your own, or one that adapters have changed.
+    """Checks the invariants of token merging in a model, such as your own or one that adapters have changed.
 
-    Each invariant is a property test: it runs on batches and schedules that hypothesis draws, in all matchings, and
-    what fails is made as small as it gets. The model itself is not touched; copies of it run in eval mode. At last
-    `unpatch` must give back the model: classes, attributes, hooks, weights and outputs.
+    Each invariant is a property test. It runs on batches and schedules drawn by hypothesis, with all matchings, and a
+    failing case is made as small as possible. The model itself is not touched; copies of it run in eval mode. Finally,
+    `unpatch` must restore the model: classes, attributes, hooks, weights and outputs.
 
     Args:
-        model: One that `timm_mergemix.patch` takes, patched or not.
-        images: (B, C, H, W), images as the model wants them, from which batches are taken. None: random ones of the
-            size for which the model was made.
-        run: How a model is run on images: a function of both that returns a tensor, or a tuple or dictionary whose
-            first value is one. None calls the model on the images alone.
-        examples: Number of cases for each invariant.
-        without: Names of invariants that are not checked, see `MERGING_INVARIANTS`.
-        **options: Arguments of `timm_mergemix.patch` beside ``r`` and ``matching``, such as ``blocks``,
+        model: A model that `timm_mergemix.patch` takes, patched or not.
+        images: (B, C, H, W), images that the model takes; batches are made from them. None uses random images of the
+            model's own size.
+        run: A function of a model and images that returns a tensor, or a tuple or dictionary whose first value is a
+            tensor. None calls the model on the images alone.
+        examples: Number of cases per invariant.
+        without: Names of invariants, from `MERGING_INVARIANTS`, that are not checked.
+        **options: Arguments of `timm_mergemix.patch` other than ``r`` and ``matching``, such as ``blocks``,
             ``prefix_tokens`` or ``adapters``.
 
     Raises:
-        InvariantError: If an invariant does not hold. This `AssertionError` names it, with the smallest case.
+        InvariantError: If an invariant does not hold. This `AssertionError` gives its name and the smallest case.
         MergeMixError: If the model cannot be patched, or an argument cannot be used.
     """
     check_int("examples", examples, 1)
@@ -77,29 +77,27 @@ def check_patched(
 
 
 def _first_pass(model: nn.Module, images: Tensor, run: Run | None) -> None:
-    """Runs a model once, so that what a first pass keeps, such as tables of positions, is there from now on.
+    """Runs a model once, so that everything a first pass caches, such as tables of positions, exists.
 
     Raises:
-        MergeMixError: If it does not take the images.
+        MergeMixError: If the model does not take the images.
     """
     try:
         output_of(model, images[:1], run)
     except Exception as error:
-        raise unusable(
-            "images", f"the model itself, without merging, does not take them: {reason_of(error)}"
-        ) from error
+        raise unusable("images", f"the model does not take them, even without merging: {reason_of(error)}") from error
 
 
 def _of_search(options: dict[str, Any]) -> dict[str, Any]:
-    """Those of the arguments of `patch` by which blocks are found."""
+    """Returns the arguments of `patch` that select blocks."""
     return {name: value for name, value in options.items() if name in ("blocks", "prefix_tokens", "suffix_tokens")}
 
 
 def _images(backbone: Backbone, images: Tensor | None) -> Tensor:
-    """The images that were given, or four random ones.
+    """Returns the images that were given, or four random ones.
 
     Raises:
-        MergeMixError: If they are no images, or nobody knows which ones the model wants.
+        MergeMixError: If they are not images, or the image size of the model is unknown.
     """
     if images is not None:
         if not isinstance(images, Tensor) or images.ndim != 4 or not len(images):
@@ -110,7 +108,7 @@ def _images(backbone: Backbone, images: Tensor | None) -> Tensor:
     except MergeMixError:
         size = None
     if size is None:
-        raise wrong("images", None, "images as the model wants them, since it has no image size of its own")
+        raise wrong("images", None, "images that the model takes, since it has no fixed image size")
     generator = torch.Generator().manual_seed(0)
     return torch.rand(4, channels, *size, generator=generator).to(backbone.parameter)
 
@@ -133,12 +131,12 @@ def _check_unpatch(
 ) -> None:
     try:
         names = list(patched.state_dict())
-        require(names == list(plain.state_dict()), "patch changes names of weights")
+        require(names == list(plain.state_dict()), "patch changes the names of weights")
         unpatch(patched)
         after = _attributes(patched)
-        require(list(after) == list(before), "there are other modules")
+        require(list(after) == list(before), "modules have been added or removed")
         changed = [name for name, own in before.items() if after[name] != own]
-        require(not changed, f"something is left in {', '.join(repr(name) for name in changed[:3])}")
+        require(not changed, f"something is left over in {', '.join(repr(name) for name in changed[:3])}")
         weights, wanted = patched.state_dict(), plain.state_dict()
         require(all(torch.equal(weights[name], wanted[name]) for name in names), "weights are changed")
         require(torch.equal(passes.unpatched(images), passes.plain(images)), "outputs are changed")
@@ -147,7 +145,7 @@ def _check_unpatch(
 
 
 def _attributes(model: nn.Module) -> dict[str, Any]:
-    """For each module its class, the names of its attributes, and the number of its hooks."""
+    """Returns the class, the names of the attributes and the number of hooks of each module."""
     return {
         name: (
             type(module),

@@ -1,4 +1,4 @@
-"""Invariants as property tests: the smallest case on which one does not hold, found by hypothesis."""
+"""Runs invariants as property tests: hypothesis looks for the smallest case on which one does not hold."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ T = TypeVar("T")
 
 
 class InvariantError(AssertionError):
-    """An invariant that does not hold.
+    """An invariant does not hold.
 
     Attributes:
-        invariant: Its name.
+        invariant: Name of the invariant.
         reason: What was found instead.
-        case: The smallest case on which it does not hold; None where no case could be tried.
+        case: The smallest case on which it does not hold; None if no case could be tried.
     """
 
     def __init__(self, invariant: str, reason: str, case: Any) -> None:
@@ -44,11 +44,11 @@ class InvariantError(AssertionError):
 
 
 class RefusedError(Exception):
-    """What is tested raised an error on a case. Most invariants say nothing about such a case."""
+    """The mixer or model under test raised an error on a case. Most invariants ignore such a case."""
 
 
 def require(holds: Any, reason: str) -> None:
-    """Raises an AssertionError that says what was found, unless a condition holds."""
+    """Raises an AssertionError with the reason unless the condition holds."""
     if not holds:
         raise AssertionError(reason)
 
@@ -56,19 +56,19 @@ def require(holds: Any, reason: str) -> None:
 def smallest_failure(
     invariant: str, check: Callable[[T], None], cases: st.SearchStrategy[T], examples: int
 ) -> InvariantError | None:
-    """Looks for a case on which an invariant does not hold, and makes it as small as it gets.
+    """Looks for a case on which an invariant does not hold, and makes it as small as possible.
 
-    Cases are the same in every run, whatever profile of hypothesis is loaded: examples are derandomized, and none is
-    kept between runs. The profile decides the rest, such as verbosity.
+    Cases are the same in every run, whatever hypothesis profile is loaded: examples are derandomized, and none is kept
+    between runs. The profile decides the rest, such as verbosity.
 
     Args:
-        invariant: Its name.
-        check: Raises on a case if it does not hold; a `RefusedError` says nothing.
-        cases: The strategy.
+        invariant: Name of the invariant.
+        check: Raises an error if the invariant does not hold on a case; with a `RefusedError` the case is ignored.
+        cases: The strategy that draws the cases.
         examples: Number of cases to try.
 
     Returns:
-        The failure, or None where there is none.
+        The failure, or None if there is none.
     """
     failed: dict[str, Any] = {}
     tried: dict[bool, BaseException | None] = {}
@@ -107,7 +107,7 @@ def smallest_failure(
 
 
 def reason_of(error: BaseException | None) -> str:
-    """The first line of an error, with its class where that says more."""
+    """Returns the first line of an error, with its class unless it is a plain AssertionError."""
     said = str(error).strip().splitlines()
     if type(error) is AssertionError and said:
         return said[0]
@@ -116,7 +116,7 @@ def reason_of(error: BaseException | None) -> str:
 
 @contextmanager
 def kept_random_states(generator: torch.Generator | None = None) -> Iterator[None]:
-    """Torch's random state and that of a generator are put back; hypothesis does so with Python's and NumPy's."""
+    """Restores the random state of torch and of a generator; hypothesis restores those of Python and NumPy."""
     own = None if generator is None else generator.get_state()
     try:
         with torch.random.fork_rng(devices=[]):
@@ -127,7 +127,7 @@ def kept_random_states(generator: torch.Generator | None = None) -> Iterator[Non
 
 
 def largest_step(values: torch.Tensor) -> float:
-    """The distance of neighbouring numbers of the dtype, at the largest value."""
+    """Returns the spacing of the numbers of the dtype at the largest value."""
     if not values.is_floating_point():
         return 1.0
     largest = values.detach().double().abs().max().clamp_min(torch.finfo(values.dtype).tiny)

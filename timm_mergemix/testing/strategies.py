@@ -1,4 +1,4 @@
-"""Batches of images and labels, as a strategy of hypothesis that shrinks to the smallest one."""
+"""A hypothesis strategy for batches of images and labels, which shrinks to small batches."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ MODES = ("batch", "pair", "elem")
 
 
 class Batch(NamedTuple):
-    """A batch.
+    """A batch of images and labels.
 
     Attributes:
-        images: (B, C, H, W), from 0 to 1, or to 255 in uint8.
+        images: (B, C, H, W), from 0 to 1, or from 0 to 255 in uint8.
         labels: (B,) int64.
         num_classes: Number of classes.
-        seed: Where randomness begins.
-        layout: How the images lie in memory: one of `LAYOUTS`.
-        kind: How a mixer gets the labels: ``"integers"``, or as one-hot ``"rows"`` (B, num_classes) in float32.
+        seed: Seed of the mix.
+        layout: Memory layout of the images: one of `LAYOUTS`.
+        kind: Form of the labels for the mixer: ``"integers"``, or one-hot ``"rows"`` (B, num_classes) in float32.
     """
 
     images: Tensor
@@ -41,15 +41,15 @@ class Batch(NamedTuple):
 
     @property
     def given(self) -> Tensor:
-        """The labels as a mixer gets them."""
+        """The labels of the batch in the form that the mixer gets."""
         return self.give(self.labels)
 
     def give(self, labels: Tensor) -> Tensor:
-        """Labels (B,) as a mixer gets those of this batch."""
+        """Converts labels (B,) to the form that the mixer gets."""
         return labels.clone() if self.kind == "integers" else F.one_hot(labels, self.num_classes).float()
 
     def painted(self, colours: Tensor) -> Tensor:
-        """Images of the shape, dtype and layout of these, each of one colour.
+        """Returns images of one colour each, with the same shape, dtype and layout as this batch.
 
         Args:
             colours: (B, C), from 0 to 1.
@@ -65,7 +65,7 @@ class Batch(NamedTuple):
 
 
 def as_pixels(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """Numbers from 0 to 1 as pixels of a dtype, a new contiguous tensor."""
+    """Converts numbers from 0 to 1 to pixels of a dtype, in a new contiguous tensor."""
     pixels = (values * 255).round() if dtype == torch.uint8 else values
     return pixels.to(dtype, memory_format=torch.contiguous_format, copy=True)
 
@@ -75,7 +75,7 @@ def _channels_last(images: Tensor) -> Tensor:
 
 
 def _strided(images: Tensor) -> Tensor:
-    """Every second column of wider images."""
+    """Returns the images as every second column of wider ones."""
     return images.repeat_interleave(2, dim=3)[..., ::2]
 
 
@@ -97,7 +97,7 @@ def batches(
     layouts: Sequence[str] = tuple(LAYOUTS),
     labels: Sequence[str] = ("integers",),
 ) -> st.SearchStrategy[Batch]:
-    """A strategy of batches. Each option lists what may come, the simplest first: failures shrink towards it.
+    """A strategy for batches. Each option lists the allowed values, simplest first: failures shrink towards the first.
 
     Args:
         num_classes: Number of classes.
@@ -105,12 +105,12 @@ def batches(
         channels: Numbers of channels.
         heights: Heights in pixels.
         widths: Widths in pixels.
-        dtypes: Of the images: float ones, or uint8.
-        layouts: How images lie in memory: ``"contiguous"``, ``"channels_last"``, ``"strided"``.
-        labels: How labels are given: ``"integers"`` (B,), one-hot ``"rows"`` (B, num_classes).
+        dtypes: Float dtypes of the images, or ``torch.uint8``.
+        layouts: Memory layouts of the images: ``"contiguous"``, ``"channels_last"``, ``"strided"``.
+        labels: Forms of the labels: ``"integers"`` (B,), one-hot ``"rows"`` (B, num_classes).
 
     Raises:
-        MergeMixError: If an option is empty or lists something else.
+        MergeMixError: If an option is empty or contains a value that is not allowed.
     """
     options = locals()
     _check_options(**options)
@@ -118,12 +118,12 @@ def batches(
 
 
 def modes() -> st.SearchStrategy[str]:
-    """A strategy of what images share when they are mixed: ``"batch"``, ``"pair"`` or ``"elem"``."""
+    """A strategy for mixing modes: ``"batch"``, ``"pair"`` or ``"elem"``."""
     return st.sampled_from(MODES)
 
 
 def _check_options(num_classes: int, **options: Any) -> None:
-    """Raises unless they are arguments for `batches`."""
+    """Raises unless these are valid arguments of `batches`."""
     check_int("num_classes", num_classes, 2)
     for name, values in options.items():
         if not isinstance(values, Sequence) or isinstance(values, str) or not values:
@@ -135,7 +135,7 @@ def _check_options(num_classes: int, **options: Any) -> None:
 def _check_value(name: str, value: Any, part: str) -> None:
     if name == "dtypes":
         if not isinstance(value, torch.dtype) or not is_image_dtype(value):
-            raise wrong(name, value, "float dtypes or torch.uint8", part)
+            raise wrong(name, value, "a float dtype or torch.uint8", part)
     elif name in ("layouts", "labels"):
         check_choice(f"{name}{part}", value, LAYOUTS if name == "layouts" else LABELS)
     else:

@@ -1,4 +1,4 @@
-"""Every plain transformer of timm, made small, through patch, forward, backward, saliency and unpatch: `make census`.
+"""Checks patch, forward, backward, saliency and unpatch on every plain transformer of timm, small: `make census`.
 
-It takes minutes, so it is a program (``python -m tools.census``) and no part of the tests.
+It takes minutes, so it is a program (``python -m tools.census``) and not a part of the tests.
 """

@@ -1,4 +1,4 @@
-"""``python -m tools.census``: all plain transformers of timm, checked one by one."""
+"""``python -m tools.census``: checks all plain transformers of timm one by one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     names = candidates(options.filter)
     if not names:
-        sys.exit(f"--filter: no plain transformer of timm is called {options.filter}")
+        sys.exit(f"--filter: no plain transformer of timm matches {options.filter}")
     known = read_rows(options.out, Row) if options.resume else []
     rows = {row.name: row for row in known if row.name in names}
     start = time.perf_counter()
@@ -46,11 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.census", description=__doc__)
-    parser.add_argument("--filter", default="*", metavar="GLOB", help="only these names")
+    parser.add_argument("--filter", default="*", metavar="GLOB", help="only models whose names match this pattern")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes, with one thread each")
-    parser.add_argument("--out", type=Path, default=Path("runs/census.jsonl"), help="results as JSON lines")
-    parser.add_argument("--resume", action="store_true", help="keep the results that --out holds already")
-    parser.add_argument("--classes", action="store_true", help="say which classes are counted, and why")
+    parser.add_argument("--out", type=Path, default=Path("runs/census.jsonl"), help="where the JSON lines go")
+    parser.add_argument("--resume", action="store_true", help="keep the results already in --out")
+    parser.add_argument("--classes", action="store_true", help="print which classes are counted, and why")
     return parser.parse_args(arguments)
 
 
@@ -66,7 +66,7 @@ def _examine_all(names: list[str], jobs: int) -> Iterator[Row]:
     try:
         for future in as_completed([pool.submit(examine, name) for name in names]):
             yield future.result()
-    finally:  # an interrupt does not wait for the names that have not begun
+    finally:  # an interrupt does not wait for models that have not started
         pool.shutdown(cancel_futures=True)
 
 

@@ -1,4 +1,4 @@
-"""What is demanded of each patched model."""
+"""The checks that each patched model must pass."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ R = 3
 
 
 def check_identity(model: nn.Module, x: Input, plain: Plain) -> str | None:
-    """With nothing to merge the output is that of the plain model; returns a note if it is only close."""
+    """With r=0, the output must equal that of the plain model; returns a note if it is only close."""
     out, mixed = run(model, x), run_mixed(model, x)
     if torch.equal(out, plain.out):
-        # A padded batch takes the merging forward from the first block on.
+        # A padded batch runs the forward of merging from the first block on.
         if not isinstance(x, dict):
             require(torch.equal(mixed, plain.mixed), f"bf16 differs by {_relative(mixed, plain.mixed):.1e}")
         return None
@@ -30,7 +30,7 @@ def check_identity(model: nn.Module, x: Input, plain: Plain) -> str | None:
 
 
 def check_merged(model: nn.Module, x: Input, plain: Plain) -> None:
-    """Merging leaves the shape, changes the numbers, and merges as many tokens as it was told; sizes count them."""
+    """Merging must keep the shape, change the values, and merge the requested number of tokens; sizes must add up."""
     with torch.no_grad(), mm.record(model, attention=False) as rec:
         out = tensor(model(x))
     require(out.shape == plain.out.shape, f"shape {tuple(out.shape)}, was {tuple(plain.out.shape)}")
@@ -47,7 +47,7 @@ def check_merged(model: nn.Module, x: Input, plain: Plain) -> None:
 
 
 def check_info(model: nn.Module, plain: Plain) -> None:
-    """`merge_info` tells the numbers of tokens without a forward pass."""
+    """`merge_info` must predict the numbers of tokens without a forward pass."""
     size = grid(model) * patch_pixels(model)
     tokens = mm.merge_info(model, (size, size)).tokens
     wanted = tuple(plain.tokens - R * i for i in range(DEPTH + 1))
@@ -55,32 +55,32 @@ def check_info(model: nn.Module, plain: Plain) -> None:
 
 
 def check_gradients(model: nn.Module, x: Input, plain: Plain) -> None:
-    """Each parameter that gets a gradient gets one when tokens merge, too."""
+    """Each parameter that gets a gradient without merging must also get one with merging."""
     largest = max(g.abs().max().item() for g in plain.gradients.values() if g is not None)
     merged = gradients(model, x)
-    require(merged.keys() == plain.gradients.keys(), "other parameters")
+    require(merged.keys() == plain.gradients.keys(), "different parameters")
     for name, before in plain.gradients.items():
         if before is None or not before.isfinite().all():
             continue
         after = merged[name]
         if after is None:
-            raise CheckError(f"{name} has none")
+            raise CheckError(f"{name} has no gradient")
         require(after.isfinite().all(), f"{name} is not finite")
         require(after.any() or before.abs().max() <= 1e-5 * largest, f"{name} is zero")
 
 
 def check_padding(model: nn.Module, x: dict[str, Tensor]) -> None:
-    """Neither what stands in the padding nor that there is any changes the output of what is not padding."""
+    """Neither the contents nor the presence of padding may change the output of the other tokens."""
     out = run(model, x)
     error = _relative(out[:1], run(model, alone(x, 0)))
-    require(error <= 1e-4, f"padding of another sample changes a full one by {error:.1e}")
+    require(error <= 1e-4, f"padding of another sample changes a sample without padding by {error:.1e}")
     noise = torch.randn(x["patches"].shape, generator=torch.Generator().manual_seed(2))
     error = _relative(run(model, x | {"patches": x["patches"].where(x["patch_valid"][..., None], noise)}), out)
-    require(error <= 1e-4, f"what stands in the padding changes the output by {error:.1e}")
+    require(error <= 1e-4, f"the contents of the padding change the output by {error:.1e}")
 
 
 def check_saliency(row: Row, model: nn.Module, x: Tensor) -> None:
-    """The saliency map is a distribution over the grid that is not the same everywhere, or is refused with a reason."""
+    """The saliency map must be a distribution over the grid that is not uniform, or be refused with a reason."""
     try:
         saliency = mm.saliency_map(model, x)
     except mm.MergeMixError as error:
@@ -90,7 +90,7 @@ def check_saliency(row: Row, model: nn.Module, x: Tensor) -> None:
     require(saliency.shape == (len(x), side, side), f"shape {tuple(saliency.shape)}")
     require(saliency.isfinite().all() and (saliency >= 0).all(), "not finite or negative")
     require((saliency.sum(dim=(1, 2)) - 1).abs().max() <= 1e-5, f"sums to {saliency.sum(dim=(1, 2)).tolist()}")
-    require(saliency.std(dim=(1, 2)).min() > 1e-6, "the same everywhere")
+    require(saliency.std(dim=(1, 2)).min() > 1e-6, "uniform")
 
 
 def _relative(a: Tensor, b: Tensor) -> float:

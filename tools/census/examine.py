@@ -1,4 +1,4 @@
-"""One name: built, made small, and put through the checks."""
+"""Builds one model, makes it small and runs the checks on it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .snapshot import difference, snapshot
 
 
 def examine(name: str) -> Row:
-    """All checks of one name. Never raises."""
+    """Runs all checks of one model; never raises."""
     warnings.simplefilter("ignore")
     row, start = Row(name), time.perf_counter()
     try:
         full = full_size(name)
-    except Exception as error:  # a release of timm, or a package that it misses
+    except Exception as error:  # this release of timm may lack the model, or a package that it needs
         row.status, row.reason = "refused", f"timm cannot build it: {type(error).__name__}: {error}"
         return row
     with row.check("build"):
@@ -72,7 +72,7 @@ def _examine_case(row: Row, case: str, model: nn.Module, x: Input, plain: Plain)
 
 
 def _refuses(row: Row, case: str, model: nn.Module, x: Input) -> bool:
-    """Whether the patched model refuses a padded batch, aloud. Any other error is for the checks to find."""
+    """Whether the patched model refuses a padded batch with an error. The checks find any other error."""
     if not isinstance(x, dict):
         return False
     try:

@@ -1,4 +1,4 @@
-"""What goes into the models: images, and padded batches of images of several sizes."""
+"""The inputs of the models: images, and padded batches of images of several sizes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Input = Tensor | dict[str, Tensor]
 
 
 def inputs(model: nn.Module) -> dict[str, Input]:
-    """The cases of a model by name."""
+    """Returns the inputs for a model, by the name of the case."""
     cases: dict[str, Input] = {"image": images(model)}
     if type(model).__name__.startswith(("NaFlexVit", "Gemma4")):
         cases["padded"] = padded(model)
@@ -27,13 +27,13 @@ def images(model: nn.Module, batch: int = 2) -> Tensor:
 
 
 def padded(model: nn.Module) -> dict[str, Tensor]:
-    """Patches of one whole image, and of one that is shorter and padded."""
+    """A batch of two images as patches: the second image is shorter and padded."""
     side, pixels = grid(model), patch_pixels(model)
     patches = torch.randn(2, side * side, pixels * pixels * 3, generator=torch.Generator().manual_seed(0))
     coord = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"), dim=-1).flatten(0, 1)
     coord = coord.expand(2, -1, -1).clone()
     valid = torch.ones(2, side * side, dtype=torch.bool)
-    missing_rows = 3 if side == 6 else 1  # a pool over 3 x 3 patches needs whole ones
+    missing_rows = 3 if side == 6 else 1  # pooling over 3 x 3 patches needs a grid divisible by 3
     valid[1, -side * missing_rows :] = False
     patches[~valid] = 0
     coord[~valid] = -1 if type(model).__name__.startswith("Gemma4") else 0
@@ -46,7 +46,7 @@ def alone(x: dict[str, Tensor], index: int) -> dict[str, Tensor]:
 
 
 def tensor(output: Any) -> Tensor:
-    """What a model returned, as one tensor."""
+    """Returns the output of a model as one tensor."""
     if isinstance(output, dict):
         output = tuple(output.values())
     if isinstance(output, (tuple, list)):

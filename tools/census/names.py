@@ -1,4 +1,4 @@
-"""Which of timm's models are counted: plain transformers."""
+"""The models of timm that are counted: plain transformers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 from timm_mergemix.merge.find.sketch import sketch
 
 # Plain: ``blocks`` is one flat sequence of transformer blocks of one width, over one token sequence with softmax
-# attention between tokens. A stem of convolutions before, or a few class-attention blocks after it, do not matter.
+# attention between tokens. A convolutional stem before it or a few class-attention blocks after it are allowed.
 PLAIN = {
     "VisionTransformer": "vit, deit, DINOv2, CLIP, SigLIP, AIMv2, ...; hybrids and ViTamin, with a convolutional stem",
     "VisionTransformerDistilled": "two prefix tokens",
@@ -31,7 +31,7 @@ PLAIN = {
     "TNT": "a second, inner sequence of pixels beside the outer one",
 }
 
-# Near relatives that are not counted.
+# Similar architectures that are not counted.
 NOT_PLAIN = {
     "VisionTransformerSAM": "its blocks take a grid (B, H, W, C) and most attend inside windows",
     "Xcit": "attention between channels, not tokens, and convolutions over the grid inside the blocks",
@@ -41,7 +41,7 @@ NOT_PLAIN = {
 
 
 def candidates(pattern: str = "*") -> list[str]:
-    """Names from the files of timm in which a plain class is known. The class of the built model decides."""
+    """Names from the files of timm that have a plain class. Whether one is counted depends on the class once built."""
     return [name for name in timm.list_models() if fnmatch(name, pattern) and _may_be_plain(name)]
 
 
@@ -51,7 +51,7 @@ def is_plain(model: nn.Module) -> bool:
 
 
 def full_size(name: str) -> nn.Module:
-    """timm's own model of that name, without values."""
+    """Builds timm's model of that name on the meta device, without values."""
     return sketch(lambda: timm.create_model(name, pretrained=False))
 
 

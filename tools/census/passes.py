@@ -14,7 +14,7 @@ from .shrink import trunk
 
 
 class Plain:
-    """What the unpatched model gives."""
+    """The results of the unpatched model."""
 
     def __init__(self, model: nn.Module, x: Input) -> None:
         self.tokens = 0
@@ -36,7 +36,7 @@ def run(model: nn.Module, x: Input) -> Tensor:
 
 
 def run_mixed(model: nn.Module, x: Input) -> Tensor:
-    """As `run`, under autocast to bfloat16, but for a stem of convolutions, which takes minutes in it on most CPUs."""
+    """Like `run`, under bfloat16 autocast except for a convolutional stem, which takes minutes on most CPUs."""
     stem = getattr(getattr(model, "patch_embed", None), "backbone", None)
     with ExitStack() as hooks, torch.autocast("cpu", torch.bfloat16):
         if stem is not None:
@@ -46,7 +46,7 @@ def run_mixed(model: nn.Module, x: Input) -> Tensor:
 
 
 def gradients(model: nn.Module, x: Input) -> dict[str, Tensor | None]:
-    """The gradient of each parameter; the weights of the outputs are random, since norms cancel a plain sum."""
+    """The gradient of each parameter. Outputs are weighted randomly, because norms make a plain sum constant."""
     model.zero_grad()
     out = tensor(model(x))
     (out * torch.randn(out.shape, generator=torch.Generator().manual_seed(1))).sum().backward()

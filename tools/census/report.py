@@ -1,4 +1,4 @@
-"""What the census says at its end."""
+"""The final report of the census."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COUNTED = ("right", "refused", "failed")
 
 
 def report(rows: Iterable[Row]) -> str:
-    """Table by class, refusals by reason, failures by name, and notes."""
+    """Returns a table by class, refusals by reason, failures by name, and notes."""
     rows = sorted((row for row in rows if row.status != "not plain"), key=lambda row: row.name)
     parts = [_table(rows), _refusals(rows), _failures(rows), _notes(rows)]
     return "\n\n".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""The result of one name."""
+"""The result for one model."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Row:
-    """The result of one name.
+    """The result for one model.
 
     Attributes:
-        name: The timm model.
-        cls: Its class.
+        name: Name of the model in timm.
+        cls: Name of its class.
         status: ``right``, ``refused``, ``failed``, or ``not plain``.
         reason: Why it was refused.
-        failures: For each failed check its case and name, and the message.
-        notes: What is right, but not in the strictest sense.
-        seconds: Time that it took.
+        failures: The message of each failed check, by case and name of the check.
+        notes: Results that are right, but not exact.
+        seconds: Duration.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Row:
 
     @contextmanager
     def check(self, title: str) -> Iterator[None]:
-        """Any error inside is a failure of the check."""
+        """Counts any error inside as a failure of the check."""
         try:
             yield
         except Exception as error:

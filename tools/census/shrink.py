@@ -1,4 +1,4 @@
-"""A timm model made small: less depth, fewer heads of the same size, smaller images; all other options are kept."""
+"""Makes a timm model small: less depth, fewer heads of the same size, smaller images; other options are kept."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from timm.layers import AttentionRope, HybridEmbed
 from torch import nn
 
 DEPTH = 3
-# Widths and counts differ between the two models; flags must not, and of all numbers these must not.
+# Widths and counts may differ between the two models. Flags and the numbers in this list must not.
 NUMBERS = {"eps", "head_dim", "num_prefix_tokens", "num_reg_tokens", "num_kv_groups", "temperature", "merge_size"}
-# Set by timm from the width or the image size alone, and no choice of the model.
+# timm derives these from the width or the image size, so they are not options of the model.
 DERIVED = {"pos_embed_grid_size", "seq_len"}
 
 
 def shrink(name: str, full: Any) -> nn.Module:
-    """Builds ``name`` small.
+    """Builds a small version of a model.
 
     Args:
         name: A timm model.
-        full: The same at full size, on the meta device.
+        full: The same model at full size, on the meta device.
 
     Raises:
-        ValueError: If no number of heads gives a model that can be built.
+        ValueError: If the model cannot be built with any number of heads.
     """
     errors = []
     for heads in (2, 3, 4, 6, 8):
@@ -38,12 +38,12 @@ def shrink(name: str, full: Any) -> nn.Module:
 
 
 def trunk(model: Any) -> Any:
-    """The module that holds the blocks."""
+    """Returns the module that holds the blocks."""
     return model if hasattr(model, "blocks") else model.encoder
 
 
 def patch_pixels(model: Any) -> int:
-    """Pixels between two tokens."""
+    """Returns the distance of two tokens in pixels."""
     for embed in ("patch_embed", "embeds", "pixel_embed"):
         module: Any = getattr(trunk(model), embed, None)
         if module is None:
@@ -56,12 +56,12 @@ def patch_pixels(model: Any) -> int:
 
 
 def grid(model: nn.Module) -> int:
-    """Rows of patches in the census: 6 where a projector or a pool joins 3 x 3 patches, else 4."""
+    """Number of patch rows in the census: 6 if a projector or a pool joins 3 x 3 patches, else 4."""
     return 6 if {"Gemma4VitEncoder", "DeepseekVitEncoder"} & {cls.__name__ for cls in type(trunk(model)).__mro__} else 4
 
 
 def changed_options(full: nn.Module, small: nn.Module) -> list[str]:
-    """What differs between the two beside sizes: a class, a flag, a module that one of them lacks."""
+    """Differences between the two models other than sizes: classes, flags, and missing modules."""
     (blocks, rest), (small_blocks, small_rest) = _signature(full), _signature(small)
     return [str(entry) for entry in sorted((blocks ^ small_blocks) | (rest ^ small_rest), key=str)]
 
@@ -82,18 +82,18 @@ def _width(full: Any, heads: int) -> dict[str, Any]:
     first = body.blocks[0]
     embed = getattr(body, "patch_embed", None)
     if isinstance(embed, HybridEmbed) and isinstance(embed.proj, nn.Identity):
-        return {}  # the stem gives the width
+        return {}  # the width is set by the stem
     if cls == "ConVit":
-        # Its embed_dim is the width of a head. The first blocks have positional attention, the others have not.
+        # Its embed_dim is the width of one head. Only the first blocks have positional attention.
         return {"num_heads": heads, "local_up_to_layer": DEPTH - 1}
     if cls == "TNT":
         return {"num_heads_outer": heads, "embed_dim": heads * (body.embed_dim // first.attn_out.num_heads)}
     size = body.embed_dim // _heads(first)
     if cls.startswith("Gemma4"):
         return {"num_heads": heads, "embed_dim": heads * size, "intermediate_size": 4 * heads * size}
-    # Older releases of timm know no groups.
+    # Older releases of timm do not have groups.
     if cls == "Eva" and isinstance(first.attn, AttentionRope) and hasattr(first.attn, "num_kv_groups"):
-        # It may have fewer heads for keys in the blocks in the middle.
+        # The blocks in the middle may have fewer heads for keys.
         groups = [body.blocks[i].attn.num_kv_groups for i in (0, len(body.blocks) // 2, -1)]
         heads *= max(groups)
         return {
@@ -109,7 +109,7 @@ def _heads(block: Any) -> int:
 
 
 def _trained_size(full: Any) -> Any:
-    if type(full).__name__ == "NaFlexVit":  # its grid of positions is an option of its own
+    if type(full).__name__ == "NaFlexVit":  # the grid of positions is a separate option
         return None
     embed = next(
         getattr(trunk(full), name, None) for name in ("patch_embed", "pixel_embed") if hasattr(trunk(full), name)
@@ -118,7 +118,7 @@ def _trained_size(full: Any) -> Any:
 
 
 def _signature(model: nn.Module) -> tuple[set[Any], set[Any]]:
-    """The kinds of blocks, and the modules around them; without sizes and without counting."""
+    """The classes of the blocks and of the modules around them, without sizes and counts."""
     blocks: dict[str, set[Any]] = {}
     rest: set[Any] = set()
     for path, module in model.named_modules():
@@ -126,7 +126,7 @@ def _signature(model: nn.Module) -> tuple[set[Any], set[Any]]:
         if match:
             blocks.setdefault(match[1], set()).update((f"block{match[2]}", *entry) for entry in _flags(module))
         else:
-            # The heads of an attention pool are an option, its width is not.
+            # The number of heads of an attention pool is an option; its width is not.
             rest.update((path, *entry) for entry in _flags(module) if entry[0] != "head_dim")
     return {tuple(sorted(block, key=str)) for block in blocks.values()}, rest
 

@@ -1,4 +1,4 @@
-"""All that a model holds, to see whether `unpatch` leaves anything behind."""
+"""Everything that a model holds, to check whether `unpatch` leaves anything behind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Snapshot = dict[str, tuple[type, dict[str, Any]]]
 
 
 def snapshot(model: nn.Module) -> Snapshot:
-    """Class and ``__dict__`` of each module; dicts and lists in it are copied, such as those of hooks and children."""
+    """Class and ``__dict__`` of each module, with copies of its dicts and lists, such as hooks and children."""
     return {
         path: (type(module), {key: _copied(value) for key, value in vars(module).items()})
         for path, module in model.named_modules()
@@ -18,7 +18,7 @@ def snapshot(model: nn.Module) -> Snapshot:
 
 
 def difference(before: Snapshot, after: Snapshot) -> str | None:
-    """The first thing that differs, or None."""
+    """Describes the first difference; None if there is none."""
     if before.keys() != after.keys():
         return f"modules differ: {sorted(before.keys() ^ after.keys())}"
     for path, (cls, values) in before.items():

@@ -1,4 +1,4 @@
-"""Interrupts at random moments of what changes a model, or reads from it: `make interrupts`.
+"""Interrupts operations that change or read a model at random moments: `make interrupts`.
 
-It takes minutes, so it is a program (``python -m tools.interrupts``) and no part of the tests.
+It takes minutes, so it is a program (``python -m tools.interrupts``) and not a part of the tests.
 """

@@ -1,4 +1,4 @@
-"""``python -m tools.interrupts``: models whose patch, unpatch, saliency, merging and record were interrupted."""
+"""``python -m tools.interrupts``: interrupts patch, unpatch, saliency, merging and record, then checks the model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FAMILIES = ("vit", "cait", "beit", "relpos", "torchvision")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Interrupts the operations on each family; returns 1 if a model is left broken."""
+    """Interrupts the operations on each family; returns 1 if a model stays broken."""
     options = _parse(arguments)
     names = [name for pattern in options.family for name in families(pattern)]
     if not names:
@@ -39,12 +39,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.interrupts", description=__doc__)
-    parser.add_argument("--interrupts", type=int, default=1000, help="for each operation, spread over the families")
-    parser.add_argument("--signals", type=int, default=200, help="as many more come as signals")
+    parser.add_argument("--interrupts", type=int, default=1000, help="interrupts per operation, over all families")
+    parser.add_argument("--signals", type=int, default=200, help="additional interrupts, sent as signals")
     parser.add_argument("--family", nargs="+", default=FAMILIES, metavar="GLOB", help="only these families")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="families at the same time")
-    parser.add_argument("--limit", type=float, default=3600, help="seconds for each family")
-    parser.add_argument("--out", type=Path, default=Path("runs/interrupts.jsonl"), help="results as JSON lines")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="families that run at the same time")
+    parser.add_argument("--limit", type=float, default=3600, help="time limit per family in seconds")
+    parser.add_argument("--out", type=Path, default=Path("runs/interrupts.jsonl"), help="where the JSON lines go")
     return parser.parse_args(arguments)
 
 

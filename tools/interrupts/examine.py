@@ -1,4 +1,4 @@
-"""One family: its operations, interrupted again and again, each time on a new model."""
+"""Interrupts the operations of one family many times, each time on a new model."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ Interrupt = Callable[[Callable[[], object]], bool]
 
 
 def examine(name: str, interrupts: int, signals: int) -> list[Row]:
-    """All operations on one family.
+    """Interrupts all operations on one family.
 
     Args:
-        name: The family.
-        interrupts: How many for each operation.
-        signals: As many more come as signals.
+        name: Name of the family.
+        interrupts: Number of interrupts per operation.
+        signals: Number of additional interrupts that are sent as signals.
     """
-    sys.unraisablehook = lambda _: None  # an interrupt in a callback of the garbage collector
+    sys.unraisablehook = lambda _: None  # Python ignores an interrupt in a callback of the garbage collector
     family = FAMILIES[name]
     plain = family.build().train()
-    next(plain.children()).eval()  # modes that differ, so that it shows whether each comes back
+    next(plain.children()).eval()  # different modes, so that it is visible whether each is restored
     x = family.inputs(0)[0]
     if not isinstance(x, Tensor):
         raise TypeError(f"{name}: no images")
@@ -69,7 +69,7 @@ def _examine(row: Row, operation: Operation, expected: Expected, count: int) -> 
 
 
 class _Started:
-    """A new model, and an operation on it that somebody interrupts."""
+    """A new model and an operation on it that will be interrupted."""
 
     def __init__(self, operation: Operation, expected: Expected) -> None:
         self.operation = operation
@@ -80,25 +80,25 @@ class _Started:
             mm.patch(self.model, operation.before_r)
 
     def run(self) -> None:
-        """The operation."""
+        """Runs the operation."""
         self.operation.run(self.model, self.expected.x)
 
     def check_at_once(self) -> None:
-        """The model runs as before the operation, or as after it."""
+        """Checks that the model runs as before the operation, or as after it."""
         found = behaviour(self.model, self.expected.x)
         wanted = [self.expected.behaviour(r) for r in {self.operation.before_r, self.operation.leaves_r}]
         differences = [first_difference(found, one) for one in wanted]
         require(None in differences, differences[0])
 
     def check_patch(self) -> None:
-        """The next `patch` makes it what a patched copy is, and `unpatch` what it was."""
+        """Checks that the next `patch` makes the model equal to a patched copy, and that `unpatch` restores it."""
         mm.patch(self.model, NEXT_R)
         different = first_difference(behaviour(self.model, self.expected.x), self.expected.behaviour(NEXT_R))
         require(different is None, f"patch: {different}")
         self.check_unpatch()
 
     def check_unpatch(self) -> None:
-        """The next `unpatch` makes it what it was."""
+        """Checks that the next `unpatch` restores the model."""
         mm.unpatch(self.model)
         different = difference(self.untouched, snapshot(self.model))
         require(different is None, f"unpatch: {different}")
@@ -107,7 +107,7 @@ class _Started:
 
 
 def _drawer(row: Row, operation: Operation, expected: Expected) -> Callable[[], Interrupt]:
-    """Draws moments of an operation."""
+    """Draws random moments of an operation."""
     random = Random(f"{row.family} {row.operation} {row.way}")
     run = _Started(operation, expected).run
     if row.way == "instruction":
@@ -140,6 +140,6 @@ def _found(check: Callable[[], None]) -> list[str]:
 
 
 def _require_sound(expected: Expected) -> None:
-    """A model that nobody touched still runs as before: what is broken is the model, not torch."""
+    """Checks that an untouched model still runs as before, so that any fault is in the model and not in torch."""
     different = first_difference(behaviour(expected.model(None), expected.x), expected.behaviour(None))
     require(different is None, f"an interrupt changed torch itself: {different}")

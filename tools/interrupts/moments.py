@@ -1,4 +1,4 @@
-"""A KeyboardInterrupt at a chosen moment of a call."""
+"""Raises a KeyboardInterrupt at a chosen moment of a call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Action = Callable[[], Any]
 
 
 class _Trace:
-    """Counts the instructions of Python in all frames, torch's too, and raises at one of them."""
+    """Counts the Python instructions in all frames, including torch's, and raises at one of them."""
 
     def __init__(self, moment: int | None) -> None:
         self.count = 0
@@ -24,24 +24,24 @@ class _Trace:
         if event in ("call", "opcode"):
             self.count += 1
             if self.count == self.moment:
-                raise KeyboardInterrupt  # Python ends the trace: what cleans up is not interrupted again
+                raise KeyboardInterrupt  # Python ends the trace, so the cleanup is not interrupted again
         return self
 
 
 def count_moments(action: Action) -> int:
-    """How many instructions an action has."""
+    """Counts the instructions of an action."""
     trace = _Trace(None)
     _traced(action, trace)
     return trace.count
 
 
 def interrupt_at(action: Action, moment: int) -> bool:
-    """Runs an action up to an instruction, counted from 1; whether the interrupt came out of it."""
+    """Interrupts an action at an instruction, counted from 1; returns whether the interrupt propagated."""
     return _is_interrupted(lambda: _traced(action, _Trace(moment)))
 
 
 def interrupt_after(action: Action, seconds: float) -> bool:
-    """Runs an action, with a signal on its way as Ctrl-C sends it; whether the interrupt came out of it."""
+    """Interrupts an action with the signal of Ctrl-C; returns whether the interrupt propagated."""
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""What is interrupted."""
+"""The operations that are interrupted."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ OTHER_R = 3
 
 @dataclass(frozen=True)
 class Operation:
-    """Something that is done to a model.
+    """An operation on a model.
 
     Attributes:
-        name: What is counted together.
-        patched: Whether the model is patched before.
-        run: Does it.
-        leaves_r: What merges in the model once it is done; None for an unpatched model.
+        name: Its name; results are counted per name.
+        patched: Whether the model is patched before the operation.
+        run: Runs the operation.
+        leaves_r: The ``r`` of the model after the operation; None for an unpatched model.
     """
 
     name: str
@@ -32,29 +32,29 @@ class Operation:
 
     @property
     def before_r(self) -> int | None:
-        """What merges before; None for an unpatched model."""
+        """The ``r`` of the model before the operation; None for an unpatched model."""
         return BASE_R if self.patched else None
 
 
 def merging(model: nn.Module, x: Tensor) -> None:
-    """A forward pass under other settings."""
+    """Runs a forward pass with other settings."""
     with mm.merging(model, r=1, matching="pitome"):
         model(x)
 
 
 def record(model: nn.Module, x: Tensor) -> None:
-    """A recorded forward pass."""
+    """Records a forward pass."""
     with mm.record(model):
         model(x)
 
 
 def saliency(model: nn.Module, x: Tensor) -> None:
-    """A saliency map, at other settings than the model's."""
+    """Computes a saliency map with settings that are not the model's."""
     mm.saliency_map(model, x, r=1)
 
 
 def scaled(model: nn.Module, x: Tensor) -> None:
-    """A saliency map at half the size of the images."""
+    """Computes a saliency map at half the size of the images."""
     mm.saliency_map(model, x, r=1, scale=0.5)
 
 

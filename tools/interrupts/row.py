@@ -1,4 +1,4 @@
-"""The result of one operation on one family, and the table of all."""
+"""The result of one operation on one family, and the table of all results."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-# How an interrupt comes.
+# How an interrupt is made.
 WAYS = ("instruction", "signal")
 
 
@@ -15,16 +15,16 @@ class Row:
     """The result of one operation on one family.
 
     Attributes:
-        family: Its name.
-        operation: Its name.
-        way: ``instruction``, raised at one of them, or ``signal``, sent as Ctrl-C sends it.
-        interrupts: How many came out of the operation.
-        late: How many came too late, or were lost where Python ignores errors.
-        at_once: What differed at once -> how often; nothing was asked to be done about it yet.
+        family: Name of the family.
+        operation: Name of the operation.
+        way: ``instruction``, raised at an instruction, or ``signal``, sent as by Ctrl-C.
+        interrupts: Number of interrupts that propagated out of the operation.
+        late: Number of interrupts that came too late, or were lost because Python ignored them.
+        at_once: What differed directly after the interrupt -> how often. This is not yet a fault.
         broken: What differed after the next `patch` or `unpatch` -> how often.
-        torch_left: How often a setting of torch's own, such as that of gradients, was left as no_grad has it.
-        refused: Why the model does not do it at all.
-        failure: Why there is no result.
+        torch_left: How often a setting of torch itself was not restored, such as the gradient mode of no_grad.
+        refused: Why the model does not support the operation.
+        failure: The error, if there is no result.
     """
 
     family: str
@@ -39,7 +39,7 @@ class Row:
     failure: str = ""
 
     def is_right(self) -> bool:
-        """Whether all models ran as before after the next `patch` or `unpatch`."""
+        """Whether all models ran correctly after the next `patch` or `unpatch`."""
         return not self.broken and not self.failure
 
 
@@ -47,7 +47,7 @@ HEAD = ("operation", "way", "interrupts", "too late", "differs at once", "broken
 
 
 def report(rows: Iterable[Row]) -> str:
-    """A table of operations in Markdown, then what was broken in which family, and what failed."""
+    """Returns a Markdown table of operations, then the faults and failures by family."""
     rows = list(rows)
     named = {(row.operation, row.way): None for row in rows if not row.failure and not row.refused}
     lines = [_line(HEAD), _line(["---", "---", *["---:"] * (len(HEAD) - 2)])]

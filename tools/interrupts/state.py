@@ -1,4 +1,4 @@
-"""What a model does, and what torch itself keeps for a thread."""
+"""The behaviour of a model, and the settings that torch keeps per thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Behaviour = list[Tensor]
 
 
 class Expected:
-    """How copies of a model that nobody interrupted behave."""
+    """The behaviour of copies of a model that were not interrupted."""
 
     def __init__(self, plain: nn.Module, x: Tensor) -> None:
         self.plain = plain
@@ -23,19 +23,19 @@ class Expected:
         self._known: dict[int | None, Behaviour] = {}
 
     def model(self, r: int | None) -> nn.Module:
-        """A copy, patched unless ``r`` is None."""
+        """Returns a copy, patched unless ``r`` is None."""
         copied = deepcopy(self.plain)
         return copied if r is None else mm.patch(copied, r)
 
     def behaviour(self, r: int | None) -> Behaviour:
-        """What such a copy does."""
+        """Returns the behaviour of such a copy."""
         if r not in self._known:
             self._known[r] = behaviour(self.model(r), self.x)
         return self._known[r]
 
 
 def behaviour(model: nn.Module, x: Tensor) -> Behaviour:
-    """Modes of the modules, output, gradients, records and saliency of a model."""
+    """Returns the modes of the modules, output, gradients, records and saliency of a model."""
     modes = torch.tensor([module.training for module in model.modules()])
     out = tensor(model(x))
     used = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -47,15 +47,15 @@ def behaviour(model: nn.Module, x: Tensor) -> Behaviour:
 
 
 def first_difference(found: Behaviour, wanted: Behaviour) -> str | None:
-    """What differs, in words, or None."""
+    """Describes what differs; None if nothing does."""
     if not torch.equal(found[0], wanted[0]):
-        return "other modes"
+        return "different modes"
     same = len(found) == len(wanted) and all(map(torch.equal, found, wanted))
-    return None if same else "other output, gradients, records or saliency"
+    return None if same else "different output, gradients, records or saliency"
 
 
 def reset_torch() -> bool:
-    """Undoes what an interrupt left of torch's own settings of this thread; whether there was any."""
+    """Restores torch's settings of this thread after an interrupt; returns whether any had changed."""
     left = not torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or not torch.is_autocast_cache_enabled()
     torch.set_grad_enabled(True)
     torch.set_autocast_enabled("cpu", False)

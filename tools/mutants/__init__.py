@@ -1,1 +1,1 @@
-"""Do the tests notice when the code is changed? Small faults, each against the tests of its module."""
+"""Mutation testing: small faults are put into the code, and the tests of each module must find them."""

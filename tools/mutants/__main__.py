@@ -1,4 +1,4 @@
-"""``python -m tools.mutants``: faults are put into modules of the core, each against the tests of its module."""
+"""``python -m tools.mutants``: puts faults into modules of the core and runs the tests of each module."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WANTED = 0.95
 
 @dataclass(frozen=True)
 class Trial:
-    """A fault that is to be tried: its source, and its number there."""
+    """A fault to try: its source, and its number there."""
 
     source: str
     number: int
@@ -45,7 +45,7 @@ class Trial:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Tries faults; returns 1 if tests miss too many of them, or fail without any."""
+    """Tries faults; returns 1 if the tests miss too many of them, or fail without a fault."""
     options = _parse(arguments)
     get_known()
     trials = draw(options.source, options.count, options.seed)
@@ -63,12 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def draw(sources: Sequence[str], count: int, seed: int) -> list[Trial]:
-    """Faults drawn at random from all of them.
+    """Draws faults at random.
 
     Args:
-        sources: Patterns of paths from the package.
-        count: How many; fewer where there are not so many.
-        seed: Decides which.
+        sources: Patterns for paths relative to the package.
+        count: Number of faults; fewer if there are not that many.
+        seed: Seed of the draw.
     """
     names = sorted({path.relative_to(PACKAGE).as_posix() for glob in sources for path in PACKAGE.glob(glob)})
     found = [
@@ -83,16 +83,16 @@ def draw(sources: Sequence[str], count: int, seed: int) -> list[Trial]:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.mutants", description=__doc__)
     parser.add_argument("--count", type=int, default=320, help="faults")
-    parser.add_argument("--seed", type=int, default=0, help="decides which faults are tried")
-    parser.add_argument("--source", nargs="+", default=CORE, metavar="GLOB", help="paths from the package")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="faults at the same time")
-    parser.add_argument("--limit", type=float, default=180, help="seconds for the tests of a module")
+    parser.add_argument("--seed", type=int, default=0, help="seed that determines which faults are tried")
+    parser.add_argument("--source", nargs="+", default=CORE, metavar="GLOB", help="paths relative to the package")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="faults that are tried at the same time")
+    parser.add_argument("--limit", type=float, default=180, help="time limit in seconds for the tests of a module")
     parser.add_argument("--out", type=Path, default=Path("runs/mutants.jsonl"), help="results as JSON lines")
     return parser.parse_args(arguments)
 
 
 def _try_all(trials: Sequence[Trial], options: argparse.Namespace) -> list[Row]:
-    """The result of each trial; those that stand in the file already are not tried again."""
+    """Returns the result of each trial; trials that are already in the file are not repeated."""
     options.out.parent.mkdir(parents=True, exist_ok=True)
     there = {(row.source, row.fault, row.line): row for row in read_rows(options.out, Row)}
     keys = [(trial.source, str(trial.fault), trial.fault.line) for trial in trials]

@@ -1,34 +1,34 @@
-"""Faults that change nothing that a module does, and why; each was looked at."""
+"""Faults that do not change what a module does, with the reason; each was checked by hand."""
 
 from __future__ import annotations
 
 __all__ = ["EQUIVALENT"]
 
-# (path of the source from the package, the fault in words) -> why nothing differs.
+# (path of the source relative to the package, description of the fault) -> why nothing changes.
 EQUIVALENT: dict[tuple[str, str], str] = {
-    ("checks.py", "check_share: low >= -slack -> low > -slack"): "It is the very limit of a tolerance.",
+    ("checks.py", "check_share: low >= -slack -> low > -slack"): "It only changes the exact limit of a tolerance.",
     (
         "checks.py",
         "_is_finite: tensor.detach().sum -> tensor.detach().mean",
-    ): "Neither is finite if a number is not, and else each number is looked at.",
+    ): "Neither is finite if a number is not; otherwise, each number is checked.",
     ("merge/matching/bipartite.py", "bipartite_matching: -1 -> 1"): "The last axis of a matrix is its second.",
     ("merge/matching/pitome.py", "_energy: 1 -> 2"): "Similarities are symmetric: rows and columns have equal sums.",
     (
         "metrics/calibration.py",
         "_checked: least < 1 - slack -> least <= 1 - slack",
-    ): "It is the very limit of a tolerance.",
+    ): "It only changes the exact limit of a tolerance.",
     (
         "metrics/calibration.py",
         "_checked: most > 1 + slack -> most >= 1 + slack",
-    ): "It is the very limit of a tolerance.",
-    ("mix/images.py", "mix_patches: height % rows -> height * rows"): "The other way gives the same pixels.",
+    ): "It only changes the exact limit of a tolerance.",
+    ("mix/images.py", "mix_patches: height % rows -> height * rows"): "The other branch gives the same pixels.",
     ("mix/images.py", "paste_resized: -2 -> 2"): "Images have four axes.",
     ("mix/loss.py", "SoftTargetLoss._binary: -1 -> 1"): "The last axis of a matrix is its second.",
     ("mix/loss.py", "weighed: 0 -> 1"): "It is multiplied by a share of 0.",
-    ("mix/mask.py", "top_mask: True -> False"): "On the CPU torch sorts stably, asked or not.",
+    ("mix/mask.py", "top_mask: True -> False"): "On the CPU, torch always sorts stably.",
     (
         "transforms/base.py",
         "_new: found.masks is not None and mixed.masks is not None -> "
         "found.masks is not None or mixed.masks is not None",
-    ): "There are both or neither.",
+    ): "Either both exist or neither.",
 }

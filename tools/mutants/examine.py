@@ -1,4 +1,4 @@
-"""Runs the tests of a module on a module with a fault, in a process of its own."""
+"""Runs the tests of a module in a separate process after putting a fault into it."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ QUIET = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header
 
 
 def get_known() -> None:
-    """Imports what every process needs, so that those which are forked have it."""
+    """Imports the modules that every process needs, so that forked processes have them."""
     for name in KNOWN:
         import_module(name)
 
 
 def passes(module: str, path: Path, number: int | None, tests: Sequence[Path], limit: float) -> bool:
-    """Whether tests pass on a module with a fault.
+    """Returns whether the tests pass on a module with a fault.
 
     Args:
         module: Name of the module.
-        path: Its file, which is not changed.
-        number: Of the fault; None for the module as it is.
-        tests: Files of tests.
-        limit: Seconds; tests that take longer do not pass.
+        path: The file of the module, which is not changed.
+        number: Number of the fault; None for the unchanged module.
+        tests: The test files.
+        limit: Time limit in seconds; tests that take longer do not pass.
     """
     process = multiprocessing.get_context("fork").Process(target=_run, args=(module, path, number, tests))
     process.start()
@@ -51,7 +51,7 @@ def passes(module: str, path: Path, number: int | None, tests: Sequence[Path], l
 
 
 class _Finder(MetaPathFinder):
-    """Finds one module, and gives it other code."""
+    """Finds one module and loads other code for it."""
 
     def __init__(self, module: str, path: Path, tree: ast.Module) -> None:
         self.module, self.path, self.tree = module, path, tree
@@ -76,11 +76,11 @@ def _run(module: str, path: Path, number: int | None, tests: Sequence[Path]) -> 
     silent = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(silent, stream)
-    # A module without a fault comes by the same way, so that nothing but the fault makes tests fail.
+    # An unchanged module is loaded in the same way, so that only the fault can make tests fail.
     source = path.read_text(encoding="utf-8")
     tree = ast.parse(source) if number is None else with_fault(source, number)
     for name in [name for name in sys.modules if name.split(".")[0] == module.split(".")[0]]:
         del sys.modules[name]
     sys.meta_path.insert(0, _Finder(module, path, tree))
-    # At once: what else would run at the end of a process that a pool's thread has forked waits for that thread.
+    # Exits at once: the usual cleanup would wait for the thread of the pool that forked this process.
     os._exit(pytest.main([*map(str, tests), *QUIET]))

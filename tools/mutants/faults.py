@@ -1,4 +1,4 @@
-"""Small faults that a source could have: one operator, constant, branch or call is another."""
+"""Small faults for a source: one operator, constant, branch or call is replaced by another."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PAIRS = [
     ("clamp_min", "clamp_max"),
 ]
 NAMES = {one: other for pair in PAIRS for one, other in (pair, pair[::-1])}
-# What tells types from each other is not run, or only by a type checker.
+# Names that only matter to a type checker.
 UNTOUCHED = {"__all__"}
 
 
@@ -38,9 +38,9 @@ class Fault:
 
     Attributes:
         place: Names of the class and function in which it is, joined by dots; empty for the module itself.
-        line: Of the source, from 1.
-        before: The expression or statement as it is.
-        after: What stands there instead.
+        line: Line number in the source, from 1.
+        before: The original expression or statement.
+        after: Its replacement.
     """
 
     place: str
@@ -53,20 +53,20 @@ class Fault:
 
 
 def faults_in(source: str) -> list[Fault]:
-    """All faults of a source, in its order.
+    """Returns all faults of a source, in the order of its lines.
 
     Args:
-        source: Python.
+        source: Python code.
     """
     return [fault for fault, _, _ in _walk(ast.parse(source))]
 
 
 def with_fault(source: str, number: int) -> ast.Module:
-    """The syntax tree of a source with one of its faults.
+    """Returns the syntax tree of a source with one of its faults.
 
     Args:
-        source: Python.
-        number: Of the fault in `faults_in`.
+        source: Python code.
+        number: Number of the fault in `faults_in`.
     """
     tree = ast.parse(source)
     for found, (_, node, new) in enumerate(_walk(tree)):
@@ -77,7 +77,7 @@ def with_fault(source: str, number: int) -> ast.Module:
 
 
 class _Replace(ast.NodeTransformer):
-    """Puts one node in the place of another."""
+    """Replaces one node by another."""
 
     def __init__(self, old: ast.AST, new: ast.AST) -> None:
         self.old, self.new = old, new
@@ -87,7 +87,7 @@ class _Replace(ast.NodeTransformer):
 
 
 def _walk(tree: ast.Module) -> Iterator[tuple[Fault, ast.AST, ast.AST]]:
-    """Each fault, the node that it changes, and what stands there instead."""
+    """Yields each fault, the node that it changes, and the replacement."""
     yield from _inside(tree, ())
 
 
@@ -102,7 +102,7 @@ def _inside(node: ast.AST, place: tuple[str, ...]) -> Iterator[tuple[Fault, ast.
 
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:
-    """What is run of a node: no annotations, docstrings or lists of names."""
+    """The children of a node that are executed, without annotations, docstrings and lists of names."""
     if isinstance(node, (ast.Assign, ast.AnnAssign)):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if node.value is not None and not any(getattr(target, "id", "") in UNTOUCHED for target in targets):
@@ -147,7 +147,7 @@ def _changed(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_text(node: ast.BinOp) -> bool:
-    """Whether text is joined, which decides about messages alone."""
+    """Whether the operation joins text, which only affects messages."""
     return any(
         isinstance(part, ast.JoinedStr) or (isinstance(part, ast.Constant) and isinstance(part.value, str))
         for part in (node.left, node.right)
@@ -155,7 +155,7 @@ def _is_text(node: ast.BinOp) -> bool:
 
 
 def _text(node: ast.AST) -> str:
-    """A node as one short line; of a branch its condition alone."""
+    """A node as one short line; for a branch, only its condition."""
     if isinstance(node, ast.If):
         return f"if {_text(node.test)}"
     text = " ".join(ast.unparse(node).split())

@@ -1,4 +1,4 @@
-"""Which tests are those of a source."""
+"""Finds the test files of a source."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def mirrors(test: str, source: str) -> bool:
     """Whether ``a/test_b.py`` or ``a/test_b_SUBJECT.py`` is a test of ``a/b.py``; that of a package is test_init.py.
 
     Args:
-        test: Path of a test from the folder of tests.
-        source: Path of a source from the package.
+        test: Path of a test relative to the folder of tests.
+        source: Path of a source relative to the package.
     """
     name = f"test_{Path(source).stem.strip('_')}"
     return Path(test).parent == Path(source).parent and (
@@ -21,10 +21,10 @@ def mirrors(test: str, source: str) -> bool:
 
 
 def own_tests(source: str, tests: Path) -> list[Path]:
-    """The test files of a source.
+    """Returns the test files of a source.
 
     Args:
-        source: Path of a source from the package.
+        source: Path of a source relative to the package.
         tests: The folder of all tests.
     """
     beside = sorted((tests / Path(source).parent).glob("test_*.py"))

@@ -1,4 +1,4 @@
-"""What became of a fault, and the table of all."""
+"""The result for one fault, and the table of all results."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["Row", "is_equivalent", "report", "score"]
 
 @dataclass(frozen=True)
 class Row:
-    """What became of a fault.
+    """The result for one fault.
 
     Attributes:
-        source: Path of the source from the package.
-        fault: The fault, in words.
-        line: Of the source.
+        source: Path of the source relative to the package.
+        fault: Description of the fault.
+        line: Line number in the source.
         killed: Whether a test failed.
     """
 
@@ -28,18 +28,18 @@ class Row:
 
 
 def is_equivalent(row: Row) -> bool:
-    """Whether the module does the same with the fault as without it."""
+    """Whether the fault is known to change nothing."""
     return (row.source, row.fault) in EQUIVALENT
 
 
 def score(rows: Iterable[Row]) -> float:
-    """The share of faults that were found, of those that change what a module does; 1 where there are none."""
+    """The share of the non-equivalent faults that were found; 1 if there are none."""
     found = [row.killed for row in rows if row.killed or not is_equivalent(row)]
     return sum(found) / len(found) if found else 1.0
 
 
 def report(rows: Iterable[Row]) -> str:
-    """A table of modules in Markdown, then each fault that no test found."""
+    """Returns a Markdown table of modules, then each fault that no test found."""
     rows = list(rows)
     lines = ["| module | faults | found | equivalent | left |", "| --- | ---: | ---: | ---: | ---: |"]
     for source in sorted({row.source for row in rows}):

@@ -1,7 +1,7 @@
-"""``python -m tools.peers``: tests of four packages on models patched with r = 0, and on unpatched ones.
+"""``python -m tools.peers``: runs tests of four packages on unpatched models and on models patched with r = 0.
 
 TIMM_TESTS, PEFT_TESTS, ACCELERATE_TESTS and TRANSFORMERS_TESTS name the folders of their tests; those that are not set
-are left out. The tests of transformers want the folder in a checkout of the release that is installed.
+are left out. The folder for transformers must be in a checkout of the installed release.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .run import run
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the tests on both sides; returns 1 if an outcome differs."""
+    """Runs the tests on unpatched and patched models; returns 1 if an outcome differs."""
     options = _parse(arguments)
     folders = _folders()
     start = time.perf_counter()
@@ -46,27 +46,29 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.peers", description=__doc__)
-    filter_help = "only these tests, with their file and parameters or without; may be repeated"
+    filter_help = "only tests of this name, with or without file and parameters; may be repeated"
     parser.add_argument("--filter", action="append", metavar="GLOB", help=filter_help)
-    parser.add_argument("--models", default="*", metavar="GLOB", help="only these models in the tests of timm")
-    parser.add_argument("--millions", type=float, metavar="N", help="only models with at most so many parameters")
+    parser.add_argument("--models", default="*", metavar="GLOB", help="only models of these names in timm's tests")
+    parser.add_argument(
+        "--millions", type=float, metavar="N", help="only models with at most so many million parameters"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes, with one thread each")
-    parser.add_argument("--out", type=Path, default=Path("runs/peers.jsonl"), help="results as JSON lines")
-    parser.add_argument("--work", type=Path, default=Path("runs/peers"), help="folder of logs")
-    parser.add_argument("--resume", action="store_true", help="keep the results that --out holds already")
-    parser.add_argument("--markdown", type=Path, metavar="PATH", help="write the table there too")
+    parser.add_argument("--out", type=Path, default=Path("runs/peers.jsonl"), help="where the JSON lines go")
+    parser.add_argument("--work", type=Path, default=Path("runs/peers"), help="folder for the logs")
+    parser.add_argument("--resume", action="store_true", help="keep the results that are already in --out")
+    parser.add_argument("--markdown", type=Path, metavar="PATH", help="also write the table to this file")
     return parser.parse_args(arguments)
 
 
 def _folders() -> dict[str, Path]:
-    """The folders of tests by package."""
+    """Returns the folders of tests by package."""
     given = {peer: os.environ.get(f"{peer.upper()}_TESTS", "") for peer in PEERS}
     folders = {peer: Path(path).resolve() for peer, path in given.items() if path}
     if not folders:
         sys.exit(f"none of {', '.join(f'{peer.upper()}_TESTS' for peer in PEERS)} is set: folders of tests")
     for peer, folder in folders.items():
         if not folder.is_dir():
-            sys.exit(f"{peer.upper()}_TESTS: {folder} is no folder")
+            sys.exit(f"{peer.upper()}_TESTS: {folder} is not a folder")
     return folders
 
 

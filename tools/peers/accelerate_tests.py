@@ -1,4 +1,4 @@
-"""accelerate's tests of hooks, offloading and device maps: the batch norm of their models gets a ViT on top."""
+"""accelerate's tests of hooks, offloading and device maps: a ViT is added after the batch norm of their models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .tiny import NormAndViT, RowsViT
 
 
 class Accelerate:
-    """Its test models name their layers in device maps; what stands inside their batch norm follows it."""
+    """Its test models name their layers in device maps, so a module inside their batch norm follows it."""
 
     files = (
         "test_big_modeling.py",
@@ -27,7 +27,7 @@ class Accelerate:
     )
 
     def adapt(self, module: ModuleType, patcher: Patcher) -> None:
-        """Puts a ViT into each model that the test module defines with a batch norm, and in the place of another."""
+        """Puts a ViT into each model with a batch norm, and in place of one other model, of a test module."""
         for value in list(vars(module).values()):
             if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module.__name__:
                 with_vit_inside(value, patcher)
@@ -35,12 +35,12 @@ class Accelerate:
             vars(module)["RegressionModel"] = lambda: RowsViT(patcher)
 
     def wants(self, item: pytest.Item, names: list[str]) -> bool:
-        """All tests: those that build no ViT are not counted."""
+        """Selects all tests, because tests that build no ViT are not counted."""
         return True
 
 
 def with_vit_inside(cls: type[nn.Module], patcher: Patcher) -> None:
-    """Lets a class put a ViT into its batch norm when it is made."""
+    """Changes a class so that its instances have a ViT in their batch norm."""
     init: Callable[..., None] = cls.__init__
 
     def with_vit(self: nn.Module, *args: Any, **kwargs: Any) -> None:

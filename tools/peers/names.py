@@ -1,4 +1,4 @@
-"""Which of timm's models are put to its tests: plain transformers, from the smallest on."""
+"""The timm models that run through timm's tests: plain transformers, smallest first."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from ..census.names import candidates, full_size, is_plain
 
 
 def smallest_first(pattern: str, most: float | None) -> list[str]:
-    """Names of plain transformers of timm.
+    """Returns the names of plain transformers of timm, smallest first.
 
     Args:
-        pattern: Names that fit it.
-        most: The most millions of parameters; None for any number.
+        pattern: A glob pattern for the names.
+        most: Upper limit of the number of parameters in millions; None for no limit.
     """
     sizes = {}
     for name in candidates(pattern):
         try:
             model = full_size(name)
-        except Exception:  # a release of timm that cannot build it, or a package that it misses
+        except Exception:  # this release of timm may lack the model, or a package that it needs
             continue
         size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
         if is_plain(model) and (most is None or size <= most):

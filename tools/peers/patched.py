@@ -1,4 +1,4 @@
-"""Models as a side of the comparison wants them: patched with r = 0, or left alone."""
+"""Patches models with r = 0 on one side of the comparison and leaves them alone on the other."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ M = TypeVar("M", bound=nn.Module)
 
 @dataclass
 class Patcher:
-    """Patches what a test builds.
+    """Patches the models that a test builds.
 
     Attributes:
-        patches: Whether this side patches; the other counts only what could be.
-        count: Models of the present test that can be patched.
+        patches: Whether to patch; otherwise models that could be patched are only counted.
+        count: Number of models of the current test that can be patched.
     """
 
     patches: bool
     count: int = 0
 
     def __call__(self, model: M) -> M:
-        """The model itself; patched with r = 0 on the patched side, if it can be."""
+        """Returns the model itself, patched with r = 0 on the patched side if possible."""
         if mm.supported(model):
             self.count += 1
             if self.patches:

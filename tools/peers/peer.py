@@ -1,4 +1,4 @@
-"""What the plugin must know of a package whose tests run."""
+"""What the plugin needs to know about a package whose tests it runs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .patched import Patcher
 
 
 class Peer(Protocol):
-    """How the tests of one package come to use models of ours."""
+    """Makes the tests of one package use patched models."""
 
     @property
     def files(self) -> Sequence[str]:
-        """Names of its test files that apply."""
+        """Names of the test files that apply."""
 
     def adapt(self, module: ModuleType, patcher: Patcher) -> None:
-        """Changes a test module after its import, such that what its tests build goes through the patcher."""
+        """Changes an imported test module so that the models of its tests go through the patcher."""
 
     def wants(self, item: pytest.Item, names: list[str]) -> bool:
-        """Whether a test applies; ``names`` are the timm models that were chosen."""
+        """Whether a test applies; ``names`` are the chosen timm models."""

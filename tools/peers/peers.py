@@ -1,4 +1,4 @@
-"""The packages whose tests run, by name."""
+"""The packages whose tests are run, by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""peft's tests of custom models: its cases of an MLP are put to a ViT."""
+"""peft's tests of custom models: its test cases for an MLP are run on a ViT."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ LAYERS = {"lin0": "qkv", "lin1": "fc1"}
 
 
 class Peft:
-    """Its tests take a model's name and ask a class for the model, so both are rebound."""
+    """Its tests get a model by its name from a class, so both are replaced."""
 
     files = ("test_custom_models.py",)
 
     def adapt(self, module: ModuleType, patcher: Patcher) -> None:
-        """Replaces the cases, and the class that makes the models."""
+        """Replaces the test cases and the class that creates the models."""
         cases = vars(module)["TEST_CASES"]
-        # In place: the tests' marks hold this list, and are read when the class is collected, after the module.
+        # In place, because the marks of the tests refer to this list and are read later, when the class is collected.
         cases[:] = [(name, MODEL, config, for_vit(options)) for name, model, config, options in cases if model == "MLP"]
         for value in list(vars(module).values()):
             if isinstance(value, type) and value.__module__ == module.__name__ and "transformers_class" in vars(value):
                 value.transformers_class = Models(patcher)  # type: ignore[attr-defined]
 
     def wants(self, item: pytest.Item, names: list[str]) -> bool:
-        """The tests that go through the cases."""
+        """Selects the tests that run through the cases."""
         call = getattr(item, "callspec", None)
         return call is not None and call.params.get("model_id") == MODEL
 
 
 class Models:
-    """What the tests take for a class of transformers.
+    """Stands in for the class of transformers that the tests use.
 
     Args:
         patcher: Patches the models.
@@ -46,18 +46,18 @@ class Models:
         self.patcher = patcher
 
     def from_pretrained(self, model_id: str, dtype: torch.dtype | None = None) -> RowsViT:
-        """The same model at each call."""
+        """Returns the same model at each call."""
         torch.manual_seed(0)
         return RowsViT(self.patcher).to(dtype or torch.float)
 
 
 def for_vit(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a case with the layers of a ViT instead of those of the MLP."""
+    """The options of a case, with layers of the ViT in place of layers of the MLP."""
     return {name: _renamed(name, value) for name, value in options.items()}
 
 
 def _renamed(name: str, value: Any) -> Any:
-    if isinstance(value, str):  # a pattern that fits a whole path
+    if isinstance(value, str):  # a pattern that matches a whole path
         return f".*{LAYERS[value]}" if value in LAYERS else value
     if isinstance(value, list):
         layers = {**LAYERS, "lin1": "head"} if name == "modules_to_save" else LAYERS

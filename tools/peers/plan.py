@@ -1,4 +1,4 @@
-"""What a run of pytest is told."""
+"""The settings of one run of pytest."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run of pytest is told.
+    """The settings of one run of pytest.
 
     Attributes:
         peer: The package whose tests run.
         side: ``unpatched`` or ``patched``.
-        names: The timm models that were chosen, in the order in which they run.
-        patterns: For the names of tests, with their file and parameters or without; a test must fit one.
-        done: Tests whose outcome is known.
-        out: The file that outcomes are added to.
+        names: The chosen timm models, in the order in which they run.
+        patterns: Patterns for test names, with or without file and parameters; a test must match one of them.
+        done: Tests whose outcome is already known.
+        out: The file to which outcomes are appended.
     """
 
     peer: str
@@ -28,10 +28,10 @@ class Plan:
     out: str
 
     def write(self, path: Path) -> None:
-        """Writes it for the plugin."""
+        """Writes the plan to a file for the plugin."""
         path.write_text(json.dumps(asdict(self)))
 
     @classmethod
     def read(cls, path: Path) -> Plan:
-        """Reads what was written."""
+        """Reads a plan from a file."""
         return cls(**json.loads(path.read_text()))

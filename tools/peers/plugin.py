@@ -1,4 +1,4 @@
-"""A pytest plugin: patches what tests build, chooses among them, and writes the outcome of each at once.
+"""A pytest plugin that selects tests, patches the models that they build, and writes each outcome immediately.
 
 ``-p tools.peers.plugin --peers-plan FILE``
 """
@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Starts with the plan."""
+    """Reads the plan and registers the hooks."""
     plan = Plan.read(config.getoption("--peers-plan"))
     config.pluginmanager.register(Session(plan, writes=not hasattr(config, "workerinput")))
 
@@ -36,8 +36,8 @@ class Session:
     """The hooks of one run.
 
     Args:
-        plan: What to do.
-        writes: Whether this process writes outcomes: pytest-xdist's workers hand theirs to the process that does.
+        plan: The settings of the run.
+        writes: Whether this process writes outcomes; workers of pytest-xdist send theirs to the process that does.
     """
 
     def __init__(self, plan: Plan, writes: bool) -> None:
@@ -51,14 +51,14 @@ class Session:
     def pytest_make_collect_report(
         self, collector: pytest.Collector
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        """Adapts a test module once it is imported; its classes are collected later."""
+        """Adapts a test module after its import, before its classes are collected."""
         report = yield
         if isinstance(collector, pytest.Module) and report.passed:
             self.peer.adapt(collector.obj, self.patcher)
         return report
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Leaves the tests that apply, were chosen and are not done; those of a model in the order of the names."""
+        """Keeps the tests that apply, are chosen and are not done; tests of models run in the order of the names."""
         done = set(self.plan.done)
         chosen = [item for item in items if self._chosen(item) and short(item.nodeid) not in done]
         order = {name: place for place, name in enumerate(self.plan.names)}
@@ -74,7 +74,7 @@ class Session:
         )
 
     def pytest_runtest_setup(self) -> None:
-        """Each test begins with the same seed on both sides."""
+        """Seeds each test alike on both sides."""
         torch.manual_seed(0)
         self.patcher.count = 0
 
@@ -82,17 +82,17 @@ class Session:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Tells how many models there were to patch."""
+        """Adds the number of models that can be patched to the report."""
         report = yield
         report.user_properties.append(("models", self.patcher.count))
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Writes an outcome: that of the call, or of what failed or was skipped in it or around it."""
+        """Writes the outcome of a test: of its call, or of the phase that failed or was skipped."""
         if not self.writes:
             return
         row = outcome(self.plan, report)
-        if hasattr(report, "context"):  # of a subtest; its test is reported after it, and may have passed nevertheless
+        if hasattr(report, "context"):  # a subtest; its test is reported later and may still have passed
             if report.failed or (report.skipped and report.nodeid not in self.parts):
                 self.parts[report.nodeid] = row
         elif report.when == "call" or report.outcome != "passed":
@@ -102,7 +102,7 @@ class Session:
 
 
 def outcome(plan: Plan, report: pytest.TestReport) -> Row:
-    """The row of a report."""
+    """Converts a report to a row."""
     models = dict(report.user_properties).get("models", 0)
     message = "" if report.outcome == "passed" else _message(report)
     return Row(
@@ -111,13 +111,13 @@ def outcome(plan: Plan, report: pytest.TestReport) -> Row:
 
 
 def short(nodeid: str) -> str:
-    """A test's name without the folders of its file."""
+    """Returns a test's name without the folders of its file."""
     return nodeid.split("::")[0].rsplit("/")[-1] + nodeid[len(nodeid.split("::")[0]) :]
 
 
 def _message(report: pytest.TestReport) -> str:
     said = report.longrepr
-    if isinstance(said, tuple):  # of a skipped test: file, line, reason
+    if isinstance(said, tuple):  # for a skipped test: file, line, reason
         text = said[2]
     else:
         crash = getattr(said, "reprcrash", None)

@@ -1,4 +1,4 @@
-"""What the comparison says at its end."""
+"""The final report of the comparison."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ OUTCOMES = ("passed", "failed", "skipped")
 
 @dataclass(frozen=True)
 class Pair:
-    """One test on both sides."""
+    """The outcomes of one test on both sides."""
 
     unpatched: Row
     patched: Row
 
     @property
     def differs(self) -> bool:
-        """Whether the outcomes are not the same."""
+        """Whether the two outcomes differ."""
         return self.unpatched.outcome != self.patched.outcome
 
 
 def pairs(rows: Iterable[Row]) -> list[Pair]:
-    """The tests that ran on both sides and had a model to patch; the last outcome of a test counts."""
+    """Returns the tests that ran on both sides with a model to patch; the last outcome of a test counts."""
     sides: dict[str, dict[tuple[str, str], Row]] = {side: {} for side in SIDES}
     for row in rows:
         sides[row.side][row.peer, row.test] = row
@@ -34,7 +34,7 @@ def pairs(rows: Iterable[Row]) -> list[Pair]:
 
 
 def report(found: list[Pair]) -> str:
-    """Table by test function and file, then the tests that differ, by what was said."""
+    """Returns a table by file and test function, then the tests whose outcomes differ, grouped by message."""
     return "\n\n".join(part for part in [_table(found), _differences(found)] if part)
 
 

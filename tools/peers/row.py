@@ -14,11 +14,11 @@ class Row:
     Attributes:
         peer: The package whose test it is.
         side: ``unpatched`` or ``patched``.
-        test: File and test, as pytest names it: ``test_models.py::test_model_forward[1-vit_tiny_patch16_224]``.
+        test: The test, as pytest writes it: ``test_models.py::test_model_forward[1-vit_tiny_patch16_224]``.
         outcome: ``passed``, ``failed`` or ``skipped``.
-        models: How many models that can be patched it built.
+        models: Number of models that it built and that can be patched.
         message: Why it failed or was skipped.
-        seconds: Time that it took.
+        seconds: Duration.
     """
 
     peer: str
@@ -31,10 +31,10 @@ class Row:
 
     @property
     def function(self) -> str:
-        """File and function, without parameters."""
+        """File and function of the test, without parameters."""
         return self.test.split("[")[0]
 
     @property
     def file(self) -> str:
-        """Name of its file."""
+        """Name of the file of the test."""
         return self.test.split("::")[0]

@@ -1,4 +1,4 @@
-"""One run of pytest on the test files of a package."""
+"""Runs pytest once on the test files of a package."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ..require import require
 from .peers import PEERS
 from .plan import Plan
 
-# All passed, some failed, none were collected.
+# exit codes: all passed, some failed, none were collected
 ENDED = (0, 1, 5)
-# A line of pytest's summary about a file, not a test in it.
+# a line of pytest's summary about a file, not about a test in it
 NOT_IMPORTED = re.compile(r"^ERROR ([^:\s]+)(?: - |$)", re.MULTILINE)
 
 
 def run(plan: Plan, tests: Path, work: Path, jobs: int) -> None:
-    """Runs the tests of a plan to their end; their output goes to a log in ``work``.
+    """Runs all tests of a plan; their output goes to a log in ``work``.
 
     Args:
-        plan: What to run.
+        plan: The settings of the run.
         tests: The folder of the package's tests.
         work: A folder for the plan and the log.
-        jobs: Processes, with one thread each.
+        jobs: Number of processes, with one thread each.
 
     Raises:
         CheckError: If pytest itself fails.

@@ -1,4 +1,4 @@
-"""timm's tests/test_models.py: each model that it creates by name is patched."""
+"""timm's tests/test_models.py: each model that a test creates by name is patched."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import nn
 
 from .patched import Patcher
 
-# They read weights from the hub.
+# these tests load weights from the hub
 ONLINE = ("test_model_inference", "test_model_load_pretrained", "test_model_features_pretrained")
 
 
 class Timm:
-    """Models come from ``create_model``; a test has the name of one as its parameter, or builds its own."""
+    """Models are made by ``create_model``. A test has a model name as its parameter, or builds its own model."""
 
     files = ("test_models.py",)
 
     def adapt(self, module: ModuleType, patcher: Patcher) -> None:
-        """Rebinds ``create_model`` in the test module."""
+        """Replaces ``create_model`` in the test module."""
         create: Callable[..., nn.Module] = vars(module)["create_model"]
 
         def create_model(*args: Any, **kwargs: Any) -> nn.Module:
@@ -30,7 +30,7 @@ class Timm:
         vars(module)["create_model"] = create_model
 
     def wants(self, item: pytest.Item, names: list[str]) -> bool:
-        """Tests of the models that were chosen, one pretrained tag of each, and those that build their own."""
+        """Selects tests of the chosen models, with one pretrained tag each, and tests that build their own model."""
         if item.name.startswith(ONLINE):
             return False
         name = model_name(item)
@@ -38,7 +38,7 @@ class Timm:
 
 
 def model_name(item: pytest.Item) -> str | None:
-    """The model that a test has as its parameter, without the tag of its weights."""
+    """Returns the model name in the parameters of a test, without the tag of its weights."""
     call = getattr(item, "callspec", None)
     name = call.params.get("model_name") if call else None
     return name and str(name).split(".")[0]

@@ -1,4 +1,4 @@
-"""Small vision transformers that take what the models of other packages' tests take: rows of numbers."""
+"""Small vision transformers for rows of numbers, which the tests of other packages use as inputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .patched import Patcher
 
 
 def tiny_vit(side: int, classes: int, patcher: Patcher) -> VisionTransformer:
-    """A ViT of two blocks for images (B, 1, side, side), each pixel a patch."""
+    """Builds a ViT of two blocks for images (B, 1, side, side), in which each pixel is a patch."""
     return patcher(
         VisionTransformer(
             img_size=side, patch_size=1, in_chans=1, num_classes=classes, embed_dim=20, depth=2, num_heads=2
@@ -19,15 +19,15 @@ def tiny_vit(side: int, classes: int, patcher: Patcher) -> VisionTransformer:
 
 
 def images(rows: Tensor) -> Tensor:
-    """(B, n) to (B, 1, n, n): the products of each two numbers of a row."""
+    """Maps rows (B, n) to images (B, 1, n, n) of the products of all pairs of numbers in a row."""
     return rows[:, None, :, None] * rows[:, None, None, :]
 
 
 class NormAndViT(nn.BatchNorm1d):
-    """In place of a batch norm: the norm, and a ViT on top of it.
+    """Replaces a batch norm by the norm followed by a ViT.
 
     Args:
-        features: Numbers in a row.
+        features: Length of a row.
         patcher: Patches the ViT.
     """
 
@@ -36,19 +36,19 @@ class NormAndViT(nn.BatchNorm1d):
         self.vit = tiny_vit(features, features, patcher)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, features) to the same."""
+        """Maps (B, features) to (B, features)."""
         rows = super().forward(input)
         return rows + self.vit(images(rows))
 
 
 class RowsViT(nn.Module):
-    """In place of an MLP from rows (B, 10) to log-probabilities (B, 2).
+    """Replaces an MLP that maps rows (B, 10) to log-probabilities (B, 2).
 
     Args:
         patcher: Patches the ViT.
 
     Attributes:
-        dtype: What the rows are cast to, as the tests set it.
+        dtype: The dtype to which rows are cast; the tests set it.
     """
 
     def __init__(self, patcher: Patcher) -> None:
@@ -57,6 +57,6 @@ class RowsViT(nn.Module):
         self.dtype = torch.float
 
     def forward(self, X: Tensor) -> Tensor:  # noqa: N803, the tests call it by this name
-        """(B, 10) to (B, 2)."""
+        """Maps rows (B, 10) to log-probabilities (B, 2)."""
         rows = X.to(self.dtype) / 90
         return self.vit(images(rows)).log_softmax(dim=-1)

@@ -1,4 +1,4 @@
-"""transformers' tests of its vision models: each model that a test makes, or reads from disk, is patched."""
+"""transformers' tests of its vision models: each model that a test builds or loads from disk is patched."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TIMM_TESTER = "TimmWrapperModelTester"
 
 
 class Transformers:
-    """Tests call the class of a model or its ``from_pretrained``, by many names, so the classes themselves change."""
+    """Tests call a model class or its ``from_pretrained`` under many names, so the classes themselves are changed."""
 
     files = tuple(f"models/{name}/test_modeling_{name}.py" for name in FOLDERS)
 
@@ -35,9 +35,9 @@ class Transformers:
         self._depth = 0
 
     def adapt(self, module: ModuleType, patcher: Patcher) -> None:
-        """Changes the classes of all models that were imported; a test module has imported those that it tests.
+        """Changes all model classes that have been imported, which include those that the test module tests.
 
-        The wrapper of timm's models is tested with a ResNet; it gets a ViT.
+        The wrapper of timm's models is tested with a ResNet, which is replaced by a ViT.
         """
         from transformers import PreTrainedModel
 
@@ -46,7 +46,7 @@ class Transformers:
             vars(module)[TIMM_TESTER] = with_vit(vars(module)[TIMM_TESTER])
 
     def change(self, base: type, patcher: Patcher) -> None:
-        """Lets a class and its subclasses, if not changed before, hand what they make to the patcher."""
+        """Changes a class and its subclasses once, so that they pass their instances to the patcher."""
         for cls in [base, *_below(base)]:
             if cls in self._done:
                 continue
@@ -54,15 +54,17 @@ class Transformers:
             own = vars(cls)
             if "from_pretrained" in own:
                 cls.from_pretrained = classmethod(self._patching(own["from_pretrained"].__func__, patcher, _returned))  # type: ignore[attr-defined]
-            if "__init__" in own and cls is not base:  # the base's runs before the model has its parts
+            if (
+                "__init__" in own and cls is not base
+            ):  # the initialiser of the base class runs before the model has its parts
                 cls.__init__ = self._patching(own["__init__"], patcher, _itself)  # type: ignore[misc]
 
     def wants(self, item: pytest.Item, names: list[str]) -> bool:
-        """All tests: those that build no model of ours are not counted."""
+        """Selects all tests, because tests that build no model to patch are not counted."""
         return True
 
     def _patching(self, make: Callable[..., Any], patcher: Patcher, made: Callable[..., Any]) -> Callable[..., Any]:
-        """A function that patches what it made once it is whole: not while a model around it is being made."""
+        """Wraps a constructor so that it patches the finished model, but not while an outer model is being built."""
 
         @wraps(make)
         def patching(first: Any, *args: Any, **kwargs: Any) -> Any:
@@ -79,7 +81,7 @@ class Transformers:
 
 
 def with_vit(tester: Callable[..., Any]) -> Callable[..., Any]:
-    """The tester of a timm model with a ViT, in place of the model that it has."""
+    """Returns the tester of a timm model with its model replaced by a ViT."""
 
     def make(*args: Any, **kwargs: Any) -> Any:
         made = tester(*args, **kwargs)
@@ -94,7 +96,7 @@ def _itself(model: Any, result: None) -> Any:
 
 
 def _returned(cls: type, result: Any) -> Any:
-    """The model, which may come with a report on how it was loaded."""
+    """Returns the model, which may be returned together with a loading report."""
     return result[0] if isinstance(result, tuple) else result
 
 

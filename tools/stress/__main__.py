@@ -1,4 +1,4 @@
-"""``python -m tools.stress``: one model of each family, shared by threads and by tasks, checked call by call."""
+"""``python -m tools.stress``: threads and tasks share a model of each family, and each call is checked."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.stress", description=__doc__)
-    parser.add_argument("--threads", type=int, default=4, help="threads, and tasks; the first one trains")
-    parser.add_argument("--calls", type=int, default=2000, help="calls of each thread; a task makes a quarter of them")
+    parser.add_argument("--threads", type=int, default=4, help="number of threads, and of tasks; the first one trains")
+    parser.add_argument("--calls", type=int, default=2000, help="calls per thread; a task makes a quarter as many")
     parser.add_argument("--family", default="*", metavar="GLOB", help="only these families")
-    parser.add_argument("--limit", type=float, default=3600, help="seconds for each family")
-    parser.add_argument("--out", type=Path, default=Path("runs/stress.jsonl"), help="results as JSON lines")
+    parser.add_argument("--limit", type=float, default=3600, help="time limit per family in seconds")
+    parser.add_argument("--out", type=Path, default=Path("runs/stress.jsonl"), help="where the JSON lines go")
     return parser.parse_args(arguments)
 
 

@@ -1,6 +1,6 @@
-"""What threads and tasks do with a model that they share.
+"""The calls that threads and tasks make on a shared model.
 
-A call is a generator that returns tensors. It yields wherever a task may let the others run; a thread runs it through.
+A call is a generator that returns tensors. It yields where a task may let others run; a thread runs it to the end.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ SALIENCY: list[Options] = [
 
 @dataclass(frozen=True)
 class Call:
-    """One thing that is done with the model.
+    """A call on a shared model.
 
     Attributes:
-        kind: What is counted together.
-        run: Begins it with a model.
-        reference: What has the result that is wanted, where ``run`` itself cannot be trusted.
+        kind: Its kind; results are counted per kind.
+        run: Starts the call on a model.
+        reference: A function with the correct result, if ``run`` itself may be wrong.
     """
 
     kind: str
@@ -59,7 +59,7 @@ class Call:
 
 
 def finish(run: Run) -> list[Tensor]:
-    """Runs a call through."""
+    """Runs a call to its end and returns its result."""
     while True:
         try:
             next(run)
@@ -68,7 +68,7 @@ def finish(run: Run) -> list[Tensor]:
 
 
 def reading_calls(inputs: list[Input], seed: int) -> Iterator[Call]:
-    """Calls without a gradient: plain ones, other settings for a while, recordings, saliency, mixes."""
+    """Calls without gradients: inference, temporary settings, recordings, saliency and mixes."""
     for x in inputs:
         yield Call("inference", partial(inference, x=x))
         yield Call("merging, nested", partial(nested, x=x))
@@ -84,7 +84,7 @@ def reading_calls(inputs: list[Input], seed: int) -> Iterator[Call]:
 
 
 def training_calls(inputs: list[Input], seed: int, modes: Modes) -> Iterator[Call]:
-    """Calls with a gradient."""
+    """Calls with gradients."""
     for x in inputs:
         yield Call("training", partial(training, x=x, modes=modes))
         if isinstance(x, Tensor):
@@ -93,19 +93,19 @@ def training_calls(inputs: list[Input], seed: int, modes: Modes) -> Iterator[Cal
 
 
 def crossed_calls(inputs: list[Input]) -> Iterator[Call]:
-    """Calls whose contexts end in the order in which they began."""
+    """Calls whose contexts overlap: the first to begin is the first to end."""
     for x in inputs:
         yield Call("merging, crossed", partial(crossed, x=x), partial(uncrossed, x=x))
 
 
 def inference(model: nn.Module, x: Input) -> Run:
-    """A forward pass."""
+    """Runs a forward pass."""
     yield
     return [_output(model, x)]
 
 
 def merging(model: nn.Module, x: Input, options: Options) -> Run:
-    """Two forward passes under other settings, and one after them."""
+    """Runs two forward passes with temporary settings, and one after them."""
     with mm.merging(model, **options):
         yield
         first = _output(model, x)
@@ -116,7 +116,7 @@ def merging(model: nn.Module, x: Input, options: Options) -> Run:
 
 
 def nested(model: nn.Module, x: Input) -> Run:
-    """Settings inside settings."""
+    """Nests temporary settings."""
     with mm.merging(model, r=0):
         yield
         with mm.merging(model, r=1):
@@ -127,7 +127,7 @@ def nested(model: nn.Module, x: Input) -> Run:
 
 
 def crossed(model: nn.Module, x: Input) -> Run:
-    """Of two settings, those that came first end first: the others hold until they end, then the model's own do."""
+    """Two settings of which the first ends first: the second holds until it ends, then the model's own do."""
     found = []
     with ExitStack() as second:
         with ExitStack() as first:
@@ -142,7 +142,7 @@ def crossed(model: nn.Module, x: Input) -> Run:
 
 
 def uncrossed(model: nn.Module, x: Input) -> Run:
-    """What `crossed` returns."""
+    """Computes the correct result of `crossed`."""
     yield
     with mm.merging(model, r=1):
         found = _output(model, x)
@@ -150,7 +150,7 @@ def uncrossed(model: nn.Module, x: Input) -> Run:
 
 
 def recording(model: nn.Module, x: Input, options: Options) -> Run:
-    """The records of two forward passes, beside one that is not recorded."""
+    """Records two forward passes, with another one that is not recorded."""
     with mm.merging(model, **options):
         with mm.record(model) as rec:
             yield
@@ -164,13 +164,13 @@ def recording(model: nn.Module, x: Input, options: Options) -> Run:
 
 
 def saliency(model: nn.Module, x: Tensor, options: Options) -> Run:
-    """A saliency map."""
+    """Computes a saliency map."""
     yield
     return [mm.saliency_map(model, x, **options)]
 
 
 def mix(model: nn.Module, x: Tensor, mode: str, seed: int) -> Run:
-    """A mixed batch, its randomness from a generator of its own."""
+    """Mixes a batch with its own generator."""
     mixer = _mixer(model, seed, mode=mode)
     yield
     batch = mixer.mix(x, _labels(x))
@@ -178,7 +178,7 @@ def mix(model: nn.Module, x: Tensor, mode: str, seed: int) -> Run:
 
 
 def training(model: nn.Module, x: Input, modes: Modes) -> Run:
-    """The gradients of all parameters, as one tensor; nothing is written to ``.grad``."""
+    """Computes the gradients of all parameters as one tensor, without writing to ``.grad``."""
     yield
     with modes.watched():
         out = tensor(model(x))
@@ -188,10 +188,10 @@ def training(model: nn.Module, x: Input, modes: Modes) -> Run:
 
 
 def preference(model: nn.Module, x: Tensor, where: str, seed: int, modes: Modes) -> Run:
-    """Logits and gradients of a step that prefers the clean images."""
+    """Computes the logits and gradients of a step with the preference for clean images."""
     step = mm.PreferenceStep(model, _mixer(model, seed), mm.PreferenceLoss(), saliency=where)
     yield
-    # A saliency pass of its own is the one forward pass that is to run in eval mode.
+    # A separate saliency pass is the only forward pass that should run in eval mode.
     with modes.watched(where == "winner"):
         found = step(x, _labels(x))
     yield
@@ -209,7 +209,7 @@ def _gradients(model: nn.Module, loss: Tensor) -> Tensor:
 
 
 def _mixer(model: nn.Module, seed: int, **options: Any) -> mm.MergeMix:
-    # Always MergeMix: the other blends ask no model.
+    # Always MergeMix, because the other blends do not use a model.
     generator = torch.Generator().manual_seed(seed)
     return mm.MergeMix(model, CLASSES, mergemix_prob=1.0, generator=generator, **options)
 

@@ -1,4 +1,4 @@
-"""One family: its model, shared by threads, then by tasks."""
+"""Runs the calls of one family on a model that is shared by threads, then by tasks."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .row import Row
 from .tally import Known, Tally, known
 from .together import hasty, in_tasks, in_threads, one_by_one
 
-INTERVAL = 1e-6  # seconds; as often as Python can
-TIMED_SHARE = 10  # of the calls, one in so many is timed, at Python's own interval
+INTERVAL = 1e-6  # seconds; the shortest interval that Python allows
+TIMED_SHARE = 10  # one call in this many is timed, with Python's default interval
 TASK_SHARE = 4
 
 
@@ -26,24 +26,24 @@ def examine(name: str, threads: int, calls: int) -> Row:
     """Runs the calls of one family.
 
     Args:
-        name: The family.
-        threads: How many threads, and how many tasks; the first of them trains.
-        calls: Calls of each thread; a task makes a quarter of them.
+        name: Name of the family.
+        threads: Number of threads, and of tasks; the first one trains.
+        calls: Calls per thread; a task makes a quarter as many.
     """
     start, family, modes = time.perf_counter(), FAMILIES[name], Modes()
-    # All in train mode: no family has dropout, so that what evaluates and what trains have the same output.
+    # Always in train mode: no family has dropout, so evaluation and training give the same output.
     model = mm.patch(family.build(), BASE_R).train()
     lists, refused = prepare(family, model, threads, modes)
     row = Row(name, refused=refused)
     _examine_threads(row, _shared(family, model, modes), lists, calls, modes)
-    if not family.compiled:  # that one is for threads
+    if not family.compiled:  # the limit is meant for threads
         _examine_tasks(row, deepcopy(model), family, lists, max(1, calls // TASK_SHARE))
     row.seconds = round(time.perf_counter() - start, 1)
     return row
 
 
 def prepare(family: Family, model: nn.Module, threads: int, modes: Modes) -> tuple[list[list[Known]], list[str]]:
-    """The calls of each thread with the results that an untouched model has, and what it refuses."""
+    """Returns the calls of each thread with their results on an untouched model, and the refused calls."""
     lists, refused = [], set()
     for thread in range(threads):
         inputs = family.inputs(thread)
@@ -64,7 +64,7 @@ def _shared(family: Family, model: nn.Module, modes: Modes) -> nn.Module:
 
 def _examine_threads(row: Row, model: nn.Module, lists: list[list[Known]], calls: int, modes: Modes) -> None:
     few = max(1, calls // TIMED_SHARE)
-    one_by_one(model, lists, few)  # compiles, and fills caches
+    one_by_one(model, lists, few)  # compiles the model and fills caches
     alone, seconds_alone = _timed(lambda: one_by_one(model, lists, few))
     together, seconds = _timed(lambda: in_threads(model, lists, few, modes))
     with hasty(INTERVAL):

@@ -1,4 +1,4 @@
-"""Whether training runs in train mode all the time."""
+"""Checks that training always runs in train mode."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 
 class Modes(threading.local):
-    """Counts the forward passes of one thread in which a module was in eval mode. Other threads count nothing."""
+    """Counts the forward passes of one thread in which a module was in eval mode. Other threads are not counted."""
 
     def __init__(self) -> None:
         self.evaluated = 0
@@ -19,14 +19,14 @@ class Modes(threading.local):
         self._eval_seen = False
 
     def watch(self, model: nn.Module) -> None:
-        """Looks at the linear modules of a model whenever they run."""
+        """Checks the mode of the linear modules of a model whenever they run."""
         for module in model.modules():
             if isinstance(module, nn.Linear):
                 module.register_forward_pre_hook(self._look)
 
     @contextmanager
     def watched(self, on: bool = True) -> Iterator[None]:
-        """What runs inside counts as one forward pass."""
+        """Counts everything that runs inside as one forward pass."""
         self._watching, self._eval_seen = on, False
         try:
             yield

@@ -1,4 +1,4 @@
-"""The result of one family, and the table of all."""
+"""The result of one family, and the table of all results."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Row:
-    """The result of one family. Counts are by kind of call, those of errors by their message too.
+    """The result of one family. Counts are per kind of call; errors are also counted per message.
 
     Attributes:
-        family: Its name.
-        calls: Calls in threads.
-        wrong: Those with another result than alone.
-        errors: Those that raised.
+        family: Name of the family.
+        calls: Number of calls in threads.
+        wrong: Calls in threads whose result differs from the result alone.
+        errors: Calls in threads that raised an error.
         evaluated: Forward passes of the training thread in which a module was in eval mode.
-        task_calls: Calls in tasks.
-        task_wrong: As ``wrong``.
-        task_errors: As ``errors``.
-        alone: Calls one by one, before any thread, that were wrong or raised.
-        after: The same when all threads and tasks had ended.
-        ratio: Time of the calls in threads over that of the same calls one after another.
-        refused: What the model does not do at all.
-        failure: Why there is no result.
-        seconds: Time that it took.
+        task_calls: Number of calls in tasks.
+        task_wrong: Calls in tasks whose result differs from the result alone.
+        task_errors: Calls in tasks that raised an error.
+        alone: Calls that were wrong or raised an error one by one, before any thread started.
+        after: Calls that did so after all threads and tasks had ended.
+        ratio: Time of the calls in threads, divided by the time of the same calls one after another.
+        refused: Kinds of calls that the model does not support.
+        failure: The error, if there is no result.
+        seconds: Duration.
     """
 
     family: str
@@ -53,7 +53,7 @@ HEAD = ("family", "alone", *THREADS, *TASKS, "after", "time ratio")
 
 
 def report(rows: Iterable[Row]) -> str:
-    """A table in Markdown, then what was wrong, by kind, and what was refused."""
+    """Returns a Markdown table, then the wrong results and errors by kind, and the refused calls."""
     rows = list(rows)
     lines = [_line(HEAD), _line(["---", *["---:"] * (len(HEAD) - 1)]), *(_line(_cells(row)) for row in rows)]
     return "\n".join([*lines, *_listed("wrong", rows), *_listed("refused", rows)])

@@ -1,4 +1,4 @@
-"""Calls with the results that they must have, and the count of those that have others."""
+"""Counts the calls whose result is not the expected one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Known:
-    """A call, and the result that it has when nothing else runs."""
+    """A call, and its result when nothing else runs."""
 
     call: Call
     wanted: list[Tensor]
@@ -26,13 +26,13 @@ class Known:
 
 @dataclass
 class Tally:
-    """What came of some calls.
+    """Counts of the results of some calls.
 
     Attributes:
-        calls: How many there were.
-        wrong: Kind of call -> how many had another result.
-        errors: Kind of call and error -> how many raised it.
-        evaluated: Forward passes of a training that found a module in eval mode.
+        calls: Number of calls.
+        wrong: Kind of call -> number of wrong results.
+        errors: Kind of call and error -> number of calls that raised it.
+        evaluated: Forward passes of training in which a module was in eval mode.
     """
 
     calls: int = 0
@@ -41,7 +41,7 @@ class Tally:
     evaluated: int = 0
 
     def add(self, known: Known, result: list[Tensor] | Exception) -> None:
-        """Counts a call by its result."""
+        """Adds the result of a call."""
         self.calls += 1
         if isinstance(result, Exception):
             self.errors[f"{known.call.kind}: {_words(result)}"] += 1
@@ -58,14 +58,14 @@ class Tally:
 
 
 def known(calls: Iterable[Call], fresh: Callable[[], nn.Module]) -> tuple[list[Known], list[str]]:
-    """Runs each call alone, on a model that nothing has touched.
+    """Runs each call alone, on an untouched model.
 
     Args:
         calls: The calls.
-        fresh: Makes such a model.
+        fresh: Makes an untouched model.
 
     Returns:
-        The calls with their results, and the kinds of those that the model refuses, with the reasons.
+        The calls with their results, and the kinds of calls that the model refuses, with the reasons.
     """
     found, refused = [], set()
     for call in calls:
@@ -77,7 +77,7 @@ def known(calls: Iterable[Call], fresh: Callable[[], nn.Module]) -> tuple[list[K
 
 
 def same(result: list[Tensor], wanted: list[Tensor]) -> bool:
-    """Whether tensors are the same up to the last bits."""
+    """Whether tensors are equal up to the last bits."""
     return len(result) == len(wanted) and all(map(_close, result, wanted))
 
 
@@ -89,6 +89,6 @@ def _close(a: Tensor, b: Tensor) -> bool:
 
 
 def _words(error: Exception) -> str:
-    """An error without the numbers in it, which differ from call to call."""
+    """Describes an error without its numbers, which differ from call to call."""
     line = (str(error).strip().splitlines() or [""])[0]
     return re.sub(r"\d+", "N", f"{type(error).__name__}: {line}")[:140]

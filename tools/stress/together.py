@@ -1,4 +1,4 @@
-"""Calls in threads and in tasks, all at the same time."""
+"""Runs calls in threads or in tasks at the same time."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Lists = Sequence[Sequence[Known]]
 
 
 def one_by_one(model: nn.Module, lists: Lists, calls: int) -> Tally:
-    """The calls of `in_threads` in one thread."""
+    """Runs the calls of `in_threads` in a single thread."""
     return sum((_work(model, known, calls, seed) for seed, known in enumerate(lists)), Tally())
 
 
 def in_threads(model: nn.Module, lists: Lists, calls: int, modes: Modes) -> Tally:
-    """A thread for each list, which makes calls drawn from it."""
+    """Runs one thread per list, which makes calls drawn from the list."""
     barrier = threading.Barrier(len(lists))
 
     def work(seed: int) -> Tally:
@@ -39,7 +39,7 @@ def in_threads(model: nn.Module, lists: Lists, calls: int, modes: Modes) -> Tall
 
 
 def in_tasks(model: nn.Module, lists: Lists, calls: int) -> Tally:
-    """A task of asyncio for each list, which makes calls drawn from it; wherever one yields, the others go on."""
+    """Runs one asyncio task per list, which makes calls drawn from it; wherever a task yields, the others continue."""
 
     async def everything() -> list[Tally]:
         return await asyncio.gather(*(_work_slowly(model, known, calls, seed) for seed, known in enumerate(lists)))
@@ -49,7 +49,7 @@ def in_tasks(model: nn.Module, lists: Lists, calls: int) -> Tally:
 
 @contextmanager
 def hasty(interval: float) -> Iterator[None]:
-    """Python changes threads that often, in seconds."""
+    """Sets the interval in seconds at which Python switches threads, until the block ends."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(interval)
     try:

@@ -1,5 +1,5 @@
-"""timm's own train.py, unmodified, run bare and through the launcher, setting by setting: `make test-train`.
+"""Runs timm's unmodified train.py with and without the launcher, in many settings: `make test-train`.
 
 It needs a script of timm's (``TIMM_TRAIN_PY``) and takes minutes, so it is a program (``python -m tools.train_matrix``)
-and no part of the tests.
+and not a part of the tests.
 """

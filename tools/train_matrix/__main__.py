@@ -1,6 +1,6 @@
-"""``python -m tools.train_matrix``: timm's train.py, bare and through the launcher, in many settings.
+"""``python -m tools.train_matrix``: runs timm's train.py with and without the launcher, in many settings.
 
-The scripts are named by TIMM_TRAIN_PY, with colons between them.
+TIMM_TRAIN_PY lists the scripts, separated by colons.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .settings import SETTINGS
 def main(arguments: list[str] | None = None) -> int:
     """Runs the matrix; returns 1 if anything fails."""
     options = _parse(arguments)
-    # A shell lets background jobs ignore Ctrl-C, which the scripts would inherit.
+    # Background jobs of a shell ignore Ctrl-C, and the scripts would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     chosen = _chosen(options.filter or ["*"])
     known = read_rows(options.out, Row) if options.resume else []
@@ -57,36 +57,40 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.train_matrix", description=__doc__)
-    filter_help = "only these settings; may be repeated; --filter='--amp*' where it begins with a dash"
+    filter_help = "only these settings; may be repeated; --filter='--amp*' if it begins with a dash"
     parser.add_argument("--filter", action="append", metavar="GLOB", help=filter_help)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="settings at a time")
-    parser.add_argument("--out", type=Path, default=Path("runs/train_matrix.jsonl"), help="results as JSON lines")
-    parser.add_argument("--work", type=Path, default=Path("runs/train_matrix"), help="folder of the runs, made anew")
-    parser.add_argument("--resume", action="store_true", help="keep the results that --out holds already")
-    parser.add_argument("--warm", action="store_true", help="fork runs from a process that has imported timm: faster")
-    parser.add_argument("--markdown", type=Path, metavar="PATH", help="write the table there too")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="settings that run at the same time")
+    parser.add_argument("--out", type=Path, default=Path("runs/train_matrix.jsonl"), help="where the JSON lines go")
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs/train_matrix"), help="folder for the runs, which is emptied first"
+    )
+    parser.add_argument("--resume", action="store_true", help="keep the results already in --out")
+    parser.add_argument(
+        "--warm", action="store_true", help="fork runs from a process that has imported timm, which is faster"
+    )
+    parser.add_argument("--markdown", type=Path, metavar="PATH", help="also write the table to this file")
     options = parser.parse_args(arguments)
     options.work = options.work.resolve()
     return options
 
 
 def _chosen(globs: list[str]) -> list[Setting]:
-    """The settings that one of the patterns fits; each pattern must fit one."""
+    """Returns the settings that match a pattern; each pattern must match at least one."""
     for glob in globs:
         if not any(fnmatch(name, glob) for name in SETTINGS):
-            sys.exit(f"--filter: no setting is called {glob}")
+            sys.exit(f"--filter: no setting matches {glob}")
     return [setting for name, setting in SETTINGS.items() if any(fnmatch(name, glob) for glob in globs)]
 
 
 def _scripts() -> dict[str, Path]:
-    """The scripts by the release of timm that they came with."""
+    """Returns the scripts by the release of timm that they belong to."""
     given = os.environ.get("TIMM_TRAIN_PY", "")
     if not given:
-        sys.exit("TIMM_TRAIN_PY is not set: it names timm's train.py, or several with colons between them")
+        sys.exit("TIMM_TRAIN_PY is not set: it must be the path of timm's train.py, or several separated by colons")
     scripts = {}
     for path in map(Path, given.split(":")):
         if not path.is_file():
-            sys.exit(f"TIMM_TRAIN_PY: {path} is no file")
+            sys.exit(f"TIMM_TRAIN_PY: {path} is not a file")
         version = path.resolve().parent / "timm" / "version.py"
         found = re.search(r"'(.+)'", version.read_text()) if version.exists() else None
         scripts[found[1] if found else path.resolve().parent.name] = path
@@ -98,12 +102,12 @@ def _examine_all(todo: list[tuple[Bench, str, Setting]], jobs: int) -> Iterator[
     try:
         for future in as_completed([pool.submit(_examine, *entry) for entry in todo]):
             yield future.result()
-    finally:  # an interrupt does not wait for the settings that have not begun
+    finally:  # an interrupt does not wait for settings that have not started
         pool.shutdown(cancel_futures=True)
 
 
 def _examine(bench: Bench, script: str, setting: Setting) -> Row:
-    """One setting with one script. Never raises."""
+    """Runs one setting with one script; never raises."""
     row, start = Row(script, setting.name, setting.compared), time.perf_counter()
     try:
         row.note = setting.check(bench) or ""

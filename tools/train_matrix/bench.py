@@ -1,4 +1,4 @@
-"""One script of timm's, and its runs: bare, and through the launcher. Equal runs run once."""
+"""A script of timm and its runs with and without the launcher. Identical runs are run only once."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ LAUNCHER = [PYTHON, "-m", "timm_mergemix.launch"]
 
 
 class NotInScript(Exception):  # noqa: N818
-    """The script itself cannot run this, whatever we do."""
+    """The script cannot run this setting, even without the launcher."""
 
 
 class Bench:
-    """One script of timm's, and its runs.
+    """A script of timm and its runs.
 
     Args:
-        script: train.py.
-        work: An empty folder for its runs.
-        assets: What they read.
+        script: Path of train.py.
+        work: An empty folder for the runs.
+        assets: The files that the runs read.
         warm: Whether plain runs start in a process that has imported torch and timm.
     """
 
     def __init__(self, script: Path, work: Path, assets: Assets, warm: bool) -> None:
         self.script, self.work, self.assets, self.warm = script.resolve(), work, assets, warm
-        # Alone in a folder, so that the installed timm is found and not the one that it came with.
+        # Copied to its own folder, so that it imports the installed timm and not the one in its repository.
         self.alone = work / "bare"
         self.alone.mkdir(parents=True)
         for name in ("train.py", "validate.py", "benchmark.py"):
@@ -48,7 +48,7 @@ class Bench:
         self._lock = Lock()
 
     def bare(self, flags: str = "", **way: Any) -> Run:
-        """The script without us; for ``way`` see `Way`.
+        """Runs the script without the launcher; `Way` explains ``way``.
 
         Raises:
             NotInScript: If it fails.
@@ -59,20 +59,20 @@ class Bench:
         return run
 
     def hooked(self, flags: str = "", base: str = TRAIN, **way: Any) -> Run:
-        """The script through the launcher. It must succeed, unless it is to be killed."""
+        """Runs the script through the launcher. It must succeed unless ``way`` kills it."""
         run = self._train("hooked", f"{base} {flags}", Way(**way))
         require("kill_at" in way or run.rc == 0, f"exit code {run.rc}: {run.error} [{run.place.name}]")
         return run
 
     def refused(self, flags: str) -> Run:
-        """A run through the launcher that may fail."""
+        """Runs the script through the launcher; it may fail."""
         return self._train("hooked", f"{TRAIN} {flags}", Way())
 
     def sibling(self, name: str, flags: str, *, hooked: bool) -> Run:
-        """validate.py or benchmark.py.
+        """Runs validate.py or benchmark.py through the launcher.
 
         Raises:
-            NotInScript: If there is none beside train.py, or it fails without us.
+            NotInScript: If it is not beside train.py, or fails without the launcher.
         """
         if not (self.alone / name).exists():
             raise NotInScript(f"no {name} beside it")
@@ -86,7 +86,7 @@ class Bench:
         return run
 
     def launch(self, script: Path, arguments: list[str], place: Path | None = None, warm: bool = False) -> Run:
-        """The launcher with any script, in any folder."""
+        """Runs the launcher with any script in any folder."""
         return self._once(
             ("launch", str(script), *arguments, str(place)),
             lambda new: execute([*LAUNCHER, str(script), *arguments], place or new, new / "out", warm=warm),

@@ -1,4 +1,4 @@
-"""Comparisons of runs. Each raises `CheckError`, or returns a measured figure."""
+"""Comparisons of runs. Each raises `CheckError` or returns a measured value."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .bench import Bench
 from .flags import MIX
 from .run import Run
 
-STILL = "--lr 1e-12"  # weights stay as they are: losses of two runs may be compared
+STILL = "--lr 1e-12"  # the weights hardly change, so losses of two runs can be compared
 EVAL = ("eval_loss", "eval_top1", "eval_top5")
 ALL = ("epoch", "train_loss", *EVAL, "lr")
 
 
 def same(a: Run, b: Run, columns: Sequence[str] = ALL, within: float = 0.0, epochs: slice = slice(None)) -> str:
-    """Columns of two summaries are equal, or nearly."""
+    """Columns of two summaries must be equal within a tolerance."""
     largest = 0.0
     for name in columns:
         ours, theirs = a.column(name)[epochs], b.column(name)[epochs]
@@ -29,13 +29,13 @@ def same(a: Run, b: Run, columns: Sequence[str] = ALL, within: float = 0.0, epoc
 
 
 def apart(a: Run, b: Run, by: float = 1e-3, epoch: int = 0) -> None:
-    """Training losses differ."""
+    """Training losses must differ."""
     ours, theirs = a.column("train_loss")[epoch], b.column("train_loss")[epoch]
     require(abs(ours - theirs) > by, f"train_loss of epoch {epoch}: {ours}, as without")
 
 
 def trains(bench: Bench, flags: str = "", ours: str = MIX, processes: int = 1) -> Run:
-    """Two epochs with finite losses, the checkpoint of a bare run, and a training loss that shows that we take part."""
+    """Two epochs must have finite losses, a checkpoint like the bare run's, and a training loss unlike it."""
     bare = bench.bare(flags, processes=processes)
     hooked = bench.hooked(f"{flags} {ours}", processes=processes)
     rows = hooked.rows
@@ -49,7 +49,7 @@ def trains(bench: Bench, flags: str = "", ours: str = MIX, processes: int = 1) -
 
 
 def same_keys(a: Run, b: Run) -> None:
-    """The newest checkpoints hold the same: entries, keys, shapes, dtypes."""
+    """The newest checkpoints must have the same entries, keys, shapes and dtypes."""
     ours, theirs = a.checkpoint(), b.checkpoint()
     require(ours.keys() == theirs.keys(), f"checkpoint has {sorted(ours)}, wanted {sorted(theirs)}")
     for entry in ("state_dict", "state_dict_ema"):
@@ -58,14 +58,14 @@ def same_keys(a: Run, b: Run) -> None:
 
 
 def same_weights(a: Run, b: Run, within: float) -> None:
-    """The newest checkpoints hold the same weights, nearly."""
+    """The newest checkpoints must have the same weights within a tolerance."""
     ours, theirs = a.checkpoint()["state_dict"], b.checkpoint()["state_dict"]
     largest = max((ours[key] - theirs[key]).abs().max().item() for key in theirs)
     require(largest <= within, f"weights differ by {largest:.1e}")
 
 
 def says(run: Run, text: str) -> None:
-    """The log has this text, in upper or lower case."""
+    """The log must contain a text, in upper or lower case."""
     require(text.lower() in run.log.lower(), f"log does not say {text!r} [{run.place.name}]")
 
 

@@ -1,6 +1,6 @@
-"""Run by torchrun in place of the script: lets timm's scripts train in several processes on CPU.
+"""Run by torchrun in place of the script, so that timm's scripts can train in several processes on the CPU.
 
-They say ``device_ids=[device]`` to DDP, which takes none on CPU. Neither the script nor this library is changed.
+They pass ``device_ids=[device]`` to DDP, which the CPU does not support. Neither the script nor the library is changed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _kill_at(ddp: Any, last: int) -> None:
 
 if __name__ == "__main__":
     how, *sys.argv = sys.argv[1:]
-    sys.path[0] = os.getcwd()  # as with python -m, and not the folder of this file
+    sys.path[0] = os.getcwd()  # as with python -m, in place of the folder of this file
     _adapt()
     if how == "bare":
         runpy.run_path(sys.argv[0], run_name="__main__")

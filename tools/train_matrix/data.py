@@ -1,4 +1,4 @@
-"""What the runs read: images of four classes, a teacher, two saliency encoders, and folders that must be refused."""
+"""The files that the runs read: images of four classes, a teacher, two saliency encoders, and invalid folders."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ ENCODER_MODEL = "test_vit"
 
 @dataclass(frozen=True)
 class Assets:
-    """Paths.
+    """The paths of the files that the runs read.
 
     Attributes:
         images: Folder with the splits.
         start: Weights that training starts from. timm's fresh ones hardly look at the image: nothing would tell merged
             from unmerged.
         teacher: Folder of a model for ``local-dir:``.
-        encoders: Weights of two models ENCODER_MODEL.
-        no_script: A Python file that is no script of timm's.
+        encoders: Two files of weights for ENCODER_MODEL.
+        no_script: A Python file that is not a script of timm.
         old_timm: A folder whose own ``timm`` is too old.
     """
 
@@ -42,7 +42,7 @@ class Assets:
 
 
 def make_assets(folder: Path) -> Assets:
-    """Writes everything into a folder that does not exist yet."""
+    """Writes all files into a new folder."""
     folder.mkdir(parents=True)
     assets = Assets(
         images=folder / "images",
@@ -73,7 +73,7 @@ def _write_images(folder: Path, number: int) -> None:
 
 
 def _image(label: int, generator: torch.Generator) -> Tensor:
-    """Noise, and a bright quarter that tells the class."""
+    """An image of noise with one bright quarter, whose place depends on the class."""
     image = torch.randint(0, 128, (3, SIZE, SIZE), generator=generator, dtype=torch.uint8)
     half, (row, column) = SIZE // 2, divmod(label, 2)
     image[:, row * half : (row + 1) * half, column * half : (column + 1) * half] += 100
@@ -81,7 +81,7 @@ def _image(label: int, generator: torch.Generator) -> Tensor:
 
 
 def _write_teacher(folder: Path) -> None:
-    """A model that ``local-dir:`` names, since teachers are always created pretrained."""
+    """Writes a model for ``local-dir:``, because teachers are always created pretrained."""
     save_for_hf(redraw(_small_vit()), str(folder), model_args=SMALL | {"img_size": SIZE})
 
 

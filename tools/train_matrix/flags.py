@@ -1,4 +1,4 @@
-"""The launcher's flags as the settings give them: where a flag gets another name or meaning, change it here."""
+"""The launcher's flags that the settings use. If a flag changes its name or meaning, change it here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIXED = f"{MIXING} 1.0"
 MIX = f"{MIXED} {MERGED}"
 NOTHING = f"{MIXING} 0 {MERGE} 0"
 SHARE = "--mergemix-prob"
-NEVER = f"{SHARE} 1e-9"  # of the batches that are mixed, none is MergeMix
+NEVER = f"{SHARE} 1e-9"  # no mixed batch is a MergeMix batch
 MIX_OPTIONS = (
     "--ratio-mode attention",
     "--ratio-mode gaussian",
@@ -34,12 +34,12 @@ PREFERRED = f"{PREFERENCE} 0.5"
 PAIRS = f"{MIX} {PREFERRED}"
 PREFERENCE_OPTIONS = ("--preference-beta 2", "--preference-gamma 0.5", "--preference-variant hinge")
 
-# The same as keys of a YAML file and as flags.
+# The same options as keys of a YAML file and as flags.
 CONFIG = {"mergemix": 1.0, "merge_r": "decreasing:2", "merge_eval": False, "preference": 0.5, "saliency_r": "1,1,1"}
 CONFIG_FLAGS = f"{MIXED} {MERGE} decreasing:2 {VALIDATED_UNMERGED} {PREFERRED} --saliency-r 1,1,1"
 UNKNOWN_KEY = "mergemix_probability"
 
 
 def names(options: Iterable[str]) -> str:
-    """The flags of some options without their values, each once."""
+    """Returns the flags in some options without their values, each once."""
     return ", ".join(dict.fromkeys(option.split()[0] for option in options))

@@ -1,4 +1,4 @@
-"""What the matrix says at its end: one line a setting, one column a script."""
+"""The final report of the matrix: one line per setting, one column per script."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHORT = {"not in this script": "-"}
 
 
 def report(rows: Iterable[Row]) -> str:
-    """The table in Markdown, then what failed, then what the scripts cannot run themselves."""
+    """Returns a Markdown table, then the failures, then what the scripts cannot run themselves."""
     rows = list(rows)
     parts = [_table(rows), _counts(rows), _notes(rows, "fail"), _notes(rows, "not in this script")]
     return "\n\n".join(part for part in parts if part)

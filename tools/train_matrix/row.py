@@ -10,12 +10,12 @@ class Row:
     """The result of one setting with one script.
 
     Attributes:
-        script: Which release of timm the script is of.
-        setting: Its name.
+        script: Release of timm that the script belongs to.
+        setting: Name of the setting.
         compared: What was compared.
-        status: ``pass``, ``fail``, or ``not in this script``: the script itself, without us, cannot run it.
-        note: A measured figure; or the error.
-        seconds: Time that it took, waiting for the runs that it shares with other settings included.
+        status: ``pass``, ``fail``, or ``not in this script``: the script cannot run it, even without the launcher.
+        note: A measured value, or the error.
+        seconds: Duration, including the wait for runs that other settings share.
     """
 
     script: str

@@ -1,4 +1,4 @@
-"""One run of a script in a process of its own, and what it left."""
+"""Runs a script in a separate process and reads its results."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Run:
 
     Attributes:
         rc: Exit code.
-        log: What it printed, stdout and stderr.
-        output: The folder that it was told to write to. It may not exist.
+        log: Its standard output and standard error.
+        output: The output folder that was passed to it. It may not exist.
         place: The folder that it ran in.
     """
 
@@ -47,21 +47,21 @@ class Run:
         return [dict(zip(header, map(float, line), strict=True)) for line in lines]
 
     def column(self, name: str) -> list[float]:
-        """One column of summary.csv."""
+        """Returns one column of summary.csv."""
         return [row[name] for row in self.rows]
 
     @property
     def files(self) -> list[str]:
-        """Names of the files that it wrote, in any folder."""
+        """Names of the files that the run wrote, in any folder."""
         return sorted(path.name for path in self.output.rglob("*")) if self.output.exists() else []
 
     def checkpoint(self, name: str = "last.pth.tar") -> dict[str, Any]:
-        """A checkpoint that it wrote; the newest one if no name is given."""
+        """Loads a checkpoint of the run, by default the newest one."""
         return torch.load(self.output / name, map_location="cpu", weights_only=False)
 
     @property
     def error(self) -> str:
-        """The last line that it printed."""
+        """The last line of the log that reports an error, or else the last line."""
         lines = [line.strip() for line in self.log.splitlines() if line.strip()]
         errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b|.*: error:", line)]
         return (errors or lines or ["no output"])[-1][:300]
@@ -75,14 +75,14 @@ def execute(
     interrupt: str = "",
     warm: bool = False,
 ) -> Run:
-    """Runs a command to its end.
+    """Runs a command until it ends.
 
     Args:
         command: Program and arguments.
         place: The folder to run in; its output goes to ``log.txt`` in it.
-        output: The folder that the program was told to write to.
-        env: Variables beside those of this process.
-        interrupt: Once the log has this pattern, the program and its workers get what Ctrl-C sends.
+        output: The output folder that was passed to the program.
+        env: Environment variables in addition to those of this process.
+        interrupt: A pattern. Once the log matches it, the program and its workers are interrupted as by Ctrl-C.
         warm: Whether it runs in a `WarmProcess`.
     """
     log = place / "log.txt"

@@ -14,12 +14,12 @@ Check = Callable[[Bench], "str | None"]
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting.
+    """A setting of the matrix.
 
     Attributes:
-        name: What it is called in the table.
-        compared: What is compared, in a few words.
-        check: Compares; raises `CheckError`, or returns a measured figure.
+        name: Its name in the table.
+        compared: What is compared, in few words.
+        check: Runs the comparison; raises `CheckError` or returns a measured value.
     """
 
     name: str
@@ -31,10 +31,10 @@ SETTINGS: dict[str, Setting] = {}
 
 
 def setting(name: str) -> Callable[[Check], Check]:
-    """Enters a check as a setting; its docstring says what is compared."""
+    """Registers a check as a setting; its docstring says what is compared."""
 
     def enter(check: Check) -> Check:
-        require(name not in SETTINGS, f"{name} is there already")
+        require(name not in SETTINGS, f"{name} exists already")
         compared = " ".join((inspect.getdoc(check) or "").split()).rstrip(".")
         require(compared, f"{name} does not say what is compared")
         SETTINGS[name] = Setting(name, compared, check)

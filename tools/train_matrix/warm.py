@@ -1,4 +1,4 @@
-"""Runs in processes forked from one that has imported torch and timm: several times faster than starting anew."""
+"""Processes forked from one that has imported torch and timm, which is several times faster than new processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONTEXT.set_forkserver_preload(["torch._dynamo", "torchvision", "timm.task", "ti
 
 
 class WarmProcess:
-    """The part of `subprocess.Popen` that the runs need, for a Python command that starts with ``python``."""
+    """The methods of `subprocess.Popen` that the runs need, for a command that starts with ``python``."""
 
     def __init__(self, command: Sequence[str], place: Path, env: Mapping[str, str], log: Path) -> None:
         workers = multiprocessing.get_start_method()
@@ -23,11 +23,11 @@ class WarmProcess:
         self.pid = self._process.pid or 0
 
     def poll(self) -> int | None:
-        """The exit code, or None while it runs."""
+        """Returns the exit code, or None while the process runs."""
         return self._process.exitcode
 
     def wait(self) -> int:
-        """The exit code, once it has ended."""
+        """Waits for the end of the process and returns its exit code."""
         self._process.join()
         return self.returncode
 
@@ -38,7 +38,9 @@ class WarmProcess:
 
 
 def _run(command: list[str], place: Path, env: dict[str, str], log: Path, workers: str) -> None:
-    multiprocessing.set_start_method(workers, force=True)  # not this process's own, which data loaders would inherit
+    multiprocessing.set_start_method(
+        workers, force=True
+    )  # not the standard input of this process, which data loaders would inherit
     os.setsid()
     os.chdir(place)
     os.environ.update(env)

@@ -1,4 +1,4 @@
-"""How a script is started: flags that all runs share, and what is unlike a plain run."""
+"""How a script is started: the flags that all runs share, and the options of special runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MODEL = (
     + " ".join(f"{key}={value}" for key, value in SMALL.items())
     + f" --img-size {SIZE} --num-classes {CLASSES} --device cpu"
 )
-# Without augmentation, dropout and drop path, so that two runs may be compared to the digit.
+# Without augmentation, dropout and drop path, so that two runs can be compared digit by digit.
 TRAIN = (
     f"{MODEL} -j 1 -b 8 --seed 0 --epochs 2 --lr 0.01 --warmup-epochs 0 --no-aug --drop-path 0 "
     "--log-interval 1 --checkpoint-hist 3"
@@ -24,9 +24,9 @@ class Way:
     """How a run is started, and stopped.
 
     Attributes:
-        processes: More than one run under torchrun.
-        kill_at: The training step at which all of them are killed; 0 for none. They must be several.
-        interrupt: What the log says when Ctrl-C is pressed.
+        processes: Number of processes; more than one run under torchrun.
+        kill_at: The training step at which all processes are killed; 0 for none. Needs more than one process.
+        interrupt: A pattern of the log at which Ctrl-C is pressed.
         recompiles: Whether torch logs recompilations.
     """
 
@@ -37,10 +37,10 @@ class Way:
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing but the script's process is needed, as a user's shell would start it."""
+        """Whether the script runs as a single process, as a user's shell would start it."""
         return self == Way()
 
     def env(self) -> dict[str, str]:
-        """Variables that the run needs beside those of this process."""
+        """Environment variables that the run needs in addition to those of this process."""
         killed = {KILL_AT: str(self.kill_at)} if self.kill_at else {}
         return killed | ({"TORCH_LOGS": "recompiles"} if self.recompiles else {})

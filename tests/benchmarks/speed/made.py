@@ -1,4 +1,4 @@
-"""Results and points as they are measured, with figures that are made up."""
+"""Made-up results and points in the form of measured ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ POINTS = [
 
 
 def write_record(folder: Path, machine: dict[str, Any] = MACHINE, points: list[Point] = POINTS) -> Path:
-    """Both files of a folder."""
+    """Writes both files of a folder."""
     for result in RESULTS:
         results_in(folder).add({**result._asdict(), "machine": machine})
     for point in points:

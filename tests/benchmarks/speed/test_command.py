@@ -1,4 +1,4 @@
-"""`python -m benchmarks.speed`: what it measures, writes and goes on with."""
+"""`python -m benchmarks.speed` measures, writes its files, and resumes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def row(name: str) -> Row:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows that take no time; the real ones have tests of their own."""
+    """Rows that take no time; the real rows are tested elsewhere."""
     ran.clear()
     monkeypatch.setattr(bench, "all_rows", lambda *_: [row("inference"), row("training")])
     monkeypatch.setattr(bench, "MEMORY", ("test_vit", 2, 0.9))
@@ -47,7 +47,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "all_places", lambda: [(224, 1), (224, 2)])
 
 
-def test_table_json_and_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_json_and_plot_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--out", str(tmp_path), "--r", "3", *FAST]) == 0
     printed = capsys.readouterr().out
     assert "inference: merged / ideal" in printed
@@ -61,7 +61,7 @@ def test_table_json_and_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert picture.width > 500
 
 
-def test_a_killed_run_goes_on(tmp_path: Path) -> None:
+def test_a_killed_run_is_resumed(tmp_path: Path) -> None:
     command = ["--out", str(tmp_path), "--no-growth", "--r", "3", *FAST]
     assert run(command) == 0
     kept = (tmp_path / "speed.jsonl").read_text().splitlines()
@@ -75,7 +75,7 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     assert ran[1:] == ["inference", "training"]
 
 
-def test_what_other_threads_measured_is_no_part_of_the_table(tmp_path: Path) -> None:
+def test_results_with_another_number_of_threads_are_not_in_the_table(tmp_path: Path) -> None:
     command = ["--out", str(tmp_path), "--no-growth", "--r", "3", *FAST, "--resume"]
     assert run([*command, "--threads", "2"]) == 0 and run(command) == 0
     assert ran == ["inference", "training"] * 2
@@ -83,7 +83,7 @@ def test_what_other_threads_measured_is_no_part_of_the_table(tmp_path: Path) -> 
     assert len(written["results"]) == 3 and written["machine"]["threads"] == 1
 
 
-def test_a_run_that_was_killed_while_it_grew_goes_on(tmp_path: Path) -> None:
+def test_a_run_that_was_killed_while_measuring_growth_is_resumed(tmp_path: Path) -> None:
     command = ["--out", str(tmp_path), "--r", "3", *FAST]
     assert run(command) == 0
     kept = (tmp_path / "growth.jsonl").read_text().splitlines()
@@ -93,7 +93,7 @@ def test_a_run_that_was_killed_while_it_grew_goes_on(tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "results.json").read_text())["growth"]) == 2
 
 
-def test_what_was_measured_with_another_r_is_measured_again(tmp_path: Path) -> None:
+def test_growth_with_another_r_is_measured_again(tmp_path: Path) -> None:
     command = ["--out", str(tmp_path), *FAST, "--resume", "--r"]
     assert run([*command, "3"]) == 0 and run([*command, "2"]) == 0
     assert len((tmp_path / "growth.jsonl").read_text().splitlines()) == 4
@@ -102,7 +102,7 @@ def test_what_was_measured_with_another_r_is_measured_again(tmp_path: Path) -> N
     assert sum("memory" in result["row"] for result in written["results"]) == 2
 
 
-def test_some_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_are_selected_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--out", str(tmp_path), "--filter", "inference", *FAST]) == 0
     assert ran == ["inference"]
     assert "memory" not in capsys.readouterr().out
@@ -111,7 +111,7 @@ def test_some_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (tmp_path / "speed.jsonl").read_text() == before
 
 
-def test_a_line_that_was_cut_off_is_measured_again(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_is_measured_again(tmp_path: Path) -> None:
     command = ["--out", str(tmp_path), "--no-growth", "--filter", "inference", *FAST]
     assert run(command) == 0
     path = tmp_path / "speed.jsonl"
@@ -121,9 +121,7 @@ def test_a_line_that_was_cut_off_is_measured_again(tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "results.json").read_text())["results"]) == 1
 
 
-def test_a_row_that_was_cut_off_between_its_comparisons_is_measured_again_and_shown_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_incomplete_row_is_measured_again_and_shown_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     both = (Comparison("merged", "ideal", 1.1), Comparison("ideal", "merged"))
     monkeypatch.setattr(bench, "all_rows", lambda *_: [row("inference")._replace(comparisons=both)])
     command = ["--out", str(tmp_path), "--no-growth", "--filter", "inference", *FAST]
@@ -135,12 +133,12 @@ def test_a_row_that_was_cut_off_between_its_comparisons_is_measured_again_and_sh
     assert [(result["above"], result["below"]) for result in written["results"]] == [each[:2] for each in both]
 
 
-def test_memory_alone_is_measured_and_drawn(tmp_path: Path) -> None:
+def test_memory_alone_can_be_measured_and_drawn(tmp_path: Path) -> None:
     assert run(["--out", str(tmp_path), "--filter", "memory", *FAST]) == 0
     assert ran == [] and (tmp_path / "results.png").is_file()
 
 
-def test_an_interrupted_run_says_how_to_go_on(
+def test_an_interrupted_run_says_how_to_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*_: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Each result but the floor's own is in one group, under a short label."""
+"""Each result except those of the lower bound itself is in one group, with a short label."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_every_comparison_of_the_table_is_in_one_group() -> None:
             assert len(groups) == (comparison[:2] != ("ideal", "unpatched")), result
 
 
-def test_labels_are_short_and_tell_the_steps_of_a_group_apart() -> None:
+def test_labels_are_short_and_distinguish_the_steps_of_a_group() -> None:
     for group in GROUPS:
         own = [label_of(result) for result in group.of(RESULTS)]
         assert len(set(own)) == len(own)

@@ -1,4 +1,4 @@
-"""The ideal has the tokens of the merged model and is otherwise the model."""
+"""The ideal model has as many tokens as the merged model and is otherwise the original."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def lengths(model: Any) -> list[int]:
 
 
 @pytest.mark.parametrize("r", [0, 3, ("keep", 0.5), [1, 0, 2], 100])
-def test_it_has_the_tokens_of_the_merged_model(r: Any) -> None:
+def test_it_has_as_many_tokens_as_the_merged_model(r: Any) -> None:
     assert lengths(make_ideal(tiny(), r)) == list(mm.merge_info(mm.patch(tiny(), r)).tokens[1:])
 
 
-def test_without_merging_it_is_the_model() -> None:
+def test_without_merging_it_equals_the_model() -> None:
     model = tiny()
     assert torch.equal(make_ideal(model, 0)(IMAGES), model(IMAGES))
 
 
-def test_the_model_is_left_alone() -> None:
+def test_the_model_is_not_changed() -> None:
     model = tiny()
     before = model(IMAGES)
     assert not torch.equal(make_ideal(model, 3)(IMAGES), before)

@@ -1,4 +1,4 @@
-"""A row is measured as ratios, memory as a count."""
+"""Rows are measured as ratios, and memory as a count."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def busy(n: int) -> object:
     return sum(range(n))
 
 
-def test_a_row_gives_its_comparisons() -> None:
+def test_a_row_gives_one_result_per_comparison() -> None:
     steps = {"long": lambda: busy(200_000), "short": lambda: busy(10)}
     row = Row("sums", lambda: steps, (Comparison("long", "short", 2),))
     (result,) = measure(row, 5, CPU, 0.0)
@@ -28,7 +28,7 @@ def test_a_row_gives_its_comparisons() -> None:
     assert result.amounts[0] > result.amounts[1]
 
 
-def test_reached() -> None:
+def test_a_result_knows_whether_its_goal_is_reached() -> None:
     def result(value: float, wanted: float | None) -> Result:
         return Result("row", "a", "b", wanted, Ratio(value, value, value), (value, 1.0))
 
@@ -37,7 +37,7 @@ def test_reached() -> None:
     assert Result.of(json.loads(json.dumps(result(1.0, 2.0)._asdict()))) == result(1.0, 2.0)
 
 
-def test_memory_of_merged_training_is_less() -> None:
+def test_merged_training_needs_less_memory() -> None:
     setting = Setting("test_vit", 2, 3, size=64)
     result = measure_memory("memory", setting, 0.9)
     assert result.unit == "bytes"

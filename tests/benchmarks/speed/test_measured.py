@@ -1,4 +1,4 @@
-"""A record is read as that of one machine and of one r, and refused where it is of several."""
+"""Results are read for one machine and one r; an ambiguous choice is refused."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .made import MACHINE, POINTS, RESULTS, write_record
 OTHER = {**MACHINE, "threads": 4}
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
+def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert load(write_record(tmp_path)) == (MACHINE, RESULTS, POINTS)
     assert load(write_record(tmp_path / "speed alone", points=[])).points == []
 
 
-def test_the_machine_and_the_r_that_are_meant_are_chosen(tmp_path: Path) -> None:
+def test_the_machine_and_r_can_be_chosen(tmp_path: Path) -> None:
     write_record(write_record(tmp_path), OTHER, [point._replace(r=r) for r in ("13", "16") for point in POINTS])
     assert load(tmp_path, OTHER, "16") == (OTHER, RESULTS, [point._replace(r="16") for point in POINTS])
     with pytest.raises(MergeMixError, match="got measurements with 2 values of machine, wanted those with one value"):
@@ -28,11 +28,11 @@ def test_the_machine_and_the_r_that_are_meant_are_chosen(tmp_path: Path) -> None
         load(tmp_path, OTHER)
 
 
-def test_nothing_measured_is_said(tmp_path: Path) -> None:
+def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MergeMixError, match="got measurements with 0 values of machine"):
         load(tmp_path)
 
 
-def test_what_was_measured_again_counts(tmp_path: Path) -> None:
+def test_the_latest_measurement_counts(tmp_path: Path) -> None:
     write_record(write_record(tmp_path))
     assert load(tmp_path).results == RESULTS

@@ -1,4 +1,4 @@
-"""What a step keeps for its backward pass is counted once."""
+"""Memory that a step keeps for its backward pass is counted once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torch import nn
 from benchmarks.speed.memory import memory_of
 
 
-def test_it_counts_what_is_saved_once_and_no_parameters() -> None:
+def test_saved_tensors_count_once_and_parameters_do_not_count() -> None:
     model, images = nn.Linear(10, 20), torch.rand(5, 10)
-    # The linear layer saves its input, the two tanh each save their output.
+    # The linear layer saves its input, and each tanh saves its output.
     floats = images.numel() + 2 * 5 * 20
     assert memory_of(lambda: model(images).tanh().tanh().sum(), model) == 4 * floats
 

@@ -1,4 +1,4 @@
-"""Models of one row have the same weights, train, and stand beside the published patch where it is there."""
+"""Models of one row have the same weights and can be trained; the published patch is added if available."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ def test_training_leaves_gradients_and_merges() -> None:
     assert all(torch.equal(weights[0], weight) for weight in weights)
 
 
-def test_a_reference_is_measured_beside(tmp_path: Path) -> None:
+def test_a_reference_is_measured_as_well(tmp_path: Path) -> None:
     row = over_ideal("inference", SMALL._replace(reference=tmp_path), None)
     assert row.comparisons[-1][:2] == ("published", "ideal")

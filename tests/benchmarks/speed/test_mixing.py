@@ -1,4 +1,4 @@
-"""A step can mix by the attention of another, frozen encoder."""
+"""A step can mix with the attention of another, frozen encoder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.speed.steps import Setting
 SMALL = Setting("test_vit", 2, 3, size=64)
 
 
-def test_another_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_with_another_encoder_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     create = mixing.timm.create_model
     monkeypatch.setattr(mixing.timm, "create_model", lambda name, **options: create("test_vit", **options))
     for step in other_encoder_step(SMALL, Pass(3), None).make().values():

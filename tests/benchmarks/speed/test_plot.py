@@ -1,4 +1,4 @@
-"""The picture shows each group of results, and growth for each number of tokens."""
+"""The picture has a panel for each group of results and for the growth at each number of tokens."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_panel_for_each_group_and_one_for_each_number_of_tokens(tmp_path: Path
     assert {line.get_label() for line in small.lines} == {"merged", "ideal", "unpatched"}
 
 
-def test_what_was_not_measured_is_not_drawn(tmp_path: Path, drawn: list[Figure]) -> None:
+def test_groups_without_results_are_not_drawn(tmp_path: Path, drawn: list[Figure]) -> None:
     for results, points, axes in ((RESULTS, [], 4), ([], POINTS, 2), ([], [], 0)):
         assert plot(results, points, tmp_path / "some.png").is_file()
         assert len(drawn[-1].axes) == axes

@@ -1,4 +1,4 @@
-"""Steps with the preference train as those of the library, with the saliency that their name says."""
+"""Steps with the preference train like the library, with the source of saliency in their name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from timm_mergemix import PreferenceStep, merge_info
 SMALL = Setting("test_vit", 2, 3, size=64)
 
 
-def test_both_ways_to_the_saliency_are_compared_with_the_same_step_without(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_sources_of_saliency_are_compared_with_no_preference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     made: list[PreferenceStep] = []
 
     class Watched(PreferenceStep):

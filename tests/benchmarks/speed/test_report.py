@@ -1,4 +1,4 @@
-"""The table says what is wanted and reached, and on what machine."""
+"""The report has the goals, the results and the machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESULTS = [
 ]
 
 
-def test_the_table() -> None:
+def test_the_table_has_goals_and_results() -> None:
     assert rows_of(RESULTS) == [
         ["inference: merged / ideal", "1.050", "1.000 to 1.120", "<= 1.1", "yes"],
         ["inference: merged / unpatched", "0.500", "0.450 to 0.550", "", ""],
@@ -24,7 +24,7 @@ def test_the_table() -> None:
     assert all(len(row) == len(HEADER) for row in rows_of(RESULTS))
 
 
-def test_the_machine_in_words() -> None:
+def test_the_machine_is_described() -> None:
     facts = machine(torch.device("cpu"))
     assert facts["device"].startswith("cpu, ") and len(facts["device"]) > len("cpu, ")
     assert facts["torch"] == torch.__version__

@@ -1,4 +1,4 @@
-"""The table has each row once, and its steps run under the names that are compared."""
+"""Each row is in the table once, and its steps have the names that are compared."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 SMALL = Setting("test_vit", 2, 3, size=64)
 
 
-def test_names_are_told_apart() -> None:
+def test_names_are_unique() -> None:
     names = [row.name for row in all_rows(CPU)]
     assert len(set(names)) == len(names) == 22
     assert sum("saliency pass r=keep:0.5 at 0.5 of the size" in name for name in names) == 4

@@ -1,4 +1,4 @@
-"""The task of all tests here."""
+"""The task that all tests in this folder use."""
 
 from .made import stripes
 

@@ -1,4 +1,4 @@
-"""Tasks that take no time."""
+"""Made-up tasks that take no time."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ TASK = Task("stripes", Optimisation(epochs=2, lr=1e-3, warmup_epochs=1), 2, Stri
 
 @pytest.fixture
 def stripes(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a task of 24 images."""
+    """Adds a task of 24 images and returns its name."""
     monkeypatch.setitem(tasks.TASKS, "stripes", TASK)
     return "stripes"
 
 
 def check(setup: Setup, size: int) -> None:
-    """Images of this size arrive normalised, and the model takes them."""
+    """Checks that images of this size are normalised and that the model takes them."""
     images, labels = next(iter(setup.train))
     assert images.shape[-2:] == (size, size) and labels.max() < setup.classes
     assert setup.model(images[:2]).shape == (2, setup.classes)

@@ -1,4 +1,4 @@
-"""Each method of the comparison mixes a batch, with the options that it is given."""
+"""Each method of the comparison mixes a batch with the given options."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def test_each_method_mixes(name: str) -> None:
         torch.testing.assert_close(targets.sum(1), torch.ones(4))
 
 
-def test_options_come_over_the_methods_own() -> None:
+def test_given_options_override_those_of_the_method() -> None:
     mix = build_mix(ARMS["mergemix-copied"], tiny(), 10, {"layer": 0, "prob": 0.5})
     assert (mix.saliency.layer, mix.saliency.config.divide, mix.prob) == (0, False, 0.5)
 
@@ -33,7 +33,7 @@ def test_a_registered_mixer_is_a_method(monkeypatch: pytest.MonkeyPatch) -> None
     assert isinstance(build_mix(find_arm("mine"), tiny(), 10, {}), ResizeMix)
 
 
-def test_what_is_unknown_is_refused() -> None:
+def test_unknown_methods_and_options_are_refused() -> None:
     with pytest.raises(MergeMixError, match="method: got 'mixdown'"):
         find_arm("mixdown")
     with pytest.raises(MergeMixError, match="options: got prob, wanted none"):
@@ -45,6 +45,6 @@ def test_what_is_unknown_is_refused() -> None:
 
 
 @pytest.mark.parametrize("options", [{"mixup_alpha": 0}, {"prob": "abc"}, {"colour": 1}])
-def test_what_timms_mixup_does_not_take(options: dict[str, object]) -> None:
+def test_options_that_timms_mixup_does_not_take_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(MergeMixError):
         build_mix(find_arm("mixup"), tiny(), 2, options)

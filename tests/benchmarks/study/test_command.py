@@ -1,4 +1,4 @@
-"""`python -m benchmarks.study`: what it trains, writes and says."""
+"""`python -m benchmarks.study` trains, writes its files, and reports errors."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def run(argv: list[str]) -> int:
     return main(study, argv)
 
 
-def test_a_comparison_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_comparison_runs_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", str(tmp_path)]
     few = ["--tasks", "digits", "--methods", "none", "timm", "--set", "epochs=1"]
     assert run([*TRAIN, *out, *few]) == 0
@@ -42,7 +42,7 @@ def test_equal_time_sets_the_epochs_once(tmp_path: Path, monkeypatch: pytest.Mon
     assert '"epochs": 2' in record and (tmp_path / "test.md").is_file()
 
 
-def test_options_of_a_mixer_do_not_concern_training_without_one(tmp_path: Path) -> None:
+def test_options_of_a_mixer_are_ignored_for_training_without_mixing(tmp_path: Path) -> None:
     arguments = [*TRAIN, "--out", str(tmp_path), "--tasks", "digits", "--methods", "none"]
     assert run([*arguments, "--set", "epochs=1", "prob=0.5", "prob=1"]) == 0
     (record,) = (tmp_path / "trials.jsonl").read_text().splitlines()
@@ -50,7 +50,7 @@ def test_options_of_a_mixer_do_not_concern_training_without_one(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("method", ["none", "mixup", "mergemix"])
-def test_an_option_that_there_is_not_is_refused_before_anything_is_trained(
+def test_an_unknown_option_is_refused_before_anything_is_trained(
     method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [*TRAIN, "--out", str(tmp_path), "--tasks", "digits", "--methods", method, "--set", "epochs=1"]
@@ -59,12 +59,12 @@ def test_an_option_that_there_is_not_is_refused_before_anything_is_trained(
     assert not (tmp_path / "trials.jsonl").exists()
 
 
-def test_nothing_to_report_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_without_trials_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*TRAIN, "--out", str(tmp_path), "--report"]) != 0
     assert "holds no trial" in capsys.readouterr().err
 
 
-def test_settings_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_can_be_drawn_at_random(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [*TRAIN, "--out", str(tmp_path), "--tasks", "digits", "--methods", "mixup", "--seeds", "0", "1"]
     assert run([*arguments, "--set", "epochs=1", "--set", "lr=1e-3", "lr=1e-1", "--draw", "4"]) == 0
     records = list(map(json.loads, (tmp_path / "trials.jsonl").read_text().splitlines()))
@@ -73,7 +73,7 @@ def test_settings_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert {dict(record["trial"]["options"])["lr"] for record in records} == {1e-3, 1e-1}
 
 
-def test_an_interrupted_comparison_says_how_to_go_on_and_goes_on(
+def test_an_interrupted_comparison_says_how_to_resume_and_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [*TRAIN, "--out", str(tmp_path), "--tasks", "digits", "--methods", "none", "mixup", "--set", "epochs=1"]

@@ -1,4 +1,4 @@
-"""The controls are MergeMix but for the one thing that they do otherwise."""
+"""Each control equals MergeMix except for the one step that it changes."""
 
 import torch
 
@@ -15,7 +15,7 @@ from timm_mergemix import MergeMix
 from ...models import images, tiny
 
 
-def test_random_patches_are_random_and_as_many() -> None:
+def test_random_patches_keeps_as_many_patches_at_random() -> None:
     model, labels = tiny(), torch.arange(8)
     x = images(model, batch=8)
     torch.manual_seed(0)
@@ -28,7 +28,7 @@ def test_random_patches_are_random_and_as_many() -> None:
     assert len(chosen.unique(dim=0)) > 1
 
 
-def test_the_inverse_keeps_what_mergemix_gives_away() -> None:
+def test_the_inverse_keeps_the_patches_that_mergemix_drops() -> None:
     model, labels = tiny(), torch.arange(8)
     x = images(model, batch=8)
     own = MergeMix(model, 10, mergemix_prob=1.0, saliency_r=0)
@@ -45,7 +45,7 @@ def test_the_inverse_keeps_what_mergemix_gives_away() -> None:
             assert ((saliency * mine).sum(1) > (saliency * theirs).sum(1)).all()
 
 
-def test_ties_in_reading_order() -> None:
+def test_ties_are_broken_in_reading_order() -> None:
     model, labels = tiny(), torch.arange(8)
     x = images(model, batch=8)
     mixer = corner_ties(model, 10, mergemix_prob=1.0, saliency_r=[4, 2, 0])
@@ -57,10 +57,10 @@ def test_ties_in_reading_order() -> None:
     for saliency, chosen in zip(plain, mask, strict=True):
         for value in saliency.unique():
             tied = chosen[saliency == value].int()
-            assert (tied.diff() <= 0).all()  # chosen first, left out after
+            assert (tied.diff() <= 0).all()  # among ties, the chosen patches come first
 
 
-def test_partners_are_salient_elsewhere() -> None:
+def test_partners_are_salient_in_other_places() -> None:
     saliency = torch.zeros(5, 2, 2)
     for row, place in enumerate([0, 0, 3, 1, 3]):
         saliency[row].view(-1)[place] = 1.0
@@ -80,11 +80,11 @@ def test_pairs_by_saliency_keep_images_and_labels_together() -> None:
         sources = target.nonzero().flatten()
         assert 1 <= len(sources) <= 2
         pixels = torch.stack([(image == x[source]).float() for source in sources])
-        assert (pixels.amax(dim=0) == 1).all()  # each pixel is one of the two
+        assert (pixels.amax(dim=0) == 1).all()  # each pixel comes from one of the two images
         torch.testing.assert_close(pixels.mean(dim=(1, 2, 3)), target[sources], atol=1e-3, rtol=0)
 
 
-def test_patches_are_drawn_by_their_saliency() -> None:
+def test_patches_are_drawn_in_proportion_to_their_saliency() -> None:
     model = tiny()
     x, labels = images(model, batch=8), torch.arange(8)
 

@@ -1,4 +1,4 @@
-"""What a step costs is measured once for a setting, and says how many epochs take the same time."""
+"""The cost of a step is measured once per setting and determines the number of epochs of equal time."""
 
 import shutil
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_the_cost_is_that_of_the_trial_over_the_reference(stripes: str, monkeypa
     assert step_cost(Trial(stripes, "mergemix"), CPU).value == 1.5
 
 
-def test_equal_epochs(stripes: str) -> None:
+def test_the_number_of_epochs_of_equal_time_follows_from_the_cost(stripes: str) -> None:
     own, reference = Trial(stripes, "mergemix"), Trial(stripes, "timm")
     assert equal_epochs(own, 100, Ratio(0.8, 0.7, 0.9)) == 125
     assert equal_epochs(own, 100, Ratio(1.6, 1.5, 1.7)) == 62
@@ -33,7 +33,7 @@ def test_equal_epochs(stripes: str) -> None:
     assert equal_epochs(reference, 100, Ratio(0.98, 0.9, 1.0)) == 100
 
 
-def test_a_cost_is_measured_once_for_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cost_is_measured_once_per_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = iter([Ratio(0.5, 0.4, 0.6), Ratio(2.0, 1.9, 2.1)])
     monkeypatch.setattr(cost, "step_cost", lambda *_, **__: next(measured))
     for options in ((("epochs", 3), ("prob", 0.5)), (("prob", 0.5),)):

@@ -1,4 +1,4 @@
-"""Least squares tells what each value of an option gains."""
+"""Least squares estimates the gain of each value of an option."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def record(setting: dict[str, Any], noise: float = 0.0) -> dict[str, Any]:
     return {"trial": {"seed": setting["seed"], "method": "timm", "options": options}, "val": {"top1": top1}}
 
 
-def test_gains_are_found_where_all_options_change_at_once() -> None:
+def test_gains_are_found_if_all_options_change_at_once() -> None:
     effects = option_effects([record(each) for each in drawn_combinations(CHOICES, 12)], "val", "top1")
     found = {(each.option, each.value): each for each in effects}
     assert found["lr", 2e-3].gain == pytest.approx(0.02) and found["mode", "elem"].gain == pytest.approx(-0.01)
@@ -44,10 +44,10 @@ def test_the_error_covers_the_noise() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 4])
-def test_too_few_trials_tell_nothing(count: int) -> None:
+def test_too_few_trials_give_no_effects(count: int) -> None:
     assert option_effects([record(each) for each in drawn_combinations(CHOICES, count)], "val", "top1") == []
 
 
-def test_options_that_always_go_together_tell_nothing() -> None:
+def test_options_that_always_change_together_give_no_effects() -> None:
     lines = [record({"seed": 0, "lr": lr, "mode": mode}) for lr, mode in [(1e-3, "batch"), (2e-3, "elem")] * 4]
     assert option_effects(lines, "val", "top1") == []

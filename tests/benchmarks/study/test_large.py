@@ -1,4 +1,4 @@
-"""Tasks of full size come from image folders and from timm's datasets."""
+"""Full-size tasks are made from image folders and from timm's datasets."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("held_out", ["val", "test"])
-def test_full_size_from_an_image_folder(tmp_path: Path, held_out: str) -> None:
+def test_a_full_size_task_from_an_image_folder(tmp_path: Path, held_out: str) -> None:
     for split in ("train", held_out):
         write_folder(tmp_path / split, each=6, size=32)
     weights = timm.create_model("vit_tiny_patch16_224", num_classes=5).state_dict()
@@ -28,7 +28,7 @@ def test_full_size_from_an_image_folder(tmp_path: Path, held_out: str) -> None:
     setup = FromTimm("", "vit_tiny_patch16_224", 2, 4, pretrained=True)(0, CPU, places)
     assert torch.equal(setup.model.blocks[0].mlp.fc1.weight, weights["blocks.0.mlp.fc1.weight"])
     check(setup, 224)
-    assert len(setup.train) * 4 == 8  # eleven less what does not fill a batch, and one for validation
+    assert len(setup.train) * 4 == 8  # eleven, minus an incomplete batch and one image for validation
     assert sum(len(labels) for _, labels in setup.val.all) == 1
     assert sum(len(labels) for _, labels in setup.test.all) == 12
     paths = {str(path) for path, _ in setup.train.dataset.dataset.samples}
@@ -41,7 +41,7 @@ def test_full_size_from_an_image_folder(tmp_path: Path, held_out: str) -> None:
         FromTimm("", "test_vit", 100, 4)(0, CPU, Places(data=tmp_path))
 
 
-def test_full_size_from_a_dataset_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_size_task_from_a_dataset_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str]] = []
 
     def create(name: str, root: str, split: str, transform: object, **options: object) -> list[tuple[object, int]]:

@@ -1,4 +1,4 @@
-"""What is measured of a trained model is what is said, and leaves the model as it was."""
+"""The measures of a trained model are correct and leave the model unchanged."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 
 class Knows(nn.Module):
-    """Right about stripes, with a certainty of its own."""
+    """Classifies stripes correctly, with a given confidence."""
 
     def __init__(self, certainty: float) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Knows(nn.Module):
         return self.certainty * torch.stack([upper, 1 - upper], dim=1)
 
 
-def test_a_timid_model_is_right_and_badly_calibrated_until_it_is_scaled() -> None:
+def test_an_underconfident_model_is_badly_calibrated_until_it_is_scaled() -> None:
     setup = set_up(0, CPU, HERE)
     found = measure_scaled(Knows(0.1), setup.test.all, setup.val.all, CPU)
     assert found["top1"] == 1
@@ -35,7 +35,7 @@ def test_a_timid_model_is_right_and_badly_calibrated_until_it_is_scaled() -> Non
     assert plain == {name: found[name] for name in plain}
 
 
-def test_robustness_is_measured_alike_each_time_and_leaves_the_model() -> None:
+def test_robustness_is_reproducible_and_leaves_the_model_unchanged() -> None:
     setup = set_up(0, CPU, HERE)
     state = torch.get_rng_state()
     first = measure_robustness(setup.model, setup.test.all, setup.statistics, CPU)
@@ -45,7 +45,7 @@ def test_robustness_is_measured_alike_each_time_and_leaves_the_model() -> None:
     assert set(first) == {*corrupted, "unmerged", "merged to half"}
 
 
-def test_a_model_that_merges_is_measured_so_then_unmerged_then_merged_to_half() -> None:
+def test_a_merging_model_is_measured_merged_then_unmerged_then_merged_to_half() -> None:
     setup = set_up(0, CPU, HERE)
     tokens: list[int] = []
     setup.model.blocks[-1].register_forward_hook(lambda module, args, output: tokens.append(args[0].shape[1]))
@@ -53,7 +53,7 @@ def test_a_model_that_merges_is_measured_so_then_unmerged_then_merged_to_half() 
     assert list(dict.fromkeys(tokens[-9:])) == [13, 17, 11]  # 16 patches and a class token enter the first of 3 blocks
 
 
-def test_images_go_where_the_model_is() -> None:
+def test_images_are_moved_to_the_device_of_the_model() -> None:
     where = []
 
     class Images:

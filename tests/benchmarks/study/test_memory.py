@@ -1,4 +1,4 @@
-"""Tasks that fit into memory are drawn by their seed, and hold out what they say."""
+"""Tasks that fit into memory are drawn by their seed and hold out the declared numbers of images."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_digits_are_drawn_by_the_seed() -> None:
     assert not torch.equal(first.train.images.images, other.train.images.images)
 
 
-def test_mnist_is_split_by_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mnist_is_split_by_position_within_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
     class Shipped:
         @staticmethod
         def mnist_data() -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +39,7 @@ def test_mnist_is_split_by_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     check(tasks.find_task("mnist").set_up(0, CPU, HERE), 28)
 
 
-def test_fine_tuning_takes_weights_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fine_tuning_loads_weights_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = "vit_tiny_patch16_224"
     weights = timm.create_model(name, num_classes=0).state_dict()
     torch.save(weights, tmp_path / "weights.pth")
@@ -52,7 +52,7 @@ def test_fine_tuning_takes_weights_from_a_file(tmp_path: Path, monkeypatch: pyte
     torch.testing.assert_close(setup.model.blocks[3].attn.qkv.weight, weights["blocks.3.attn.qkv.weight"])
 
 
-def test_robustness_may_be_measured_on_fewer_images() -> None:
+def test_robustness_can_be_measured_on_fewer_images() -> None:
     digits = tasks.TASKS["digits"].set_up
     setup = replace(digits, sizes=(20, 10, 30), hard=12)(0, CPU, HERE)
     parts = setup.test.hard, setup.test.all, setup.val.hard, setup.val.all
@@ -61,7 +61,7 @@ def test_robustness_may_be_measured_on_fewer_images() -> None:
     assert torch.equal(val_hard, val) and len(val) == 10
 
 
-def test_images_are_paired_with_those_of_other_classes_however_the_source_orders_them() -> None:
+def test_batches_have_several_classes_however_the_source_is_ordered() -> None:
     images = striped(40, 8)
     ordered = images.take(images.labels.argsort())
     source = Source("ordered", "here", images, ordered, ("upper", "lower"), 2, 1, False)

@@ -1,4 +1,4 @@
-"""Options of a trial are read as they are typed."""
+"""Options of a trial are read from the command line."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from benchmarks.study.options import parse_options
 from timm_mergemix.errors import MergeMixError
 
 
-def test_options_are_read() -> None:
+def test_options_are_read_as_numbers_booleans_or_text() -> None:
     assert parse_options([]) == {}
     given = ["lr=1e-3", "saliency_r=keep:0.5", "divide=false", "r=1,2", "clip_grad=none"]
     assert {name: value for name, (value,) in parse_options(given).items()} == {

@@ -1,4 +1,4 @@
-"""What is measured of pairs: by MergeMix and by CutMix, alike for all models, and left out where there is no pair."""
+"""Measures of MergeMix and CutMix pairs are comparable between models, and left out if there are no pairs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 NAMES = {"accuracy", "margin", "faint_accuracy", "faint_margin", "correlation", "count"}
 
 
-def test_both_kinds_of_pairs_are_measured_alike_each_time() -> None:
+def test_measures_of_both_kinds_of_pairs_are_reproducible() -> None:
     setup = set_up(0, CPU, HERE)
     state = torch.get_rng_state()
     found = measure_pairs(setup.model, setup.val.pairs, 2, CPU)
@@ -27,7 +27,7 @@ def test_both_kinds_of_pairs_are_measured_alike_each_time() -> None:
     assert {"mergemix_accuracy", "mergemix_margin", "cutmix_accuracy", "cutmix_margin"} <= set(found)
 
 
-def test_cutmix_pairs_are_those_of_the_metric() -> None:
+def test_measures_of_cutmix_pairs_agree_with_the_metric() -> None:
     setup = set_up(0, CPU, HERE)
     mixer = create_mixer("cutmix", num_classes=2, mode="elem", generator=torch.Generator().manual_seed(1))
     wanted = evaluate_pairs(setup.model, mixer, setup.val.pairs, CPU)
@@ -46,7 +46,7 @@ def test_a_model_whose_attention_cannot_be_read_is_refused() -> None:
         measure_pairs(torch.nn.Flatten(), set_up(0, CPU, HERE).val.pairs, 2, CPU)
 
 
-def test_pairs_are_measured_in_half_precision_where_the_task_is() -> None:
+def test_pairs_are_measured_in_half_precision_if_the_task_is() -> None:
     seen = set()
     model = small_model()
     model.head.register_forward_hook(lambda module, args, output: seen.add(output.dtype))

@@ -1,4 +1,4 @@
-"""The picture shows each seed of each method."""
+"""The picture shows every seed of every method."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_the_picture_shows_each_seed(split: str) -> None:
     assert sorted(value for line in dots for value in line.get_xdata()) == ([70, 80, 90] if split == "val" else [60])
 
 
-def test_what_all_have_in_common_is_said_once() -> None:
+def test_shared_options_are_shown_once() -> None:
     half = [("prob", 0.5)]
     records = [record("none", 0, 0.7), record("timm", 0, 0.8, options=half), record("mergemix", 0, 0.9, options=half)]
     records.append(record("mergemix", 0, 0.9, options=[*half, ("mode", "elem")]))

@@ -1,4 +1,4 @@
-"""Tables of trials: mean and deviation over seeds, and what was measured where."""
+"""Tables of trials have the mean and deviation over seeds, and only columns that were measured."""
 
 from typing import Any
 
@@ -38,13 +38,13 @@ def test_tables_show_mean_and_deviation() -> None:
     assert "salient patches hidden" not in text and "salient patches hidden" in tables(RECORDS, "test")
 
 
-def test_a_column_is_shown_where_it_was_measured() -> None:
+def test_a_column_is_shown_only_if_it_was_measured() -> None:
     lines = [record("none", 0, 0.7)]
     del lines[0]["val"]["ece_scaled"]
     assert "calibration error" in tables(lines, "val") and "scaled by temperature" not in tables(lines, "val")
 
 
-def test_robustness_on_validation_images_where_it_was_measured() -> None:
+def test_robustness_on_validation_images_is_shown_if_measured() -> None:
     later = record("timm", 0, 0.7)
     later["val"] |= ROBUST
     text = tables([*RECORDS, later], "val")
@@ -53,7 +53,7 @@ def test_robustness_on_validation_images_where_it_was_measured() -> None:
     assert rows[3].startswith("| Mixup + CutMix") and rows[3].count("50.0") == 8
 
 
-def test_the_mean_of_robustness_is_that_of_images_made_worse() -> None:
+def test_the_mean_of_robustness_is_over_the_corrupted_images() -> None:
     lines = [record("none", seed, 0.7, test=True) for seed in (0, 1)]
     for seed, line in enumerate(lines):
         line["test"] |= dict.fromkeys(("noise", "blur", "contrast"), 0.6 + 0.2 * seed)
@@ -65,7 +65,7 @@ def test_the_mean_of_robustness_is_that_of_images_made_worse() -> None:
     assert first.strip("| ").split(" | ")[4:] == worse and row.endswith("| 62.0 ± 8.5 |")
 
 
-def test_differences_are_those_of_the_same_seeds() -> None:
+def test_differences_are_between_equal_seeds() -> None:
     reference = [record("timm", seed, top1) for seed, top1 in ((0, 0.5), (1, 0.6), (2, 0.9))]
     own = [record("mergemix", seed, top1) for seed, top1 in ((0, 0.52), (1, 0.64), (3, 0.1))]
     assert paired(own, reference, "val") == "+3.0 ± 1.4"
@@ -73,12 +73,12 @@ def test_differences_are_those_of_the_same_seeds() -> None:
     assert "| +3.0 ± 1.4 |" in tables([*reference, *own], "val")
 
 
-def test_spread() -> None:
+def test_spread_formats_mean_and_deviation() -> None:
     assert spread([0.5], share=True) == "50.0"
     assert spread([1.0, 2.0], share=False) == "1.500 ± 0.707"
 
 
-def test_a_search_shows_what_values_gain() -> None:
+def test_a_search_shows_the_gain_of_each_value() -> None:
     drawn = drawn_combinations({"lr": [0.1, 0.2], "prob": [1, 0.5]}, 8)
     lines = [record("timm", 0, 0.5 + 0.1 * (each["lr"] == 0.2), options=each.items()) for each in drawn]
     text = tables([*lines, *RECORDS], "val")
@@ -86,12 +86,12 @@ def test_a_search_shows_what_values_gain() -> None:
     assert "| lr 0.2 | 0.1 | +10.0 ± 0.0 |" in text and text.count("all else equal") == 1
 
 
-def test_methods_alone_are_no_search() -> None:
+def test_trials_that_differ_only_in_method_are_not_a_search() -> None:
     lines = [record(name, seed, 0.5, options=[("lr", 0.1)]) for name in ("timm", "mixup") for seed in range(3)]
     assert "all else equal" not in tables(lines, "val")
 
 
-def test_pairs_are_shown_where_they_were_measured() -> None:
+def test_pairs_are_shown_if_they_were_measured() -> None:
     later = record("preference", 0, 0.7, test=True)
     later["test"] |= {"mergemix_accuracy": 0.9, "mergemix_margin": 1.25, "cutmix_correlation": 0.5}
     assert "pairs" not in tables(RECORDS, "test")

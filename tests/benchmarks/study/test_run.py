@@ -1,4 +1,4 @@
-"""A trial trains as it says, starts like all others, and is measured on the images that it may read."""
+"""A trial trains with its options, starts from shared weights, and is measured on the allowed images."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,13 +28,13 @@ def test_each_method_trains(stripes: str, name: str, tmp_path: Path) -> None:
     assert 0 <= record["val"]["top1"] <= 1
 
 
-def test_the_test_images_are_read_only_if_asked(stripes: str, tmp_path: Path) -> None:
+def test_the_test_images_are_read_only_on_request(stripes: str, tmp_path: Path) -> None:
     record = run_trial(Trial(stripes, "mergemix", 0, (), True), tmp_path, CPU, QUIET)
     assert {"top1", "ece", "noise", "merged to half", "mergemix_accuracy", "cutmix_margin"} <= set(record["test"])
     assert not {"noise", "mergemix_accuracy"} & set(record["val"])
 
 
-def test_choosing_settings_reads_no_test_image(stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_choosing_settings_reads_no_test_images(stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class WithoutTest(made.Stripes):
         def __call__(self, *args: object) -> Setup:
             return replace(super().__call__(*args), test=HeldOut(None, None, None))
@@ -45,14 +45,14 @@ def test_choosing_settings_reads_no_test_image(stripes: str, tmp_path: Path, mon
         run_trial(Trial(stripes, "mergemix", test=True), tmp_path, CPU, QUIET)
 
 
-def test_a_trial_is_its_settings(stripes: str, tmp_path: Path) -> None:
+def test_a_trial_is_reproducible_from_its_settings(stripes: str, tmp_path: Path) -> None:
     trials = [Trial(stripes, "mergemix", 1), Trial(stripes, "mergemix", 1), Trial(stripes, "mergemix", 2)]
     same, again, other = (run_trial(trial, tmp_path / str(i), CPU, QUIET) for i, trial in enumerate(trials))
     assert same["val"] == again["val"] != other["val"]
     assert trials[0].key == trials[1].key != trials[2].key
 
 
-def test_all_methods_begin_with_the_same_weights_and_images(stripes: str, tmp_path: Path) -> None:
+def test_all_methods_start_from_the_same_weights_and_images(stripes: str, tmp_path: Path) -> None:
     setups = [prepare(Trial(stripes, name), tmp_path, CPU)[1] for name in ("none", "mergemix-merged")]
     states = [setup.model.state_dict() for setup in setups]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
@@ -60,7 +60,7 @@ def test_all_methods_begin_with_the_same_weights_and_images(stripes: str, tmp_pa
     assert torch.equal(*firsts)
 
 
-def test_half_precision_in_training_and_in_every_measurement(
+def test_half_precision_is_used_in_training_and_for_every_measure(
     stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: set[torch.dtype] = set()
@@ -78,7 +78,7 @@ def test_half_precision_in_training_and_in_every_measurement(
         assert seen == {dtype}
 
 
-def test_options_arrive(stripes: str, tmp_path: Path) -> None:
+def test_options_reach_the_training(stripes: str, tmp_path: Path) -> None:
     chosen = (("lr", 0.5), ("prob", 0.25), ("beta", 2.0), ("saliency_r", "keep:0.8"))
     run, _ = prepare(Trial(stripes, "preference", 0, chosen), tmp_path, CPU, HERE)
     assert (run.optimisation.lr, run.mixer.prob, run.preference.beta) == (0.5, 0.25, 2.0)
@@ -87,7 +87,7 @@ def test_options_arrive(stripes: str, tmp_path: Path) -> None:
     assert merge_info(setup.model).r == ("total", 3)
 
 
-def test_a_trial_goes_on_after_an_interruption(stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_trial_is_resumed(stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trial = Trial(stripes, "mergemix")
     whole = run_trial(trial, tmp_path / "a", CPU, QUIET)
     from timm_mergemix.training import loop
@@ -106,7 +106,7 @@ def test_a_trial_goes_on_after_an_interruption(stripes: str, tmp_path: Path, mon
     assert run_trial(trial, tmp_path / "b", CPU, QUIET)["val"] == whole["val"]
 
 
-def test_what_does_not_fit_is_refused(stripes: str, tmp_path: Path) -> None:
+def test_bad_trials_are_refused(stripes: str, tmp_path: Path) -> None:
     with pytest.raises(MergeMixError, match="task: got 'nothing'"):
         prepare(Trial("nothing", "none"), tmp_path, CPU)
     with pytest.raises(MergeMixError, match="method: got 'nothing'"):

@@ -1,4 +1,4 @@
-"""A sweep runs what its file does not have, and finishes the others where one fails."""
+"""A sweep runs the trials that are missing in its file, and a failing trial does not stop the others."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_finished_trials_are_not_run_again(stripes: str, tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_failure_stops_no_other_trial(tmp_path: Path, jobs: int) -> None:
+def test_a_failing_trial_does_not_stop_the_others(tmp_path: Path, jobs: int) -> None:
     path = tmp_path / "trials.jsonl"
     bad = Trial("digits", "none", 0, (("beta", 1.0),))
     with pytest.raises(MergeMixError, match=r"1 of 2 trials failed: digits-none-0-.*: options"):
@@ -41,7 +41,7 @@ def test_a_failure_stops_no_other_trial(tmp_path: Path, jobs: int) -> None:
     assert len(trials_in(path).read()) == 1
 
 
-def test_side_by_side_gives_the_same(tmp_path: Path) -> None:
+def test_parallel_trials_give_the_same_records(tmp_path: Path) -> None:
     trials = [Trial("digits", name, 0, (("epochs", 1),)) for name in ("none", "timm")]
     one = sweep(trials, tmp_path / "one.jsonl", CPU, QUIET)
     two = sweep(trials, tmp_path / "two.jsonl", CPU, QUIET, jobs=2)
@@ -52,7 +52,7 @@ def test_side_by_side_gives_the_same(tmp_path: Path) -> None:
     assert by_method(one) == pytest.approx(by_method(two), rel=1e-3)
 
 
-def test_a_line_that_was_cut_off_is_run_again(stripes: str, tmp_path: Path) -> None:
+def test_an_incomplete_last_line_is_run_again(stripes: str, tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
     trials = [Trial(stripes, "none", seed) for seed in (0, 1)]
     before = sweep(trials, path, CPU, QUIET)
@@ -61,7 +61,7 @@ def test_a_line_that_was_cut_off_is_run_again(stripes: str, tmp_path: Path) -> N
     assert [record["val"] for record in sweep(trials, path, CPU, QUIET)] == [record["val"] for record in before]
 
 
-def test_foreign_files_are_refused(tmp_path: Path) -> None:
+def test_files_of_other_programs_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
     assert trials_in(path).read() == []
     for text in ('{"a": 1}\n', "no json\n", "[1]\n"):
@@ -75,7 +75,9 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
         sweep([], path, CPU, QUIET, jobs=0)
 
 
-def test_images_are_there_before_processes_start(stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_loaded_before_processes_start(
+    stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Missing(made.Stripes):
         def __call__(self, *args: object) -> Setup:
             raise MergeMixError("no images")

@@ -1,4 +1,4 @@
-"""What is not there is said: a task, a file, a directory."""
+"""A missing task, file or directory is refused by name."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from timm_mergemix import MergeMixError
 CPU = torch.device("cpu")
 
 
-def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+def test_missing_tasks_files_and_directories_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MergeMixError, match="task: got 'mnist6k'"):
         tasks.find_task("mnist6k")
     with pytest.raises(MergeMixError, match=r"weights: got .*, wanted the path of a file"):

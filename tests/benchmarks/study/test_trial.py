@@ -1,4 +1,4 @@
-"""A trial has circumstances that tell what it does not say itself, and committed records have those of today."""
+"""The circumstances of a trial identify its task, arm and weights; those of committed records are current."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from benchmarks.study.trial import Trial, circumstances
 from . import made
 
 
-def test_circumstances_tell_what_the_trial_does_not(
+def test_circumstances_change_with_task_arm_and_weights(
     stripes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trial, before = Trial(stripes, "mergemix"), circumstances(Trial(stripes, "mergemix"))
@@ -29,7 +29,7 @@ def test_circumstances_tell_what_the_trial_does_not(
 
 
 @pytest.mark.parametrize("name", tasks.TASKS)
-def test_circumstances_of_every_task_are_plain(name: str) -> None:
+def test_circumstances_of_every_task_are_plain_values(name: str) -> None:
     assert circumstances(Trial(name, "mergemix"))
 
 
@@ -37,5 +37,5 @@ def test_circumstances_of_every_task_are_plain(name: str) -> None:
     ("task", "method", "digest"),
     [("fashion", "none", "218bf865"), ("fashion", "mixup", "d7554586")],
 )
-def test_committed_records_are_known_again(task: str, method: str, digest: str) -> None:
+def test_committed_records_have_the_current_circumstances(task: str, method: str, digest: str) -> None:
     assert circumstances(Trial(task, method)) == digest

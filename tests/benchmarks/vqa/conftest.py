@@ -1,4 +1,4 @@
-"""A few questions in place of easy-VQA's; for all tests here."""
+"""A few made-up questions in place of easy-VQA, for all tests in this folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["few", "frozen"]
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """6 drawings for training, of which the last 2 can be held out, and 3 for the test."""
+    """Six drawings for training, of which the last two can be held out, and three for the test."""
     parts = {"train": questions(6), "test": questions(3, seed=1)}
     monkeypatch.setattr(trial, "load_questions", parts.__getitem__)
     monkeypatch.setattr(trial, "HELD_OUT", 2)

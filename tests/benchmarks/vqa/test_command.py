@@ -1,4 +1,4 @@
-"""`python -m benchmarks.vqa`: which trainings it runs, what it keeps, and what it prints."""
+"""`python -m benchmarks.vqa` runs the requested trainings, keeps records, and prints tables."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def fake_record(trial: Trial) -> dict[str, Any]:
 
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[Trial]:
-    """The trials that are run, which train nothing."""
+    """Records the trials that are run instead of training."""
     trials: list[Trial] = []
     monkeypatch.setattr(command, "run_trial", lambda trial, out, reporter: trials.append(trial) or fake_record(trial))
     monkeypatch.setattr(command, "data_of", lambda test: test)
@@ -52,7 +52,7 @@ def test_each_arm_is_trained_with_each_seed_one_seed_after_the_other() -> None:
     assert not any(each.test for each in trials) and all(each.test for each in trials_of(parsed("--test")))
 
 
-def test_settings_are_those_of_the_flags() -> None:
+def test_settings_are_read_from_the_flags() -> None:
     (trial,) = trials_of(parsed("--arms", "cutmix", "--seeds", "0"))
     assert trial.settings == VqaSettings()
     training = ("--epochs", "0.5", "--batch-size", "8", "--lr", "0.1")
@@ -63,7 +63,7 @@ def test_settings_are_those_of_the_flags() -> None:
     given = {"epochs": 0.5, "batch_size": 8, "lr": 0.1, "seed": 5}
     wanted = {"beta": 2.0, "gamma": 0.5, "weight": 0.25, "alpha": 0.75, "variant": "hinge", "detach_loser": True}
     assert with_preference.settings == VqaSettings(**given, **wanted)
-    # One training without the preference serves all settings of it.
+    # One training without the preference serves all settings of the preference.
     assert without.settings == VqaSettings(**given)
 
 
@@ -80,7 +80,9 @@ def test_faster_arms_train_for_as_long_as_the_slowest() -> None:
         assert {**each.plain(), "epochs": 1.5, "seed": 0} == same.plain()
 
 
-def test_what_is_there_is_not_run_again(ran: list[Trial], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_finished_trainings_are_not_repeated(
+    ran: list[Trial], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     argv = ["--out", str(tmp_path), "--arms", "sft", "cutmix", "--seeds", "0", "1", "--epochs", "1.5"]
     assert main(command, argv) == 0
     first = capsys.readouterr().out
@@ -99,7 +101,7 @@ def test_what_is_there_is_not_run_again(ran: list[Trial], tmp_path: Path, capsys
     assert [line["trial"] for line in lines] == [each.plain() for each in ran]
 
 
-def test_an_interrupted_comparison_goes_on(
+def test_an_interrupted_comparison_is_resumed(
     ran: list[Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     working: Callable[..., Any] = command.run_trial
@@ -131,7 +133,7 @@ def test_equal_time_measures_costs_once_and_trains_for_longer(
     assert "| fine-tuning alone | 2.25 | 1 |" in capsys.readouterr().out  # 1.5 epochs, and 3 / 2 the time
     assert main(command, [*argv, "--batch-size", "8"]) == 0
     assert len(measured) == 2
-    # Detached losers cost less: the settings are those of the preference, whatever the first arm.
+    # Detached losers cost less; the settings are those of the preference, whatever the first arm is.
     assert main(command, [*argv, "--detach-loser"]) == 0
     assert [settings.detach_loser for _, settings in measured] == [False, False, True]
 
@@ -158,7 +160,7 @@ def test_several_trainings_at_a_time(
     assert ("cutmix, seed 0: accuracy 60.0 %" in shown.out) != progress
     assert ("trainings: 100%" in shown.err) == progress
     lines = [json.loads(line)["trial"]["arm"] for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
-    assert lines == ["cutmix", "sft"]  # as they are finished
+    assert lines == ["cutmix", "sft"]  # in the order in which they are finished
 
 
 def test_one_thread_is_enough(ran: list[Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,6 +192,6 @@ def test_bad_input_is_named(
     assert message in capsys.readouterr().err and not ran
 
 
-def test_an_arm_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_arm_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command, ["--arms", "dpo"]) == 2
     assert "invalid choice: 'dpo'" in capsys.readouterr().err

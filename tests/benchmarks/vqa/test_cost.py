@@ -1,4 +1,4 @@
-"""What steps cost is measured side by side; a step is a whole one of the arm's training."""
+"""The cost of steps is measured side by side, and a step is a complete training step of its arm."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DATA, SETTINGS = data(), VqaSettings(batch_size=8)
 
 
 def small(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The model of the next step."""
+    """Returns the model of the next step."""
     torch.manual_seed(0)
     model: Any = small_llava(SIZE, len(DATA.words), width=32, text_width=32)
     monkeypatch.setattr(cost, "small_llava", lambda size, words: model)
@@ -45,7 +45,7 @@ def test_a_step_trains_on_the_winners_and_on_their_losers(arm: Arm, monkeypatch:
     assert sum(rows) == 8 if arm.kind is None else 12 <= sum(rows) <= 16
     assert max(map(len, DATA.train.prompts)) - PLACES + round(arm.keep * PLACES) == max(lengths)
     still = [name for name, weight in model.state_dict().items() if torch.equal(weight, before[name])]
-    # What nobody reads: the last layer of the vision model and what comes after it.
+    # Unused parameters: the last layer of the vision model and everything after it.
     assert all(".vision_tower." in name and ("layers.2." in name or "post_layernorm" in name) for name in still)
     assert model.training
     passes = len(shapes)
@@ -53,15 +53,15 @@ def test_a_step_trains_on_the_winners_and_on_their_losers(arm: Arm, monkeypatch:
     assert len(shapes) == 2 * passes
 
 
-def test_a_step_has_questions_about_as_many_drawings_as_one_of_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_has_questions_about_as_many_drawings_as_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
     class Seen(QuestionBatches):
         def __call__(self, numbers: Any) -> dict[str, Any]:
             batch = super().__call__(numbers)
             drawings.update(batch["image_id"].tolist())
             return batch
 
-    # Four questions about each of 40 drawings, one drawing after the other, as easy-VQA has them. 32 questions at
-    # random are about some 24 drawings; fewer drawings make fewer losers, and so a step that is too cheap.
+    # Four questions about each of 40 drawings, in the order of the drawings as in easy-VQA. 32 random
+    # questions are about some 24 drawings; with fewer drawings, there are fewer losers and a step is too cheap.
     drawings: set[int] = set()
     many = data(train=40)
     train = Seen(many.train.questions, many.words, PLACES, many.statistics)
@@ -70,7 +70,7 @@ def test_a_step_has_questions_about_as_many_drawings_as_one_of_a_training(monkey
     assert len(drawings) >= 16
 
 
-def test_costs_are_those_over_the_control(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_costs_are_relative_to_the_control(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
     def interleave(steps: dict[str, Step], rounds: int, device: torch.device, seconds: float, warmup: int) -> Any:

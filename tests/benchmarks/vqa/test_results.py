@@ -1,4 +1,4 @@
-"""Tables of trainings on questions: means over seeds, and differences to the control with their intervals."""
+"""Tables of trainings on questions have means over seeds, and differences to the control with intervals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ UNSURE = [record("cutmix", seed, accuracy) for seed, accuracy in enumerate((0.60
 
 
 def rows(text: str) -> list[list[str]]:
-    """The cells of a table without its head."""
+    """Returns the cells of a table without its header."""
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
 
 
@@ -44,13 +44,13 @@ def test_each_arm_has_its_mean_and_deviation() -> None:
     assert [row[:4] for row in rows(pairs)] == [[*row[:3], "50.0 ± 0.0"] for row in rows(answers)]
 
 
-def test_one_seed_has_no_deviation_and_no_difference() -> None:
+def test_a_single_seed_has_no_deviation_and_no_difference() -> None:
     answers, _ = tables([CONTROL[0], BETTER[0]]).split("\n\n")
     assert [row[2:5] for row in rows(answers)] == [["1", "70.0", "50.0"], ["1", "75.0", "50.0"]]
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 5, 10])
-def test_a_difference_has_the_interval_of_student(count: int) -> None:
+def test_a_difference_has_an_interval_of_students_t(count: int) -> None:
     scipy = pytest.importorskip("scipy.stats")
     gains = [0.05, 0.06, 0.04, 0.11, -0.02, 0.03, 0.07, 0.01, 0.02, 0.08][:count]
     control = [record("sft", seed, 0.5 + 0.03 * seed) for seed in range(count)]
@@ -62,12 +62,12 @@ def test_a_difference_has_the_interval_of_student(count: int) -> None:
     assert found[1] == pytest.approx((high - low) / 2, rel=1e-3)
 
 
-def test_a_difference_computed_by_hand() -> None:
+def test_a_difference_agrees_with_a_calculation_by_hand() -> None:
     # 5, 6 and 4 points: mean 5, deviation 1, and 4.303 / sqrt(3) of it on either side.
     assert difference(BETTER, CONTROL, "accuracy") == pytest.approx((0.05, 0.01 * 4.303 / math.sqrt(3)))
 
 
-def test_more_seeds_than_the_table_of_quantiles_are_never_too_sure() -> None:
+def test_with_many_seeds_the_interval_is_never_too_narrow() -> None:
     control = [record("sft", seed, 0.5) for seed in range(14)]
     own = [record("mergemix", seed, 0.5 + 0.01 * (seed % 3)) for seed in range(14)]
     gains = [0.01 * (seed % 3) for seed in range(14)]
@@ -75,14 +75,14 @@ def test_more_seeds_than_the_table_of_quantiles_are_never_too_sure() -> None:
     assert found is not None and found[1] >= 2.160 * statistics.stdev(gains) / math.sqrt(14)
 
 
-def test_seeds_that_one_side_lacks_do_not_count() -> None:
+def test_only_shared_seeds_count() -> None:
     others = [*BETTER[:2], record("mergemix", 7, 0.1)]
     assert difference(others, CONTROL, "accuracy") == difference(BETTER[:2], CONTROL, "accuracy")
     assert difference(BETTER[:1], CONTROL, "accuracy") is None
     assert difference(BETTER[2:], CONTROL[:2], "accuracy") is None
 
 
-def test_a_difference_is_bold_where_its_interval_leaves_out_0() -> None:
+def test_a_difference_is_bold_if_its_interval_excludes_0() -> None:
     differences = tables([*CONTROL, *BETTER, *UNSURE]).split("\n\n")[2]
     assert differences.startswith("| over fine-tuning alone, 1.5 epochs | epochs | accuracy |")
     better, unsure = rows(differences)
@@ -91,19 +91,19 @@ def test_a_difference_is_bold_where_its_interval_leaves_out_0() -> None:
     assert set(better[3:]) == {"+0.0 ± 0.0", "+0.000 ± 0.000"}
 
 
-def test_one_epoch_is_not_several() -> None:
+def test_a_single_epoch_is_written_in_the_singular() -> None:
     records = [record(arm, seed, 0.7, epochs=1) for arm in ("sft", "mergemix") for seed in range(2)]
     assert tables(records).split("\n\n")[2].startswith("| over fine-tuning alone, 1 epoch | epochs |")
 
 
-def test_losses_are_bold_too() -> None:
+def test_significant_losses_are_bold_too() -> None:
     worse = [record("mergemix", seed, 0.9, brier=0.4 + 0.001 * seed) for seed in range(3)]
     differences = tables([*CONTROL, *worse]).split("\n\n")[2]
     (row,) = rows(differences)
     assert row[5] == "**-0.099 ± 0.002**"
 
 
-def test_longer_trainings_come_after_all_others_and_are_held_to_each_control() -> None:
+def test_longer_trainings_come_last_and_are_compared_with_each_control() -> None:
     longer = [record("sft", seed, 0.8, epochs=2.655) for seed in range(3)]
     half = [record("mergemix-half", seed, 0.7, epochs=1.8) for seed in range(3)]
     parts = tables([*longer, *half, *CONTROL, *BETTER]).split("\n\n")
@@ -121,7 +121,7 @@ def test_longer_trainings_come_after_all_others_and_are_held_to_each_control() -
     }
 
 
-def test_a_control_with_half_the_tokens_is_that_of_trainings_with_half_of_them() -> None:
+def test_a_control_with_half_the_tokens_is_only_compared_with_equal_trainings() -> None:
     half = [record(arm, seed, 0.7) for arm in ("sft-half", "mergemix-half") for seed in range(3)]
     differences = tables([*CONTROL, *BETTER, *half]).split("\n\n")[2:]
     assert [part.split(" | ")[0] for part in differences] == [
@@ -132,7 +132,7 @@ def test_a_control_with_half_the_tokens_is_that_of_trainings_with_half_of_them()
     assert len(rows(differences[0])) == 3
 
 
-def test_held_out_drawings_and_test_questions_are_never_in_one_table() -> None:
+def test_held_out_drawings_and_test_questions_are_in_separate_tables() -> None:
     held_out = [record(arm, seed, 0.9, test=False) for arm in ("sft", "mergemix") for seed in range(3)]
     parts = tables([*held_out, *CONTROL, *BETTER]).split("\n\n")
     assert tables([*CONTROL, *BETTER]).split("\n\n") == parts[:3]
@@ -144,7 +144,7 @@ def test_held_out_drawings_and_test_questions_are_never_in_one_table() -> None:
     assert rows(parts[3])[0][3] == "90.0 ± 0.0"
 
 
-def test_other_settings_of_the_preference_are_rows_of_their_own() -> None:
+def test_other_settings_of_the_preference_are_separate_rows() -> None:
     settings = ({"variant": "simpo", "weight": 1.0}, {}, {"detach_loser": True})
     others = [record("mergemix", seed, 0.8, **each) for each in settings for seed in range(2)]
     answers, _, differences = tables([*CONTROL[:2], *others]).split("\n\n")
@@ -154,7 +154,7 @@ def test_other_settings_of_the_preference_are_rows_of_their_own() -> None:
     assert [row[0] for row in rows(differences)] == titles
 
 
-def test_settings_of_the_preference_are_not_those_of_trainings_without_it() -> None:
+def test_trainings_without_the_preference_have_no_settings_of_it() -> None:
     control = [record("sft", 0, 0.7), record("sft", 1, 0.7, variant="simpo", weight=1.0)]
     answers, *_ = tables(control).split("\n\n")
     assert [row[:3] for row in rows(answers)] == [["fine-tuning alone", "1.5", "2"]]

@@ -1,4 +1,4 @@
-"""A trial trains once, measures what it trained, and reads the test only where it is told to."""
+"""A trial trains once, measures the trained model, and reads the test questions only on request."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ SETTINGS = VqaSettings(epochs=0.5, batch_size=4)
 
 
 @pytest.mark.usefixtures("few")
-def test_held_out_drawings_are_those_at_the_end_of_the_training() -> None:
+def test_the_last_training_drawings_are_held_out() -> None:
     found, whole = data_of(test=False), questions(6)
     assert found.train.questions.items == whole.items[:16]
     assert torch.equal(found.train.questions.images, whole.images[:4])
     assert torch.equal(found.test.questions.images, whole.images[4:])
     assert [each.text for each in found.test.questions.items] == [each.text for each in whole.items[16:]]
-    assert data_of(test=False) is found  # read once
+    assert data_of(test=False) is found  # the questions are read only once
 
 
 @pytest.mark.usefixtures("few")
-def test_for_the_test_all_training_drawings_are_trained_on() -> None:
+def test_for_the_test_all_training_drawings_are_used() -> None:
     found = data_of(test=True)
     assert found.train.questions.items == questions(6).items
     assert found.test.questions.items == questions(3, seed=1).items
     assert found.train([0])["input_ids"].tolist()[0].count(2) == PLACES
 
 
-def test_a_record_tells_trials_apart() -> None:
+def test_a_record_identifies_its_trial() -> None:
     trials = [
         Trial("sft", SETTINGS),
         Trial("sft", SETTINGS, test=True),
@@ -55,14 +55,14 @@ def test_a_record_tells_trials_apart() -> None:
 
 @pytest.mark.usefixtures("few")
 @pytest.mark.parametrize(("name", "test"), [("sft", False), ("random-half", True)])
-def test_what_is_recorded_is_measured_on_the_trained_model(name: str, test: bool, tmp_path: Path) -> None:
+def test_measures_are_those_of_the_trained_model(name: str, test: bool, tmp_path: Path) -> None:
     pytest.importorskip("transformers", minversion="5.18")
     trial = Trial(name, SETTINGS, test)
     record = run_trial(trial, tmp_path, QUIET)
     assert json.loads(json.dumps(record)) == record
     assert record["trial"] == trial.plain() and record["steps"] == (3 if test else 2)
     data, numbers = data_of(test), range(12 if test else 8)
-    model = train_arm(find_arm(name), data, SETTINGS, tmp_path, QUIET).model  # it is finished
+    model = train_arm(find_arm(name), data, SETTINGS, tmp_path, QUIET).model  # the training is finished
     wanted = asdict(evaluate_answers(model, data.test, numbers))
     for kind in ("cutmix", "mergemix"):
         order = torch.randperm(len(numbers), generator=torch.Generator().manual_seed(0)).tolist()
@@ -73,7 +73,7 @@ def test_what_is_recorded_is_measured_on_the_trained_model(name: str, test: bool
 
 
 @pytest.mark.usefixtures("few")
-def test_at_most_so_many_questions_are_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_mixed_questions_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("transformers", minversion="5.18")
     asked: list[int] = []
     real = module.evaluate_mixes

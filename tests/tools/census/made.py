@@ -1,4 +1,4 @@
-"""Models as the census makes them."""
+"""Builds models in the same way as the census."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from tools.census.shrink import shrink
 
 
 def small(name: str = "test_vit") -> nn.Module:
-    """A timm model as the census checks it: made small, with parameters of its own."""
+    """A small timm model with redrawn parameters, as the census checks it."""
     return redraw(shrink(name, full_size(name)))

@@ -1,4 +1,4 @@
-"""One name ends as right, refused, not plain or failed, whatever happens while it is examined."""
+"""Every model is reported as right, refused, not plain or failed, whatever happens during its checks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_a_supported_model_is_right() -> None:
     assert (row.status, row.cls, row.failures) == ("right", "VisionTransformer", {})
 
 
-def test_a_model_of_another_kind_is_not_plain() -> None:
+def test_a_model_of_another_architecture_is_not_plain() -> None:
     row = examine("test_resnet")
     assert (row.status, row.cls) == ("not plain", "ResNet")
 
@@ -44,7 +44,7 @@ def test_tokens_that_do_not_merge_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     assert row.status == "failed" and "same as unmerged" in row.failures["image: merged"]
 
 
-def test_a_forward_that_changes_with_nothing_to_merge_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forward_pass_that_changes_without_merging_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     patch = mm.patch
 
     def broken(model: nn.Module, r: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Inputs fit the models, and what pads a batch is told from what does not."""
+"""Inputs fit the models, and padding is marked as such."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def test_the_second_sample_is_padded() -> None:
     assert alone(x, 1)["patches"].shape == (1, *x["patches"].shape[1:])
 
 
-def test_images_are_the_same_each_time() -> None:
+def test_images_are_reproducible() -> None:
     model = small()
     assert torch.equal(images(model), images(model))
 
 
-def test_outputs_of_any_form_become_one_tensor() -> None:
+def test_outputs_of_any_structure_become_one_tensor() -> None:
     parts = torch.ones(2, 3), torch.zeros(4)
     for output in (parts, list(parts), dict(enumerate(parts))):
         assert tensor(output).tolist() == [1.0] * 6 + [0.0] * 4

@@ -1,4 +1,4 @@
-"""The census counts right models, reports broken ones with exit code 1, and goes on where it stopped."""
+"""The census counts correct models, reports broken ones with exit code 1, and resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tools.census.row import Row
 
 
 def rows(path: Path) -> dict[str, dict[str, object]]:
-    """The results that were written."""
+    """Reads the results that were written."""
     return {row["name"]: row for row in map(json.loads, path.read_text().splitlines())}
 
 
 def here(names: list[str], jobs: int) -> Iterator[Row]:
-    """Examines in this process, where a test can break something."""
+    """Runs the checks in this process, where a test can break something."""
     return map(examining.examine, names)
 
 
@@ -47,8 +47,8 @@ def test_a_model_that_fails_is_named_and_the_exit_code_is_1(
     assert rows(out)["test_vit"]["status"] == "failed"
 
 
-def test_a_filter_that_fits_no_model_is_no_success(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="no plain transformer of timm is called no_such"):
+def test_a_filter_that_matches_no_model_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no plain transformer of timm matches no_such"):
         census.main(["--filter", "no_such*", "--out", str(tmp_path / "census.jsonl")])
 
 

@@ -1,4 +1,4 @@
-"""Passes of a model are the same each time, and leave no gradients behind."""
+"""Passes of a model are reproducible and leave no gradients behind."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def test_plain_holds_the_output_the_tokens_and_the_gradients() -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_mixed_precision_is_not_full_precision() -> None:
+def test_mixed_precision_differs_from_full_precision() -> None:
     model = small()
     x = images(model)
     assert not torch.equal(run_mixed(model, x).float(), run(model, x))
     assert not torch.is_autocast_enabled("cpu")
 
 
-def test_gradients_are_the_same_each_time() -> None:
+def test_gradients_are_reproducible() -> None:
     model = small()
     first, second = (gradients(model, images(model)) for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_a_model_that_gives_no_numbers_is_found() -> None:
+def test_outputs_that_are_not_finite_are_found() -> None:
     model = small()
     torch.nn.init.constant_(model.norm.bias, float("nan"))
     with pytest.raises(CheckError, match="not finite"):

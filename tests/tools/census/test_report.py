@@ -1,4 +1,4 @@
-"""The census's report counts by class, and gives reasons with the names that they concern."""
+"""The report of the census counts models by class and lists reasons with the names that they concern."""
 
 from tools.census.report import report
 from tools.census.row import Row
@@ -19,13 +19,13 @@ def test_classes_are_counted() -> None:
     assert ["all", "1", "/", "4", "2", "1"] in lines
 
 
-def test_reasons_come_with_names() -> None:
+def test_reasons_are_listed_with_names() -> None:
     text = report(ROWS)
     assert "refused:\n  no positions\n    1: c\n  timm cannot build it\n    1: e" in text
     assert "failed:\n  image: merged: CheckError: not finite\n    1: b" in text
     assert "right, with a note:\n  image: r=0: close, not equal\n    1: a" in text
 
 
-def test_what_is_not_plain_is_left_out() -> None:
+def test_models_that_are_not_plain_are_left_out() -> None:
     assert "ResNet" not in report(ROWS)
     assert "failed:" not in report([ROWS[1]])

@@ -1,4 +1,4 @@
-"""An error inside a check is a failure of that check, and no more."""
+"""An error inside a check counts as a failure of that check alone."""
 
 from tools.census.row import Row
 

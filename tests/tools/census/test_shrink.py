@@ -1,4 +1,4 @@
-"""A model made small keeps every option that is not a size, and says so where it does not."""
+"""A shrunk model keeps every option that is not a size, and changed options are reported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_changed_option_is_found() -> None:
     assert any("q_norm" in option for option in changed_options(full, small))
 
 
-def test_patches_are_found_in_models_of_each_form() -> None:
+def test_the_patch_size_is_found_in_each_kind_of_model() -> None:
     assert patch_pixels(full_size("vit_small_patch14_dinov2")) == 14
     assert patch_pixels(full_size("vit_tiny_r_s16_p8_224")) == 32
     assert patch_pixels(full_size("naflexvit_base_patch16_gap")) == 16
@@ -33,7 +33,7 @@ def test_patches_are_found_in_models_of_each_form() -> None:
         patch_pixels(full_size("test_resnet"))
 
 
-def test_a_model_that_cannot_be_built_small_says_why() -> None:
+def test_the_error_says_why_a_model_cannot_be_built_small() -> None:
     full = full_size("test_vit")
     with pytest.raises(ValueError, match=r"2 heads: .*; 8 heads: "):
         shrink("no_such_model_tiny", full)

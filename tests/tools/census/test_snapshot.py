@@ -1,4 +1,4 @@
-"""A snapshot tells what was left behind in a model."""
+"""A snapshot shows what was left behind in a model."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def model() -> nn.Module:
     return timm.create_model("test_vit")
 
 
-def test_a_model_is_as_it_was() -> None:
+def test_an_unchanged_model_has_no_difference() -> None:
     made = model()
     assert difference(snapshot(made), snapshot(made)) is None
 
 
-def test_what_is_the_same_again_is_no_difference() -> None:
+def test_equal_values_are_not_a_difference() -> None:
     made = model()
     before = snapshot(made)
     made.blocks[0].register_forward_hook(print).remove()

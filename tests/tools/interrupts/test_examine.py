@@ -13,7 +13,7 @@ from tools.interrupts.operations import OPERATIONS, Operation
 
 
 def spoil(model: nn.Module, x: Tensor) -> None:
-    """Changes a mode for a while, and does not put it back after an interrupt."""
+    """Changes a mode temporarily, but does not restore it after an interrupt."""
     model.eval()
     for _ in range(100):
         pass
@@ -23,11 +23,11 @@ def spoil(model: nn.Module, x: Tensor) -> None:
 
 def examine(monkeypatch: pytest.MonkeyPatch, *operations: Operation, interrupts: int = 6) -> list[examining.Row]:
     monkeypatch.setattr(examining, "OPERATIONS", operations)
-    monkeypatch.setattr(examining.sys, "unraisablehook", None)  # what it sets is undone
+    monkeypatch.setattr(examining.sys, "unraisablehook", None)  # monkeypatch undoes the change
     return examining.examine("vit", interrupts, 2)
 
 
-def test_an_operation_that_spoils_the_model_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_operation_that_breaks_the_model_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     by_instruction, by_signal = examine(monkeypatch, Operation("spoil", False, spoil, None))
     assert by_instruction.interrupts == 6 and by_instruction.late == 0
     assert by_signal.interrupts + by_signal.late == 2
@@ -40,7 +40,7 @@ def test_an_operation_that_changes_nothing_is_right(monkeypatch: pytest.MonkeyPa
     assert (row.interrupts, row.at_once, row.broken) == (6, {}, {})
 
 
-def test_settings_that_the_next_patch_replaces_differ_at_once_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_the_next_patch_replaces_are_not_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     def repatch(model: nn.Module, x: Tensor) -> None:
         mm.patch(model, 1)
         model(x)
@@ -58,7 +58,7 @@ def test_an_operation_that_the_model_refuses_is_not_run(monkeypatch: pytest.Monk
     assert row.refused.startswith("layer: ") and row.interrupts == 0 and row.is_right()
 
 
-def test_the_same_moments_are_drawn_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_moments_are_reproducible(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     monkeypatch.setattr(examining, "interrupt_at", lambda action, moment: not seen.append(moment))
     numbers = count()

@@ -1,4 +1,4 @@
-"""The program spreads interrupts over families, and its exit code says whether a model stayed broken."""
+"""Interrupts are spread over families, and the exit code says whether a model stayed broken."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tools.interrupts.row import Row
 
 
 def examined(**found: object) -> Callable[..., list[Row]]:
-    """Stands in for a process of a family."""
+    """Stands in for the process of a family."""
     return lambda limit, function, name, interrupts, signals: [Row(name, "patch", interrupts=interrupts, **found)]
 
 
@@ -32,12 +32,12 @@ def test_interrupts_are_spread_over_families(
     assert "| patch | instruction | 12 |" in capsys.readouterr().out
 
 
-def test_a_broken_model_gives_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_model_gives_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "apart", examined(broken={"unpatch: class": 1}))
     assert run(tmp_path, "vit") == 1
 
 
-def test_a_family_without_a_result_gives_1(
+def test_a_family_without_a_result_gives_exit_code_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*_: object) -> list[Row]:
@@ -48,6 +48,6 @@ def test_a_family_without_a_result_gives_1(
     assert "- vit: did not end in 5 s" in capsys.readouterr().out
 
 
-def test_a_name_that_fits_no_family_is_no_success(tmp_path: Path) -> None:
+def test_an_unknown_family_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="there is no family no_such"):
         run(tmp_path, "no_such")

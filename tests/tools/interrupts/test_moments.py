@@ -1,4 +1,4 @@
-"""An interrupt comes at the moment that was chosen, once, and leaves no trace function or handler behind."""
+"""An interrupt is raised once at the chosen moment, and no trace function or handler is left behind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def counting(steps: list[int], cleaned: list[bool]) -> None:
         cleaned.append(True)
 
 
-def test_each_moment_is_another_one_and_what_cleans_up_runs() -> None:
+def test_each_moment_is_distinct_and_cleanup_code_runs() -> None:
     moments, lengths = count_moments(lambda: counting([], [])), set()
     for moment in range(1, moments + 1):
         steps: list[int] = []
@@ -36,7 +36,7 @@ def test_a_moment_after_the_end_is_too_late() -> None:
     assert not interrupt_at(lambda: counting([], []), moments + 1)
 
 
-def test_an_interrupt_that_is_swallowed_did_not_come_out() -> None:
+def test_a_swallowed_interrupt_does_not_count_as_propagated() -> None:
     def swallow() -> None:
         with suppress(KeyboardInterrupt):
             counting([], [])
@@ -49,13 +49,13 @@ def test_other_errors_are_not_hidden() -> None:
         interrupt_at(lambda: 1 / 0, 10**6)
 
 
-def test_nobody_is_traced_afterwards() -> None:
+def test_tracing_ends_with_the_action() -> None:
     before = sys.gettrace()
     interrupt_at(lambda: counting([], []), 30)
     assert sys.gettrace() is before
 
 
-def test_a_signal_interrupts_what_waits_and_nothing_later() -> None:
+def test_a_signal_interrupts_the_action_and_nothing_later() -> None:
     before = signal.getsignal(signal.SIGALRM)
     assert interrupt_after(lambda: time.sleep(30), 0.01)
     assert not interrupt_after(lambda: None, 30)

@@ -1,4 +1,4 @@
-"""Operations leave a model as they say, if nobody interrupts them."""
+"""Without an interrupt, each operation leaves the model in the state that it declares."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tools.tiny import FAMILIES
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-def test_each_operation_leaves_a_model_as_it_says(operation: Operation) -> None:
+def test_each_operation_leaves_the_declared_r(operation: Operation) -> None:
     x = FAMILIES["vit"].inputs(0)[0]
     assert isinstance(x, Tensor)
     expected = Expected(FAMILIES["vit"].build().train(), x)
@@ -20,5 +20,5 @@ def test_each_operation_leaves_a_model_as_it_says(operation: Operation) -> None:
     assert first_difference(behaviour(model, x), expected.behaviour(operation.leaves_r)) is None
 
 
-def test_names_are_different() -> None:
+def test_names_are_unique() -> None:
     assert len({operation.name for operation in OPERATIONS}) == len(OPERATIONS)

@@ -1,4 +1,4 @@
-"""A model's behaviour shows its merging, its modes and its parameters; torch's own settings are put back."""
+"""A model's behaviour depends on its merging, modes and parameters; torch's own settings are restored."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def test_another_r_and_another_parameter_are_differences(expected: Expected) -> 
 def test_one_module_in_another_mode_is_a_difference(expected: Expected) -> None:
     model = expected.model(None)
     model.head.eval()
-    assert first_difference(behaviour(model, expected.x), expected.behaviour(None)) == "other modes"
+    assert first_difference(behaviour(model, expected.x), expected.behaviour(None)) == "different modes"
 
 
-def test_torch_is_reset_and_says_whether_that_was_needed() -> None:
+def test_reset_torch_restores_settings_and_returns_whether_any_had_changed() -> None:
     assert not reset_torch()
     torch.set_grad_enabled(False)
     assert reset_torch()

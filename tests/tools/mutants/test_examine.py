@@ -1,4 +1,4 @@
-"""Tests of a module run on the module with a fault, and its file stays as it is."""
+"""The tests of a module run on the module with a fault, while its file stays unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are f
 
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Path, list[Path]]:
-    """A module with a test of its own."""
+    """A module with its own test."""
     (tmp_path / "made_here").mkdir()
     (tmp_path / "made_here" / "__init__.py").touch()
     source, test = tmp_path / "made_here" / "sums.py", tmp_path / "test_sums.py"
@@ -29,19 +29,19 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Path, li
     return "made_here.sums", source, [test]
 
 
-def test_a_module_as_it_is_passes(made: tuple[str, Path, list[Path]]) -> None:
+def test_an_unchanged_module_passes(made: tuple[str, Path, list[Path]]) -> None:
     module, source, tests = made
     assert passes(module, source, None, tests, 60)
 
 
-def test_processes_of_a_pool_pass_too(made: tuple[str, Path, list[Path]]) -> None:
+def test_modules_pass_in_processes_of_a_pool_too(made: tuple[str, Path, list[Path]]) -> None:
     module, source, tests = made
     with ThreadPoolExecutor(2) as pool:
         found = pool.map(lambda number: passes(module, source, number, tests, 60), [None, 0, 1])
     assert list(found) == [True, True, False]
 
 
-def test_a_fault_is_found_where_it_changes_something(made: tuple[str, Path, list[Path]]) -> None:
+def test_a_fault_is_found_if_it_changes_something(made: tuple[str, Path, list[Path]]) -> None:
     module, source, tests = made
     assert [str(fault) for fault in faults_in(SOURCE)] == ["add: 3 -> 4", "add: a + b -> a - b"]
     assert [passes(module, source, number, tests, 60) for number in (0, 1)] == [True, False]

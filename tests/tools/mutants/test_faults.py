@@ -1,4 +1,4 @@
-"""Each fault changes one thing that is run, and says in words what."""
+"""Each fault changes one thing in executed code and describes the change."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def said(source: str) -> list[str]:
     return [str(fault) for fault in faults_in(source)]
 
 
-def test_what_is_run_is_changed_and_nothing_else() -> None:
+def test_only_executed_code_is_changed() -> None:
     place = "Grader.grade"
     assert sorted(said(SOURCE)) == sorted(
         [
@@ -71,15 +71,15 @@ def test_what_is_run_is_changed_and_nothing_else() -> None:
         ("b if a else c", "b if not a else c"),
     ],
 )
-def test_one_thing_for_another(before: str, after: str) -> None:
+def test_each_kind_of_replacement_is_made(before: str, after: str) -> None:
     assert said(f"found = {before}") == [f"module: {before} -> {after}"]
 
 
-def test_lines_are_those_of_the_source() -> None:
+def test_line_numbers_are_those_of_the_source() -> None:
     assert faults_in("a = b\n\nc = d + e") == [Fault("", 3, "d + e", "d - e")]
 
 
-def test_each_fault_is_a_program_that_differs_in_one_place() -> None:
+def test_each_fault_gives_a_valid_program_that_differs_in_one_place() -> None:
     whole = ast.unparse(ast.parse(SOURCE))
     programs = [ast.unparse(with_fault(SOURCE, number)) for number in range(len(faults_in(SOURCE)))]
     assert len({whole, *programs}) == len(programs) + 1
@@ -89,7 +89,7 @@ def test_each_fault_is_a_program_that_differs_in_one_place() -> None:
         assert len(differing) == 1
 
 
-def test_a_fault_does_what_it_says() -> None:
+def test_a_fault_does_what_its_description_says() -> None:
     source = "def of(x):\n    return x + 1"
     results = []
     for number in range(len(faults_in(source))):
@@ -99,6 +99,6 @@ def test_a_fault_does_what_it_says() -> None:
     assert results == [4, 7]
 
 
-def test_a_number_too_far_is_an_error() -> None:
+def test_a_number_beyond_the_last_fault_is_an_error() -> None:
     with pytest.raises(IndexError, match="there is no fault 1"):
         with_fault("a = b + c", 1)

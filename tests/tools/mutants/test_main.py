@@ -1,4 +1,4 @@
-"""The program tries the faults that the seed draws, once each, and its exit code says whether tests find them."""
+"""The seed determines the faults, each is tried once, and the exit code says whether enough are found."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SOURCES = ["mix/ratio.py", "mix/draw.py"]
 
 @pytest.fixture
 def tried(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int | None]]:
-    """What was tried; every eleventh fault is missed."""
+    """Records what was tried; every eleventh fault is missed."""
     calls: list[tuple[str, int | None]] = []
 
     def passes(source: str, number: int | None, limit: float) -> bool:
@@ -29,7 +29,7 @@ def run(out: Path, *options: str) -> int:
     return program.main(["--source", *SOURCES, "--jobs", "1", "--out", str(out / "rows.jsonl"), *options])
 
 
-def test_the_seed_draws_the_faults() -> None:
+def test_the_seed_determines_the_faults() -> None:
     first, again, other = (program.draw(SOURCES, 10, seed) for seed in (0, 0, 1))
     assert first == again != other
     assert len(first) == 10 and {trial.source for trial in first} <= set(SOURCES)
@@ -37,7 +37,7 @@ def test_the_seed_draws_the_faults() -> None:
     assert set(first) <= set(everything) and len(set(everything)) == len(everything)
 
 
-def test_what_was_tried_is_not_tried_again(tmp_path: Path, tried: list[tuple[str, int | None]]) -> None:
+def test_earlier_trials_are_not_repeated(tmp_path: Path, tried: list[tuple[str, int | None]]) -> None:
     run(tmp_path, "--count", "5")
     assert [number is None for _, number in tried] == [True] * 2 + [False] * 5
     tried.clear()
@@ -54,7 +54,7 @@ def test_the_exit_code_says_whether_enough_are_found(
     assert run(tmp_path, "--count", "40") == code
 
 
-def test_modules_whose_tests_fail_as_they_are_stop_the_program(
+def test_modules_whose_tests_fail_without_a_fault_stop_the_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tried: list[tuple[str, int | None]]
 ) -> None:
     monkeypatch.setattr(program, "_passes", lambda source, number, limit: False)
@@ -62,6 +62,6 @@ def test_modules_whose_tests_fail_as_they_are_stop_the_program(
         run(tmp_path)
 
 
-def test_sources_that_do_not_exist_are_no_success(tmp_path: Path) -> None:
+def test_sources_that_do_not_exist_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="there is nothing to change in no_such"):
         program.main(["--source", "no_such.py", "--out", str(tmp_path / "rows.jsonl")])

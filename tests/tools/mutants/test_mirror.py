@@ -1,4 +1,4 @@
-"""The tests of a source are those that mirror it."""
+"""The tests of a source are the test files that mirror its path."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tools.mutants.mirror import mirrors, own_tests
         ("test_main.py", "__main__.py", True),
     ],
 )
-def test_names_and_folders_decide(test: str, source: str, wanted: bool) -> None:
+def test_a_test_mirrors_a_source_by_name_and_folder(test: str, source: str, wanted: bool) -> None:
     assert mirrors(test, source) is wanted
 
 
-def test_the_own_tests_a_source_in_a_folder(tmp_path: Path) -> None:
+def test_own_tests_finds_the_tests_of_a_source(tmp_path: Path) -> None:
     for name in ("mix/test_mask.py", "mix/test_mask_edges.py", "mix/test_draw.py", "test_mask.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()

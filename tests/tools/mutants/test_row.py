@@ -1,4 +1,4 @@
-"""The score leaves out faults that change nothing, and the report names those that no test found."""
+"""The score ignores equivalent faults, and the report lists the faults that no test found."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def test_equivalent_faults_do_not_count() -> None:
     assert score([SAME]) == 1.0
 
 
-def test_a_fault_that_was_found_counts_whatever_was_said_of_it() -> None:
+def test_a_fault_that_was_found_counts_even_if_listed_as_equivalent() -> None:
     assert score([Row("b.py", "g: 3 -> 4", 9, killed=True), MISSED]) == 0.5
 
 
-def test_the_report_counts_each_module_and_names_what_is_left() -> None:
+def test_the_report_counts_per_module_and_lists_the_missed_faults() -> None:
     lines = report([SAME, MISSED, FOUND]).splitlines()
     assert lines[2:5] == ["| a.py | 2 | 1 | 0 | 1 |", "| b.py | 1 | 0 | 1 | 0 |", "| all | 3 | 1 | 1 | 1 |"]
     assert lines[6:] == ["found: 50.0 %", "- a.py, line 8, f: a < b -> a <= b"]

@@ -1,4 +1,4 @@
-"""The models of accelerate's tests get a ViT where their batch norm was."""
+"""In the models of accelerate's tests, the batch norm is replaced by one with a ViT."""
 
 from types import ModuleType
 

@@ -1,4 +1,4 @@
-"""Both sides run, what differs is named with exit code 1, and a later run goes on where it stopped."""
+"""Both sides run, a difference is named with exit code 1, and a later run resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_both_sides_run_and_a_difference_is_named(
     (tmp_path / "test_models.py").write_text(TESTS)
     monkeypatch.setenv("TIMM_TESTS", str(tmp_path))
     out = tmp_path / "peers.jsonl"
-    pytest.importorskip("xdist")  # which the oldest environment does not have
+    pytest.importorskip("xdist")  # the oldest environment does not have it
     arguments = ["--models", "test_vit", "--jobs", "0", "--out", str(out), "--work", str(tmp_path / "work")]
     assert peers.main([*arguments, "--filter", "test_models.py::test_f*"]) == 0
     assert "| timm | all | 1 / 0 / 0 | 1 / 0 / 0 | 0 |" in capsys.readouterr().out
@@ -47,11 +47,11 @@ def test_both_sides_run_and_a_difference_is_named(
     assert "1: test_models.py::test_class[test_vit]" in printed
 
 
-def test_without_a_folder_it_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_folder_the_error_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for peer in peers.PEERS:
         monkeypatch.delenv(f"{peer.upper()}_TESTS", raising=False)
     with pytest.raises(SystemExit, match="none of TIMM_TESTS, PEFT_TESTS, ACCELERATE_TESTS, TRANSFORMERS_TESTS is set"):
         peers.main([])
     monkeypatch.setenv("TIMM_TESTS", str(tmp_path / "no"))
-    with pytest.raises(SystemExit, match="is no folder"):
+    with pytest.raises(SystemExit, match="is not a folder"):
         peers.main([])

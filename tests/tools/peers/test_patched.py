@@ -1,4 +1,4 @@
-"""A patcher patches what can be patched on one side, and counts on both."""
+"""A patcher patches supported models on one side, and counts them on both."""
 
 import pytest
 import timm
@@ -9,7 +9,7 @@ from tools.peers.patched import Patcher
 
 
 @pytest.mark.parametrize("patches", [False, True])
-def test_a_side_patches_or_not_and_counts(patches: bool) -> None:
+def test_one_side_patches_and_both_count(patches: bool) -> None:
     patcher = Patcher(patches)
     model = patcher(timm.create_model("test_vit"))
     assert isinstance(model, mm.merge.model.MergingModel) is patches

@@ -1,4 +1,4 @@
-"""A plan is read as it was written."""
+"""A plan is read back exactly as it was written."""
 
 from pathlib import Path
 

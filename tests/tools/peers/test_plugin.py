@@ -1,4 +1,4 @@
-"""The plugin names a test without its folders, and says why it did not pass."""
+"""The plugin names tests without their folders and reports why they did not pass."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def report(result: str, said: object) -> pytest.TestReport:
     )
 
 
-def test_folders_are_cut_off_and_parameters_kept() -> None:
+def test_names_are_without_folders_but_with_parameters() -> None:
     assert short("../some/tests/test_a.py::Class::test_b[x/y::z]") == "test_a.py::Class::test_b[x/y::z]"
 
 
-def test_an_outcome_has_the_first_line_of_what_was_said() -> None:
+def test_an_outcome_has_the_first_line_of_the_message() -> None:
     name = "test_models.py::test_a[x::y]"
     assert outcome(PLAN, report("passed", None)) == Row("timm", "patched", name, "passed", 1, "", 1.23)
     assert outcome(PLAN, report("failed", "\nE: no\nmore")).message == "E: no"

@@ -1,4 +1,4 @@
-"""The report counts tests that ran on both sides with a model to patch, and names those that differ."""
+"""The report counts tests that ran on both sides with a model to patch, and lists the differences."""
 
 from tools.peers.report import pairs, report
 from tools.peers.row import Row

@@ -1,4 +1,4 @@
-"""A row knows the function and the file of its test."""
+"""A row returns the function and the file of its test."""
 
 from tools.peers.row import Row
 

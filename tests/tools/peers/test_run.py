@@ -1,4 +1,4 @@
-"""A run without test files, or with one that cannot be imported, is no success."""
+"""A run without test files, or with one that cannot be imported, is an error."""
 
 from pathlib import Path
 

@@ -13,7 +13,7 @@ def item(name: str, **params: str) -> SimpleNamespace:
     return SimpleNamespace(name=name, callspec=SimpleNamespace(params=params))
 
 
-def test_create_model_is_rebound_in_the_module_alone() -> None:
+def test_create_model_is_replaced_only_in_the_test_module() -> None:
     module = ModuleType("test_models")
     create = vars(module)["create_model"] = timm.create_model
     Timm().adapt(module, Patcher(True))
@@ -21,12 +21,12 @@ def test_create_model_is_rebound_in_the_module_alone() -> None:
     assert timm.create_model is create
 
 
-def test_the_name_of_a_model_has_no_tag() -> None:
+def test_the_model_name_is_without_its_tag() -> None:
     assert model_name(item("test_a[1-vit.tag]", model_name="vit.tag")) == "vit"
     assert model_name(SimpleNamespace(name="test_a")) is None
 
 
-def test_chosen_models_and_tests_without_a_name_are_wanted() -> None:
+def test_tests_of_chosen_models_and_without_a_model_name_are_selected() -> None:
     wants = Timm().wants
     assert wants(item("test_a[vit]", model_name="vit"), ["vit"])
     assert not wants(item("test_a[other]", model_name="other"), ["vit"])

@@ -1,4 +1,4 @@
-"""The stand-ins take what the models in whose place they stand take, and a patch changes nothing."""
+"""The stand-ins take the inputs of the models that they replace, and a patch with r=0 changes nothing."""
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ def made(cls: type[nn.Module], patches: bool, *args: int) -> nn.Module:
     return cls(*args, Patcher(patches))
 
 
-def test_a_norm_with_a_vit_is_a_batch_norm_from_rows_to_rows() -> None:
+def test_a_norm_with_a_vit_maps_rows_to_rows_like_a_batch_norm() -> None:
     rows = torch.randn(3, 4)
     plain, patched = (made(NormAndViT, patches, 4) for patches in (False, True))
     assert isinstance(plain, nn.BatchNorm1d)

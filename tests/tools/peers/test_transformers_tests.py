@@ -1,4 +1,4 @@
-"""What transformers' classes make is patched once it is whole, and a timm model that its tests wrap is a ViT."""
+"""Models of transformers are patched once they are complete, and the wrapped timm model becomes a ViT."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tools.peers.transformers_tests import TIMM_TESTER, Transformers, with_vit
 
 
 def hierarchy() -> tuple[type[nn.Module], type[nn.Module], type[nn.Module]]:
-    """Classes anew, since they are changed: a base, a model, and one that holds it."""
+    """New classes for each test, which changes them: a base, a model, and a model that holds it."""
 
     class Base(nn.Module):
         @classmethod
@@ -34,19 +34,19 @@ def hierarchy() -> tuple[type[nn.Module], type[nn.Module], type[nn.Module]]:
     return Base, Inner, Outer
 
 
-def test_a_model_is_patched_once_when_the_outermost_is_whole() -> None:
+def test_a_model_is_patched_once_when_the_outermost_model_is_complete() -> None:
     base, inner, outer = hierarchy()
     patcher = Patcher(True)
     transformers = Transformers()
     transformers.change(base, patcher)
-    transformers.change(base, patcher)  # the next test module
+    transformers.change(base, patcher)  # the next test module changes them again
     assert hasattr(outer().inner.vit, "merging")
     assert patcher.count == 1
     assert hasattr(inner().vit, "merging")
     assert patcher.count == 2
 
 
-def test_a_model_that_is_read_is_patched_with_and_without_a_report() -> None:
+def test_a_loaded_model_is_patched_with_and_without_a_loading_report() -> None:
     base, inner, _ = hierarchy()
     patcher = Patcher(True)
     Transformers().change(base, patcher)
@@ -57,7 +57,7 @@ def test_a_model_that_is_read_is_patched_with_and_without_a_report() -> None:
     assert patcher.count == 2
 
 
-def test_a_model_that_cannot_be_made_leaves_the_next_one_to_be_patched() -> None:
+def test_after_a_failed_constructor_the_next_model_is_still_patched() -> None:
     base, inner, _ = hierarchy()
     patcher = Patcher(True)
     Transformers().change(base, patcher)
@@ -76,7 +76,7 @@ def test_the_wrapper_of_timm_models_is_tested_with_a_vit() -> None:
     assert patcher.count == 1
 
 
-def test_the_tester_of_a_module_is_rebound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tester_of_a_module_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("transformers")
     transformers = Transformers()
     monkeypatch.setattr(transformers, "change", lambda base, patcher: None)

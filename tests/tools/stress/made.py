@@ -1,4 +1,4 @@
-"""Calls made up for the tests."""
+"""Made-up calls for the tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Shared(nn.Module):
 
 
 def giving(value: float, kind: str = "made") -> Call:
-    """A call with a value as its result."""
+    """A call that returns a given value."""
 
     def run(model: nn.Module) -> Run:
         yield
@@ -28,7 +28,7 @@ def giving(value: float, kind: str = "made") -> Call:
 
 
 def writing(value: int) -> Known:
-    """A call that is right only if nobody else writes to the model before it reads."""
+    """A call that is right only if no other call writes to the model before it reads."""
 
     def run(model: nn.Module) -> Run:
         model.value = value
@@ -39,7 +39,7 @@ def writing(value: int) -> Known:
 
 
 def raising(error: Callable[[], Exception]) -> Call:
-    """A call that raises."""
+    """A call that raises an error."""
 
     def run(model: nn.Module) -> Run:
         yield

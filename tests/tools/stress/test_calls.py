@@ -1,4 +1,4 @@
-"""Calls return what the library's public functions do, and let others run while a context is open."""
+"""Calls return the results of the library's public functions, and yield while a context is open."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ def out(r: object, x: Tensor, **options: object) -> Tensor:
         return mm.patch(FAMILIES["vit"].build(), r, **options)(x)
 
 
-def test_merging_holds_for_its_time(model: nn.Module, x: Tensor) -> None:
+def test_merging_settings_hold_inside_their_context(model: nn.Module, x: Tensor) -> None:
     first, second, after = finish(merging(model, x, {"r": 0}))
     assert torch.equal(first, out(0, x)) and torch.equal(second, first)
     assert torch.equal(after, out(BASE_R, x))
     assert not torch.equal(first, after)
 
 
-def test_the_inner_of_two_settings_comes_first(model: nn.Module, x: Tensor) -> None:
+def test_the_inner_of_two_settings_takes_precedence(model: nn.Module, x: Tensor) -> None:
     inner, outer = finish(nested(model, x))
     assert torch.equal(inner, out(1, x)) and torch.equal(outer, out(0, x))
 
 
-def test_of_crossed_settings_those_that_last_are_wanted(model: nn.Module, x: Tensor) -> None:
+def test_with_crossed_settings_the_last_entered_holds(model: nn.Module, x: Tensor) -> None:
     both, later, after = finish(uncrossed(model, x))
     assert torch.equal(both, out(1, x)) and torch.equal(later, both)
     assert torch.equal(after, out(BASE_R, x))
@@ -73,7 +73,7 @@ def test_a_recording_has_two_forward_passes_of_three_blocks(model: nn.Module, x:
     assert torch.equal(outputs[0], outputs[2])
 
 
-def test_saliency_is_the_librarys(model: nn.Module, x: Tensor) -> None:
+def test_saliency_equals_that_of_the_library(model: nn.Module, x: Tensor) -> None:
     [found] = finish(saliency(model, x, {"r": 1, "layer": 0}))
     assert torch.equal(found, mm.saliency_map(model, x, r=1, layer=0))
 
@@ -84,7 +84,7 @@ def test_training_writes_no_gradients(model: nn.Module, x: Tensor) -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_every_call_yields_and_is_the_same_twice(model: nn.Module, x: Tensor) -> None:
+def test_every_call_yields_and_is_reproducible(model: nn.Module, x: Tensor) -> None:
     calls: list[Call] = [*reading_calls([x], 0), *training_calls([x], 0, Modes())]
     kinds = {"inference", "merging", "merging, nested", "record", "saliency", "mix", "training", "preference"}
     assert {call.kind for call in calls} == kinds

@@ -1,4 +1,4 @@
-"""A family is run in threads and in tasks, by calls whose results are known."""
+"""A family runs in threads and in tasks, with calls whose results are known."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def test_the_first_thread_trains_and_the_others_read() -> None:
     assert refused == []
 
 
-def test_what_a_model_refuses_is_said() -> None:
+def test_refused_calls_are_reported() -> None:
     row = examining.examine("held", threads=2, calls=1)
     assert any(reason.startswith("saliency: ") for reason in row.refused)
 
 
-def test_a_model_that_is_left_otherwise_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_is_left_changed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def spoil(model: nn.Module) -> Run:
         yield
         model.spoilt = getattr(model, "spoilt", 0) + 1

@@ -1,4 +1,4 @@
-"""The program writes a row for each family and its exit code says whether all is right."""
+"""The program writes one row per family, and its exit code says whether everything is right."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tools.stress.row import Row
 
 
 def examined(**found: object) -> Callable[..., Row]:
-    """Stands in for a process of a family."""
+    """Stands in for the process of a family."""
     return lambda limit, function, name, threads, calls: Row(name, calls=threads * calls, **found)
 
 
@@ -22,7 +22,7 @@ def run(path: Path, *arguments: str) -> int:
     return stress.main(["--family", "vit*", "--threads", "2", "--calls", "3", "--out", str(path), *arguments])
 
 
-def test_right_families_give_0(
+def test_right_families_give_exit_code_0(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stress, "apart", examined())
@@ -34,7 +34,7 @@ def test_right_families_give_0(
     assert "| vit, compiled | 0 | 6 |" in capsys.readouterr().out
 
 
-def test_one_wrong_family_gives_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_wrong_family_gives_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stress, "apart", examined(evaluated=1))
     assert run(tmp_path / "stress.jsonl") == 1
 
@@ -50,6 +50,6 @@ def test_a_family_without_a_result_is_wrong(
     assert "| vit | did not end in 3600 s |" in capsys.readouterr().out
 
 
-def test_a_name_that_fits_no_family_is_no_success(tmp_path: Path) -> None:
+def test_an_unknown_family_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="there is no family no_such"):
         stress.main(["--family", "no_such", "--out", str(tmp_path / "stress.jsonl")])

@@ -1,4 +1,4 @@
-"""A training forward in eval mode is counted, whoever changed the mode, and only in the thread that trains."""
+"""A training forward pass in eval mode is counted, whatever changed the mode, but only in the training thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def watched_model(modes: Modes) -> nn.Sequential:
     return model
 
 
-def test_a_forward_with_a_module_in_eval_mode_counts_once() -> None:
+def test_a_forward_pass_with_modules_in_eval_mode_counts_once() -> None:
     modes = Modes()
     model = watched_model(modes)
     with modes.watched():
@@ -34,7 +34,7 @@ def test_a_forward_with_a_module_in_eval_mode_counts_once() -> None:
     assert modes.evaluated == 3
 
 
-def test_nothing_counts_outside_or_where_it_is_switched_off() -> None:
+def test_passes_outside_of_the_watched_block_do_not_count() -> None:
     modes = Modes()
     model = watched_model(modes).eval()
     model(torch.zeros(1, 2))
@@ -43,7 +43,7 @@ def test_nothing_counts_outside_or_where_it_is_switched_off() -> None:
     assert modes.evaluated == 0
 
 
-def test_the_forwards_of_other_threads_do_not_count() -> None:
+def test_forward_passes_of_other_threads_do_not_count() -> None:
     modes = Modes()
     model = watched_model(modes).eval()
     thread = Thread(target=model, args=(torch.zeros(1, 2),))

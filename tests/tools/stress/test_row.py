@@ -1,4 +1,4 @@
-"""The table has a line a family, and below it what was wrong, by kind."""
+"""The table has one line per family, followed by the faults by kind."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_eval_mode_and_a_failure_are_wrong() -> None:
     assert "did not end in 5 s" in line and line.count("|") == len(HEAD) + 1
 
 
-def test_refusals_are_no_error_but_listed() -> None:
+def test_refusals_are_listed_but_not_errors() -> None:
     row = Row("held", refused=["saliency: no grid"])
     assert row.is_right()
     assert report([row]).endswith("refused:\n\n- held\n  - saliency: no grid")

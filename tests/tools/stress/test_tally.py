@@ -1,4 +1,4 @@
-"""Wrong results and errors are counted by what they are, and tensors compared closely."""
+"""Wrong results and errors are counted by kind, and tensors are compared closely."""
 
 from __future__ import annotations
 

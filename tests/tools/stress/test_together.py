@@ -1,4 +1,4 @@
-"""Calls that disturb each other are found in threads and in tasks, and not one after another."""
+"""Calls that interfere with each other are found in threads and in tasks, but not one after another."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ LISTS = [[writing(number)] for number in range(4)]
 WANTED = [torch.tensor([1.0])]
 
 
-def test_one_by_one_nothing_disturbs() -> None:
+def test_calls_one_by_one_do_not_interfere() -> None:
     tally = one_by_one(Shared(), LISTS, 5)
     assert (tally.calls, tally.wrong, tally.errors) == (20, Counter(), Counter())
 
 
-def test_tasks_disturb_each_other_where_they_yield() -> None:
+def test_tasks_interfere_where_they_yield() -> None:
     tally = in_tasks(Shared(), LISTS, 5)
     assert tally.calls == 20
     assert tally.wrong["writing"] > 10
 
 
-def test_threads_have_each_their_own_calls_and_errors_stop_none() -> None:
+def test_each_thread_has_its_own_calls_and_errors_do_not_stop_it() -> None:
     modes = Modes()
     lists = [[Known(giving(1.0), WANTED)], [Known(giving(2.0), WANTED)], [Known(raising(ValueError), WANTED)]]
     tally = in_threads(Shared(), lists, 3, modes)
@@ -36,7 +36,7 @@ def test_threads_have_each_their_own_calls_and_errors_stop_none() -> None:
     assert tally.errors == Counter({"raising: ValueError: ": 3})
 
 
-def test_the_interval_comes_back() -> None:
+def test_the_switch_interval_is_restored() -> None:
     before = sys.getswitchinterval()
     with hasty(1e-6):
         assert sys.getswitchinterval() < before

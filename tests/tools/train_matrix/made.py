@@ -1,4 +1,4 @@
-"""Runs that were never run, and the setting of runs that are."""
+"""Made-up runs, and the environment for real runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tools.train_matrix.run import Run
 
 SCRIPT = Path(__file__).parent / "scripts" / "train.py"
 ROOT = Path(__file__).parents[3]
-# Where the script's own helpers and this library are found, from any working directory.
+# Lets the script find its own helpers and this library from any working directory.
 PYTHONPATH = f"{ROOT / 'tests' / 'launch' / 'scripts'}:{ROOT}"
 
 
@@ -24,7 +24,7 @@ def made_run(
     log: str = "",
     rc: int = 0,
 ) -> Run:
-    """A finished run with this summary and these weights."""
+    """Makes a finished run with a given summary and weights."""
     output = place / "out"
     output.mkdir(parents=True)
     if rows:
@@ -38,5 +38,5 @@ def made_run(
 
 
 def epochs(*losses: float, **columns: Any) -> list[dict[str, float]]:
-    """The rows of a summary, one for each training loss."""
+    """Makes the rows of a summary, one per training loss."""
     return [{"epoch": i, "train_loss": loss, **columns} for i, loss in enumerate(losses)]

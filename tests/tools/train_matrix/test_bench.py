@@ -1,4 +1,4 @@
-"""A bench starts each run once, and tells what the script cannot do from what we break."""
+"""A bench starts each run once, and separates faults of the script itself from those of the launcher."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tools.train_matrix.run import Run
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The commands that were started in place of running them; one with --broken fails."""
+    """Records commands instead of running them; a command with --broken fails."""
     commands = []
 
     def execute(command: list[str], place: Path, output: Path, *rest: Any, **options: Any) -> Run:
@@ -30,14 +30,14 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    """A bench with a train.py and nothing beside it."""
+    """A bench with only a train.py."""
     script = tmp_path / "train.py"
     script.touch()
     assets = SimpleNamespace(images=tmp_path / "images", start=tmp_path / "start.pth")
     return Bench(script, tmp_path / "work", assets, warm=False)
 
 
-def test_equal_runs_run_once(bench: Bench, started: list[list[str]]) -> None:
+def test_identical_runs_run_only_once(bench: Bench, started: list[list[str]]) -> None:
     assert bench.bare("--a") is bench.bare("--a")
     assert bench.bare("--a") is not bench.hooked("--a")
     bench.hooked("--b")
@@ -58,7 +58,7 @@ def test_several_processes_run_under_torchrun(bench: Bench, started: list[list[s
     assert "torch.distributed.run" in started[0] and "--nproc-per-node=2" in started[0]
 
 
-def test_a_bare_run_that_fails_is_none_of_our_business(bench: Bench, started: list[list[str]]) -> None:
+def test_a_bare_run_that_fails_is_a_fault_of_the_script(bench: Bench, started: list[list[str]]) -> None:
     with pytest.raises(NotInScript, match="no such thing"):
         bench.bare("--broken")
 
@@ -76,7 +76,7 @@ def test_a_script_beside_train_py_may_be_missing(bench: Bench, started: list[lis
 
 
 @pytest.mark.usefixtures("started")
-def test_an_error_while_running_reaches_everyone_who_waits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_a_run_is_raised_for_every_waiting_setting(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benches, "execute", lambda *_, **__: 1 / 0)
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):

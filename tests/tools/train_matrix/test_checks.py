@@ -1,4 +1,4 @@
-"""Comparisons of runs pass equal runs, and say what differs in others."""
+"""Comparisons accept equal runs, and report what differs otherwise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WEIGHTS = {"a": torch.ones(2), "b": torch.zeros(3)}
 
 
 class Made:
-    """A bench with two runs that are there already."""
+    """A bench with two finished runs."""
 
     def __init__(self, bare: Run, hooked: Run) -> None:
         self.runs = {"bare": bare, "hooked": hooked}
@@ -38,13 +38,13 @@ def test_columns_are_the_same_within_a_tolerance(tmp_path: Path) -> None:
         same(a, b, ["train_loss"], within=0.2)
 
 
-def test_runs_of_other_lengths_are_not_the_same(tmp_path: Path) -> None:
+def test_runs_of_different_lengths_are_not_the_same(tmp_path: Path) -> None:
     a, b = made_run(tmp_path / "a", epochs(1.0)), made_run(tmp_path / "b", epochs(1.0, 2.0))
     with pytest.raises(CheckError, match="1 epochs, wanted 2"):
         same(a, b, ["train_loss"])
 
 
-def test_losses_are_apart(tmp_path: Path) -> None:
+def test_losses_must_differ(tmp_path: Path) -> None:
     a, b = made_run(tmp_path / "a", epochs(1.0)), made_run(tmp_path / "b", epochs(1.1))
     apart(a, b)
     with pytest.raises(CheckError, match=r"train_loss of epoch 0: 1\.0, as without"):
@@ -67,14 +67,14 @@ def test_weights_are_the_same_within_a_tolerance(tmp_path: Path) -> None:
         same_weights(a, b, within=0.4)
 
 
-def test_a_log_says_a_text_in_upper_or_lower_case(tmp_path: Path) -> None:
+def test_the_log_is_searched_in_upper_and_lower_case(tmp_path: Path) -> None:
     run = made_run(tmp_path / "a", log="Validation runs MERGED")
     says(run, "runs merged")
     with pytest.raises(CheckError, match="log does not say 'unmerged'"):
         says(run, "unmerged")
 
 
-def test_a_run_trains_if_it_is_like_the_bare_one_but_for_its_loss(tmp_path: Path) -> None:
+def test_a_run_trains_if_only_its_loss_differs_from_the_bare_run(tmp_path: Path) -> None:
     bare = made_run(tmp_path / "bare", epochs(1.0, 0.9), WEIGHTS)
     hooked = made_run(tmp_path / "hooked", epochs(1.2, 1.1), WEIGHTS)
     assert trains(Made(bare, hooked)) is hooked

@@ -1,4 +1,4 @@
-"""Scripts that give DDP a device train on CPU, and are killed at the step that was asked for."""
+"""Scripts that pass a device to DDP train on the CPU, and are killed at the requested step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_script_is_run_under_its_own_name_with_its_arguments(tmp_path: Path) -
     assert ended.stdout == f"__main__ {[str(script), '--a']}\n"
 
 
-def test_training_steps_are_counted_until_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_is_killed_at_the_requested_training_step(monkeypatch: pytest.MonkeyPatch) -> None:
     killed = []
     monkeypatch.setattr(cpu_ddp.os, "kill", lambda pid, signal: killed.append(signal))
 

@@ -1,4 +1,4 @@
-"""What the runs read is there: images of four classes, weights that a model takes, and folders to be refused."""
+"""The files for the runs exist: images of four classes, weights that fit, and invalid folders."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tools.train_matrix.data import CLASSES, ENCODER_MODEL, SIZE, SMALL, Assets,
 
 @pytest.fixture(scope="module")
 def assets(tmp_path_factory: pytest.TempPathFactory) -> Assets:
-    """All of it, written once."""
+    """The files, written once."""
     return make_assets(tmp_path_factory.mktemp("matrix") / "assets")
 
 
-def test_images_tell_their_class_by_a_bright_quarter(assets: Assets) -> None:
+def test_the_bright_quarter_of_an_image_shows_its_class(assets: Assets) -> None:
     images = ImageFolder(str(assets.images / "train"))
     assert len(images) == 32 and len(images.classes) == CLASSES
     picture, label = images[0]
@@ -36,11 +36,11 @@ def test_weights_fit_their_models(assets: Assets) -> None:
     assert not torch.equal(first["norm.weight"], second["norm.weight"])
 
 
-def test_the_teacher_is_made_from_its_folder(assets: Assets) -> None:
+def test_the_teacher_can_be_created_from_its_folder(assets: Assets) -> None:
     teacher = timm.create_model(f"local-dir:{assets.teacher}", pretrained=True)
     assert teacher.num_classes == CLASSES and len(teacher.blocks) == SMALL["depth"]
 
 
-def test_there_is_what_must_be_refused(assets: Assets) -> None:
+def test_invalid_files_and_folders_exist(assets: Assets) -> None:
     assert "timm" in assets.no_script.read_text()
     assert "1.0.9" in Path(assets.old_timm, "timm", "__init__.py").read_text()

@@ -1,4 +1,4 @@
-"""The flags that the settings give are flags of the launcher."""
+"""The flags in the settings are flags of the launcher."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STAND_IN = Path(__file__).parents[2] / "launch" / "scripts" / "train_new.py"
 
 
 def given() -> set[str]:
-    """All flags in the file."""
+    """Returns all flags in the file."""
     values = [value for name, value in vars(flags).items() if name.isupper()]
     texts = [text for value in values for text in ([value] if isinstance(value, str) else value)]
     return {flag for text in texts for flag in re.findall(r"--[a-z-]+", text)}
@@ -23,18 +23,18 @@ def given() -> set[str]:
 
 @pytest.fixture
 def known(capsys: pytest.CaptureFixture[str]) -> set[str]:
-    """All flags that the launcher and the script take."""
+    """Returns all flags that the launcher and the script take."""
     with pytest.raises(SystemExit):
         run_script(STAND_IN, ["--help"])
     return set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
 
 
-def test_the_launcher_takes_each_flag(known: set[str]) -> None:
+def test_the_launcher_accepts_each_flag(known: set[str]) -> None:
     assert {"--mergemix", "--no-merge-eval", "--preference"} <= given()
     assert given() <= known
 
 
-def test_keys_and_flags_of_the_config_say_the_same() -> None:
+def test_keys_and_flags_of_the_config_agree() -> None:
     said = flags.CONFIG_FLAGS.replace("--no-merge-eval", "--merge-eval false").split()
     keys = {key.strip("-").replace("-", "_"): value for key, value in zip(said[::2], said[1::2], strict=True)}
     assert keys.keys() == flags.CONFIG.keys()
@@ -42,5 +42,5 @@ def test_keys_and_flags_of_the_config_say_the_same() -> None:
         assert yaml.safe_load(f"[{keys[key]}]" if isinstance(value, list) else keys[key]) == value
 
 
-def test_names_are_given_without_values_and_once() -> None:
+def test_names_are_listed_once_and_without_values() -> None:
     assert flags.names(("--a 1", "--b", "--a 2")) == "--a, --b"

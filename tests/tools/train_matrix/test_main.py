@@ -1,4 +1,4 @@
-"""The matrix runs scripts bare and hooked, and tells an expectation that is not met by its exit code."""
+"""The matrix runs scripts with and without the launcher, and reports a failure by its exit code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REFUSED = f"refused: {MERGE} nonsense"
 
 @pytest.fixture
 def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """A script, and one that shows the same loss whatever happens, so that nobody could see whether we take part."""
+    """A working script, and one whose loss is always the same, so that the launcher has no visible effect."""
     monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
     text = SCRIPT.read_text()
     made = {"right": text, "deaf": text.replace("return stand_in.train_epoch(", 'return {"loss": 1.0} or (')}
@@ -29,12 +29,12 @@ def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
 
 
 def read(path: Path) -> dict[tuple[str, str], tuple[str, str]]:
-    """Status and note of each row that was written, by script and setting."""
+    """Returns status and note of each written row, by script and setting."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     return {(row["script"], row["setting"]): (row["status"], row["note"]) for row in rows}
 
 
-def test_what_a_script_shows_decides(
+def test_the_results_of_a_script_determine_the_status(
     scripts: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, table = tmp_path / "out" / "rows.jsonl", tmp_path / "table.md"
@@ -49,25 +49,25 @@ def test_what_a_script_shows_decides(
 
     monkeypatch.setenv("TIMM_TRAIN_PY", str(scripts[0]))
     before = out.read_text()
-    assert matrix.main([*arguments, "--filter", REFUSED, "--resume"]) == 0  # nothing of this script has failed
-    assert out.read_text().startswith(before)  # what was there has not run again
+    assert matrix.main([*arguments, "--filter", REFUSED, "--resume"]) == 0  # this script has no failures
+    assert out.read_text().startswith(before)  # existing results are not run again
     status, note = read(out)["right", REFUSED]
     assert status == "pass" and "nonsense" in note
 
 
-def test_a_filter_that_fits_no_setting_is_no_success(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="no setting is called --no-such"):
+def test_a_filter_that_matches_no_setting_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no setting matches --no-such"):
         matrix.main(["--filter", MIX, "--filter=--no-such*", "--out", str(tmp_path / "rows.jsonl")])
 
 
-@pytest.mark.parametrize(("given", "message"), [("", "is not set"), ("no_such.py", "no_such.py is no file")])
+@pytest.mark.parametrize(("given", "message"), [("", "is not set"), ("no_such.py", "no_such.py is not a file")])
 def test_scripts_must_be_given(given: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIMM_TRAIN_PY", given)
     with pytest.raises(SystemExit, match=message):
         matrix.main(["--work", str(tmp_path / "work"), "--out", str(tmp_path / "rows.jsonl")])
 
 
-def test_a_script_is_called_by_the_release_of_timm_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_is_named_after_the_release_of_timm_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "timm").mkdir()
     (tmp_path / "timm" / "version.py").write_text("__version__ = '1.0.99'\n")
     (tmp_path / "train.py").touch()

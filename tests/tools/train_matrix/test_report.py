@@ -1,4 +1,4 @@
-"""The matrix's table has a line for each setting and a column for each script, and errors stand below it."""
+"""The table has one line per setting and one column per script, followed by the errors."""
 
 from tools.train_matrix.report import report
 from tools.train_matrix.row import Row
@@ -23,7 +23,7 @@ def test_results_are_counted_by_script() -> None:
     assert "1.0.20: 1 fail, 1 pass\n1.0.31: 1 not in this script" in report(ROWS)
 
 
-def test_failures_come_with_their_errors() -> None:
+def test_failures_are_listed_with_their_errors() -> None:
     assert "fail:\n\n- 1.0.20, --b: CheckError: exit code 0" in report(ROWS)
     assert "not in this script:\n\n- 1.0.31, --a: no such flag" in report(ROWS)
     assert "largest difference" not in report(ROWS)

@@ -1,4 +1,4 @@
-"""A run is what its process left: exit code, log, summary and files, however it ended."""
+"""A run returns the exit code, log, summary and files of its process, however it ended."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def python(code: str, place: Path, interrupt: str = "", env: dict[str, str] | No
     return execute([sys.executable, "-c", code], place, place / "out", env, interrupt)
 
 
-def test_output_and_exit_code_are_kept(tmp_path: Path) -> None:
+def test_output_and_exit_code_are_recorded(tmp_path: Path) -> None:
     code = "import os, sys; print(os.environ['GIVEN'], os.getcwd()); print('to stderr', file=sys.stderr); sys.exit(3)"
     run = python(code, tmp_path, env={"GIVEN": "a variable"})
     assert run.rc == 3
@@ -28,7 +28,7 @@ def test_output_and_exit_code_are_kept(tmp_path: Path) -> None:
     assert run.files == []
 
 
-def test_a_run_is_interrupted_as_by_a_keyboard(tmp_path: Path) -> None:
+def test_a_run_is_interrupted_as_by_ctrl_c(tmp_path: Path) -> None:
     code = (
         "import time\ntry:\n    print('begun', flush=True); time.sleep(60)\nexcept KeyboardInterrupt: print('stopped')"
     )

@@ -1,4 +1,4 @@
-"""A setting has a name of its own, and says what it compares."""
+"""A setting has a unique name and says what it compares."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def test_the_docstring_says_what_is_compared() -> None:
     assert entered == Setting("--a", "Trains, with a loss that is finite", trains)
 
 
-def test_a_name_is_taken_once() -> None:
+def test_a_name_can_be_used_only_once() -> None:
     setting("--a")(trains)
-    with pytest.raises(CheckError, match="--a is there already"):
+    with pytest.raises(CheckError, match="--a exists already"):
         setting("--a")(trains)
 
 
-def test_a_setting_that_says_nothing_is_refused() -> None:
+def test_a_setting_without_a_docstring_is_refused() -> None:
     with pytest.raises(CheckError, match="--a does not say what is compared"):
         setting("--a")(lambda bench: None)
 

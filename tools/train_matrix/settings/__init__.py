@@ -1,4 +1,4 @@
-"""The settings, by subject. Importing a file enters its settings, in the order of the table."""
+"""The settings by subject. Importing a module registers its settings, in the order of the table."""
 
 from ..setting import SETTINGS
 

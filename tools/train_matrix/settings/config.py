@@ -40,7 +40,7 @@ def from_args(bench: Bench) -> str:
     return same(again, flagged, list(flagged.rows[0]))
 
 
-@setting("a YAML key that is none")
+@setting("an unknown YAML key")
 def unknown_key(bench: Bench) -> None:
     """Trains; the log warns of it."""
     hooked = trains(bench, ours=_config(bench, "typo.yaml", {"mergemix": CONFIG["mergemix"], UNKNOWN_KEY: 0.5}))

@@ -1,4 +1,4 @@
-"""Knowledge distillation. Teachers are created pretrained: ours is small, random, and in a local folder."""
+"""Knowledge distillation. Teachers are always pretrained, so this one is small, random and in a local folder."""
 
 from __future__ import annotations
 

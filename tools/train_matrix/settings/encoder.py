@@ -1,4 +1,4 @@
-"""Another model's attention."""
+"""Saliency from the attention of another model."""
 
 from __future__ import annotations
 

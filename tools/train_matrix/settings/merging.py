@@ -1,4 +1,4 @@
-"""Nothing asked for, and token merging without mixing."""
+"""No flags of the launcher, and token merging without mixing."""
 
 from __future__ import annotations
 

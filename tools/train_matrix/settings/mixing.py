@@ -1,4 +1,4 @@
-"""Beside timm's own mixing and losses."""
+"""Mixing, beside timm's own mixing and losses."""
 
 from __future__ import annotations
 

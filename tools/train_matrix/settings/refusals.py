@@ -1,4 +1,4 @@
-"""What cannot work ends with exit code 2 and the reason, before anything is written."""
+"""Invalid settings end with exit code 2 and the reason before anything is written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _refusal(name: str, ours: str, reason: str, flags: str = "") -> None:
         """Exit code 2, the message names the reason, nothing is written."""
         run = bench.refused(f"{flags} {ours}")
         if "unrecognized arguments" in run.log:
-            bench.bare(flags)  # tells that the script lacks the flag
+            bench.bare(flags)  # this means that the script lacks the flag
         return _check(run, reason)
 
 
@@ -57,7 +57,7 @@ _refusal(f"{SHARE} 2", f"{MIXED} {SHARE} 2", SHARE)
 _refusal(f"{LAYER} 7", f"{MIXED} {LAYER} 7", "layer")
 
 
-@setting("refused: a file that is no script of timm's")
+@setting("refused: a file that is not a script of timm")
 def no_script(bench: Bench) -> str:
     """Exit code 2, the message names the reason, nothing is written."""
     return _check(bench.launch(bench.assets.no_script, shlex.split(MIXED)), "no_script.py")

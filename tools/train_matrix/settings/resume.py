@@ -1,4 +1,4 @@
-"""Resuming in one process. timm shuffles anew then, so that mixes are compared in two (`distributed`)."""
+"""Resuming in one process, where timm shuffles differently; `distributed` compares mixes in two processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""validate.py and benchmark.py, where they lie beside train.py."""
+"""validate.py and benchmark.py, if they are beside train.py."""
 
 from __future__ import annotations
 

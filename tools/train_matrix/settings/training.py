@@ -1,4 +1,4 @@
-"""Flags that say how the script trains. Most must not change what is computed."""
+"""Flags for how the script trains. Most of them must not change the results."""
 
 from __future__ import annotations
 

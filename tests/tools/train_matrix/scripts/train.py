@@ -1,4 +1,4 @@
-"""Stands in for timm's train.py in the matrix: takes the flags that all runs share, and trains a tiny model."""
+"""Stands in for timm's train.py: it takes the flags that all runs share and trains a tiny model."""
 
 import shutil
 from pathlib import Path

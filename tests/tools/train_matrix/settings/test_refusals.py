@@ -26,7 +26,7 @@ def test_a_refusal_gives_its_message(tmp_path: Path) -> None:
         ("train.py: error: another", 2, "no 'nonsense'"),
     ],
 )
-def test_what_is_no_refusal_is_found(log: str, rc: int, message: str, tmp_path: Path) -> None:
+def test_a_run_that_is_not_refused_is_found(log: str, rc: int, message: str, tmp_path: Path) -> None:
     with pytest.raises(CheckError, match=message):
         _check(made_run(tmp_path / "a", log=log, rc=rc), "nonsense")
 
