@@ -8,11 +8,12 @@ from tools.require import CheckError
 from tools.train_matrix import setting as settings
 from tools.train_matrix.bench import Bench
 from tools.train_matrix.setting import SETTINGS, Setting, setting
+from tools.train_matrix.settings import SETTINGS as ENTERED  # imported before the fixture empties the table
 
 
 @pytest.fixture(autouse=True)
 def none_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty table."""
+    """Empties the table for each test."""
     monkeypatch.setattr(settings, "SETTINGS", {})
 
 
@@ -40,6 +41,4 @@ def test_a_setting_without_a_docstring_is_refused() -> None:
 
 
 def test_the_table_of_the_matrix_is_not_empty() -> None:
-    from tools.train_matrix.settings import SETTINGS as ENTERED
-
     assert ENTERED is SETTINGS and len(SETTINGS) > 60
