@@ -114,6 +114,7 @@ class MergeMix(Mixer):
 
         Args:
             name: ``"scratch"``: few images, many epochs, random weights. ``"finetune"``: pretrained weights.
+                ``"paper"``: the published settings, for comparison; the published step trains on a batch of Mixup too.
 
         Returns:
             What the recipe sets otherwise than the defaults: a new dictionary, to be changed as you like.
