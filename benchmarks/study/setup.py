@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -29,11 +29,13 @@ class HeldOut:
         all: All of them.
         hard: Those that are made worse, to measure robustness.
         pairs: Those that are mixed, in an order in which the images of a batch are of several classes.
+        others: By name, other images of the same objects, to measure robustness.
     """
 
     all: Images
     hard: Images
     pairs: Images
+    others: Mapping[str, Images] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Setup:
         val: For choosing settings, cut from the training data.
         test: Read once, at the end.
         curve: Some of the validation images, for the learning curve.
+        masks: A training batch -> (B, H, W), where its objects are; None where nobody knows.
     """
 
     model: nn.Module
@@ -57,6 +60,7 @@ class Setup:
     val: HeldOut
     test: HeldOut
     curve: Images
+    masks: Callable[[Tensor], Tensor] | None = None
 
 
 class SetUp(Protocol):
