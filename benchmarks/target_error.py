@@ -238,7 +238,7 @@ def draw(records: list[Record]) -> Any:
             axis.plot(
                 [record["thirds"][third] for record in own], places, marker, markersize=5, label=f"{name} objects"
             )
-        axis.set_yticks(places, [record["way"] for record in own], fontsize=9)
+        axis.set_yticks(places, [record["way"].replace("`", "") for record in own], fontsize=9)
         axis.set_title(task, fontsize=10, loc="left")
         axis.set_xlabel("mean difference of target and share of the objects seen")
         axis.grid(axis="x", linewidth=0.3)

@@ -25,7 +25,7 @@ __all__ = ["FromClipart", "split_drawings"]
 
 TEST = 0.4  # share of the drawings of a subject
 LEAST_VALIDATION = 3  # drawings of a subject
-CURVE = 250
+CURVE = 150
 EVALUATION_BATCH = 100
 ROOM = 14  # a crop moves an image by one part in so many, less than what objects keep from its edges
 

@@ -21,6 +21,8 @@ SCRATCH = Optimisation(epochs=200, lr=2e-3, warmup_epochs=5, beta2=0.95)
 TUNED = Optimisation(epochs=12, lr=5e-5, warmup_epochs=1)
 OVERFITTING = Optimisation(epochs=40, lr=5e-5, warmup_epochs=3)
 LARGE = Optimisation(epochs=200, lr=1e-3, warmup_epochs=20)
+# Many tokens: half of the epochs, since each takes several times as long.
+LONG = Optimisation(epochs=20, lr=5e-5, warmup_epochs=2)
 DRAWN = Optimisation(epochs=100, lr=1e-3, warmup_epochs=5, beta2=0.95)
 DINOV2 = FineTuning("vit_small_patch14_dinov2.lvd142m", 84)
 ANYWHERE, SMALL = Placement(0.75), Placement(0.35, corner=True)
@@ -34,7 +36,8 @@ def _clipart(what: str, optimisation: Optimisation, r: int, set_up: FromClipart)
 
 
 def _fine_tuned(size: int, r: int, placement: Placement = ANYWHERE, what: str = "10 of each class") -> Task:
-    return _clipart(what, OVERFITTING, r, FromClipart(size, placement, FEW, TENTH, DINOV2.model))
+    optimisation = OVERFITTING if size == 112 else LONG
+    return _clipart(what, optimisation, r, FromClipart(size, placement, FEW, TENTH, DINOV2.model))
 
 
 TASKS: dict[str, Task] = {

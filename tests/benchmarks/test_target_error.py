@@ -10,6 +10,7 @@ import torch
 
 from benchmarks import target_error
 from benchmarks.command import main
+from benchmarks.records import Records
 from benchmarks.study import tasks
 from benchmarks.study.clipart import Placement
 from benchmarks.study.drawn import FromClipart
@@ -82,6 +83,15 @@ def test_the_program_measures_each_way_of_both_tasks_once(
     assert main(target_error, arguments) == 0
     assert (tmp_path / "target_error.jsonl").read_bytes() == before
     assert (tmp_path / "target_error.png").stat().st_size > 10_000
+
+
+def test_the_tables_of_the_page_are_those_of_the_record() -> None:
+    root = Path(target_error.__file__).parents[1]
+    records = Records(root / "benchmarks/results/target_error.jsonl", ("task", "way"), ("error",)).read()
+    page = (root / "docs/results.md").read_text()
+    for task in target_error.TASKS:
+        own = [record for record in records if record["task"] == task]
+        assert [record["way"] for record in own] == list(WAYS) and table(own) in page
 
 
 def test_the_picture_has_a_bar_and_three_dots_for_each_way() -> None:
