@@ -199,7 +199,8 @@ def _mix(mixer: Mixer, way: Way, objects: Objects, rows: Tensor) -> Tensor:
 
 
 def _map(by: str, masks: Tensor, maps: Tensor) -> Tensor:
-    cells = F.adaptive_avg_pool2d(masks, maps.shape[1:])
+    rows, columns = maps.shape[1:]
+    cells = F.adaptive_avg_pool2d(masks, (rows, columns))
     truth = cells / cells.sum(dim=(1, 2), keepdim=True)  # each object counts as one
     return {
         "map": maps,

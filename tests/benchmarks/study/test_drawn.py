@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -11,12 +14,15 @@ from benchmarks.study.clipart import CutOut, Placement
 from benchmarks.study.drawn import FromClipart, split_drawings
 from benchmarks.study.memory import IMAGENET
 from benchmarks.study.places import Places
+from benchmarks.study.run import run_trial
 from benchmarks.study.setup import Setup, Task
 from benchmarks.study.trial import Trial, circumstances
+from timm_mergemix.training.progress import Reporter
 
 from .drawn import write_subjects
 from .made import check
 
+CPU = torch.device("cpu")
 TASK = FromClipart(56, Placement(0.75), 10, 10, None)
 DRAWINGS = [
     CutOut(subject, f"{subject}{number:02}", np.zeros((1, 1, 4), np.uint8))
@@ -28,7 +34,7 @@ DRAWINGS = [
 @pytest.fixture(scope="module")
 def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
     folder = write_subjects(tmp_path_factory.mktemp("drawings"))
-    return TASK(0, torch.device("cpu"), Places(data=folder))
+    return TASK(0, CPU, Places(data=folder))
 
 
 def test_the_task_has_its_parts(setup: Setup) -> None:
@@ -72,6 +78,27 @@ def test_of_each_class_so_many_and_some_are_left_for_validation() -> None:
     counts = [[sum(drawing.subject == subject for drawing in part) for subject in "ab"] for part in (train, val)]
     assert counts == [[9, 21], [3, 3]]
     assert [drawing.subject for drawing in train] != sorted(drawing.subject for drawing in train)
+
+
+@pytest.mark.parametrize("method", ["oracle-seen", "cutmix-seen", "paper"])
+def test_methods_that_are_told_the_objects_train_on_it(
+    method: str, setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(tasks.TASKS, "drawn", Task("drawn", tasks.OVERFITTING, 3, Made(setup), amp=True))
+    record = run_trial(Trial("drawn", method, 0, (("epochs", 1),)), tmp_path, CPU, Reporter(quiet=True))
+    assert {"top1", "fog", "ground swapped", "ground textured"} <= set(record["val"])
+
+
+class Made:
+    """A task that was set up already."""
+
+    facts: ClassVar[list[int]] = []
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+
+    def __call__(self, *_: object) -> Setup:
+        return self.setup
 
 
 def test_its_facts_decide_what_a_trial_is(monkeypatch: pytest.MonkeyPatch) -> None:
