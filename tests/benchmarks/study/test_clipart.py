@@ -101,3 +101,13 @@ def test_what_is_transparent_has_no_colour(tmp_path: Path, monkeypatch: pytest.M
     assert ((masks > 0) & (masks < 255)).any()
     edge = images.images[0][((masks[0] > 0) & (masks[0] < 255)).expand(3, -1, -1)]
     assert edge.float().quantile(0.05) > 240
+
+
+def test_a_colour_is_as_strong_as_its_alpha(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "one.png", 12, (200, 200, 200))
+    _, pixels = clipart._read(tmp_path / "one.png", 21)  # type: ignore[misc]
+    monkeypatch.setitem(clipart.GROUNDS, "own", lambda size, key: torch.zeros(3, size, size))
+    images, masks = render([CutOut(CLASSES[0], "1f", pixels)], CLASSES, 56, ANYWHERE)
+    edge = (masks[0, 0] > 0) & (masks[0, 0] < 255)
+    wrong = images.images[0, 0][edge].float() - masks[0, 0][edge].float() * 200 / 255
+    assert edge.sum() > 10 and wrong.abs().quantile(0.9) < 3

@@ -27,6 +27,9 @@ def test_both_mixes_are_of_the_whole_batch(first: str) -> None:
     assert blended == [first == "mixup"] * 6 + [True] * 6
     for row, target in enumerate(targets):
         assert set(target.nonzero()[:, 0].tolist()) <= {row % 6, 5 - row % 6}
+    if first == "cutmix":  # targets are those of their own mix
+        shown = (mixed[:6] == x).float().mean(dim=(1, 2, 3))
+        torch.testing.assert_close(targets[:6].diagonal(), shown, atol=1e-3, rtol=0)
 
 
 def test_the_loss_is_half_of_the_sum_of_both() -> None:
