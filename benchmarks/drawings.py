@@ -15,7 +15,7 @@ from torch import Tensor
 
 from timm_mergemix.errors import Words, unusable, wrong
 
-__all__ = ["CLIPART", "Drawings", "read_drawings", "split_drawings"]
+__all__ = ["CLIPART", "Drawings", "read_drawings", "split_drawings", "two_colours"]
 
 # Folder of the files of Debian's package openclipart-png.
 CLIPART = Path("/usr/share/openclipart/png")
@@ -110,13 +110,18 @@ def _on_ground(drawing: np.ndarray, size: int, rng: np.random.Generator) -> tupl
     """An image (3, size, size) of the drawing at a random place on a gradient of two colours, and its mask."""
     height, width = drawing.shape[:2]
     top, left = rng.integers(size - height + 1), rng.integers(size - width + 1)
-    angle, colours = rng.uniform(0, 2 * np.pi), torch.from_numpy(rng.uniform(size=(2, 3, 1, 1))).float()
-    line = torch.linspace(-1, 1, size)
-    slope = 0.5 + 0.35 * (np.sin(angle) * line.view(-1, 1) + np.cos(angle) * line)
-    image = torch.lerp(colours[0], colours[1], slope)
+    image = two_colours(size, rng)
     pixels = torch.from_numpy(drawing.copy()).movedim(-1, 0).float() / 255
     place = image[:, top : top + height, left : left + width]
     place.copy_(torch.lerp(place, pixels[:3], pixels[3]))
     mask = torch.zeros(size, size, dtype=torch.long)
     mask[top : top + height, left : left + width] = pixels[3] > 0.5
     return image, mask
+
+
+def two_colours(size: int, rng: np.random.Generator) -> Tensor:
+    """A ground (3, size, size) of values from 0 to 1: a gradient from one random colour towards another."""
+    angle, colours = rng.uniform(0, 2 * np.pi), torch.from_numpy(rng.uniform(size=(2, 3, 1, 1))).float()
+    line = torch.linspace(-1, 1, size)
+    slope = 0.5 + 0.35 * (np.sin(angle) * line.view(-1, 1) + np.cos(angle) * line)
+    return torch.lerp(colours[0], colours[1], slope)

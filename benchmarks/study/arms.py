@@ -14,6 +14,8 @@ from timm_mergemix.mixers.registry import create_mixer, list_mixers, takes_encod
 from timm_mergemix.training.mixers import Mix, timm_mixup
 
 from .controls import corner_ties, inverted, pair_by_saliency, random_patches, sampled
+from .truth import Masks, cutmix_seen, mix_by_truth
+from .two_batches import two_batches
 
 __all__ = ["ARMS", "Arm", "build_mix", "find_arm"]
 
@@ -23,7 +25,10 @@ _CONTROLS: dict[str, Callable[..., Mix]] = {
     "corner-ties": corner_ties,
     "pair-by-saliency": pair_by_saliency,
     "sampled": sampled,
+    "two-batches": two_batches,
 }
+# Those that must be told where the objects are.
+_TOLD: dict[str, Callable[..., Mix]] = {"truth": mix_by_truth, "cutmix-seen": cutmix_seen}
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,10 @@ class Arm:
 
 def _mergemix(title: str, *, merges: bool = False, preference: float = 0.0, **options: Any) -> Arm:
     return Arm(title, "mergemix", {"mergemix_prob": 1.0, **options}, preference, merges)
+
+
+def _truth(title: str, by: str, target: str = "area", **options: Any) -> Arm:
+    return Arm(title, "truth", {"mergemix_prob": 1.0, "by": by, "target": target, **options})
 
 
 ARMS: dict[str, Arm] = {
@@ -82,6 +91,18 @@ ARMS: dict[str, Arm] = {
     ),
     "random-patches": Arm("control: random patches alone", "random-patches", {"mergemix_prob": 1.0}),
     "inverted": Arm("control: least salient patches alone", "inverted", {"mergemix_prob": 1.0}),
+    "oracle": _truth("oracle: the object's patches", "truth"),
+    "oracle-seen": _truth("oracle: the object's patches, ratio by objects seen", "truth", "seen"),
+    "oracle-both-seen": _truth("oracle: most of both objects, ratio by objects seen", "truth", "seen", select="both"),
+    "oracle-inverted": _truth("oracle: the ground's patches", "inverted"),
+    "oracle-inverted-seen": _truth("oracle: the ground's patches, ratio by objects seen", "inverted", "seen"),
+    "mergemix-seen": _truth("MergeMix alone, ratio by objects seen", "attention", "seen"),
+    "random-attention": _truth("control: random patches, ratio by attention", "random", "attention"),
+    "random-seen": _truth("control: random patches, ratio by objects seen", "random", "seen"),
+    "cutmix-seen": Arm("CutMix, ratio by objects seen", "cutmix-seen"),
+    "paper": Arm("published step: MergeMix and Mixup, two batches", "two-batches", {"first": "paper"}),
+    "mixup-twice": Arm("control: Mixup and Mixup, two batches", "two-batches", {"first": "mixup"}),
+    "cutmix-and-mixup": Arm("control: CutMix and Mixup, two batches", "two-batches", {"first": "cutmix"}),
 }
 
 
@@ -96,7 +117,9 @@ def find_arm(name: str) -> Arm:
     return ARMS.get(name) or Arm(name, name)
 
 
-def build_mix(method: Arm, model: nn.Module, classes: int, options: Mapping[str, Any]) -> Mix | None:
+def build_mix(
+    method: Arm, model: nn.Module, classes: int, options: Mapping[str, Any], masks: Masks | None = None
+) -> Mix | None:
     """Makes the mixer of a method.
 
     Args:
@@ -104,9 +127,10 @@ def build_mix(method: Arm, model: nn.Module, classes: int, options: Mapping[str,
         model: The model in training.
         classes: Number of classes.
         options: Options of the mixer, which override those of the method.
+        masks: A function that returns the object masks of a training batch; None if they are not known.
 
     Raises:
-        MergeMixError: If the mixer does not take an option.
+        MergeMixError: If the mixer does not take an option, or must be told where the objects are and nobody knows.
     """
     if method.mixer is None:
         refused = ", ".join(name for name in options if name != "label_smoothing")
@@ -119,6 +143,10 @@ def build_mix(method: Arm, model: nn.Module, classes: int, options: Mapping[str,
             return timm_mixup(**given)
         if name in _CONTROLS:
             return _CONTROLS[name](model, **given)
+        if name in _TOLD:
+            if masks is None:
+                raise unusable("method", f"{method.title}: the task does not know where its objects are")
+            return _TOLD[name](model, masks=masks, **given)
         return create_mixer(name, **({"encoder": model} if takes_encoder(name) else {}), **given)
     except TypeError as error:
         raise unusable("options", f"{name} does not take them: {error}") from error

@@ -22,6 +22,7 @@ from timm_mergemix.saliency.config import SaliencyConfig
 
 from .arms import ARMS, find_arm
 from .cost import equal_epochs, recorded_cost
+from .curves import draw_curves
 from .options import parse_options
 from .picture import draw
 from .places import Places
@@ -98,6 +99,8 @@ def _run(args: argparse.Namespace, device: torch.device) -> None:
             written.append(write_file(out / f"{split}.md", text + "\n"))
             if installed("matplotlib"):
                 written.append(save_figure(draw(records, split), out / f"{split}.png", dpi=110))
+                if any(record.get("curve") for record in records):
+                    written.append(save_figure(draw_curves(records, split), out / f"{split}-curves.png", dpi=110))
     text = "\n\n".join(["", *shown, f"Wrote {', '.join(map(str, written))}."])
     output.result(text, {"trials": records, "written": written})
 

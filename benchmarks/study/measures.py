@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +15,9 @@ from timm_mergemix.training.evaluate import predict, top1
 from timm_mergemix.training.images import Statistics
 
 from .corruptions import CORRUPTIONS, hide_patches
+from .weather import WEATHER
 
-__all__ = ["measure_plain", "measure_robustness", "measure_scaled"]
+__all__ = ["measure_others", "measure_plain", "measure_robustness", "measure_scaled"]
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 MERGING: dict[str, R] = {"unmerged": 0, "merged to half": ("keep", 0.5)}
@@ -81,7 +82,7 @@ def measure_robustness(
     mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (statistics.mean, statistics.std))
     changes: dict[str, Callable[[Tensor], Tensor]] = {
         name: lambda images, corrupt=corrupt: (corrupt((images * std + mean).clamp(0, 1)) - mean) / std  # type: ignore[misc]
-        for name, corrupt in CORRUPTIONS.items()
+        for name, corrupt in (CORRUPTIONS | WEATHER).items()
     }
     changes["random patches hidden"] = lambda images: hide_patches(model, images, salient=False)
     changes["salient patches hidden"] = lambda images: hide_patches(model, images, salient=True)
@@ -90,6 +91,20 @@ def measure_robustness(
         with merging(model, r):
             found[name] = _top1(model, batches, device, amp)
     return found
+
+
+def measure_others(
+    model: nn.Module, others: Mapping[str, Batches], device: torch.device, amp: bool = False
+) -> dict[str, float]:
+    """Top-1 on other images of the same objects, by name.
+
+    Args:
+        model: A classifier, with the merging that is in force.
+        others: Batches by name.
+        device: Where the model is.
+        amp: Whether it runs in bfloat16.
+    """
+    return {name: _top1(model, batches, device, amp) for name, batches in others.items()}
 
 
 def _top1(model: nn.Module, batches: Batches, device: torch.device, amp: bool) -> float:

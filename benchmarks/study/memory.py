@@ -19,7 +19,7 @@ from timm_mergemix.weights import from_file
 from .places import Places
 from .setup import HeldOut, Setup
 
-__all__ = ["IMAGENET", "FineTuning", "InMemory", "mnist5k", "small"]
+__all__ = ["IMAGENET", "FineTuning", "InMemory", "mnist5k", "small", "tiny"]
 
 IMAGENET = Statistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 EVALUATION_BATCH = 250
@@ -85,6 +85,11 @@ def _first(images: ImageSet, count: int) -> ImageSet:
 def small(data: DemoData, places: Places) -> nn.Module:
     """Builds a ViT of 6 blocks and 64 channels."""
     return small_vit(data.train.images.shape[1:], data.source.patch, len(data.source.classes), width=64, depth=6)
+
+
+def tiny(data: DemoData, places: Places) -> nn.Module:
+    """A ViT of the width and depth of ViT-Tiny, 12 blocks and 192 channels, with heads of 32 channels."""
+    return small_vit(data.train.images.shape[1:], data.source.patch, len(data.source.classes), width=192, depth=12)
 
 
 def mnist5k() -> Source:

@@ -11,8 +11,10 @@ from ..records import Record
 from .corruptions import CORRUPTIONS
 from .cost import REFERENCE
 from .effects import Effect, option_effects
+from .grounds import SWAPPED
 from .groups import Group, Options, group_records, shared_options, title_of
 from .tasks import find_task
+from .weather import WEATHER
 
 __all__ = ["spread", "tables"]
 
@@ -29,6 +31,7 @@ INTACT = (
     ("merged to half", "half of the tokens merged", True),
 )
 WORSE = tuple((name, name, True) for name in (*CORRUPTIONS, "random patches hidden", "salient patches hidden"))
+OTHERS = tuple((name, name, True) for name in (*WEATHER, *SWAPPED))
 PAIRS = (
     ("mergemix_accuracy", "accuracy on MergeMix pairs", True),
     ("mergemix_margin", "margin on MergeMix pairs", False),
@@ -52,11 +55,13 @@ def tables(records: Sequence[Record], split: str) -> str:
         if shared:
             parts.append(f"All that mix: {', '.join(f'{name} {value}' for name, value in shared)}.")
         parts.append(_accuracy(own, split, shared))
-        # The first records lack robustness on validation images, and later ones still lack pairs.
+        # The first records lack robustness on validation images; later ones still lack pairs or weather.
         if _measured(own, split, "noise"):
             parts.append(_robustness(own, split, shared))
         if _measured(own, split, "mergemix_accuracy"):
-            parts.append(_pairs(own, split, shared))
+            parts.append(_measures(own, split, shared, PAIRS))
+        if _measured(own, split, "fog"):
+            parts.append(_measures(own, split, shared, [each for each in OTHERS if _measured(own, split, each[0])]))
         parts += _effects(own, split)
     return "\n\n".join(parts)
 
@@ -84,12 +89,14 @@ def _robustness(groups: dict[Group, list[Record]], split: str, shared: Options) 
     return markdown_table(header, rows)
 
 
-def _pairs(groups: dict[Group, list[Record]], split: str, shared: Options) -> str:
+def _measures(
+    groups: dict[Group, list[Record]], split: str, shared: Options, columns: Sequence[tuple[str, str, bool]]
+) -> str:
     rows = [
-        [title_of(group, shared), str(records[0]["epochs"]), *_cells(records, split, PAIRS)]
+        [title_of(group, shared), str(records[0]["epochs"]), *_cells(records, split, columns)]
         for group, records in groups.items()
     ]
-    return markdown_table(["method", "epochs", *(title for _, title, _ in PAIRS)], rows)
+    return markdown_table(["method", "epochs", *(title for _, title, _ in columns)], rows)
 
 
 def _measured(groups: dict[Group, list[Record]], split: str, name: str) -> bool:

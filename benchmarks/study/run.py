@@ -19,7 +19,7 @@ from timm_mergemix.training.seeds import seed_all
 
 from ..records import Record
 from .arms import Arm, build_mix, find_arm
-from .measures import measure_plain, measure_robustness, measure_scaled
+from .measures import measure_others, measure_plain, measure_robustness, measure_scaled
 from .pairs import measure_pairs
 from .places import HERE, Places
 from .setup import Setup
@@ -51,7 +51,8 @@ def prepare(trial: Trial, out: Path, device: torch.device, places: Places = HERE
     mixing = {name: value for name, value in trial.chosen.items() if name not in known}
     if "label_smoothing" in mixing:
         raise wrong("options", Words("label_smoothing"), "smoothing, which all methods take")
-    mix = build_mix(method, setup.model, setup.classes, {"label_smoothing": optimisation.smoothing, **mixing})
+    mixing = {"label_smoothing": optimisation.smoothing, **mixing}
+    mix = build_mix(method, setup.model, setup.classes, mixing, setup.masks)
     run = Job(
         title=f"{trial.task}, {method.title}, seed {trial.seed}",
         model=setup.model,
@@ -88,12 +89,14 @@ def run_trial(trial: Trial, out: Path, device: torch.device, reporter: Reporter,
         "epochs": run.optimisation.epochs,
         "tokens": tokens_kept(run.model),
         "epoch_seconds": median(line["seconds"] for line in run.history),
+        "curve": [[line["seconds"], line["val_top1"]] for line in run.history],
         "val": measure_plain(run.model, setup.val.all, device, run.amp),
     }
     if trial.test:
         record["test"] = measure_scaled(run.model, setup.test.all, setup.val.all, device, run.amp)
     split, images = ("test", setup.test) if trial.test else ("val", setup.val)
     record[split] |= measure_robustness(run.model, images.hard, setup.statistics, device, run.amp)
+    record[split] |= measure_others(run.model, images.others, device, run.amp)
     record[split] |= measure_pairs(run.model, images.pairs, setup.classes, device, run.amp)
     return record
 

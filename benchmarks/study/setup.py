@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -29,11 +29,13 @@ class HeldOut:
         all: All held-out images.
         hard: The images that are corrupted to measure robustness.
         pairs: The images that are mixed, in an order in which each batch has several classes.
+        others: Other images of the same objects, by name, to measure robustness.
     """
 
     all: Images
     hard: Images
     pairs: Images
+    others: Mapping[str, Images] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Setup:
         val: Held-out training images, for choosing settings.
         test: Test images, which are only read at the end.
         curve: A part of the validation images, for the learning curve.
+        masks: A function from a training batch to the masks (B, H, W) of its objects; None if they are not known.
     """
 
     model: nn.Module
@@ -57,6 +60,7 @@ class Setup:
     val: HeldOut
     test: HeldOut
     curve: Images
+    masks: Callable[[Tensor], Tensor] | None = None
 
 
 class SetUp(Protocol):

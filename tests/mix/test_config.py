@@ -6,6 +6,7 @@ import pytest
 
 from timm_mergemix import MergeMix, MergeMixError
 from timm_mergemix.mix.config import RECIPES, MixConfig, find_recipe
+from timm_mergemix.saliency.config import SaliencyConfig
 
 from ..models import tiny
 
@@ -36,18 +37,24 @@ def test_bad_values_are_refused_by_name(name: str, value: object) -> None:
     assert raised.value.argument == name
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_recipes_are_arguments_of_mergemix(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "prob", "blends"),
+    [("scratch", 0.5, ["mergemix", "mixup"]), ("finetune", 0.5, ["mergemix", "mixup"]), ("paper", 1.0, ["mergemix"])],
+)
+def test_recipes_are_arguments_of_mergemix(name: str, prob: float, blends: list[str]) -> None:
     recipe = MergeMix.recipe(name)
     assert set(recipe) <= set(inspect.signature(MergeMix).parameters)
     mixer = MergeMix(tiny(), 10, **recipe)
-    assert mixer.prob == recipe["prob"] == 0.5
-    assert [blend.name for blend, _ in mixer.blends] == ["mergemix", "mixup"]
+    assert mixer.prob == prob
+    assert [blend.name for blend, _ in mixer.blends] == blends
+    if name == "paper":
+        assert (mixer.blends[0][0].config.ratio_mode, mixer.saliency.config.divide) == ("gaussian", False)
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_names_only_what_differs_from_the_defaults(name: str) -> None:
-    assert all(value != getattr(MixConfig(), option) for option, value in RECIPES[name].items())
+    defaults = {**vars(MixConfig()), **vars(SaliencyConfig())}
+    assert all(value != defaults[option] for option, value in RECIPES[name].items())
 
 
 def test_recipes_differ_in_what_was_measured_to_differ() -> None:
@@ -60,7 +67,7 @@ def test_a_recipe_may_be_changed_without_changing_it_for_others() -> None:
 
 
 def test_unknown_recipes_are_refused() -> None:
-    with pytest.raises(MergeMixError, match="recipe: got 'soup', wanted one of 'scratch', 'finetune'"):
+    with pytest.raises(MergeMixError, match="recipe: got 'soup', wanted one of 'scratch', 'finetune', 'paper'"):
         MergeMix.recipe("soup")
 
 

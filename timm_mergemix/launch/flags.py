@@ -119,7 +119,7 @@ def add_mix_flags(parser: ArgumentParser) -> None:
         _add(group, LaunchConfig, ["recipe"])
         add_flags(group, MixConfig, without={*SCRIPT_FIELDS, "mergemix_alpha", *by_recipe})
         for config in (MixConfig, SaliencyConfig):
-            kind = "that of the finetune recipe with --pretrained, else of scratch"
+            kind = "that of the finetune recipe with --pretrained, else of scratch; the default where neither has one"
             _add(group, config, by_recipe & config.options().keys(), unset=kind)
         add_flags(group, SaliencyConfig, without=by_recipe)
         _add(group, LaunchConfig, ["mixer", "encoder", "encoder_checkpoint"])

@@ -96,6 +96,8 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "scratch": MappingProxyType(_SHARED),
         # Few images are learnt by heart, wrong targets too: the target says what is seen.
         "finetune": MappingProxyType({**_SHARED, "ratio_mode": "attention"}),
+        # The MergeMix batch of the published step, which has a Mixup batch beside it; for comparison.
+        "paper": MappingProxyType({"mergemix_prob": 1.0, "ratio_mode": "gaussian", "divide": False}),
     }
 )
 

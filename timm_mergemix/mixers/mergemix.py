@@ -116,6 +116,7 @@ class MergeMix(Mixer):
 
         Args:
             name: ``"scratch"``: few images, many epochs, random weights. ``"finetune"``: pretrained weights.
+                ``"paper"``: the published settings, for comparison; the published step trains on a batch of Mixup too.
 
         Returns:
             The options that differ from the defaults, as a new dictionary that you may change.

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from benchmarks.study import tasks
+from benchmarks.study.masks import MaskedBatches
 from benchmarks.study.places import Places
 from benchmarks.study.setup import HeldOut, Setup, Task
 from timm_mergemix.training.images import MemoryBatches, Statistics
@@ -21,10 +22,11 @@ SIZE = 16
 def set_up(seed: int, device: torch.device, places: Places) -> Setup:
     images, *others = (striped(24, SIZE, seed=10 * seed + part) for part in range(4))
     statistics = Statistics.of(images.images)
-    train = MemoryBatches(images, 8, statistics, train=True, device=device)
+    masks = (images.images > 100).byte() * 255  # the half that is bright
+    train = MaskedBatches(images, masks, 8, statistics, device=device)
     val, test, curve = (MemoryBatches(part, 8, statistics, device=device) for part in others)
-    held_out = (HeldOut(part, part, part) for part in (val, test))
-    return Setup(small_model().to(device), 2, statistics, train, *held_out, curve)
+    held_out = (HeldOut(part, part, part, {"darker": part}) for part in (val, test))
+    return Setup(small_model().to(device), 2, statistics, train, *held_out, curve, train.masks_of)
 
 
 def small_model() -> nn.Module:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from benchmarks.study.arms import ARMS, build_mix, find_arm
 from timm_mergemix import MergeMixError
@@ -11,16 +12,21 @@ from timm_mergemix.mixers.resizemix import ResizeMix
 from ...models import images, tiny
 
 
+def masks(batch: Tensor) -> Tensor:
+    return torch.ones(len(batch), *batch.shape[-2:])
+
+
 @pytest.mark.parametrize("name", ARMS)
 def test_each_method_mixes(name: str) -> None:
     model = tiny()
     torch.manual_seed(0)
-    mix = build_mix(ARMS[name], model, 10, {"label_smoothing": 0.1})
+    mix = build_mix(ARMS[name], model, 10, {"label_smoothing": 0.1}, masks)
     assert (mix is None) == (name == "none")
     if mix is not None:
         mixed, targets = mix(images(model, batch=4).clone(), torch.arange(4))
-        assert mixed.shape == (4, 3, 64, 64) and targets.shape == (4, 10)
-        torch.testing.assert_close(targets.sum(1), torch.ones(4))
+        count = 8 if ARMS[name].mixer == "two-batches" else 4
+        assert mixed.shape == (count, 3, 64, 64) and targets.shape == (count, 10)
+        torch.testing.assert_close(targets.sum(1), torch.ones(count))
 
 
 def test_given_options_override_those_of_the_method() -> None:
@@ -36,6 +42,8 @@ def test_a_registered_mixer_is_a_method(monkeypatch: pytest.MonkeyPatch) -> None
 def test_unknown_methods_and_options_are_refused() -> None:
     with pytest.raises(MergeMixError, match="method: got 'mixdown'"):
         find_arm("mixdown")
+    with pytest.raises(MergeMixError, match=r"method: oracle: .*: the task does not know where its objects are"):
+        build_mix(ARMS["oracle"], tiny(), 10, {})
     with pytest.raises(MergeMixError, match="options: got prob, wanted none"):
         build_mix(ARMS["none"], tiny(), 10, {"prob": 0.5})
     with pytest.raises(MergeMixError, match="depth"):

@@ -28,8 +28,9 @@ def test_a_comparison_runs_from_the_command_line(tmp_path: Path, capsys: pytest.
     assert len((tmp_path / "trials.jsonl").read_text().splitlines()) == 2
     assert not (tmp_path / "test.md").exists()
     assert run([*TRAIN, *out, "--report"]) == 0
-    with Image.open(tmp_path / "val.png") as picture:
-        assert picture.width > 500
+    for name in ("val.png", "val-curves.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert picture.width > 500
 
 
 def test_equal_time_sets_the_epochs_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.study.measures import _changed, measure_plain, measure_robustness, measure_scaled
+from benchmarks.study.measures import _changed, measure_others, measure_plain, measure_robustness, measure_scaled
 from benchmarks.study.places import HERE
 from timm_mergemix import patch
 
@@ -42,7 +42,13 @@ def test_robustness_is_reproducible_and_leaves_the_model_unchanged() -> None:
     again = measure_robustness(setup.model, setup.test.all, setup.statistics, CPU)
     assert first == again and torch.equal(state, torch.get_rng_state())
     corrupted = {"noise", "blur", "contrast", "random patches hidden", "salient patches hidden"}
-    assert set(first) == {*corrupted, "unmerged", "merged to half"}
+    assert set(first) == {*corrupted, "fog", "rain", "snow", "unmerged", "merged to half"}
+
+
+def test_other_images_are_measured_by_name() -> None:
+    setup = set_up(0, CPU, HERE)
+    wrong = [(images.flip(2), labels) for images, labels in setup.test.all]
+    assert measure_others(Knows(1.0), {"right": setup.test.all, "turned": wrong}, CPU) == {"right": 1, "turned": 0}
 
 
 def test_a_merging_model_is_measured_merged_then_unmerged_then_merged_to_half() -> None:
