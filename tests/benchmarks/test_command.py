@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 PROGRAMS = [
     f"benchmarks.{name}"
     for name in (
+        "choosing_r",
+        "choosing_r_page",
         "dinov2_weights",
         "off_the_shelf",
         "peers_invariants",
