@@ -39,7 +39,7 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean and standard deviation per channel, of values from 0 to 1."""
+    """Mean and standard deviation per channel, of pixel values from 0 to 1."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]

@@ -162,7 +162,10 @@ def train_step(
 
 
 def _save(job: Job, optimizer: Optimizer) -> None:
-    """Writes the checkpoint, and first the best one if the last epoch is that: an interrupt between is made good."""
+    """Writes the checkpoint, and before it the best one if the last epoch is the best so far.
+
+    After an interrupt between the two, that epoch runs again and gives the same.
+    """
     state = {
         "settings": job.settings,
         "epochs_done": len(job.history),

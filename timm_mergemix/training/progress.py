@@ -1,4 +1,4 @@
-"""What a person sees while work is going on."""
+"""Progress bars and lines for people, while work is going on."""
 
 from __future__ import annotations
 

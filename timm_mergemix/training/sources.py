@@ -119,7 +119,7 @@ def fashion_mnist() -> Source:
 
 
 def from_folder(directory: Path) -> Source:
-    """An image folder, as small squares."""
+    """An image folder, its images cut to small squares."""
     splits = find_folder(directory)
     small = v2.Compose([v2.PILToTensor(), v2.Resize(FOLDER_SIZE, antialias=True), v2.CenterCrop(FOLDER_SIZE)])
     train, test = (PathDataset(samples, small) for samples in (splits.train, splits.val))

@@ -69,7 +69,7 @@ def is_number(value: Any) -> bool:
 
 
 def check_named(argument: str, values: Any, wanted: str, fits: Callable[[Any], bool]) -> None:
-    """Raises unless ``values`` is a dictionary, not empty, of names and what fits."""
+    """Raises unless ``values`` is a dictionary, not empty, whose keys are names and whose values fit."""
     if not isinstance(values, Mapping) or not values or not all(isinstance(name, str) for name in values):
         raise wrong(argument, values, wanted)
     for name, value in values.items():
