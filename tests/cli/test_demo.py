@@ -1,6 +1,7 @@
 """`timm-mergemix demo`: its table, files and pictures, and how it goes on after an interruption."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from timm_mergemix.cli.main import main
 
 from ..training.made import write_fashion, write_folder
 
+ROOT = Path(__file__).parents[2]
 TINY = ["--epochs", "1", "--width", "32", "--depth", "3", "--r", "1", "--batch-size", "8"]
 
 
@@ -32,7 +34,7 @@ def test_end_to_end(argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixtu
         assert min(Image.open(out / name).size) > 300
     results = json.loads((out / "results.json").read_text())
     assert results["methods"]["mergemix"].keys() >= {"top1", "calibration_error", "seconds_per_epoch", "history"}
-    assert results["settings"]["epochs"] == 1
+    assert results["settings"]["epochs"] == 1 and "preference" not in results["settings"]
     assert (out / "results.md").read_text().startswith("| method |")
 
 
@@ -43,6 +45,16 @@ def test_the_report_is_whole(argv: list[str], tmp_path: Path, capsys: pytest.Cap
     assert page.count("<img ") == page.count("data:image/png;base64,") == 5
     assert "http" not in page  # nothing is fetched
     assert "Mixup+CutMix (timm)" in page and "calibration error" in page
+    settings = page[page.index("Settings: ") :]
+    assert "epochs 1, " in settings and "preference" not in settings
+    (link,) = re.findall(r'see <a href="(.*?)">docs/results.md</a>', page)
+    found = (tmp_path / "out" / link).resolve()
+    assert found == ROOT / "docs" / "results.md" and found.is_file()
+
+
+def test_what_is_printed_says_that_it_ranks_no_methods(capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:
+    assert main([*argv, "--quiet"]) == 0
+    assert "MergeMix was no\nbetter than the best of the others, see docs/results.md." in capsys.readouterr().out
 
 
 def test_with_the_preference(argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

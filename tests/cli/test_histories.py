@@ -24,6 +24,14 @@ def test_summary_of_timm(tmp_path: Path) -> None:
     }
 
 
+def test_a_summary_with_a_preference_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "summary.csv"
+    columns = "epoch,train_loss,train_preference_loss,train_reward_margin,eval_top1"
+    path.write_text(f"{columns}\n0,2.0,0.6,nan,30.0\n")
+    ((record,),) = read_histories(path).values()
+    assert record == {"epoch": 1, "train_loss": 2.0, "val_top1": 0.3, "preference": 0.6}
+
+
 def test_results_of_this_library(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text(json.dumps({"history": LINES}))

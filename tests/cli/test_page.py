@@ -26,6 +26,11 @@ class Checker(HTMLParser):
         self.text += data
 
 
+def test_words_of_a_paragraph_can_be_links() -> None:
+    html = html_paragraph("see a&b.md\nand more", {"a&b.md": '../"a&b.md'})
+    assert html == '<p>see <a href="../&quot;a&amp;b.md">a&amp;b.md</a><br>and more</p>'
+
+
 def test_a_page_is_well_formed_and_escapes() -> None:
     body = [
         html_paragraph("a < b\nand <script>"),

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import timm
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
+from timm_mergemix.cli import show
 from timm_mergemix.cli.main import main
 from timm_mergemix.cli.show import DRAW
 
@@ -48,6 +50,18 @@ def test_the_same_seed_draws_the_same_mix(pictures: Path, tmp_path: Path) -> Non
             drawn.append(np.asarray(image))
     assert drawn[0].shape == drawn[1].shape and (drawn[0] == drawn[1]).all()
     assert drawn[0].shape != drawn[2].shape or (drawn[0] != drawn[2]).any()
+
+
+def test_images_of_class_folders_have_the_captions_of_their_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    monkeypatch.setattr(show, "mix_grid", lambda batch, names, *rest: drawn.append((batch, names)) or Figure())
+    folder = write_folder(tmp_path / "val", each=3, size=32)
+    assert main([*SHOW, str(folder), "--what", "mix", "--rows", "4", "--out", str(tmp_path / "out")]) == 0
+    ((batch, names),) = drawn
+    assert [names[label] for label in batch.labels] == ["cat", "dog", "cat", "dog"]
+    assert batch.targets.shape == (4, 2)
 
 
 def test_one_image_has_no_mix(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

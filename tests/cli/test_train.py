@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
 from timm_mergemix.cli import train
 from timm_mergemix.cli.main import main
@@ -48,7 +50,36 @@ def test_end_to_end(argv: list[str], more: list[str], tmp_path: Path, capsys: py
     results = json.loads((out / "results.json").read_text())
     assert len(results["history"]) == 2 and results["result"]["count"] == 4
     pictures = {"curves.png"} if "timm" in more or "none" in more else {"curves.png", "mixes.png"}
-    assert {path.name for path in out.iterdir()} == {"last.pt", "results.json", *pictures}
+    assert {path.name for path in out.iterdir()} == {"last.pt", "best.pt", "results.json", *pictures}
+    best = torch.load(out / "best.pt", weights_only=True)
+    assert best["epochs_done"] == results["best_epoch"] in (1, 2) and best["model"].keys()
+    assert f"The best of 2 epochs is {best['epochs_done']}: top-1 " in shown
+    assert ("Preference: weight 0.5; " in shown) == ("--preference" in more)
+    assert "Token merging: 17 tokens enter the first block; " in shown or "Token merging: off." in shown
+    assert shown.count(" images per second\n") == 3  # two epochs and the header
+
+
+def test_tokens_and_mixing_are_said_before_the_training(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*argv, "--merge-r", "total:4", "--mixup-prob", "0.25", "--epochs", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:3] == [
+        "Token merging: 17 tokens enter the first block; 15, 14, 13 leave the blocks.",
+        "Mixing: mergemix in 25 % of the batches, 50 % of those by MergeMix and the others by Mixup.",
+    ]
+    assert lines[3].startswith("vit_tiny_patch16_224, mergemix: epoch 1 of 1")
+
+
+@pytest.mark.parametrize("more", [["--merge-r", "keep:0.5"], ["--preference", "0.5"], ["--mixer", "timm"]])
+def test_it_learns(argv: list[str], more: list[str], tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name, colour in (("red", (90, 0, 0)), ("blue", (0, 0, 90))):
+        (tmp_path / "colours" / name).mkdir(parents=True)
+        for i in range(40):
+            noise = rng.integers(0, 160, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(noise + np.array(colour, dtype=np.uint8)).save(tmp_path / "colours" / name / f"{i}.png")
+    settings = ["--data", str(tmp_path / "colours"), "--epochs", "6", "--lr", "3e-3", *more]
+    assert main([*argv, *settings]) == 0
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["result"]["top1"] > 0.8  # chance is 0.5
 
 
 def test_weights_of_a_file(argv: list[str], tmp_path: Path) -> None:
@@ -70,7 +101,8 @@ def test_resume(
 
     def save_and_stop(path: Path, state: dict[str, object]) -> None:
         save_checkpoint(path, state)
-        raise KeyboardInterrupt
+        if path.name == "last.pt":
+            raise KeyboardInterrupt
 
     capsys.readouterr()
     with monkeypatch.context() as patched:
@@ -88,13 +120,22 @@ def test_an_earlier_run_is_not_overwritten(argv: list[str], tmp_path: Path, caps
     assert main([*argv, "--epochs", "1"]) == 0
     assert main([*argv, "--epochs", "1"]) == 2
     assert "--resume to go on with it, --fresh to start over" in capsys.readouterr().err
-    assert main([*argv, "--epochs", "3", "--resume"]) == 2
-    assert "other settings: epochs (1 there, 3 now)" in capsys.readouterr().err
     assert main([*argv, "--epochs", "1", "--resume", "--mixup", "0.3"]) == 2
     assert capsys.readouterr().err.endswith("other settings: mixup (0.8 there, 0.3 now)\n")
     assert main([*argv, "--fresh", "--resume"]) == 2
     assert main([*argv, "--epochs", "1", "--resume", "--device", "cpu"]) == 0
     assert torch.load(tmp_path / "out" / "last.pt", weights_only=True)["epochs_done"] == 1
+
+
+def test_a_finished_run_goes_on_to_more_epochs(
+    argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more in (["--epochs", "1"], ["--epochs", "2", "--resume"]):
+        assert main([*argv, *more]) == 0
+    assert "a run of 1 epochs, 1 of them finished, goes on as one of 2;" in capsys.readouterr().out
+    assert len(json.loads((tmp_path / "out" / "results.json").read_text())["history"]) == 2
+    assert main([*argv, "--epochs", "1", "--resume"]) == 2
+    assert "--epochs: got 1, wanted at least 2" in capsys.readouterr().err
 
 
 def test_without_the_extras(
@@ -103,7 +144,7 @@ def test_without_the_extras(
     monkeypatch.setattr(train, "installed", lambda package: False)
     assert main([*argv, "--epochs", "1"]) == 0
     assert 'pip install "timm-mergemix[viz]"' in capsys.readouterr().out
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"last.pt", "results.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"last.pt", "best.pt", "results.json"}
 
 
 @pytest.mark.parametrize(
@@ -137,9 +178,32 @@ def test_bad_input(
     assert not (tmp_path / "out").exists()
 
 
-def test_nothing_to_resume_is_said(argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_a_run_cannot_be_resumed(
+    argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main([*argv, "--resume"]) == 2
+    wanted = "wanted the directory of a run to go on with, or no --resume"
+    assert capsys.readouterr().err == f"timm-mergemix train: --out: {out} is not a directory, {wanted}\n"
+    assert not out.exists()
+    out.mkdir()
+    (out / "notes.txt").touch()
+    assert main([*argv, "--resume"]) == 2
+    assert f"--out: {out} has no last.pt, {wanted}" in capsys.readouterr().err
+
+
+def test_an_empty_folder_is_a_run_that_was_stopped_in_its_first_epoch(
+    argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "train_step", interrupt)
+        assert main([*argv, "--epochs", "1"]) == 130
+    assert "--resume" in capsys.readouterr().err
     assert main([*argv, "--epochs", "1", "--resume"]) == 0
-    assert f"{tmp_path / 'out'} holds no run to go on with; starting one." in capsys.readouterr().out
+    assert f"{tmp_path / 'out'} holds no finished epoch to go on from; a new run starts." in capsys.readouterr().out
 
 
 def test_a_run_goes_on_with_its_own_images_only(
@@ -150,6 +214,20 @@ def test_a_run_goes_on_with_its_own_images_only(
     image.rename(image.with_name("another.png"))
     assert main([*argv, "--epochs", "1", "--resume"]) == 2
     assert "other settings: images" in capsys.readouterr().err
+
+
+def test_a_best_checkpoint_alone_is_a_run_that_was_stopped_between_its_two_checkpoints(
+    argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save_and_stop(path: Path, state: dict[str, object]) -> None:
+        save_checkpoint(path, state)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "save_checkpoint", save_and_stop)
+        assert main([*argv, "--epochs", "1"]) == 130
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["best.pt"]
+    assert main([*argv, "--epochs", "1", "--resume"]) == 0
 
 
 @pytest.mark.parametrize("mixer", ["mergemix", "cutmix"])

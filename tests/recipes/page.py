@@ -64,12 +64,27 @@ class Samples(Dataset):
         return self.images[index], self.labels[index]
 
 
+class Coloured(Samples):
+    """Noise in a colour of its own for each class, which a short training can learn; another seed draws other noise."""
+
+    COLOURS = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (0, 1, 1))
+
+    def __init__(self, length: int = 80, seed: int = 1) -> None:
+        self.labels = torch.arange(length) % NUM_CLASSES
+        noise = torch.randn(length, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
+        self.images = noise + torch.tensor(self.COLOURS)[self.labels].view(length, 3, 1, 1)
+
+
 class NamedSamples(Samples):
     """The same as the Trainer wants them."""
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         image, label = super().__getitem__(index)
         return {"pixel_values": image, "labels": label}
+
+
+class NamedColoured(NamedSamples, Coloured):
+    """The same as the Trainer wants them."""
 
 
 class Pass(NamedTuple):

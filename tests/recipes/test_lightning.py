@@ -10,9 +10,10 @@ from torch import distributed
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
+import timm_mergemix as mm
 from tools.apart import apart
 
-from .page import NUM_CLASSES, R, Samples, check_passes, mix_every_batch, recipe, tiny, watch, weights_differ
+from .page import NUM_CLASSES, Coloured, R, Samples, check_passes, mix_every_batch, recipe, tiny, watch, weights_differ
 
 L = pytest.importorskip("lightning")
 
@@ -67,16 +68,17 @@ def page(tmp_path):
     return recipe("lightning", tmp_path)
 
 
-def fit(module, folder, *callbacks, resume=None, epochs=2, **options):
+def fit(module, folder, *callbacks, resume=None, epochs=2, data=None, **options):
     """Trains for a few epochs of two batches a process, in an order that depends on the epoch alone."""
     spy = Spy()
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     options = {"accelerator": "cpu", "devices": 1, "enable_checkpointing": False, **quiet, **options}
     trainer = L.Trainer(default_root_dir=folder, max_epochs=epochs, callbacks=[spy, *callbacks], **options)
     trainer.spy = spy
-    sampler = DistributedSampler(Samples(), num_replicas=1, rank=0) if options["devices"] == 1 else None
-    train = DataLoader(Samples(), 8 // options["devices"], sampler=sampler)
-    trainer.fit(module, train, DataLoader(Samples(), 8), ckpt_path=resume)
+    data = data or Samples()
+    sampler = DistributedSampler(data, num_replicas=1, rank=0) if options["devices"] == 1 else None
+    train = DataLoader(data, 8 // options["devices"], sampler=sampler)
+    trainer.fit(module, train, DataLoader(type(data)(), 8), ckpt_path=resume)
     return trainer
 
 
@@ -102,6 +104,18 @@ def test_the_recipe_trains(page, tmp_path, name, options):
     assert "head.weight" in weights_differ(module.model, tiny())
     if name == "PreferenceClassifier":
         assert {"train_total", "train_preference", "train_reward_margin"} <= trainer.callback_metrics.keys()
+
+
+@pytest.mark.parametrize("name", ["MergeMixClassifier", "PreferenceClassifier"])
+def test_it_learns_with_the_merging_that_is_its_default(page, tmp_path, name):
+    module = getattr(page, name)(tiny(), NUM_CLASSES, lr=2e-3)
+    fit(module, tmp_path, epochs=4, data=Coloured())
+    module.eval()
+    held_out = Coloured(100, seed=3)
+    with torch.inference_mode():
+        correct = module.model(held_out.images).argmax(dim=1) == held_out.labels
+    assert correct.float().mean() > 0.8  # chance is 0.2
+    assert mm.merge_info(module.model).tokens[-1] == 9, "half of 16 patches and the class token"
 
 
 def test_the_recipe_trains_in_bfloat16(page, tmp_path):

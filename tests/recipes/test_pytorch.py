@@ -8,7 +8,7 @@ from torchvision.datasets import FakeData
 
 import timm_mergemix as mm
 
-from .page import NUM_CLASSES, R, Samples, check_passes, recipe, tiny, watch, weights_differ
+from .page import NUM_CLASSES, Coloured, R, Samples, check_passes, recipe, tiny, watch, weights_differ
 
 
 @pytest.fixture
@@ -28,6 +28,14 @@ def test_the_recipe_trains(page, capsys):
     assert all(0 < float(line.split()[3].rstrip(",")) < 5 for line in lines)
     assert "head.weight" in weights_differ(model, tiny())
     tiny().load_state_dict(model.state_dict())
+
+
+def test_it_learns_with_the_merging_that_is_its_default(page):
+    model = tiny()
+    page.train(model, Coloured(), Coloured(20, seed=2), NUM_CLASSES, epochs=8, batch_size=8)
+    accuracy = page.evaluate(model, torch.utils.data.DataLoader(Coloured(100, seed=3), 50))
+    assert accuracy > 0.8  # chance is 0.2
+    assert mm.merge_info(model).tokens[-1] == 9, "half of 16 patches and the class token"
 
 
 def test_the_seed_governs(page):

@@ -10,7 +10,7 @@ import torch
 
 import timm_mergemix as mm
 
-from .page import NUM_CLASSES, SIZE, NamedSamples, R, check_passes, recipe, watch, weights_differ
+from .page import NUM_CLASSES, SIZE, NamedColoured, NamedSamples, R, check_passes, recipe, watch, weights_differ
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
@@ -25,14 +25,15 @@ def page(tmp_path):
     return recipe("trainer", tmp_path)
 
 
-def build(page, folder, seed=0, eval_r=0, **options):
+def build(page, folder, seed=0, eval_r=0, data=None, merging=None, **options):
     """A trainer for two epochs of four steps."""
     torch.manual_seed(seed)
-    model = page.build_model(NAME, NUM_CLASSES, r=R, **SIZE)
+    data = data or NamedSamples()
+    model = page.build_model(NAME, NUM_CLASSES, **({"r": R} if merging is None else merging), **SIZE)
     quiet = {"report_to": "none", "disable_tqdm": True, "use_cpu": True}
     settings = {"num_train_epochs": 2, "per_device_train_batch_size": 4, "save_strategy": "no", "logging_steps": 1}
     args = transformers.TrainingArguments(str(folder / "out"), **(quiet | settings | options))
-    return page.build_trainer(model, args, NamedSamples(), NamedSamples(), eval_r=eval_r)
+    return page.build_trainer(model, args, data, data, eval_r=eval_r)
 
 
 def losses(trainer):
@@ -64,6 +65,15 @@ def test_the_recipe_trains(page, tmp_path):
     assert all(math.isfinite(loss) for loss in losses(trainer))
     assert not torch.equal(before["timm_model.head.weight"], trainer.model.state_dict()["timm_model.head.weight"])
     assert not list(tmp_path.glob("out/*"))
+
+
+def test_it_learns_with_the_merging_that_is_its_default(page, tmp_path):
+    options = {"num_train_epochs": 4, "per_device_train_batch_size": 8, "learning_rate": 2e-3, "logging_steps": 100}
+    trainer = build(page, tmp_path, data=NamedColoured(), merging={}, **options)
+    trainer.train()
+    found = trainer.predict(NamedColoured(100, seed=3))
+    assert (found.predictions.argmax(axis=1) == found.label_ids).mean() > 0.8  # chance is 0.2
+    assert mm.merge_info(trainer.model).tokens[-1] == 9, "half of 16 patches and the class token"
 
 
 @pytest.mark.parametrize(("eval_r", "merges"), [(0, (0, 0, 0)), (None, (R, R, R))])

@@ -10,7 +10,7 @@ from timm_mergemix.training.checkpoint import differing, load_checkpoint, save_c
 
 from ..files.faults import failing
 
-STATE = {"settings": {"a": (1, 2)}, "epochs_done": 1, "model": {}, "optimizer": {}, "scheduler": {}, "history": []}
+STATE = {"settings": {"a": (1, 2)}, "epochs_done": 1, "model": {}, "optimizer": {}, "history": []}
 
 
 def test_save_and_load(tmp_path: Path) -> None:

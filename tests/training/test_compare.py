@@ -8,14 +8,14 @@ import torch
 
 from timm_mergemix.training import compare
 from timm_mergemix.training.compare import Outcome, train_method
-from timm_mergemix.training.methods import METHODS, DemoSettings
+from timm_mergemix.training.methods import METHODS, PREFERENCE, DemoSettings
 from timm_mergemix.training.progress import Reporter
 from timm_mergemix.training.sources import DemoData, Source
 
 from .made import striped
 
 SETTINGS = DemoSettings(epochs=2, batch_size=8, width=32, depth=3, r=1)
-BY_NAME = {method.name: method for method in METHODS}
+BY_NAME = {method.name: method for method in (*METHODS, PREFERENCE)}
 
 
 def made_data() -> DemoData:
@@ -34,6 +34,15 @@ def test_outcome(tmp_path: Path, name: str, tokens: str) -> None:
     assert outcome.tokens == tokens and len(outcome.history) == 2
     assert 0 <= outcome.test.top1 <= 1 and outcome.test.count == 8
     assert 0 <= outcome.test.calibration_error <= 1 and outcome.seconds_per_epoch > 0
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_every_method_learns(name: str, tmp_path: Path) -> None:
+    data = replace(made_data(), train=striped(64), test=striped(100, seed=1))
+    settings = replace(SETTINGS, epochs=10)
+    outcome = train_method(BY_NAME[name], data, settings, tmp_path, torch.device("cpu"), Reporter(quiet=True))
+    assert outcome.test.top1 > 0.8  # chance is 0.5
+    assert outcome.history[-1]["val_loss"] < outcome.history[0]["val_loss"]
 
 
 def test_test_images_that_come_class_by_class_are_paired_across_classes(

@@ -25,7 +25,7 @@ def test_batches(splits: FolderSplits) -> None:
     assert images.shape == (10, 3, 32, 32) and labels.shape == (10,)
     assert len(loaders.train) == 2  # 24 images, the last four are dropped
     assert sum(len(labels) for _, labels in loaders.val) == 6
-    assert len(loaders.mean) == len(loaders.std) == 3
+    assert len(loaders.mean) == len(loaders.std) == 3 and loaders.size == (32, 32)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,9 +11,11 @@ import timm_mergemix as mm
 from timm_mergemix import MergeMixError
 from timm_mergemix.files.lock import locked
 from timm_mergemix.preference.config import PreferenceConfig
+from timm_mergemix.training import loop
 from timm_mergemix.training.checkpoint import load_checkpoint
+from timm_mergemix.training.evaluate import Evaluation
 from timm_mergemix.training.images import MemoryBatches, Statistics
-from timm_mergemix.training.loop import Job, fit
+from timm_mergemix.training.loop import Job, fit, train_step
 from timm_mergemix.training.mixers import build_mixer
 from timm_mergemix.training.model import small_vit, train_merged
 from timm_mergemix.training.optim import Optimisation
@@ -137,8 +140,49 @@ def test_it_learns(tmp_path: Path, amp: bool) -> None:
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:
     fit(make(tmp_path / "last.pt", epochs=1), batches(), batches(train=False), QUIET)
-    with pytest.raises(mm.MergeMixError, match=r"other settings: epochs \(1 there, 2 now\)"):
-        fit(make(tmp_path / "last.pt", epochs=2), batches(), batches(train=False), QUIET)
+    other = make(tmp_path / "last.pt", epochs=2)
+    other.settings["mixer"] = "cutmix"
+    with pytest.raises(mm.MergeMixError, match=r"other settings: mixer \(None there, 'cutmix' now\)"):
+        fit(other, batches(), batches(train=False), QUIET)
+
+
+def test_a_run_goes_on_to_another_length_on_the_schedule_of_that_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rates: list[float] = []
+
+    def step(job: Job, objective: object, optimizer: torch.optim.Optimizer, *batch: torch.Tensor) -> object:
+        rates.append(optimizer.param_groups[0]["lr"])
+        return train_step(job, objective, optimizer, *batch)
+
+    monkeypatch.setattr(loop, "train_step", step)
+    for name, epochs in (("whole", 3), ("parts", 2), ("parts", 3)):
+        run = make(tmp_path / name / "last.pt", "none", 0, epochs=epochs)
+        fit(run, batches(), batches(train=False), Reporter())
+    assert [record["epoch"] for record in run.history] == [1, 2, 3]
+    assert rates[-4:] == pytest.approx(rates[8:12]) and rates[-4] > 2 * rates[-5]
+    assert "a run of 2 epochs, 2 of them finished, goes on as one of 3;" in capsys.readouterr().out
+    with pytest.raises(mm.MergeMixError, match=r"^epochs: got 2, wanted at least 3, the epochs that .*last\.pt has"):
+        fit(make(tmp_path / "parts" / "last.pt", "none", 0, epochs=2), batches(), batches(train=False), QUIET)
+
+
+def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = iter([0.5, 0.9, 0.9, 0.2, 0.4])
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: Evaluation(next(found), 1.0, 0.1, 16))
+    last, best = tmp_path / "last.pt", tmp_path / "best.pt"
+    for epochs, fresh, of_best in ((3, False, 2), (4, False, 2), (1, True, 1)):
+        fit(make(last, "none", 0, epochs=epochs, best=best), batches(), batches(train=False), QUIET, fresh)
+        assert (load_checkpoint(last)["epochs_done"], load_checkpoint(best)["epochs_done"]) == (epochs, of_best)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_an_image_counts_once_in_the_images_per_second(
+    weight: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=iter([1.0, 3.0]).__next__))
+    run = make(tmp_path / "last.pt", epochs=1, preference=PreferenceConfig(weight=weight))
+    fit(run, batches(), batches(train=False), Reporter())  # 32 images in 2 seconds
+    assert capsys.readouterr().out.endswith(", 16 images per second\n")
 
 
 def test_no_batches(tmp_path: Path) -> None:

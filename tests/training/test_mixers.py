@@ -10,7 +10,7 @@ from timm_mergemix import MergeMixError
 from timm_mergemix.mix.config import RECIPES, MixConfig
 from timm_mergemix.mixers import registry
 from timm_mergemix.saliency.config import SaliencyConfig
-from timm_mergemix.training.mixers import build_mixer, mix_settings, mixer_names
+from timm_mergemix.training.mixers import build_mixer, describe_mixing, mix_settings, mixer_names
 from timm_mergemix.training.model import build_model, small_vit
 
 KINDS = {
@@ -95,6 +95,29 @@ def test_a_registered_mixer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "mine" in mixer_names()
     mixer = build("mine", prob=0.5)
     assert isinstance(mixer, mm.ResizeMix) and mixer.prob == 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "line"),
+    [
+        ("none", {}, "off"),
+        ("mergemix", {}, "mergemix in 50 % of the batches, 50 % of those by MergeMix and the others by Mixup"),
+        (
+            "mergemix",
+            {"cutmix_alpha": 1.0, "mergemix_prob": 0.25, "mode": "elem"},
+            "mergemix in 50 % of the images, 25 % of those by MergeMix and the others by Mixup or CutMix",
+        ),
+        ("mergemix", {"mergemix_prob": 1.0, "prob": 1.0}, "mergemix in 100 % of the batches"),
+        (
+            "mergemix",
+            {"mergemix_alpha": 0.0},
+            "mergemix in 50 % of the batches, 0 % of those by MergeMix and the others by Mixup",
+        ),
+        ("timm", {"prob": 0.125}, "timm in 12.5 % of the batches"),
+    ],
+)
+def test_a_line_says_how_images_are_mixed(name: str, given: dict[str, object], line: str) -> None:
+    assert describe_mixing(name, mix_settings(name, given)) == f"Mixing: {line}."
 
 
 def test_bad_names_and_models() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import timm_mergemix as mm
-from timm_mergemix.training.model import build_model, small_vit, tokens_kept, train_merged
+from timm_mergemix.training.model import build_model, describe_tokens, small_vit, tokens_kept, train_merged
 
 
 def test_small_vit() -> None:
@@ -74,3 +74,10 @@ def test_merging() -> None:
     assert list(model.state_dict()) == keys
     with pytest.raises(mm.MergeMixError, match="not supported"):
         train_merged(build_model("test_resnet", 3), 2)
+
+
+def test_a_line_says_how_many_tokens_are_left() -> None:
+    model = small_vit((1, 16, 16), 4, 3, width=32, depth=3)
+    assert describe_tokens(train_merged(model, 0), 0, (16, 16)) == "Token merging: off."
+    line = "Token merging: 17 tokens enter the first block; 15, 13, 11 leave the blocks."
+    assert describe_tokens(train_merged(model, "total:6"), "total:6", (16, 16)) == line

@@ -28,7 +28,7 @@ class Unreachable(Downloaded):
     """What it does without a network."""
 
     def __init__(self, *args: object, **options: object) -> None:
-        raise URLError("no network")
+        raise URLError("no network\nof two lines")
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,8 @@ def silent(line: str) -> None:
 def test_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     source = find_source(None, said.append)
-    assert source.name == "scikit-learn's digits" and "no network" in said[0] and "digits instead" in said[0]
+    assert source.name == "scikit-learn's digits"
+    assert "no network of two lines" in said[0] and "digits instead" in said[0]
 
     monkeypatch.setattr(sources, "FashionMNIST", Downloaded)
     source = find_source(None, silent)

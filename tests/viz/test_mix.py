@@ -28,10 +28,21 @@ def test_a_row_of_the_grid_shows_how_it_was_mixed() -> None:
     assert mixed.get_xlabel() == f"{ratio:.2f} class 1\n+ {1 - ratio:.2f} class 4"
     assert np.allclose(mixed.images[0].get_array(), batch.images[1].movedim(0, -1), atol=1e-6)
     assert np.allclose(attention.images[0].get_array(), batch.saliency[1] ** 0.5)
+    assert attention.get_title() == "" and figure.axes[2].get_title().endswith("(dark: least, bright: most)")
     assert np.array_equal(mask.images[0].get_array(), batch.mask[1, 0])
     assert f"{100 * ratio:.0f} %" in mask.get_xlabel()
     pixels = draw(figure)
     assert min(pixels.shape[:2]) > 400 and pixels.std() > 20
+
+
+def test_the_attention_of_a_young_model_is_drawn_from_its_least_to_its_most_value() -> None:
+    batch = made_batch(mergemix_prob=1.0)
+    batch.saliency[0] = 1 + torch.linspace(0, 0.02, batch.saliency[0].numel()).view_as(batch.saliency[0])
+    (image,) = mix_grid(batch, rows=1).axes[2].images
+    assert image.norm.vmin == image.get_array().min() and image.norm.vmax == image.get_array().max()
+    assert image.axes.get_xlabel().endswith("patches,\n0.99 to 1.01 times the mean")
+    colours = image.to_rgba(image.get_array())
+    assert np.ptp(colours[..., :3].mean(axis=2)) > 0.8
 
 
 def test_rows_that_were_mixed_otherwise_say_how() -> None:

@@ -23,8 +23,17 @@ def test_learning_curves_show_the_history_of_each_run() -> None:
 
 def test_curves_of_a_run_with_a_preference_leave_it_out() -> None:
     preferring = [{**record, "train_loss": 9.0, "soft_target": record["train_loss"]} for record in HISTORY]
-    loss, _ = learning_curves({"MergeMix": HISTORY, "preference": preferring}).axes
+    loss, top1 = learning_curves({"MergeMix": HISTORY, "preference": preferring}).axes
     assert np.allclose(loss.lines[1].get_ydata(), loss.lines[0].get_ydata())
+    assert [line.get_label() for line in loss.lines] == ["MergeMix", "preference (without the preference)"]
+    assert [line.get_label() for line in top1.lines] == ["MergeMix", "preference"]
+
+
+def test_curves_say_where_the_loss_includes_a_preference() -> None:
+    total = [{**record, "preference": 0.5} for record in HISTORY]
+    loss, _ = learning_curves({"run": total}).axes
+    assert [line.get_label() for line in loss.lines] == ["run (preference included)"]
+    assert loss.get_title().startswith("training loss") and "soft" not in loss.get_title()
 
 
 def test_a_reliability_diagram_shows_accuracies_and_the_error() -> None:

@@ -25,11 +25,17 @@ __all__ = ["draw_demo"]
 ROWS = 6
 MIXES = 1000
 TEXTS = {
-    "mixes": ("Mixes", "Training images, and what the trained model's attention makes of them."),
-    "merging": ("Token merging", "Patches that are one token share a colour; white lines part them."),
+    "mixes": ("Mixes", "Training images, and the mixes that the trained model's attention makes of them."),
+    "merging": ("Token merging", "Patches that are one token share its mean colour; white lines separate tokens."),
     "curves": ("Learning curves", "The loss is measured on mixed images, the accuracy on plain ones."),
-    "reliability": ("Calibration", "Test images. Bars above the line: the model is right more often than it thinks."),
-    "confidence": ("Confidence and mixing ratio", "Mixes of test images. Who sees both sides follows the line."),
+    "reliability": (
+        "Calibration",
+        "Test images. Above the line, the model is right more often than it expects.",
+    ),
+    "confidence": (
+        "Confidence and mixing ratio",
+        "Mixes of test images. A model that sees both images is near the line.",
+    ),
 }
 
 

@@ -19,12 +19,12 @@ __all__ = ["draw_answers"]
 ROWS = 6
 QUESTIONS = (
     "Questions",
-    "Test questions and what the model that was trained with the preference says, to the clean image and to its mix. "
-    "The first answer is right for the clean image, the second for the picture that was mixed in.",
+    "Test questions, and how the model that was trained with the preference answers them for the clean image and for "
+    "its mix. The first answer is right for the clean image, the second for the picture that was mixed in.",
 )
 DIMMER = (
     "The dimmer",
-    "The less of an image its mix shows, the less probable should its answer be. Each point is a test question.",
+    "The less of an image its mix shows, the less probable its answer should be. Each point is a test question.",
 )
 
 

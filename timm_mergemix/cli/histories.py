@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from ..errors import unusable
 
 __all__ = ["is_history", "read_all", "read_histories"]
 
-Record = Mapping[str, float]
+Record = dict[str, float]
+PREFERENCE = "train_preference_loss"  # the launcher's column in timm's summary
 
 
 def is_history(path: Path) -> bool:
@@ -23,6 +24,8 @@ def is_history(path: Path) -> bool:
 
 def read_histories(path: Path) -> dict[str, list[Record]]:
     """For each run of a file its records with ``epoch``, ``train_loss`` and ``val_top1`` (0 to 1).
+
+    Records of a run with a preference also have ``preference``, the mean of that term, which the loss includes.
 
     Raises:
         MergeMixError: If it is neither ``results.json`` of this library nor ``summary.csv`` of timm's train.py.
@@ -48,6 +51,8 @@ def _from_csv(path: Path) -> dict[str, list[Record]]:
         epoch = float(row["epoch"]) + 1  # timm counts from 0
         loss, top1 = float(row["train_loss"]), float(row["eval_top1"]) / 100
         records[epoch] = {"epoch": epoch, "train_loss": loss, "val_top1": top1}
+        if row.get(PREFERENCE):
+            records[epoch] |= {"preference": float(row[PREFERENCE])}
     return {path.parent.name or path.stem: list(records.values())}
 
 

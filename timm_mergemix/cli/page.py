@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -40,9 +40,17 @@ def html_page(title: str, body: Sequence[str]) -> str:
     )
 
 
-def html_paragraph(text: str) -> str:
-    """Text; line breaks stay."""
-    return "<p>" + "<br>".join(map(escape, text.splitlines())) + "</p>"
+def html_paragraph(text: str, links: Mapping[str, str] | None = None) -> str:
+    """A paragraph, with the line breaks of the text.
+
+    Args:
+        text: What it says.
+        links: Words of the text -> the address that they lead to.
+    """
+    html = "<br>".join(map(escape, text.splitlines()))
+    for words, address in (links or {}).items():
+        html = html.replace(escape(words), f'<a href="{escape(address)}">{escape(words)}</a>')
+    return f"<p>{html}</p>"
 
 
 def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

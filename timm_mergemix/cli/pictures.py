@@ -59,6 +59,7 @@ def report_page(
     table: tuple[Sequence[str], Sequence[Sequence[str]]],
     said: tuple[str, str],
     settings: Mapping[str, Any],
+    links: Mapping[str, str] | None = None,
 ) -> str:
     """One page with everything in it, to be kept or sent.
 
@@ -68,12 +69,13 @@ def report_page(
         table: Its header and its rows.
         said: What stands before the table, and after it.
         settings: Shown at the end, by name.
+        links: Words in what is said -> the address that they lead to.
     """
     values = ", ".join(f"{name} {value}" for name, value in settings.items())
     body = [
-        html_paragraph(said[0]),
+        html_paragraph(said[0], links),
         html_table(*table),
-        html_paragraph(said[1]),
+        html_paragraph(said[1], links),
         *(html_picture(picture.figure, picture.heading, picture.caption) for picture in pictures),
         html_paragraph(f"timm-mergemix {__version__}. Settings: {values}."),
     ]

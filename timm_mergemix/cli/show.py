@@ -121,6 +121,10 @@ def _grid_scene(args: argparse.Namespace, given: Sequence[Path], what: list[str]
             raise wrong("images", len(paths), "at least two, since a mix has two")
         what.remove("mix")
         reporter.say("One image: no mix is drawn.")
+    folders = class_folders(given)
+    if folders:
+        labels = [folders.index(path.parent) for path in paths]
+        return load_scene(args, paths, labels, [folder.name for folder in folders], head=False)
     stems = [path.stem for path in paths]
     names = stems if len(set(stems)) == len(stems) else [f"{path.parent.name}/{path.stem}" for path in paths]
     return load_scene(args, paths, range(len(paths)), names, head=False)

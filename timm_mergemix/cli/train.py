@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from torch import nn
 
 from ..errors import Words, installed, unusable, wrong
 from ..mix.mixer import Mixer
-from ..training.evaluate import evaluate
+from ..training.evaluate import Evaluation, evaluate
 from ..training.folder import FolderSplits, digest_of, find_folder
 from ..training.loaders import Loaders, folder_loaders
 from ..training.loop import Job, fit
-from ..training.mixers import Mix, build_mixer
-from ..training.model import build_model, train_merged
+from ..training.mixers import Mix, build_mixer, describe_mixing
+from ..training.model import build_model, describe_tokens, train_merged
 from ..training.objective import build_objective
 from ..training.seeds import seed_all
 from ..viz import learning_curves, mix_grid
@@ -32,15 +34,16 @@ __all__ = ["AGAIN", "SUMMARY", "TYPED", "add_arguments", "run"]
 SUMMARY = "Train a timm model on an image folder, with MergeMix or another way of mixing."
 AGAIN = {"without": ["--fresh"], "plus": ["--resume"]}
 TYPED = FLAGS
-HEADER = ("model, mixer", "top-1", "calibration error", "seconds per epoch")
+HEADER = ("model, mixer", "top-1", "calibration error", "seconds per epoch", "images per second")
 CHECKPOINT = "last.pt"
+BEST = "best.pt"
 # Options that do not decide what is learnt: a run may go on with others.
 # Not the name of a recipe either, but what it gives: another release may give something else.
 INDECISIVE = {"command", "data", "out", "device", "resume", "fresh", "quiet", "json", "progress", "mergemix_recipe"}
 
 
 def run(args: argparse.Namespace) -> None:
-    """Trains, evaluates, and writes checkpoint, results and pictures."""
+    """Trains, evaluates, and writes checkpoints, results and pictures."""
     output = Output(args)
     reporter = output.reporter
     splits = find_folder(args.data)
@@ -50,13 +53,14 @@ def run(args: argparse.Namespace) -> None:
     job, loaders = _prepare(args, chosen, splits, out)
     make_directory(out)
     if args.resume and not job.path.exists():
-        reporter.say(f"{out} holds no run to go on with; starting one.")
-    sizes = f"{len(splits.train):,} training and {len(splits.val):,} validation images"
-    reporter.say(f"Data: {args.data}: {sizes}, {len(splits.classes)} classes; {splits.how}.")
+        reporter.say(f"{out} holds no finished epoch to go on from; a new run starts.")
+    for line in _describe(args, chosen, splits, job, loaders):
+        reporter.say(line)
     fit(job, loaders.train, loaders.val, reporter, args.fresh)
     result = evaluate(job.model, loaders.val, job.device, amp=job.amp)
-    details = {"settings": job.settings, "result": asdict(result), "history": job.history}
-    written = [job.path, write_json(out / "results.json", details)]
+    best = max(job.history, key=lambda record: record["val_top1"])  # the first one of equals
+    details = {"settings": job.settings, "result": asdict(result), "best_epoch": best["epoch"], "history": job.history}
+    written = [*_checkpoints(job), write_json(out / "results.json", details)]
     if installed("matplotlib"):
         # What is drawn is mixed for sure, and by MergeMix if the mixer may.
         shown = {name: 1.0 if name in ("prob", "mergemix_prob") else value for name, value in chosen.mixing.items()}
@@ -64,10 +68,37 @@ def run(args: argparse.Namespace) -> None:
         written += _draw(job, mixer, loaders, splits, out)
     else:
         reporter.say('No pictures: they need matplotlib, pip install "timm-mergemix[viz]".')
+    text, data = _summary(job, loaders, result, best)
+    output.result(f"\n{text}\nWrote {', '.join(map(str, written))}.", {**data, "written": written})
+
+
+def _summary(job: Job, loaders: Loaders, result: Evaluation, best: Mapping[str, float]) -> tuple[str, dict[str, Any]]:
+    """The table of a run and what is said below it, for people and as plain values."""
     seconds = median(record["seconds"] for record in job.history)
-    row = [job.title, f"{100 * result.top1:.1f} %", f"{result.calibration_error:.3f}", f"{seconds:.1f}"]
-    data = {"result": asdict(result), "seconds_per_epoch": seconds, "written": written}
-    output.result(f"\n{text_table(HEADER, [row])}\n\nWrote {', '.join(map(str, written))}.", data)
+    rate = len(loaders.train) * (loaders.train.batch_size or 1) / seconds
+    cells = [f"{100 * result.top1:.1f} %", f"{result.calibration_error:.3f}", f"{seconds:.1f}", f"{rate:.0f}"]
+    epoch, top1 = int(best["epoch"]), f"{100 * best['val_top1']:.1f} %"
+    below = f"Validation images after the last epoch. The best of {len(job.history)} epochs is {epoch}: top-1 {top1}."
+    data = {"result": asdict(result), "best_epoch": epoch, "seconds_per_epoch": seconds, "images_per_second": rate}
+    return f"{text_table(HEADER, [[job.title, *cells]])}\n\n{below}", data
+
+
+def _describe(args: argparse.Namespace, chosen: Chosen, splits: FolderSplits, job: Job, loaders: Loaders) -> list[str]:
+    """What is trained, and how, before the first epoch."""
+    sizes = f"{len(splits.train):,} training and {len(splits.val):,} validation images"
+    lines = [
+        f"Data: {args.data}: {sizes}, {len(splits.classes)} classes; {splits.how}.",
+        describe_tokens(job.model, chosen.merging.r, loaders.size),
+        describe_mixing(args.mixer, chosen.mixing),
+    ]
+    if job.preference.weight > 0:
+        pairs = "a pair is a clean image and its mix, so that what is not mixed has none"
+        lines.append(f"Preference: weight {job.preference.weight:g}; {pairs}.")
+    return lines
+
+
+def _checkpoints(job: Job) -> list[Path]:
+    return [path for path in (job.path, job.best) if path is not None and path.exists()]
 
 
 def _check_earlier_run(out: Path, args: argparse.Namespace) -> None:
@@ -76,6 +107,17 @@ def _check_earlier_run(out: Path, args: argparse.Namespace) -> None:
     if (out / CHECKPOINT).exists() and not args.resume and not args.fresh:
         wanted = "--resume to go on with it, --fresh to start over, or another --out"
         raise unusable("out", f"{out} holds a run already, wanted {wanted}")
+    if args.resume and not (out / CHECKPOINT).exists() and not _has_begun(out):
+        reason = f"has no {CHECKPOINT}" if out.is_dir() else "is not a directory"
+        raise unusable("out", f"{out} {reason}, wanted the directory of a run to go on with, or no --resume")
+
+
+def _has_begun(out: Path) -> bool:
+    """Whether it is such a directory as a run leaves that is stopped before its first epoch is saved.
+
+    That is an empty one, but for hidden files, such as the lock of a process that crashed, and a best checkpoint.
+    """
+    return out.is_dir() and all(path.name == BEST or path.name.startswith(".") for path in out.iterdir())
 
 
 def _prepare(args: argparse.Namespace, chosen: Chosen, splits: FolderSplits, out: Path) -> tuple[Job, Loaders]:
@@ -101,6 +143,7 @@ def _prepare(args: argparse.Namespace, chosen: Chosen, splits: FolderSplits, out
     settings |= {"classes": list(splits.classes), "images": digest_of(splits.train, args.data)}
     title = f"{args.model}, {args.mixer}"
     job = Job(title, model, mixer, optimisation, settings, out / CHECKPOINT, args.seed, device, args.amp, preference)
+    job.best = out / BEST
     return job, loaders
 
 

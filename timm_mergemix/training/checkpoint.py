@@ -1,4 +1,4 @@
-"""The one file from which a run goes on."""
+"""The file from which an interrupted run goes on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..files.tensors import load_tensors, save_tensors
 
 __all__ = ["differing", "load_checkpoint", "save_checkpoint"]
 
-_KEYS = {"settings", "epochs_done", "model", "optimizer", "scheduler", "history"}
+_KEYS = {"settings", "epochs_done", "model", "optimizer", "history"}
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
@@ -31,7 +31,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Reads a checkpoint onto the CPU; runs no code from the file.
 
     Raises:
-        MergeMixError: If it is not one that `fit` wrote, or not as it was written.
+        MergeMixError: If it is not a checkpoint of `fit`, or is not as it was written.
     """
     state = load_tensors(path)
     if not isinstance(state, dict) or not state.keys() >= _KEYS:

@@ -34,14 +34,14 @@ EVALUATION_BATCH = 250
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a method.
+    """The outcome of training and testing a method.
 
     Attributes:
-        method: Which one.
+        method: The method.
         model: The trained model, patched if the method merges.
         statistics: Of the images that it was trained on.
         test: Its evaluation on the test images.
-        history: A record for each epoch.
+        history: One record per epoch.
         tokens: Patch tokens that leave the last block.
         pairs: How well it tells test images from their CutMix mixes, the same ones for every method.
     """
@@ -71,7 +71,7 @@ def train_method(
 ) -> Outcome:
     """Trains a method, or goes on where it was interrupted, and tests it with the merging that it trained with.
 
-    Checkpoints go to a directory in ``out``, one for each method and settings; an earlier one is dropped if ``fresh``.
+    Checkpoints go to a directory in ``out``, one per method and settings; with ``fresh`` an earlier one is dropped.
     """
     statistics = Statistics.of(data.train.images)
     preference = PreferenceConfig(weight=settings.preference) if method.preference else NO_PREFERENCE

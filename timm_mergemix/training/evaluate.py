@@ -18,7 +18,7 @@ __all__ = ["Evaluation", "evaluate", "predict", "top1"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found.
+    """The result of `evaluate`.
 
     Attributes:
         top1: Share of images whose most probable class is right.

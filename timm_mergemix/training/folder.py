@@ -44,7 +44,7 @@ def find_folder(directory: Path) -> FolderSplits:
     """Lists an image folder: DIR/train/CLASS and DIR/val/CLASS, or DIR/CLASS with every fifth image held out.
 
     Raises:
-        MergeMixError: If there is no directory, are fewer than two classes, or a class has no image.
+        MergeMixError: If there is no such directory, there are fewer than two classes, or a class has no image.
     """
     if not directory.is_dir():
         raise wrong("data", str(directory), "an existing directory")
@@ -77,7 +77,7 @@ def digest_of(samples: Sequence[Sample], root: Path) -> str:
 
 
 def _classes(directory: Path) -> tuple[str, ...]:
-    """Names of its directories, but for those that other programs leave there; torchvision takes them for classes."""
+    """Names of the class directories, without those that other programs leave and torchvision takes for classes."""
     return tuple(sorted(p.name for p in directory.iterdir() if p.is_dir() and not p.name.startswith((".", "_"))))
 
 
@@ -89,7 +89,7 @@ def _list_images(directory: Path, classes: Mapping[str, int]) -> tuple[Sample, .
 
 
 def _hold_out(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
-    """Every fifth image of a class, or the last one of a class with fewer, to the right."""
+    """What is kept, and what is held out: every fifth image of a class, or the last one of a class with fewer."""
     kept: list[Sample] = []
     held_out: list[Sample] = []
     for label in sorted({label for _, label in samples}):

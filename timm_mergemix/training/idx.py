@@ -50,7 +50,7 @@ def _read(path: Path, read: Callable[[str], Tensor]) -> Tensor:
     with TemporaryDirectory() as temporary:
         try:
             return read(extract_archive(str(path), temporary) if path.suffix == ".gz" else str(path))
-        # What torchvision says of a damaged file; an assertion says nothing.
+        # What torchvision raises for a damaged file; an assertion has no message.
         except (AssertionError, EOFError, KeyError, OSError, RuntimeError, TypeError, ValueError, zlib.error) as error:
             reason = str(error) or "its header or its size is wrong"
             raise unusable(path, f"cannot be read as an idx file of unsigned bytes: {reason}") from error

@@ -29,7 +29,7 @@ class ImageSet:
         return len(self.labels)
 
     def shuffled(self, seed: int) -> ImageSet:
-        """All of them in an order that the seed draws."""
+        """All images, in an order that is drawn from the seed."""
         return self.take(torch.randperm(len(self), generator=torch.Generator().manual_seed(seed)))
 
     def take(self, indices: Tensor) -> ImageSet:
@@ -39,27 +39,27 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean and standard deviation per channel, of values from 0 to 1."""
+    """Mean and standard deviation per channel, of pixel values from 0 to 1."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     @classmethod
     def of(cls, images: Tensor) -> Statistics:
-        """Those of ``images``, (N, C, H, W) uint8."""
+        """The statistics of ``images``, (N, C, H, W) uint8."""
         channels = images.double().div(255).transpose(0, 1).flatten(1)
         std = channels.std(dim=1).clamp(min=1e-3)
         return cls(tuple(channels.mean(dim=1).tolist()), tuple(std.tolist()))
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Images of values from 0 to 1 -> mean 0 and deviation 1."""
+        """Normalises images with values from 0 to 1."""
         return normalize(images, list(self.mean), list(self.std))
 
 
 def crop_and_flip(images: Tensor, pad: int, flip: bool) -> Tensor:
     """A random crop after zero padding and a random horizontal flip, drawn for each image from torch's generator.
 
-    torchvision's transforms draw once a call, so that they would have to be called for one tiny image after the other.
+    torchvision's transforms draw once per call, so they would have to be called image by image.
 
     Args:
         images: (B, C, H, W).

@@ -15,12 +15,13 @@ __all__ = ["Loaders", "folder_loaders"]
 
 
 class Loaders(NamedTuple):
-    """Batches, and the statistics with which their images were normalised."""
+    """Batches, the statistics with which their images were normalised, and the images' height and width in pixels."""
 
     train: DataLoader[Any]
     val: DataLoader[Any]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    size: tuple[int, int]
 
 
 def folder_loaders(
@@ -65,4 +66,4 @@ def folder_loaders(
     options: dict[str, Any] = {"batch_size": batch_size, "num_workers": workers}
     train = DataLoader(PathDataset(splits.train, train_transform), shuffle=True, drop_last=True, **options)
     val = DataLoader(PathDataset(splits.val, val_transform), **options)
-    return Loaders(train, val, tuple(config["mean"]), tuple(config["std"]))
+    return Loaders(train, val, tuple(config["mean"]), tuple(config["std"]), tuple(config["input_size"][1:]))

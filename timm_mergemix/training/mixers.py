@@ -15,11 +15,11 @@ from ..mixers.mixup import Mixup
 from ..mixers.registry import create_mixer, list_mixers, takes, takes_encoder
 from ..saliency.config import SaliencyConfig
 
-__all__ = ["Mix", "build_mixer", "mix_settings", "mixer_names", "timm_mixup"]
+__all__ = ["Mix", "build_mixer", "describe_mixing", "mix_settings", "mixer_names", "timm_mixup"]
 
 Mix: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
-# Whoever asks for one of these by name gets the other one beside it only on request.
+# Each of these names stands for one way of mixing; the other one is added only if it is asked for.
 ALONE: Mapping[str, Mapping[str, Any]] = {"mixup": {"cutmix_alpha": 0.0}, "cutmix": {"mixup_alpha": 0.0}}
 
 
@@ -58,7 +58,7 @@ def _takes(mixer: str, name: str) -> bool:
 
 
 def timm_mixup(**settings: Any) -> Mix:
-    """timm's own Mixup with CutMix; its arguments, which it takes unseen, are checked as those of ours.
+    """timm's own Mixup with CutMix. timm does not check its arguments, so they are checked here as those of `Mixup`.
 
     Raises:
         MergeMixError: If one is out of its range.
@@ -95,5 +95,29 @@ def build_mixer(name: str, model: nn.Module, num_classes: int, settings: Mapping
         if error.argument != "encoder":
             raise
         error.argument = "model"
-        reason = f"{name} reads the model's attention, mixup or none trains any; {error}"
+        reason = f"{name} reads the model's attention, while mixup and none work with any model; {error}"
         raise unusable("mixer", reason) from error
+
+
+def describe_mixing(name: str, settings: Mapping[str, Any]) -> str:
+    """A line on how images are mixed: by what, and how many of them.
+
+    Args:
+        name: The mixer, as `build_mixer` takes it.
+        settings: As `mix_settings` gives them.
+    """
+    if name == "none":
+        return "Mixing: off."
+    unit = "batches" if settings.get("mode", "batch") == "batch" else "images"
+    share = f" in {100 * settings['prob']:.3g} % of the {unit}" if "prob" in settings else ""
+    return f"Mixing: {name}{share}{_rest(settings) if name == 'mergemix' else ''}."
+
+
+def _rest(settings: Mapping[str, Any]) -> str:
+    """What MergeMix's batches that are mixed otherwise get, if there are any."""
+    cutmix = settings["cutmix_alpha"] > 0 or settings["cutmix_minmax"] is not None
+    others = [word for word, used in (("Mixup", settings["mixup_alpha"] > 0), ("CutMix", cutmix)) if used]
+    share = settings["mergemix_prob"] if settings["mergemix_alpha"] > 0 else 0.0
+    if not others or share == 1:
+        return ""
+    return f", {100 * share:.3g} % of those by MergeMix and the others by {' or '.join(others)}"

@@ -17,7 +17,7 @@ from ..merge.patch import merging, patch
 from ..merge.schedule import R, merges_any
 from ..weights import create_model
 
-__all__ = ["build_model", "small_vit", "tokens_kept", "train_merged"]
+__all__ = ["build_model", "describe_tokens", "small_vit", "tokens_kept", "train_merged"]
 
 
 def small_vit(
@@ -54,7 +54,7 @@ def small_vit(
     )
     positions = build_sincos2d_pos_embed(list(model.patch_embed.grid_size), dim=width)
     with torch.no_grad():
-        # Learnt all the same; small random ones would cost a short training most of its epochs.
+        # They are learnt all the same. Small random ones would cost a short training most of its epochs.
         model.pos_embed[0, 1:] = positions
     return model
 
@@ -73,8 +73,8 @@ def build_model(
         name: What ``timm.create_model`` takes.
         num_classes: Number of classes.
         pretrained: Whether weights are loaded, from timm's cache or the network.
-        img_size: Side of the images; models that work at any size do not hear of it.
-        kwargs: More arguments for the model.
+        img_size: Side of the images in pixels; not passed to models that work at any size.
+        kwargs: Further arguments of the model.
 
     Raises:
         MergeMixError: If timm knows no such model, does not take the arguments, or cannot get the weights.
@@ -87,7 +87,7 @@ def build_model(
     try:
         return create_model(name, **arguments)
     except TypeError as error:
-        # Convolutional networks take no img_size; anything else that is not taken is the user's.
+        # Convolutional networks take no img_size; any other argument that is refused was the user's.
         if img_size is not None and "img_size" in str(error):
             return build_model(name, num_classes, pretrained=pretrained, kwargs=kwargs)
         raise unusable("model", f"{name} does not take these arguments: {error}") from error
@@ -109,3 +109,17 @@ def tokens_kept(model: nn.Module) -> str:
     with merging(model):
         info = merge_info(model)
     return f"{info.tokens[-1] - info.prefix_tokens} of {info.tokens[0] - info.prefix_tokens}"
+
+
+def describe_tokens(model: nn.Module, r: R, image_size: tuple[int, int]) -> str:
+    """A line on the tokens of a model that `train_merged` has seen: how many enter its blocks and leave each of them.
+
+    Args:
+        model: The model, patched if ``r`` merges anything.
+        r: Its token merging.
+        image_size: Height and width of the images in pixels.
+    """
+    if not merges_any(r):
+        return "Token merging: off."
+    first, *after = merge_info(model, image_size).tokens
+    return f"Token merging: {first} tokens enter the first block; {', '.join(map(str, after))} leave the blocks."

@@ -22,13 +22,13 @@ FAINT = 0.8
 
 @dataclass(frozen=True)
 class PairEvaluation:
-    """What `evaluate_pairs` found.
+    """The result of `evaluate_pairs`.
 
     Attributes:
         accuracy: Share of pairs whose clean image makes its class more probable than the mix does.
         margin: Mean of log p(y_i | clean) - log p(y_i | mix).
-        faint_accuracy: The same of pairs whose target mass is above 0.8; nan without any.
-        faint_margin: Likewise.
+        faint_accuracy: The accuracy over pairs whose target mass is above 0.8; nan if there are none.
+        faint_margin: The margin over the same pairs; nan if there are none.
         correlation: Spearman's rank correlation between the target mass and p(y_i | mix), over pairs.
         count: Number of pairs.
     """

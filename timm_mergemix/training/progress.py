@@ -1,4 +1,4 @@
-"""What a person sees while work is going on."""
+"""Progress bars and lines for people, while work is going on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Bar:
     """What `Reporter.bar` returns: a context manager. This one shows nothing."""
 
     def step(self, **values: Any) -> None:
-        """One unit is done; ``values`` are shown beside the bar."""
+        """Says that one unit is done; ``values`` are shown beside the bar."""
 
     def __enter__(self) -> Bar:
         return self
@@ -52,7 +52,7 @@ class Reporter:
         self.bars = wanted and not quiet
 
     def say(self, line: str) -> None:
-        """Prints a line, unless quiet. Where nobody reads any more, work goes on all the same."""
+        """Prints a line, unless quiet. If the reader of standard output has left, the work goes on."""
         if not self.quiet:
             try:
                 print(line, flush=True)
@@ -65,5 +65,5 @@ class Reporter:
 
 
 def discard_output() -> None:
-    """Sends standard output nowhere, what Python still holds back too, after its reader (`head`, for one) has left."""
+    """Discards standard output, with what Python has buffered, after its reader (such as `head`) has left."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -77,11 +77,11 @@ class MissingError(MergeMixError):
 
 
 def find_source(data: str | Path | None, say: Callable[[str], None]) -> Source:
-    """The first that is there: ``data``, Debian's Fashion-MNIST, torchvision's download of it, scikit-learn's digits.
+    """The first source there is of ``data``, Debian's Fashion-MNIST, torchvision's download of it, and the digits.
 
     Args:
         data: A directory with Fashion-MNIST's idx files or an image folder. None looks elsewhere.
-        say: Takes a line on what was tried.
+        say: Takes a line that says what was tried.
 
     Raises:
         MergeMixError: If ``data`` holds nothing usable, or nothing at all was found.
@@ -110,7 +110,8 @@ def fashion_mnist() -> Source:
         sets = [FashionMNIST(str(root), train=train, download=True) for train in (True, False)]
     except (OSError, RuntimeError) as error:
         # torchvision reports an unreachable mirror as URLError (an OSError) or as RuntimeError.
-        raise MissingError(f"Fashion-MNIST could not be downloaded ({error})") from error
+        reason = " ".join(str(error).split())  # torchvision writes several lines
+        raise MissingError(f"Fashion-MNIST could not be downloaded ({reason})") from error
     finally:
         socket.setdefaulttimeout(before)
     train, test = (ImageSet(each.data.unsqueeze(1), each.targets.long()) for each in sets)
@@ -118,7 +119,7 @@ def fashion_mnist() -> Source:
 
 
 def from_folder(directory: Path) -> Source:
-    """An image folder, as small squares."""
+    """An image folder, its images cut to small squares."""
     splits = find_folder(directory)
     small = v2.Compose([v2.PILToTensor(), v2.Resize(FOLDER_SIZE, antialias=True), v2.CenterCrop(FOLDER_SIZE)])
     train, test = (PathDataset(samples, small) for samples in (splits.train, splits.val))
@@ -142,7 +143,7 @@ def _fashion(train: ImageSet, test: ImageSet, origin: str) -> Source:
 def from_digits() -> Source:
     """The 1,797 handwritten digits of 8 x 8 pixels of scikit-learn, at 28 x 28 pixels; every fifth is a test image."""
     loaded = need("sklearn.datasets", "the demo without other data").load_digits()
-    # Enlarged, since a patch of one pixel has no content that layer normalisation would leave.
+    # Enlarged, since layer normalisation would remove the content of patches of one pixel.
     large = F.interpolate(torch.from_numpy(loaded.images).unsqueeze(1), size=28, mode="bilinear")
     images = large.mul(255 / 16).round().to(torch.uint8)
     everything = ImageSet(images, torch.from_numpy(loaded.target).long())
@@ -152,17 +153,17 @@ def from_digits() -> Source:
 
 
 def draw_splits(source: Source, train_size: int, val_size: int, test_size: int, seed: int) -> DemoData:
-    """Draws the images of a run. Small sources give what they have: at most a fifth of the rest is for validation.
+    """Draws the images of a run. Of a small source, at most a fifth of the training split is for validation.
 
     Args:
         source: Where to draw from.
         train_size: Training images, from the source's training split.
         val_size: Images for the learning curves, from the same split, none of them a training image.
-        test_size: Most test images.
+        test_size: The most test images, from the test split.
         seed: The same seed draws the same images.
 
     Raises:
-        MergeMixError: If a size is no positive integer, or the source is too small.
+        MergeMixError: If a size is not a positive integer, or the source is too small.
     """
     for name, size in (("train_size", train_size), ("val_size", val_size), ("test_size", test_size)):
         check_int(name, size, 1)

@@ -70,7 +70,7 @@ def answers_by_ratio(runs: Mapping[str, tuple[Tensor, Tensor]], bins: int = 10) 
 
     Args:
         runs: Name -> ratio of the mixes (n,) and probability of the right answer for each (n,), both float.
-        bins: Number of bins over which the lines are means.
+        bins: Number of bins; each point of a line is the mean of one.
 
     Raises:
         MergeMixError: If shapes do not fit, or matplotlib is not installed.

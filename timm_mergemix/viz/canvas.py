@@ -18,7 +18,7 @@ __all__ = ["check_named", "displayable", "frame", "is_number", "label_lines", "n
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches. One of its own draws on any machine and leaves pyplot's global state alone."""
+    """An empty figure of a size in inches. It needs no display, and leaves pyplot's global state alone."""
     need("matplotlib.figure", "drawing", "viz")
     from .notebook import NotebookFigure
 
@@ -26,12 +26,12 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def displayable(images: Tensor, mean: Sequence[float] | None, std: Sequence[float] | None) -> Tensor:
-    """(B, H, W, C) float from 0 to 1, C 1 or 3.
+    """Images as matplotlib draws them: (B, H, W, C) float from 0 to 1, with 1 or 3 channels.
 
     Args:
         images: (B, C, H, W), uint8 or float.
         mean: Mean per channel with which they were normalised; None if they were not.
-        std: Deviation per channel, likewise.
+        std: Deviation per channel with which they were normalised; None if they were not.
 
     Raises:
         MergeMixError: If the statistics do not fit the channels.
@@ -48,7 +48,7 @@ def displayable(images: Tensor, mean: Sequence[float] | None, std: Sequence[floa
 
 
 def _column(argument: str, statistics: Sequence[float], channels: int) -> Tensor:
-    """A number for each channel, (C, 1, 1)."""
+    """One number per channel, (C, 1, 1)."""
     wanted = f"{channels} finite numbers, one for each channel"
     try:
         values = torch.as_tensor(statistics, dtype=torch.float32, device="cpu").detach().flatten()
@@ -69,7 +69,7 @@ def is_number(value: Any) -> bool:
 
 
 def check_named(argument: str, values: Any, wanted: str, fits: Callable[[Any], bool]) -> None:
-    """Raises unless ``values`` is a dictionary, not empty, of names and what fits."""
+    """Raises unless ``values`` is a dictionary, not empty, whose keys are names and whose values fit."""
     if not isinstance(values, Mapping) or not values or not all(isinstance(name, str) for name in values):
         raise wrong(argument, values, wanted)
     for name, value in values.items():
@@ -84,21 +84,21 @@ def show_image(axis: Any, image: Tensor, caption: str, **options: Any) -> None:
 
 
 def show_text(axis: Any, text: str) -> None:
-    """Words in the place of an image."""
+    """Draws words in place of an image."""
     axis.text(0.5, 0.5, text, ha="center", va="center", fontsize=9, color="gray", transform=axis.transAxes)
     axis.set_box_aspect(1)
     frame(axis, "")
 
 
 def frame(axis: Any, caption: str) -> None:
-    """No ticks, and a caption below."""
+    """Removes the ticks, and sets a caption below."""
     axis.set_xticks([])
     axis.set_yticks([])
     axis.set_xlabel(caption, fontsize=8)
 
 
 def label_lines(axis: Any, title: str, x: str, y: str = "") -> None:
-    """Title, names and grid of a plot of lines or bars."""
+    """Sets title, axis labels and grid of a plot."""
     axis.set_title(title, fontsize=10)
     axis.set_xlabel(x)
     axis.set_ylabel(y)

@@ -37,11 +37,11 @@ def merge_grid(
     Args:
         model: A supported vision transformer, or a vision-language model; it is left as it is. Images of its size.
         images: (B, C, H, W), as the model wants them.
-        r: Token merging, every form that `timm_mergemix.patch` takes; None keeps what is in force.
+        r: Token merging, in any form that `timm_mergemix.patch` takes; None keeps the merging in force.
         layers: Indices of blocks, negative from the end; None takes four that are spread over the depth.
         mean: Mean per channel with which the images were normalised; None if they were not.
-        std: Deviation per channel, likewise.
-        rows: Most rows to draw.
+        std: Deviation per channel with which they were normalised; None if they were not.
+        rows: The most rows to draw.
 
     Raises:
         MergeMixError: If the model is not supported, an argument does not fit, or matplotlib is not installed.
@@ -92,7 +92,7 @@ def schedule_plot(tokens: Mapping[str, Sequence[int]], seconds: Mapping[str, flo
         axes[1].bar_label(bars, [f"{value / base:.2f}" for value in seconds.values()], padding=3, fontsize=9)
         axes[1].margins(x=0.15)
         axes[1].invert_yaxis()
-        label_lines(axes[1], "time of a batch, and its share of the first", "ms")
+        label_lines(axes[1], "time of a batch, and relative to the first", "ms")
     return figure
 
 

@@ -19,7 +19,7 @@ __all__ = ["mix_grid"]
 _COLUMNS = (
     "original",
     "partner",
-    "attention of the original\n(square root, for contrast)",
+    "attention of the original\n(dark: least, bright: most)",
     "mask\n(white: original)",
     "mix",
 )
@@ -34,12 +34,16 @@ def mix_grid(
 ) -> Figure:
     """A row for each mix: original, partner, recovered attention, mask, and the mix with its target.
 
+    The colours of an attention map go from its own least to its own most value, on the scale of the square root. The
+    caption has both values as multiples of the mean. Where they are close, the model attends to all patches alike, as
+    one does that has hardly been trained.
+
     Args:
         batch: What ``MergeMix.mix`` returned.
         class_names: Names of the classes; their numbers if None.
         mean: Mean per channel with which the images were normalised; None if they were not.
-        std: Deviation per channel, likewise.
-        rows: Most rows to draw.
+        std: Deviation per channel with which they were normalised; None if they were not.
+        rows: The most rows to draw.
 
     Raises:
         MergeMixError: If ``rows`` or the statistics do not fit, or matplotlib is not installed.
@@ -81,11 +85,13 @@ def _attention(axis: Any, batch: MixedBatch, row: int) -> None:
     if batch.saliency is None or not bool(batch.saliency[row].any()):
         show_text(axis, "not used")
         return
-    # The root, since few patches may hold most of the attention; the extent of the image, to see patches in place.
+    # The root, since few patches may hold most of the attention. From the least to the most value, since the attention
+    # of a young model differs little. The extent of the image, to see patches in place.
     height, width = batch.raw.shape[-2:]
-    values = batch.saliency[row].detach().float().cpu().numpy()
-    axis.imshow(values**0.5, cmap="magma", vmin=0, extent=(0, width, height, 0), interpolation="nearest")
-    frame(axis, f"{values.shape[0]} x {values.shape[1]} patches")
+    values = batch.saliency[row].detach().float().cpu()
+    axis.imshow(values.sqrt().numpy(), cmap="magma", extent=(0, width, height, 0), interpolation="nearest")
+    least, most = (values.aminmax()[i].item() / values.mean().item() for i in (0, 1))
+    frame(axis, f"{values.shape[0]} x {values.shape[1]} patches,\n{least:.2f} to {most:.2f} times the mean")
 
 
 def _mask(axis: Any, batch: MixedBatch, row: int) -> None:

@@ -24,8 +24,9 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> F
     """Training loss and validation top-1 by epoch.
 
     Args:
-        histories: For each run its records with ``epoch``, ``train_loss`` and ``val_top1``. Where there is a
-            ``soft_target``, it is drawn in place of a loss that has a preference in it, so that runs compare.
+        histories: For each run its records with ``epoch``, ``train_loss`` and ``val_top1``. Where records have a
+            ``soft_target``, it is drawn in place of ``train_loss``, which has the preference in it, so that runs
+            compare. Where they have a ``preference`` alone, the legend says that the loss includes it.
 
     Raises:
         MergeMixError: If there is no record, or matplotlib is not installed.
@@ -37,10 +38,11 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> F
     loss, top1 = figure.subplots(1, 2)
     for name, history in histories.items():
         epochs = [record["epoch"] for record in history]
-        style: dict[str, Any] = {"label": name, "marker": "o", "markersize": 3, "linewidth": 1.5}
-        loss.plot(epochs, [record.get("soft_target", record["train_loss"]) for record in history], **style)
-        top1.plot(epochs, [100 * record["val_top1"] for record in history], **style)
-    titles = "soft-target loss in training (on mixed images)", "validation top-1 in % (on plain images)"
+        style: dict[str, Any] = {"marker": "o", "markersize": 3, "linewidth": 1.5}
+        losses = [record.get("soft_target", record["train_loss"]) for record in history]
+        loss.plot(epochs, losses, label=name + _included(history), **style)
+        top1.plot(epochs, [100 * record["val_top1"] for record in history], label=name, **style)
+    titles = "training loss (mixed images included)", "validation top-1 in % (on plain images)"
     for axis, title in zip((loss, top1), titles, strict=True):
         label_lines(axis, title, "epoch")
         axis.xaxis.get_major_locator().set_params(integer=True)
@@ -83,15 +85,15 @@ def reliability_diagram(runs: Mapping[str, tuple[Tensor, Tensor]], bins: int = 1
 
 
 def confidence_by_ratio(batch: MixedBatch, probs: Tensor, bins: int = 10) -> Figure:
-    """What a model thinks of mixes: the probability of either image's class against that image's share.
+    """A model's confidence in mixes: the probability of each image's class against that image's share.
 
     Args:
         batch: Mixes of images with one label each, as ``mix()`` returned them.
         probs: (B, num_classes) probabilities that a model gives to them.
-        bins: Number of bins over which the lines are means.
+        bins: Number of bins; each point of a line is the mean of one.
 
     Raises:
-        MergeMixError: If the labels are no class numbers, shapes do not fit, or matplotlib is not installed.
+        MergeMixError: If the labels are not class numbers, shapes do not fit, or matplotlib is not installed.
     """
     check_int("bins", bins, 1)
     if not isinstance(batch, MixedBatch) or batch.labels.ndim != 1:
@@ -115,8 +117,15 @@ def confidence_by_ratio(batch: MixedBatch, probs: Tensor, bins: int = 10) -> Fig
     return figure
 
 
+def _included(history: Sequence[Mapping[str, float]]) -> str:
+    """What the legend says of a loss that is drawn for a run with a preference."""
+    if any("soft_target" in record for record in history):
+        return " (without the preference)"
+    return " (preference included)" if any("preference" in record for record in history) else ""
+
+
 def is_pair(run: Any) -> bool:
-    """Whether something is a pair, of which neither is a tensor without values."""
+    """Whether something is a pair, neither part of which is a tensor on the meta device."""
     is_two = isinstance(run, (list, tuple)) and len(run) == 2
     return is_two and not any(isinstance(part, Tensor) and part.is_meta for part in run)
 
@@ -130,7 +139,7 @@ def _is_history(history: Any) -> bool:
 
 
 def binned_means(x: Tensor, y: Tensor, bins: int) -> tuple[Any, Any]:
-    """Means of numbers in [0, 1] and of others beside them, over bins of equal width that are not empty."""
+    """Means of ``x``, from 0 to 1, and of ``y`` over bins of ``x`` of equal width, without empty ones."""
     index = (x * bins).long().clamp(0, bins - 1)
     counts = index.bincount(minlength=bins)
     means = [index.bincount(values, minlength=bins)[counts > 0] / counts[counts > 0] for values in (x, y)]
