@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from timm_mergemix.cli.train_options import FLAGS, Chosen, add_arguments, choose
+from timm_mergemix.cli.arguments import COMMANDS
+from timm_mergemix.cli.train_options import FLAGS, Chosen, choose
 from timm_mergemix.config import flag_names
 from timm_mergemix.errors import MergeMixError
 from timm_mergemix.merge.config import MergeConfig
@@ -18,7 +19,7 @@ from timm_mergemix.training.optim import Optimisation
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser()
-    add_arguments(made)
+    COMMANDS["train"].add_arguments(made)
     return made
 
 

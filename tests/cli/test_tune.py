@@ -30,8 +30,8 @@ def test_tuning(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["fast"], "budget: got 'fast', wanted a throughput"),
-        (["1", "--model", "test_vit"], "timm-mergemix tune: budget: "),
+        (["fast"], "argument BUDGET: got 'fast', wanted a throughput"),
+        (["1", "--model", "test_vit"], "timm-mergemix tune: BUDGET: "),
         (["2x", "--model", "test_vitt"], "--model: got 'test_vitt'"),
         (["2x", "--model", "test_resnet", "--img-size", "64"], "--model: test_resnet cannot be built"),
         (["2x", "--model", "test_vit", "--img-size", "33"], "--model: test_vit cannot be built, or does not"),

@@ -20,7 +20,8 @@ from ..training.vqa.model import PATCH, count_places
 from ..training.vqa.questions import load_questions
 from ..training.vqa.run import VqaOutcome, train_arm
 from .demo_vlm_pictures import draw_answers
-from .options import cpu_threads, make_directory
+from .device import cpu_threads
+from .options import make_directory
 from .output import Output
 from .pictures import report_page, write_results
 from .report import markdown_table, text_table, to_json

@@ -16,22 +16,11 @@ import timm
 from ..errors import wrong
 from ..merge.find.support import Support, like, supported
 from ..training.progress import Reporter
-from .output import add_progress
 from .report import text_table
 
-__all__ = ["GO_ON", "SUMMARY", "add_arguments", "look_at", "quiet_timm", "run"]
+__all__ = ["GO_ON", "look_at", "quiet_timm", "run"]
 
-SUMMARY = "List the timm models that can merge tokens, or those that cannot and why."
 GO_ON = "Models were only looked at; start again with"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    parser.epilog = "timm_mergemix.supported(model) answers for a model of torchvision or transformers."
-    parser.add_argument("--filter", metavar="PATTERN", help='only models of these names, such as "vit_*dinov3*"')
-    parser.add_argument("--refused", action="store_true", help="list the models that cannot merge, with the reason")
-    parser.add_argument("--json", action="store_true", help="one JSON object per line for each model, refused or not")
-    add_progress(parser)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -23,7 +23,7 @@ from ..training.folder import read_image
 from ..training.model import build_model
 from ..training.seeds import seed_all
 from ..weights import from_file
-from .options import choose_device
+from .device import choose_device
 
 __all__ = ["Scene", "class_folders", "find_classes", "find_images", "load_scene"]
 

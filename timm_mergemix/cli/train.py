@@ -21,15 +21,15 @@ from ..training.objective import build_objective
 from ..training.seeds import seed_all
 from ..viz import learning_curves, mix_grid
 from ..weights import from_file
-from .options import choose_device, make_directory
+from .device import choose_device
+from .options import make_directory
 from .output import Output
 from .pictures import save_figure
 from .report import text_table, write_json
-from .train_options import FLAGS, Chosen, add_arguments, choose
+from .train_options import FLAGS, Chosen, choose
 
-__all__ = ["AGAIN", "SUMMARY", "TYPED", "add_arguments", "run"]
+__all__ = ["AGAIN", "TYPED", "run"]
 
-SUMMARY = "Train a timm model on an image folder, with MergeMix or another way of mixing."
 AGAIN = {"without": ["--fresh"], "plus": ["--resume"]}
 TYPED = FLAGS
 HEADER = ("model, mixer", "top-1", "calibration error", "seconds per epoch")

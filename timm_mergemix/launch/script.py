@@ -13,8 +13,6 @@ from inspect import signature
 from pathlib import Path
 from types import ModuleType
 
-from torch.torch_version import TorchVersion
-
 from ..errors import MergeMixError, Words, unusable, wrong
 
 __all__ = ["OLDEST_TIMM", "TRAINING", "check_script", "check_timm", "loaded", "main", "run_script"]
@@ -79,6 +77,8 @@ def check_timm() -> None:
         timm = import_module("timm")
     except ImportError as error:
         raise unusable("timm", f"cannot be imported: {error}") from error
+    from torch.torch_version import TorchVersion  # here, so that a mistyped path is answered without torch
+
     if TorchVersion(timm.__version__) < OLDEST_TIMM:
         raise wrong(
             "timm",

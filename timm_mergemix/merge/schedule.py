@@ -9,7 +9,6 @@ from numbers import Integral
 from typing import Any, TypeAlias
 
 from ..errors import Words, check_int, check_number, named, wrong
-from .tracing import is_symbol
 
 __all__ = ["TEXTS", "R", "Schedule", "check_r", "merges_any", "parse", "read_r", "resolve", "typed_r"]
 
@@ -149,7 +148,7 @@ def resolve(schedule: Schedule, patches: int) -> tuple[int, ...]:
     idle = (0,) * schedule.idle
     if patches >= least:
         return merges + idle
-    if is_symbol(patches):
+    if not isinstance(patches, int):  # a symbol; is_symbol would need torch, for which the command line cannot wait
         raise wrong(
             "r",
             Words(f"{schedule.r!r} and an image size that is left open, with an example too small for it"),
