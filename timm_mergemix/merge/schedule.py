@@ -10,7 +10,18 @@ from typing import Any, TypeAlias
 
 from ..errors import Words, check_int, check_number, named, wrong
 
-__all__ = ["TEXTS", "R", "Schedule", "check_r", "merges_any", "parse", "read_r", "resolve", "typed_r"]
+__all__ = [
+    "TEXTS",
+    "R",
+    "Schedule",
+    "check_r",
+    "clipped_blocks",
+    "merges_any",
+    "parse",
+    "read_r",
+    "resolve",
+    "typed_r",
+]
 
 R: TypeAlias = int | Sequence[int] | tuple[str, float] | str
 
@@ -155,6 +166,14 @@ def resolve(schedule: Schedule, patches: int) -> tuple[int, ...]:
             "an example image of which no block has to merge more than half of the patches, or a fixed image size",
         )
     return _limited(schedule, patches) + idle
+
+
+def clipped_blocks(schedule: Schedule, patches: int) -> int:
+    """The number of blocks that merge fewer tokens than a constant or decreasing ``r`` asks for."""
+    wanted, least = _unlimited(schedule, patches)
+    if patches >= least or schedule.form not in ("constant", "decreasing"):
+        return 0
+    return sum(merged < asked for merged, asked in zip(_limited(schedule, patches), wanted, strict=True))
 
 
 def _unlimited(schedule: Schedule, patches: int) -> tuple[tuple[int, ...], int]:
