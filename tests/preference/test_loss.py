@@ -265,3 +265,10 @@ def test_logits_of_pairs_that_are_not_a_matrix_are_named(which):
 
 def test_a_margin_is_in_log_probabilities_by_default():
     assert (PreferenceLoss().beta, PreferenceLoss().gamma, PreferenceLoss().weight) == (1.0, 1.0, 1.0)
+
+
+def test_losses_show_their_settings() -> None:
+    shown = repr(PreferenceLoss(beta=2.0, gamma=0.5, weight=0.25, variant="hinge"))
+    assert "hinge, beta=2.0, gamma=0.5, weight=0.25, reduction=mean" in shown
+    assert "SoftTargetLoss(smoothing=0.0, bce=False, reduction=mean)" in shown
+    assert repr(mm.DenseSoftTargetLoss(ignore_index=7)) == "DenseSoftTargetLoss(ignore_index=7, reduction=mean)"

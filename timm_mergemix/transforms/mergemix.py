@@ -32,7 +32,7 @@ class MergeMix(BatchTransform):
     Args:
         encoder: See `timm_mergemix.MergeMix`. It is not registered as a submodule.
         alpha: lambda ~ Beta(alpha, alpha) is the share of patches kept; ``mergemix_alpha`` of `timm_mergemix.MergeMix`.
-        num_classes: Number of classes; may be None where labels are rows.
+        num_classes: Number of classes. None takes that of the encoder's own head for integer labels.
         labels_getter: As in ``v2.MixUp``: a function of the inputs that returns the labels among them. ``"default"``
             takes the second input, or of a dictionary what is called ``"labels"``, else what has "label" in its name.
         prob: Probability of mixing; see `timm_mergemix.MergeMix`, also for the arguments below.
