@@ -13,7 +13,7 @@ __all__ = ["count_classes"]
 HEADS = ("classifier", "heads", "head")  # of transformers, of torchvision, of models with neither and no timm
 
 
-def count_classes(model: nn.Module) -> int | None:
+def count_classes(model: Any) -> int | None:
     """Returns the width of the classifier of a timm, torchvision or transformers model, or None without one.
 
     The classifier itself is asked, since one that was replaced by hand leaves ``num_classes`` as it was.
@@ -22,7 +22,7 @@ def count_classes(model: nn.Module) -> int | None:
         model: The model, or a wrapper of it: DDP, DataParallel, a compiled model.
     """
     while isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)) or hasattr(model, "_orig_mod"):
-        model = getattr(model, "_orig_mod", None) or model.module
+        model = model._orig_mod if hasattr(model, "_orig_mod") else model.module
     return _own_classes(model) or _own_classes(bare(model))
 
 
@@ -31,9 +31,10 @@ def _own_classes(model: Any) -> int | None:
     heads = [get_classifier()] if callable(get_classifier) else [getattr(model, name, None) for name in HEADS]
     for head in heads:
         first = head[0] if isinstance(head, tuple) else head  # a distilled model has two, of the same width
-        widths = [part.out_features for part in _parts(first) if isinstance(getattr(part, "out_features", None), int)]
-        if widths:
-            return int(widths[-1])
+        widths = [getattr(part, "out_features", None) for part in _parts(first)]
+        known_widths = [width for width in widths if isinstance(width, int)]
+        if known_widths:
+            return known_widths[-1]
     known = getattr(model, "num_classes", None)
     return known if isinstance(known, int) and known > 0 else None
 
