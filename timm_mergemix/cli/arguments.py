@@ -135,9 +135,15 @@ def _add_tune(parser: argparse.ArgumentParser) -> None:
     add("budget", type=typed(read_budget), metavar="BUDGET", help=budget_help)
     add("--model", default="deit_small_patch16_224", metavar="NAME", help="a timm model")
     add("--pretrained", action="store_true", help="with timm's weights, so that the similarity means something")
+    checkpoint_help = "a model that was trained on the classes of --data, its head included"
+    add("--checkpoint", type=Path, metavar="FILE", help=checkpoint_help)
+    data_help = "images, or a directory with one for each class of the model, which gives top-1 too; else noise"
+    add("--data", type=Path, metavar="DIR", help=data_help)
+    add("--count", type=int, default=200, help="maximum number of images of --data")
     add("--img-size", type=int, metavar="PIXELS", help="side of the images; the model's own if not given")
     add("--batch-size", type=int, default=8, help="images per step")
-    add("--rounds", type=int, default=15, help="interleaved rounds behind each throughput")
+    add("--rounds", type=int, default=7, help="interleaved rounds behind each throughput")
+    add("--seconds", type=float, default=120.0, help="time after which the search ends with what it has found")
     add_device(parser)
     add("--threads", type=int, help="CPU threads; all if not given")
     add_output(parser)

@@ -29,9 +29,10 @@ class Output:
     """Printing as the options of `add_output` say; its ``reporter`` takes lines and bars on the way."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        self._json = args.json
+        self._json, self._quiet = args.json, args.quiet
         self.reporter = Reporter(args.quiet or args.json, args.progress)
 
     def result(self, text: str, data: Any) -> None:
         """The result: text for people, or plain values for programs."""
+        text = text.lstrip("\n") if self._quiet else text  # a line that is left free after what --quiet leaves out
         print(to_json(data) if self._json else text, flush=True)

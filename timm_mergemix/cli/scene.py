@@ -25,7 +25,7 @@ from ..training.seeds import seed_all
 from ..weights import from_file
 from .device import choose_device
 
-__all__ = ["Scene", "class_folders", "find_classes", "find_images", "load_scene"]
+__all__ = ["Scene", "class_folders", "find_classes", "find_images", "load_classifier", "load_scene", "prepare_images"]
 
 
 @dataclass(frozen=True)
@@ -104,14 +104,29 @@ def load_scene(
     """
     device = choose_device(args.device, args.seed)
     seed_all(args.seed, 0)  # random weights follow it too
-    model = (_load_classifier(args, len(names)) if head else _load_encoder(args)).to(device).eval()
-    config = resolve_model_data_config(model, args={"img_size": args.img_size})
-    shared = {name: config[name] for name in ("input_size", "interpolation", "mean", "std")}
-    prepare = create_transform(is_training=False, crop_pct=1.0, **shared)
-    images = torch.stack([prepare(read_image(path, "images")) for path in paths]).to(device)
+    model = (load_classifier(args, len(names)) if head else _load_encoder(args)).to(device).eval()
+    images, config = prepare_images(model, paths, args.img_size)
+    images = images.to(device)
     with merging(model, args.r):  # an r that does not fit is said now, before anything is drawn
         merge_info(model, config["input_size"][1:])
     return Scene(model, images, torch.tensor(labels, device=device), names, config, args.r, args.seed)
+
+
+def prepare_images(
+    model: nn.Module, paths: Sequence[Path], img_size: int | None, argument: str = "images"
+) -> tuple[Tensor, dict[str, Any]]:
+    """Images as timm prepares them for a model, (B, C, H, W) on the CPU, and how it does so.
+
+    Args:
+        model: The model.
+        paths: Files of images.
+        img_size: Side of the images; None takes the model's own.
+        argument: What an error about an image is called by.
+    """
+    config = resolve_model_data_config(model, args={"img_size": img_size})
+    shared = {name: config[name] for name in ("input_size", "interpolation", "mean", "std")}
+    prepare = create_transform(is_training=False, crop_pct=1.0, **shared)
+    return torch.stack([prepare(read_image(path, argument)) for path in paths]), config
 
 
 def _load_encoder(args: argparse.Namespace) -> nn.Module:
@@ -121,7 +136,12 @@ def _load_encoder(args: argparse.Namespace) -> nn.Module:
         return build_model(args.model, 0, pretrained=args.pretrained, img_size=args.img_size, kwargs=weights)
 
 
-def _load_classifier(args: argparse.Namespace, classes: int) -> nn.Module:
+def load_classifier(args: argparse.Namespace, classes: int) -> nn.Module:
+    """The model of a checkpoint, its head included.
+
+    Raises:
+        MergeMixError: If there is no checkpoint, or it does not fit the model and the classes.
+    """
     if args.checkpoint is None:
         raise wrong("checkpoint", Words("none"), "a model that was trained on these classes")
     model = build_model(args.model, classes, img_size=args.img_size)
