@@ -72,6 +72,7 @@ def _print_json(reports: Iterator[Support], refused: bool) -> None:
 
 
 def _print_table(reports: list[Support], refused: bool) -> None:
+    refused = refused or not any(reports)  # where none is supported, the reasons are the answer
     chosen = [report for report in reports if bool(report) != refused]
     kind = "reason" if refused else "family"
     groups = Counter(getattr(report, kind) for report in chosen)

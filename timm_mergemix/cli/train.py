@@ -10,6 +10,7 @@ from statistics import median
 from torch import nn
 
 from ..errors import Words, installed, unusable, wrong
+from ..launch.log import describe_preference
 from ..mix.mixer import Mixer
 from ..training.evaluate import evaluate
 from ..training.folder import FolderSplits, digest_of, find_folder
@@ -53,6 +54,8 @@ def run(args: argparse.Namespace) -> None:
         reporter.say(f"{out} holds no run to go on with; starting one.")
     sizes = f"{len(splits.train):,} training and {len(splits.val):,} validation images"
     reporter.say(f"Data: {args.data}: {sizes}, {len(splits.classes)} classes; {splits.how}.")
+    if isinstance(job.mixer, Mixer) and job.preference.weight:
+        reporter.say(f"{describe_preference(job.mixer, job.preference.weight)}.")
     fit(job, loaders.train, loaders.val, reporter, args.fresh)
     result = evaluate(job.model, loaders.val, job.device, amp=job.amp)
     details = {"settings": job.settings, "result": asdict(result), "history": job.history}

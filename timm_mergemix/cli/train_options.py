@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..config import Config, flag_names, given_flags, shown
-from ..errors import wrong
+from ..config import Config, flag_names, flag_of, given_flags, shown
+from ..errors import named, wrong
 from ..merge.config import MergeConfig
 from ..mix.config import MixConfig
 from ..preference.config import PreferenceConfig
@@ -65,7 +65,9 @@ def _mixing(args: argparse.Namespace) -> dict[str, Any]:
         raise wrong("mergemix_recipe", args.mergemix_recipe, f"none, since the mixer is {args.mixer}")
     recipe = args.mergemix_recipe or ("finetune" if args.pretrained or args.weights else "scratch")
     given = {**given_flags(args, MixConfig), **given_flags(args, SaliencyConfig)}
-    return mix_settings(args.mixer, given, recipe)
+    off = {name: flag_of(FLAGS[name], value) for name, value in given.items() if value is False}
+    with named(**off):
+        return mix_settings(args.mixer, given, recipe)
 
 
 def _merging(args: argparse.Namespace) -> MergeConfig:
@@ -89,7 +91,7 @@ def _refuse_idle(given: Mapping[str, Any], config: type[Config], master: str) ->
     for name in given:
         if name != master:
             wanted = f"none without {FLAGS[master]} {config.options()[master].metavar}"
-            raise wrong(name, given[name], wanted)
+            raise wrong(flag_of(FLAGS[name], given[name]), given[name], wanted)
 
 
 def _destination(flag: str) -> str:

@@ -123,7 +123,7 @@ def add_mix_flags(parser: ArgumentParser) -> None:
             _add(group, config, by_recipe & config.options().keys(), unset=kind)
         add_flags(group, SaliencyConfig, without=by_recipe)
         _add(group, LaunchConfig, ["mixer", "encoder", "encoder_checkpoint"])
-    about = "Clean images and mixes run in one batch, so that logged speeds count each image twice."
+    about = "Clean images and mixes run in one batch, so logged speeds count each image twice."
     with _group(parser, "Preference parameters (timm_mergemix)", about) as group:
         _add(group, PreferenceConfig, ["weight"], unset="0")
         add_flags(group, PreferenceConfig, without=["weight", "saliency"])

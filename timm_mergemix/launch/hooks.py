@@ -14,7 +14,7 @@ from .models import create_model
 from .parsing import Parsed, watch
 from .reading import read_request, write_back
 from .run import Run, rank
-from .unused import warn
+from .unused import warn_of_idle, warn_of_unknown
 from .validation import run_validation
 
 __all__ = ["hook"]
@@ -47,9 +47,11 @@ def hook(script: ModuleType) -> Run:
 
 def _start(run: Run, parsed: Parsed) -> None:
     """The script has parsed its arguments."""
+    if rank() == 0:
+        warn_of_unknown(parsed)  # first: a mistyped key is often why a check below fails
     run.request = read_request(parsed, run.training)
     if rank() == 0:
-        warn(parsed, run.request)
+        warn_of_idle(parsed, run.request)
     write_back(parsed.args, run.request)
 
 

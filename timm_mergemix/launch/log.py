@@ -8,9 +8,10 @@ from ..config import shown
 from ..errors import MergeMixError
 from ..merge.families import Backbone
 from ..merge.info import info_of
+from ..mix.mixer import Mixer
 from .run import Run, rank
 
-__all__ = ["say", "say_merging", "say_mixing"]
+__all__ = ["describe_preference", "say", "say_merging", "say_mixing"]
 
 _logger = logging.getLogger(__name__)
 
@@ -40,12 +41,18 @@ def say_mixing(run: Run) -> None:
         sets = ", ".join(f"{flag} {shown(value)}" for flag, value in request.recipe_sets.items())
         say(f"Recipe {request.recipe} sets {sets or 'nothing, since everything is given'}")
     if request.preference is not None:
-        share = mixer.prob * sum(share for _, share in mixer.blends)
-        whose = "batches" if mixer.mode == "batch" else "images"
-        say(
-            f"Preference of clean images over their mixes, weight {request.preference.weight:g}; "
-            f"pairs in {share:.0%} of the {whose}"
-        )
+        say(describe_preference(mixer, request.preference.weight))
+        say("Clean images and mixes run in one batch: halve the logged images per second to count images once")
+
+
+def describe_preference(mixer: Mixer, weight: float) -> str:
+    """Says that there is a preference, and in how many batches or images there is a mix to be its loser."""
+    share, whose = (
+        mixer.prob * sum(share for _, share in mixer.blends),
+        "batches" if mixer.mode == "batch" else "images",
+    )
+    none = f"; the other {1 - share:.0%} are not mixed and have no pair" if share < 1 else ""
+    return f"Preference of clean images over their mixes, weight {weight:g}; pairs in {share:.0%} of the {whose}{none}"
 
 
 def _tokens(backbone: Backbone, size: tuple[int, int] | None) -> str:

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..errors import MergeMixError, named, unusable
 from ..merge.find.search import find_backbone
+from ..merge.find.support import check_name
 from ..mix.mixer import Mixer
 from ..mixers.mergemix import MergeMix
 from ..mixers.registry import create_mixer, takes
@@ -78,6 +79,7 @@ def build_encoder(request: Request) -> nn.Module | None:
     if request.encoder is None:
         return None
     name, path = request.encoder, request.encoder_checkpoint
+    check_name(FLAGS["encoder"], name)
     weights = from_file(path) if path else {"pretrained": True}
     try:
         with torch.random.fork_rng(devices=[]), named(weights=FLAGS["encoder_checkpoint"]):
