@@ -29,7 +29,7 @@ IMAGES_HELP = (
 
 
 class Declared(NamedTuple):
-    """What is known of a command before it is imported.
+    """What the parser knows about a command before the command is imported.
 
     Attributes:
         summary: One sentence for the list of commands and for the command's own help.
@@ -41,7 +41,7 @@ class Declared(NamedTuple):
 
 
 def add_demo(parser: argparse.ArgumentParser) -> None:
-    """The options of ``demo``."""
+    """Adds the options of ``demo``."""
     add = parser.add_argument
     found = "Debian's Fashion-MNIST, a download of it, or scikit-learn's digits"
     data_help = f"an image folder (DIR/train and DIR/val, or DIR/CLASS) or Fashion-MNIST's idx files; else {found}"

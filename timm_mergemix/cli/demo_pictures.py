@@ -26,15 +26,21 @@ ROWS = 6
 MIXES = 1000
 TEXTS = {
     "mixes": ("Mixes", "Training images, and what the trained model's attention makes of them."),
-    "merging": ("Token merging", "Patches that are one token share a colour; white lines part them."),
+    "merging": (
+        "Token merging",
+        "Patches that were merged into one token share a colour; white lines separate tokens.",
+    ),
     "curves": ("Learning curves", "The loss is measured on mixed images, the accuracy on plain ones."),
     "reliability": ("Calibration", "Test images. Bars above the line: the model is right more often than it thinks."),
-    "confidence": ("Confidence and mixing ratio", "Mixes of test images. Who sees both sides follows the line."),
+    "confidence": (
+        "Confidence and mixing ratio",
+        "Mixes of test images. The line is where the confidence equals the ratio.",
+    ),
 }
 
 
 def draw_demo(outcomes: Sequence[Outcome], data: DemoData, seed: int, device: torch.device) -> list[Picture]:
-    """What the trained models do, and how they came there; the first that merges shows its mixes and its merging."""
+    """Draws what the trained models do and how they were trained. The first that merges shows its mixes and merging."""
     own = next(outcome for outcome in outcomes if outcome.method.merges)
     runs = {outcome.method.title: _probabilities(outcome, data.test, device) for outcome in outcomes}
     figures = {

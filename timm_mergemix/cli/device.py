@@ -13,7 +13,7 @@ __all__ = ["choose_device", "cpu_threads"]
 
 
 def choose_device(name: str, seed: int = 0) -> torch.device:
-    """The device to train on.
+    """Returns the device to run on.
 
     Raises:
         MergeMixError: If there is no such device, or the seed is negative or beyond 64 bits.
@@ -31,10 +31,10 @@ def choose_device(name: str, seed: int = 0) -> torch.device:
 
 @contextmanager
 def cpu_threads(count: int) -> Iterator[None]:
-    """Sets the number of CPU threads of torch for a while.
+    """Sets the number of CPU threads of torch while the context is open.
 
     Raises:
-        MergeMixError: If ``count`` is no positive integer.
+        MergeMixError: If ``count`` is not a positive integer.
     """
     check_int("threads", count, 1)
     before = torch.get_num_threads()

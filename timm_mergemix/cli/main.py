@@ -1,4 +1,4 @@
-"""The command line's entry: finds the command, turns errors into exit codes."""
+"""The entry point of the command line: finds the command and turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _Completion(argparse.Action):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+    """Builds the parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="timm-mergemix", description="Token merging and MergeMix for vision transformers."
     )

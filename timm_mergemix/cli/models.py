@@ -24,7 +24,7 @@ GO_ON = "Models were only looked at; start again with"
 
 
 def run(args: argparse.Namespace) -> None:
-    """Looks at the models and prints what was asked for."""
+    """Inspects the models and prints the report that the options ask for."""
     names = _names(args.filter)
     reports = look_at(names, Reporter(progress=args.progress))
     if args.json:
@@ -43,7 +43,7 @@ def _names(pattern: str | None) -> list[str]:
 
 
 def look_at(names: Sequence[str], reporter: Reporter) -> Iterator[Support]:
-    """What `supported` says of each model."""
+    """Yields the report of `supported` on each model."""
     with quiet_timm(), reporter.bar("models", len(names), unit="model") as bar:
         for name in names:
             yield supported(name)
@@ -52,7 +52,7 @@ def look_at(names: Sequence[str], reporter: Reporter) -> Iterator[Support]:
 
 @contextmanager
 def quiet_timm() -> Iterator[None]:
-    """Hides warnings of models being built; nobody is about to use them."""
+    """Hides warnings about models that are built only to be inspected."""
     logger = logging.getLogger("timm")
     level = logger.level
     logger.setLevel(logging.ERROR)

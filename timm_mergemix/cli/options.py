@@ -24,14 +24,14 @@ __all__ = [
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults, where there is something to show."""
+    """Shows defaults, except for None and for switches that are off."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default in (None, False) else super()._get_help_string(action)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
-    """Options of every command that trains."""
+    """Adds the options of every command that trains."""
     parser.add_argument("--seed", type=int, default=0, help="all randomness follows it")
     add_device(parser)
     parser.add_argument("--fresh", action="store_true", help="start over instead of going on with a run in OUT")
@@ -39,12 +39,12 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """The option of every command that runs a model."""
+    """Adds the option of every command that runs a model."""
     parser.add_argument("--device", default="auto", help="cpu, cuda, ...; auto is a GPU where there is one")
 
 
 class KeyValues(argparse.Action):
-    """Reads words of the form KEY=VALUE into a dictionary. A value that is no Python literal is text."""
+    """Reads words of the form KEY=VALUE into a dictionary. A value that is not a Python literal is text."""
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: Any, words: Any, option: str | None = None) -> None:
         """Stores the dictionary, or ends with an error of argparse's."""
@@ -62,7 +62,7 @@ def _literal(text: str) -> Any:
 
 
 def make_directory(path: Path) -> Path:
-    """Makes the directory for the results.
+    """Creates the directory for the results.
 
     Raises:
         MergeMixError: If that is not possible.
@@ -75,7 +75,7 @@ def make_directory(path: Path) -> Path:
 
 
 def read_budget(text: str) -> dict[str, Any]:
-    """The budget of ``timm-mergemix tune``, as arguments of `tune_r`.
+    """Reads the budget of ``timm-mergemix tune`` and returns it as arguments of `tune_r`.
 
     Raises:
         MergeMixError: If it is neither a throughput nor a number of tokens.
@@ -87,6 +87,6 @@ def read_budget(text: str) -> dict[str, Any]:
 
 
 def again_with(argv: Sequence[str], *, without: Sequence[str] = (), plus: Sequence[str] = ()) -> str:
-    """The command line that was given, less and plus some flags, ready to be pasted into a shell."""
+    """Returns the command line that was given, without some flags and with others, ready for a shell."""
     kept = [argument for argument in argv if argument not in (*without, *plus)]
     return shlex.join([*kept, *plus])

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _fitting(pictures: Sequence[Path], histories: Sequence[Path], checkpoint: Path | None) -> list[str]:
-    """The pictures that can be drawn of what was given."""
+    """Returns the pictures that can be drawn from the input."""
     classifier = CLASSIFIER if checkpoint is not None and class_folders(pictures) else ()
     return [*(GRIDS if pictures else ()), *classifier, *(["curves"] if histories else ())]
 

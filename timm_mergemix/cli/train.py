@@ -35,8 +35,8 @@ AGAIN = {"without": ["--fresh"], "plus": ["--resume"]}
 TYPED = FLAGS
 HEADER = ("model, mixer", "top-1", "calibration error", "seconds per epoch")
 CHECKPOINT = "last.pt"
-# Options that do not decide what is learnt: a run may go on with others.
-# Not the name of a recipe either, but what it gives: another release may give something else.
+# Options that do not affect what is learnt, so that a resumed run may change them. The name of a recipe is one of them,
+# since its values are compared instead: another release may have other values.
 INDECISIVE = {"command", "data", "out", "device", "resume", "fresh", "quiet", "json", "progress", "mergemix_recipe"}
 
 
@@ -82,7 +82,7 @@ def _check_earlier_run(out: Path, args: argparse.Namespace) -> None:
 
 
 def _prepare(args: argparse.Namespace, chosen: Chosen, splits: FolderSplits, out: Path) -> tuple[Job, Loaders]:
-    """Everything before the first epoch; whatever cannot work fails here."""
+    """Does everything that comes before the first epoch, so that errors are raised before training."""
     device = choose_device(args.device, args.seed)
     optimisation, merging, mixing, preference = chosen
     classes = len(splits.classes)
@@ -108,7 +108,7 @@ def _prepare(args: argparse.Namespace, chosen: Chosen, splits: FolderSplits, out
 
 
 def _begin(args: argparse.Namespace, classes: int, out: Path) -> nn.Module:
-    """The model with its first weights, which a run that goes on replaces."""
+    """Builds the model with its initial weights, which are replaced if the run is resumed."""
     begins = args.fresh or not (out / CHECKPOINT).exists()
     weights = from_file(args.weights) if args.weights and begins else {}
     kwargs = {**args.model_kwargs, **weights}
@@ -118,7 +118,7 @@ def _begin(args: argparse.Namespace, classes: int, out: Path) -> nn.Module:
 
 
 def _draw(job: Job, mixer: Mix | None, loaders: Loaders, splits: FolderSplits, out: Path) -> list[Path]:
-    """The curves, and a few mixes if the mixer tells how they came about."""
+    """Draws the learning curves, and a few mixes if it is a mixer of this library."""
     figures = {"curves.png": learning_curves({job.title: job.history})}
     if isinstance(mixer, Mixer):
         seed_all(job.seed, 0)

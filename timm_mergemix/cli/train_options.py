@@ -1,4 +1,4 @@
-"""What the options of ``timm-mergemix train`` ask for, checked and complete."""
+"""Checks the options of ``timm-mergemix train`` and fills in what they leave open."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FLAGS = flag_names(Optimisation, MergeConfig, MixConfig, SaliencyConfig, Prefere
 
 
 class Chosen(NamedTuple):
-    """What a command line asks for, checked and complete.
+    """The settings that a command line asks for, checked and complete.
 
     Attributes:
         optimisation: Settings of optimiser and schedule.
@@ -36,7 +36,7 @@ class Chosen(NamedTuple):
     preference: PreferenceConfig
 
     def in_force(self) -> dict[str, Any]:
-        """Every setting by the name of its flag, as plain values."""
+        """Returns every setting as a plain value, by the name of its flag."""
         configs = (vars(self.optimisation), vars(self.merging), self.mixing, vars(self.preference))
         values = {FLAGS.get(name, name): value for config in configs for name, value in config.items()}
         return {
@@ -45,10 +45,10 @@ class Chosen(NamedTuple):
 
 
 def choose(args: argparse.Namespace) -> Chosen:
-    """What the options ask for.
+    """Returns the settings that the options ask for.
 
     Raises:
-        MergeMixError: If a value cannot be used, or an option has no effect beside the others.
+        MergeMixError: If a value cannot be used, or an option has no effect together with the others.
     """
     mixing = _mixing(args)
     smoothing = mixing.get("label_smoothing", Optimisation.smoothing)
@@ -87,7 +87,7 @@ def _preference(args: argparse.Namespace) -> PreferenceConfig:
 
 
 def _refuse_idle(given: Mapping[str, Any], config: type[Config], master: str) -> None:
-    """Raises if something is given that has no effect, since what it belongs to is off."""
+    """Raises if an option is given that has no effect because the feature is off."""
     for name in given:
         if name != master:
             wanted = f"none without {FLAGS[master]} {config.options()[master].metavar}"

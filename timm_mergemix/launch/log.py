@@ -1,4 +1,4 @@
-"""What is said at the start of a run, by one of its processes."""
+"""Log lines about a run, written by its first process."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _logger = logging.getLogger(__name__)
 
 
 def say(text: str) -> None:
-    """Logs a line, if this is the first process."""
+    """Logs a line if this is the first process."""
     if rank() == 0:
         _logger.info(text)
 
 
 def say_merging(run: Run, backbone: Backbone, size: tuple[int, int] | None = None) -> None:
-    """How a model merges, for images of a size."""
+    """Logs how a model merges for images of a size."""
     if run.request.merge is None:
         return
     pixels = "" if size is None else f" ({size[0]} x {size[1]} pixels)"
@@ -31,7 +31,7 @@ def say_merging(run: Run, backbone: Backbone, size: tuple[int, int] | None = Non
 
 
 def say_mixing(run: Run) -> None:
-    """What mixes the batches, what a recipe has to do with it, and whether there is a preference."""
+    """Logs what mixes the batches, what a recipe has set, and whether there is a preference."""
     request, mixer = run.request, run.mixer
     if mixer is None:
         return
@@ -46,7 +46,7 @@ def say_mixing(run: Run) -> None:
 
 
 def describe_preference(mixer: Mixer, weight: float) -> str:
-    """Says that there is a preference, and in how many batches or images there is a mix to be its loser."""
+    """Describes the preference, and in what share of the batches or images there is a mix as its loser."""
     share, whose = (
         mixer.prob * sum(share for _, share in mixer.blends),
         "batches" if mixer.mode == "batch" else "images",
@@ -56,7 +56,7 @@ def describe_preference(mixer: Mixer, weight: float) -> str:
 
 
 def _tokens(backbone: Backbone, size: tuple[int, int] | None) -> str:
-    """The tokens after each block, where the model has an image size of its own."""
+    """Lists the tokens after each block if the image size is known, else returns an empty text."""
     try:
         return f": tokens {', '.join(map(str, info_of(backbone, size).tokens))}"
     except MergeMixError:

@@ -1,4 +1,4 @@
-"""The models that a script makes: they merge, and the first one gets what mixes its batches."""
+"""Hooks into the models that a script creates: they merge, and the first one gets a mixer for its batches."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = ["LaterModelError", "create_model"]
 
 
 class LaterModelError(MergeMixError, RuntimeError):
-    """A model that cannot merge, after others that could; scripts that run many models expect a RuntimeError."""
+    """A model cannot merge, after others that could. Scripts that run many models expect a RuntimeError."""
 
 
 def create_model(run: Run, original: Callable[..., Any], *args: Any, **kwargs: Any) -> nn.Module:
-    """Calls a script's ``create_model``; what is asked of the model and cannot be had is refused here."""
+    """Calls a script's ``create_model``, and raises if the model cannot do what the flags ask for."""
     name = kwargs.get("model_name", args[0] if args else None)
     if isinstance(name, str):
         check_name("--model", name)
@@ -48,7 +48,7 @@ def create_model(run: Run, original: Callable[..., Any], *args: Any, **kwargs: A
 
 
 def _read(request: Request, model: nn.Module) -> Backbone:
-    """Prepares a model whose attention is read, and which merges nothing."""
+    """Prepares a model whose attention is read and which does not merge."""
     try:
         backbone = find_backbone(model)
         merge_by(backbone, MergeConfig())

@@ -1,4 +1,4 @@
-"""Warnings about what has no effect: flags without the one that switches them on, YAML keys that are no flags."""
+"""Warnings about flags that have no effect without another one, and about YAML keys that are not flags."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OURS = ("merge", "mixer", "preference", "saliency")  # how most of our names beg
 
 
 def warn_of_unknown(parsed: Parsed) -> None:
-    """Logs keys of a YAML file that look like flags of ours and are not."""
+    """Logs keys of a YAML file that look like flags of this library but are not."""
     flags = [dest(name) for name in FLAGS if name not in SCRIPT_FIELDS]
     known = [name for name in flags if name in parsed.defaults]
     for name in sorted(set(parsed.yaml) - set(parsed.defaults)):
@@ -50,7 +50,7 @@ def warn_of_idle(parsed: Parsed, request: Request) -> None:
 
 
 def _switches(request: Request) -> Iterator[tuple[str, Collection[str]]]:
-    """What is off: the field of its flag, and the fields that have no effect without it."""
+    """Yields each switch that is off, as a field, with the fields that have no effect without it."""
     if request.merge is None:
         yield "r", {*MergeConfig.options(), "merge_eval"} - {"r"}
     if not request.training:
@@ -66,7 +66,7 @@ def _switches(request: Request) -> Iterator[tuple[str, Collection[str]]]:
 
 
 def _set(parsed: Parsed, training: bool) -> list[str]:
-    """The fields that differ from their defaults."""
+    """Returns the fields that differ from their defaults."""
     configs: tuple[type[Config], ...] = CONFIGS if training else (MergeConfig,)
     return [
         name
