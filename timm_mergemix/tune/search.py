@@ -51,8 +51,14 @@ class _Clock:
     """Reports the progress of the search, and tells when its time is over."""
 
     def __init__(self, seconds: float, report: Callable[[str], object] | None) -> None:
-        self._end = time.monotonic() + seconds
+        self._start = time.monotonic()
+        self._seconds = seconds
+        self._end = self._start + seconds
         self._report = report
+
+    def stop_at(self, share: float) -> None:
+        """Ends the time at a share of all of it, so that each form of r has its part."""
+        self._end = self._start + share * self._seconds
 
     @property
     def is_over(self) -> bool:
@@ -60,8 +66,8 @@ class _Clock:
 
     def say(self, r: R, speedup: float) -> None:
         if self._report is not None:
-            left = max(0.0, self._end - time.monotonic())
-            self._report(f"tune_r: r={r}: {speedup:.2f}x the throughput; {left:.0f} s left")
+            past = time.monotonic() - self._start
+            self._report(f"tune_r: r={r}: {speedup:.2f}x the throughput; {past:.0f} of {self._seconds:.0f} s")
 
 
 class _Sample(NamedTuple):
@@ -104,8 +110,8 @@ def tune_r(
         labels: (B,) integers, the classes of the images, to measure the top-1 accuracy that each r costs.
         batch_size: Images per forward pass. None takes all images, or 8 of noise.
         rounds: Interleaved runs behind each throughput that is returned; the search itself takes at most 3.
-        seconds: After this time the search ends, and the least r that it knows by then is measured and returned. The
-            pass that runs is finished first.
+        seconds: After this time the search ends, half of it for each form of r. The least r that it knows by then is
+            measured and returned; what is running is finished first.
         report: Is called with a line of text for each r that is timed. None says nothing.
 
     Returns:
@@ -115,21 +121,12 @@ def tune_r(
     Raises:
         MergeMixError: If not exactly one budget is given, none of the forms can meet it, or an argument cannot be used.
     """
-    if (speedup is None) == (tokens is None):
-        raise wrong("speedup, tokens", (speedup, tokens), "one of them")
-    check_int("rounds", rounds, 1)
-    check_positive("seconds", seconds)
-    if report is not None and not callable(report):
-        raise wrong("report", report, "a function of a line of text, or None")
+    _check_options(speedup, tokens, rounds, seconds, report)
     backbone = find_backbone(model)
     backbone.check_grid()
     sample = _sample(backbone, images, labels, batch_size)
     size = (int(sample.timed.shape[-2]), int(sample.timed.shape[-1]))
     clock = _Clock(seconds, report)
-    if speedup is not None:
-        check_number("speedup", speedup, 1)
-    else:
-        check_int("tokens", tokens, 1)
 
     def measure(r: R, times: int) -> float:
         speed = _speedup(model, backbone, r, sample.timed, times)
@@ -145,7 +142,8 @@ def tune_r(
     # Patched once, so that the times are those of passes alone.
     with merging_in(backbone, 0), evaluating(model), torch.inference_mode():
         found = []
-        for form in FORMS.values():
+        for number, form in enumerate(FORMS.values(), 1):
+            clock.stop_at(number / len(FORMS))
             least = _least(form, fits, most, clock)
             if least is not None:
                 found.append(_confirmed(form, least, most, speedup or 0, partial(measure, times=rounds), clock))
@@ -156,8 +154,23 @@ def tune_r(
         ]
     if not tuned:
         budget = f"a speed-up of {speedup}" if speedup is not None else f"{tokens} tokens"
-        raise unusable("speedup, tokens", f"no r gives {budget} with images of {size[0]} x {size[1]} pixels")
+        late = f"; the search ended after {seconds:g} seconds" if clock.is_over else ""
+        raise unusable("speedup, tokens", f"no r gives {budget} with images of {size[0]} x {size[1]} pixels{late}")
     return sorted(tuned, key=lambda each: (each.top1 or 0.0, each.similarity), reverse=True)
+
+
+def _check_options(speedup: Any, tokens: Any, rounds: Any, seconds: Any, report: Any) -> None:
+    """Raises if one of these arguments of `tune_r` cannot be used."""
+    if (speedup is None) == (tokens is None):
+        raise wrong("speedup, tokens", (speedup, tokens), "one of them")
+    if speedup is not None:
+        check_number("speedup", speedup, 1)
+    else:
+        check_int("tokens", tokens, 1)
+    check_int("rounds", rounds, 1)
+    check_positive("seconds", seconds)
+    if report is not None and not callable(report):
+        raise wrong("report", report, "a function of a line of text, or None")
 
 
 def _least(form: Callable[[int], R], fits: Callable[[R], bool], most: int, clock: _Clock) -> int | None:
