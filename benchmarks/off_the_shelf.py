@@ -27,7 +27,7 @@ from benchmarks.study.places import Places
 from timm_mergemix.cli.options import make_directory
 from timm_mergemix.cli.report import markdown_table
 from timm_mergemix.errors import need
-from timm_mergemix.merge.matching.choose import MATCHINGS
+from timm_mergemix.merge.matching.names import MATCHINGS
 from timm_mergemix.training.images import ImageSet, MemoryBatches
 from timm_mergemix.training.progress import Reporter
 from timm_mergemix.training.sources import draw_splits, fashion_mnist

@@ -26,7 +26,8 @@ import timm_mergemix as mm
 from benchmarks.command import main
 from benchmarks.drawings import CLIPART, Drawings, split_drawings
 from benchmarks.records import Record, Records
-from timm_mergemix.cli.options import cpu_threads, make_directory
+from timm_mergemix.cli.device import cpu_threads
+from timm_mergemix.cli.options import make_directory
 from timm_mergemix.cli.report import markdown_table
 from timm_mergemix.functional import soft_masks
 from timm_mergemix.training.progress import Reporter

@@ -14,6 +14,7 @@ import torch
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError
 from timm_mergemix.cli import train_options
+from timm_mergemix.cli.arguments import COMMANDS
 from timm_mergemix.config import Config, flag_names
 from timm_mergemix.launch import flags as launch_flags
 from timm_mergemix.mix.config import MixConfig
@@ -128,7 +129,7 @@ def flag_of(option: str) -> str | None:
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
     train = argparse.ArgumentParser()
-    train_options.add_arguments(train)
+    COMMANDS["train"].add_arguments(train)
     return {"train": train, "launcher": make_parser()}
 
 

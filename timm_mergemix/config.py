@@ -14,6 +14,7 @@ __all__ = [
     "Option",
     "add_flags",
     "flag_names",
+    "flag_of",
     "given_flags",
     "integer",
     "number",
@@ -134,6 +135,11 @@ def flag_names(*configs: type[Config]) -> dict[str, str]:
         for name, each in config.options().items()
         if each.flag != ""
     }
+
+
+def flag_of(flag: str, value: Any) -> str:
+    """The flag as it is typed for a value: a switch that is off has its ``--no-`` form."""
+    return f"--no-{flag[2:]}" if value is False else flag
 
 
 def add_flags(parser: _Parser, config: type[Config], without: Collection[str] = (), unset: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -10,9 +11,11 @@ from importlib.util import find_spec
 from numbers import Integral, Real
 from pathlib import PurePath
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+# The command line answers --help and typos by this module, and must not wait for torch.
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["MergeMixError", "MissingPackageError"]
 
@@ -92,13 +95,14 @@ def with_article(noun: str) -> str:
 
 def describe(value: Any) -> str:
     """A short description of a value: dtype and shape of a tensor, or else its repr, shortened in the middle."""
-    if isinstance(value, torch.Tensor):
+    torch: Any = sys.modules.get("torch")  # without it nothing can be a tensor
+    if torch is not None and isinstance(value, torch.Tensor):
         kind = str(value.dtype).removeprefix("torch.")
         if value.is_nested:
             return f"a nested {kind} tensor"
         layout = "" if value.layout == torch.strided else f" of layout {str(value.layout).removeprefix('torch.')}"
         return f"{with_article(kind)} tensor of shape {tuple(value.shape)}{layout}"
-    if isinstance(value, torch.nn.Module):
+    if torch is not None and isinstance(value, torch.nn.Module):
         return f"a module of class {type(value).__name__}"
     if isinstance(value, Words):
         return str(value)
@@ -133,6 +137,8 @@ def check_tensor(
         kind: ``"float"``, ``"integer"`` or ``"bool"``; empty if any dtype will do.
         like: A tensor on whose device it must be; None if any device will do.
     """
+    import torch
+
     if (
         not isinstance(value, torch.Tensor)
         or not is_dense(value)
@@ -154,10 +160,14 @@ def check_same_device(argument: str, value: torch.Tensor, like: torch.Tensor) ->
 
 def is_dense(value: torch.Tensor) -> bool:
     """Whether a tensor is an ordinary dense one: not sparse, nested or quantised."""
+    import torch
+
     return not value.is_nested and value.layout == torch.strided and not value.is_quantized
 
 
 def _kind(value: torch.Tensor) -> str:
+    import torch
+
     if value.is_floating_point():
         return "float" if value.itemsize > 1 else "other"  # torch has almost no operations on 8-bit floats
     return {torch.bool: "bool"}.get(value.dtype, "other" if value.is_complex() else "integer")

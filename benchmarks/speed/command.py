@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from timm_mergemix.cli.options import choose_device, cpu_threads, make_directory
+from timm_mergemix.cli.device import choose_device, cpu_threads
+from timm_mergemix.cli.options import make_directory
 from timm_mergemix.cli.output import Output, add_output
 from timm_mergemix.cli.report import markdown_table, text_table, write_json
 from timm_mergemix.config import typed

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from timm_mergemix.cli.options import choose_device, cpu_threads, make_directory
+from timm_mergemix.cli.device import choose_device, cpu_threads
+from timm_mergemix.cli.options import make_directory
 from timm_mergemix.cli.output import Output, add_output
 from timm_mergemix.cli.pictures import save_figure
 from timm_mergemix.errors import installed, unusable, wrong

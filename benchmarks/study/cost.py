@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from timm_mergemix.cli.options import cpu_threads
+from timm_mergemix.cli.device import cpu_threads
 from timm_mergemix.training.loop import train_step
 from timm_mergemix.training.objective import build_objective
 from timm_mergemix.training.optim import build_optimizer

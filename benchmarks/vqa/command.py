@@ -10,7 +10,8 @@ from pathlib import Path
 
 from benchmarks.records import Record, Records
 from benchmarks.workers import in_processes
-from timm_mergemix.cli.options import cpu_threads, make_directory
+from timm_mergemix.cli.device import cpu_threads
+from timm_mergemix.cli.options import make_directory
 from timm_mergemix.cli.output import add_progress
 from timm_mergemix.config import add_flags, given_flags
 from timm_mergemix.errors import check_int

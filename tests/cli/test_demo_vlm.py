@@ -211,7 +211,7 @@ def test_flags_of_the_other_demo_are_refused_by_name(
     argv: list[str], more: list[str], flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*argv, *more]) == 2
-    assert capsys.readouterr().err.startswith(f"timm-mergemix demo: {flag}: cannot be set beside --vlm")
+    assert capsys.readouterr().err.startswith(f"timm-mergemix demo: {flag}: cannot be set together with --vlm")
     assert not (tmp_path / "out").exists()
 
 

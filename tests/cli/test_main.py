@@ -10,7 +10,8 @@ from torch._utils import ExceptionWrapper
 
 from timm_mergemix import MergeMixError, __version__
 from timm_mergemix.cli import main as module
-from timm_mergemix.cli.main import COMMANDS, main
+from timm_mergemix.cli.arguments import COMMANDS, Declared
+from timm_mergemix.cli.main import main
 from timm_mergemix.errors import wrong
 
 
@@ -30,7 +31,6 @@ def test_bad_command_lines(argv: list[str], capsys: pytest.CaptureFixture[str]) 
 class Command:
     """A command that ends as it is told."""
 
-    SUMMARY = "A test."
     TYPED: ClassVar[dict[str, str]] = {"r": "--merge-r"}
     AGAIN: ClassVar[dict[str, list[str]]] = {"without": ["--fresh"], "plus": ["--resume"]}
 
@@ -75,7 +75,9 @@ def test_exit_codes(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(module, "COMMANDS", {"test": Command(error)})
+    command = Command(error)
+    monkeypatch.setattr(module, "COMMANDS", {"test": Declared("A test.", command.add_arguments)})
+    monkeypatch.setitem(sys.modules, "timm_mergemix.cli.test", command)
     monkeypatch.setattr(sys, "argv", ["timm-mergemix", "test", "--fresh"])
     assert main() == code
     assert capsys.readouterr().err.endswith(message)

@@ -68,7 +68,9 @@ def test_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_nothing_to_list(capsys: pytest.CaptureFixture[str]) -> None:
     one = f"1 models of timm {timm.__version__}"
-    assert shown(capsys, "--filter", "resnet18") == f"0 of {one} are supported; --refused lists the others.\n"
+    text = shown(capsys, "--filter", "resnet18")
+    assert "resnet18  there is no merging class for ResNet\n" in text
+    assert text.endswith(f"\n1 of {one} are not supported.\n")
     assert shown(capsys, "--filter", "test_vit", "--refused") == f"0 of {one} are not supported.\n"
 
 

@@ -4,10 +4,9 @@ import argparse
 from pathlib import Path
 
 import pytest
-import torch
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.cli.options import add_common, again_with, choose_device, cpu_threads, make_directory
+from timm_mergemix.cli.options import KeyValues, add_common, again_with, make_directory, read_budget
 
 
 def test_common_options() -> None:
@@ -16,26 +15,6 @@ def test_common_options() -> None:
     args = parser.parse_args([])
     assert (args.seed, args.fresh, args.quiet, args.progress) == (0, False, False, None)
     assert parser.parse_args(["--no-progress"]).progress is False
-
-
-def test_devices() -> None:
-    assert choose_device("cpu") == torch.device("cpu")
-    assert choose_device("auto").type in ("cpu", "cuda")
-    for name in ("abacus", "cuda:99", "meta"):
-        with pytest.raises(MergeMixError, match="device: '"):
-            choose_device(name)
-    for seed in (-1, 99999999999999999999):
-        with pytest.raises(MergeMixError, match=f"seed: got {seed}, wanted an integer >= 0"):
-            choose_device("cpu", seed=seed)
-
-
-def test_threads() -> None:
-    before = torch.get_num_threads()
-    with cpu_threads(before + 1):
-        assert torch.get_num_threads() == before + 1
-    assert torch.get_num_threads() == before
-    with pytest.raises(MergeMixError, match="threads: got 0"), cpu_threads(0):
-        pass
 
 
 def test_make_directory(tmp_path: Path) -> None:
@@ -49,3 +28,34 @@ def test_again() -> None:
     argv = ["train", "--data", "my pictures", "--fresh"]
     assert again_with(argv, without=["--fresh"], plus=["--resume"]) == "train --data 'my pictures' --resume"
     assert again_with(["train", "--resume"], plus=["--resume"]) == "train --resume"
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        (["depth=3", "global_pool=avg"], {"depth": 3, "global_pool": "avg"}),
+        (["shape=(1, 2)", "url=http://a?b=c", "name=a b"], {"shape": (1, 2), "url": "http://a?b=c", "name": "a b"}),
+        (["empty="], {"empty": ""}),
+        ([], {}),
+    ],
+)
+def test_keys_and_values(words: list[str], values: dict[str, object]) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kwargs", nargs="*", action=KeyValues)
+    assert parser.parse_args(["--kwargs", *words]).kwargs == values
+
+
+@pytest.mark.parametrize("word", ["depth", "=3"])
+def test_what_is_no_key_and_value_is_refused(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kwargs", nargs="*", action=KeyValues)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--kwargs", word])
+    assert "argument --kwargs: wanted KEY=VALUE each" in capsys.readouterr().err
+
+
+def test_budgets() -> None:
+    assert read_budget("2.0x") == {"speedup": 2.0} and read_budget("99") == {"tokens": 99}
+    for text in ("fast", "x", "1.5"):
+        with pytest.raises(MergeMixError, match=f"^budget: got '{text}', wanted a throughput such as 2.0x"):
+            read_budget(text)

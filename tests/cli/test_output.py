@@ -30,6 +30,12 @@ def test_lines_and_results(capsys: pytest.CaptureFixture[str]) -> None:
         assert capsys.readouterr().out == lines + result
 
 
+def test_quiet_output_begins_with_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+    for options, text in (((), "\na table\n\nmore\n"), (("--quiet",), "a table\n\nmore\n")):
+        output(*options).result("\na table\n\nmore", {})
+        assert capsys.readouterr().out == text
+
+
 def test_json_alone_is_printed_and_nothing_is_coloured(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "timm_mergemix", "tune", "50", "--model", "test_vit"]
     for more in ([], ["--json"]):
@@ -43,4 +49,4 @@ def test_json_alone_is_printed_and_nothing_is_coloured(tmp_path: Path) -> None:
             cwd=tmp_path,
         )
         assert "\x1b" not in done.stdout + done.stderr
-    assert json.loads(done.stdout)[0].keys() == {"r", "speedup", "tokens", "similarity"}
+    assert json.loads(done.stdout)[0].keys() == {"r", "speedup", "tokens", "similarity", "top1", "top1_unmerged"}

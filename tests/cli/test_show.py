@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from timm_mergemix.cli import show
+from timm_mergemix.cli.arguments import PICTURES
 from timm_mergemix.cli.main import main
 from timm_mergemix.cli.show import DRAW
 
@@ -122,3 +123,7 @@ def test_a_trained_model_on_a_folder_of_classes(tmp_path: Path, capsys: pytest.C
     torch.save({"model": timm.create_model("test_vit", num_classes=3).state_dict()}, tmp_path / "other.pt")
     assert main([*command, "--checkpoint", str(tmp_path / "other.pt")]) == 2
     assert "--checkpoint: " in capsys.readouterr().err
+
+
+def test_every_picture_that_can_be_asked_for_can_be_drawn() -> None:
+    assert (*DRAW, "curves") == PICTURES

@@ -47,6 +47,8 @@ def test_end_to_end(argv: list[str], more: list[str], tmp_path: Path, capsys: py
     assert main([*argv, *more]) == 0
     out, shown = tmp_path / "out", capsys.readouterr().out
     assert "16 training and 4 validation images, 2 classes" in shown and "calibration error" in shown
+    said = "Preference of clean images over their mixes, weight 0.5; pairs in 50% of the batches; the other 50% are not"
+    assert (said in shown) == ("--preference" in more)
     results = json.loads((out / "results.json").read_text())
     assert len(results["history"]) == 2 and results["result"]["count"] == 4
     pictures = {"curves.png"} if "timm" in more or "none" in more else {"curves.png", "mixes.png"}

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from timm_mergemix.cli.train_options import FLAGS, Chosen, add_arguments, choose
+from timm_mergemix.cli.arguments import COMMANDS
+from timm_mergemix.cli.train_options import FLAGS, Chosen, choose
 from timm_mergemix.config import flag_names
 from timm_mergemix.errors import MergeMixError
 from timm_mergemix.merge.config import MergeConfig
@@ -18,7 +19,7 @@ from timm_mergemix.training.optim import Optimisation
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser()
-    add_arguments(made)
+    COMMANDS["train"].add_arguments(made)
     return made
 
 
@@ -96,6 +97,7 @@ def test_what_is_in_force_has_the_names_of_the_flags() -> None:
         (["--mixer", "resizemix", "--cutmix", "1"], "cutmix_alpha: got 1.0, wanted none, since the mixer is resizemix"),
         (["--mixer", "none", "--mixup-prob", "0.5"], "prob: got 0.5, wanted none, since the mixer is none"),
         (["--mixer", "timm", "--layer", "9"], "layer: got 9, wanted none, since the mixer is timm"),
+        (["--mixer", "timm", "--no-divide"], "--no-divide: got False, wanted none, since the mixer is timm"),
         (["--mixer", "timm", "--mergemix-recipe", "scratch"], "mergemix_recipe: got 'scratch', wanted none, since the"),
     ],
 )
@@ -107,13 +109,13 @@ def test_options_without_effect_on_the_mixer_are_refused(argv: list[str], messag
 @pytest.mark.parametrize(
     ("argv", "name"),
     [
-        (["--preference-beta", "3"], "beta"),
-        (["--preference-gamma", "0"], "gamma"),
-        (["--preference-variant", "hinge", "--preference", "0"], "variant"),
-        (["--preference-saliency", "winner"], "saliency"),
-        (["--merge-matching", "pitome"], "matching"),
-        (["--no-merge-prop-attn", "--merge-r", "0"], "prop_attn"),
-        (["--no-merge-prop-attn", "--merge-r", "total:0"], "prop_attn"),
+        (["--preference-beta", "3"], "--preference-beta"),
+        (["--preference-gamma", "0"], "--preference-gamma"),
+        (["--preference-variant", "hinge", "--preference", "0"], "--preference-variant"),
+        (["--preference-saliency", "winner"], "--preference-saliency"),
+        (["--merge-matching", "pitome"], "--merge-matching"),
+        (["--no-merge-prop-attn", "--merge-r", "0"], "--no-merge-prop-attn"),
+        (["--no-merge-prop-attn", "--merge-r", "total:0"], "--no-merge-prop-attn"),
     ],
 )
 def test_options_of_what_is_off_are_refused(argv: list[str], name: str) -> None:

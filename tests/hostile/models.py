@@ -76,7 +76,14 @@ MODELS = {
     ),
     "tune_r": Case(
         mm.tune_r,
-        lambda: {"model": encoder(), "tokens": 12, "images": f(2, 3, 32, 32), "batch_size": 2, "rounds": 1},
+        lambda: {
+            "model": encoder(),
+            "tokens": 12,
+            "images": f(2, 3, 32, 32),
+            "batch_size": 2,
+            "rounds": 1,
+            "seconds": 9.0,
+        },
         lambda got, **_: require(len(got) >= 1, "nothing found"),
         ("speedup",),
     ),

@@ -59,6 +59,14 @@ def test_the_preference_says_how_many_batches_have_a_pair(
     text = said(flags, caplog)
     assert "Preference of clean images over their mixes" in text
     assert line in text
+    assert "halve the logged images per second to count images once" in text
+
+
+def test_batches_without_a_pair_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    none = "; the other 50% are not mixed and have no pair\n"
+    assert none in said("--mergemix-recipe scratch --preference 1", caplog)
+    caplog.clear()
+    assert "no pair" not in said("--mergemix 1 --mergemix-prob 1 --preference 1", caplog)
 
 
 def test_one_process_speaks(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,3 +45,17 @@ def test_the_first_model_is_the_one_in_training() -> None:
     run = running(ask("--preference", "1", "--mixup", "1"))
     first, _ = create_model(run, tiny), create_model(run, timm.create_model, "test_resnet")
     assert run.model is first
+
+
+def test_a_model_whose_attention_cannot_be_read_needs_another_encoder() -> None:
+    with pytest.raises(MergeMixError, match=r"^--mergemix: .*ResNet.*; --mergemix-encoder NAME reads the attention of"):
+        create_model(running(ask("--mergemix", "1")), timm.create_model, "test_resnet")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("vit_smal", "such as vit_small_"), ("google/vit", "are written hf-hub:google/vit")]
+)
+def test_a_name_that_timm_does_not_know_is_an_error_that_helps(name: str, message: str) -> None:
+    for flags in ([], ["--mergemix", "1"]):
+        with pytest.raises(MergeMixError, match=f"^--model: got '{name}', wanted .*{message}"):
+            create_model(running(ask(*flags)), timm.create_model, name)

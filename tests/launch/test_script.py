@@ -107,7 +107,7 @@ def test_a_package_that_a_script_needs_is_named(tmp_path: Path) -> None:
 def test_a_script_that_is_no_python_is_refused(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(write(tmp_path, text))]) == 2
     said = capsys.readouterr().err
-    assert "script.py is not Python that can be read: " in said and "Traceback" not in said
+    assert "script.py is not valid Python: " in said and "Traceback" not in said
 
 
 def test_what_is_no_python_file(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from timm_mergemix.launch.reading import read_request
-from timm_mergemix.launch.unused import warn
+from timm_mergemix.launch.unused import warn_of_idle, warn_of_unknown
 
 from .made import in_force, parse
 
@@ -18,7 +18,8 @@ def warnings_of(flags: list[str], caplog: pytest.LogCaptureFixture, **yaml: obje
     request = read_request(parsed, training=True)
     caplog.clear()
     with caplog.at_level(logging.WARNING):
-        warn(parsed, request)
+        warn_of_unknown(parsed)
+        warn_of_idle(parsed, request)
     return caplog.text
 
 
@@ -52,10 +53,10 @@ def test_a_mixer_by_name_takes_an_encoder_and_no_settings(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flags = ["--mixer", "resizemix", "--mergemix-encoder", "x", "--select", "both", "--no-correct-lam"]
-    wanted = "--correct-lam, --mergemix-encoder, --select: no effect without --mergemix"
+    wanted = "--mergemix-encoder, --no-correct-lam, --select: no effect without --mergemix"
     assert wanted in warnings_of(flags, caplog)
     monkeypatch.setattr("timm_mergemix.launch.request.takes_encoder", lambda name: True)
-    assert "--correct-lam, --select: no effect without --mergemix" in (text := warnings_of(flags, caplog))
+    assert "--no-correct-lam, --select: no effect without --mergemix" in (text := warnings_of(flags, caplog))
     assert "encoder" not in text
 
 
@@ -77,3 +78,9 @@ def test_the_settings_of_an_earlier_run_may_be_switched_off(caplog: pytest.LogCa
     flags = ["--mergemix", "1", "--merge-r", "2", "--preference", "1"]
     before: dict[str, Any] = vars(in_force(*flags))
     assert warnings_of(["--mergemix", "0", "--merge-r", "0", "--preference", "0"], caplog, **before) == ""
+
+
+def test_a_switch_that_is_off_is_named_as_it_was_typed(caplog: pytest.LogCaptureFixture) -> None:
+    text = warnings_of(["--no-merge-eval", "--no-merge-prop-attn", "--no-divide"], caplog)
+    assert "--no-merge-eval, --no-merge-prop-attn: no effect without --merge-r" in text
+    assert "--no-divide: no effect without --mergemix" in text

@@ -210,3 +210,20 @@ def test_a_hook_that_steers_is_refused_unless_it_is_allowed():
     mm.patch(model, 3, adapters=False)
     with pytest.raises(MergeMixError, match="adapters=True"):
         model(x)
+
+
+@pytest.mark.parametrize(("text", "r"), [("keep:0.5", ("keep", 0.5)), ("2,1,0", [2, 1, 0]), ("total:5", ("total", 5))])
+def test_the_text_of_the_command_line_is_taken_by_every_function_of_r(text, r):
+    model = tiny()
+    x, labels = images(model), torch.tensor([0, 1])
+    with mm.merging(model, text):
+        merges = mm.merge_info(model).merges
+    assert merges == mm.merge_info(mm.patch(tiny(), r)).merges == mm.merge_info(mm.patch(tiny(), r=text)).merges
+    assert torch.equal(mm.saliency_map(model, x, r=text), mm.saliency_map(model, x, r=r))
+    mixed = [
+        mm.MergeMix(model, 10, saliency_r=each, mergemix_prob=1.0, generator=torch.Generator().manual_seed(0))(
+            x, labels
+        )
+        for each in (text, r)
+    ]
+    assert torch.equal(mixed[0][0], mixed[1][0])

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.merge.schedule import Schedule, check_r, merges_any, parse, read_r, resolve, typed_r
+from timm_mergemix.merge.schedule import Schedule, check_r, clipped_blocks, merges_any, parse, read_r, resolve, typed_r
 
 from .slow_schedule import slow_schedule
 
@@ -311,3 +311,15 @@ def test_schedules_can_be_compared_and_hashed():
 @pytest.mark.parametrize(("r", "merges"), [(("keep", 1.0), False), (("keep", 0.9), True), (0, False), (1, True)])
 def test_whether_anything_merges(r, merges):
     assert merges_any(r) is merges
+
+
+@given(st.integers(0, 40), DEPTHS, PATCHES)
+@FAST
+def test_a_block_is_clipped_where_it_merges_fewer_tokens_than_r(r, depth, patches):
+    clipped = sum(each < r for each in merges(r, patches, depth))
+    assert clipped_blocks(parse(r, depth), patches) == clipped
+    unlimited = merges(("decreasing", r), 10**6, depth)
+    fewer = [got < asked for got, asked in zip(merges(("decreasing", r), patches, depth), unlimited, strict=True)]
+    assert clipped_blocks(parse(("decreasing", r), depth), patches) == sum(fewer)
+    for form in (("total", r), ("keep", 0.01), [r] * depth):
+        assert clipped_blocks(parse(form, depth), patches) == 0

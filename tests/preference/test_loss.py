@@ -265,3 +265,10 @@ def test_logits_that_are_not_a_matrix_are_refused_by_name(which):
 
 def test_beta_gamma_and_weight_default_to_1():
     assert (PreferenceLoss().beta, PreferenceLoss().gamma, PreferenceLoss().weight) == (1.0, 1.0, 1.0)
+
+
+def test_losses_show_their_settings() -> None:
+    shown = repr(PreferenceLoss(beta=2.0, gamma=0.5, weight=0.25, variant="hinge"))
+    assert "hinge, beta=2.0, gamma=0.5, weight=0.25, reduction=mean" in shown
+    assert "SoftTargetLoss(smoothing=0.0, bce=False, reduction=mean)" in shown
+    assert repr(mm.DenseSoftTargetLoss(ignore_index=7)) == "DenseSoftTargetLoss(ignore_index=7, reduction=mean)"

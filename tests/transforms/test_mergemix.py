@@ -217,6 +217,7 @@ def test_bad_batches_are_named(argument: str, x: torch.Tensor, y: torch.Tensor) 
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_integer_labels_need_num_classes() -> None:
+def test_integer_labels_have_the_classes_of_the_encoder_unless_it_has_none() -> None:
+    assert MergeMix(ENCODER)(X, Y)[1].shape == (len(Y), 10)
     with pytest.raises(MergeMixError, match=r"^num_classes: got None, wanted the number of classes"):
-        MergeMix(ENCODER)(X, Y)
+        MergeMix(tiny(num_classes=0))(X, Y)

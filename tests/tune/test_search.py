@@ -79,6 +79,10 @@ def test_the_model_is_left_as_it_is() -> None:
         ({"tokens": 0}, "tokens: got 0"),
         ({"speedup": 1.1, "rounds": 0}, "rounds: got 0"),
         ({"speedup": 1.1, "batch_size": 0}, "batch_size: got 0"),
+        ({"speedup": 1.1, "seconds": 0}, "seconds: got 0"),
+        ({"speedup": 1.1, "report": "yes"}, "report: got 'yes', wanted a function"),
+        ({"tokens": 9, "labels": torch.zeros(8).long()}, "labels: got .*, wanted images to go with them"),
+        ({"tokens": 9, "images": torch.zeros(2, 3, 64, 64), "labels": torch.zeros(3).long()}, "labels: got"),
     ],
 )
 def test_bad_input_is_named(budget: dict[str, Any], message: str) -> None:
@@ -101,7 +105,7 @@ def test_what_is_reported_was_measured_again_and_is_enough(monkeypatch: pytest.M
 
 
 def test_what_is_not_fast_enough_when_it_is_measured_again_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tune, "_least", lambda form, fits, most: most)
+    monkeypatch.setattr(tune, "_least", lambda form, fits, most, clock: most)
     monkeypatch.setattr(tune, "_speedup", lambda *_: 1.0)
     with pytest.raises(MergeMixError, match=r"no r gives a speed-up of 1\.3"):
         tune_r(tiny(), 1.3)

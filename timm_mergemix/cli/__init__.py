@@ -1,1 +1,1 @@
-"""The command line: one file a command, listed in `main`."""
+"""The command line: one file per command. Their options are in `arguments`."""

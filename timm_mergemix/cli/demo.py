@@ -10,22 +10,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..config import add_flags, given_flags
+from ..config import given_flags
 from ..errors import need
 from ..files.lock import locked
 from ..training.compare import Outcome, train_method
 from ..training.methods import METHODS, PREFERENCE, DemoSettings, Method
 from ..training.sources import DemoData, draw_splits, find_source
+from .arguments import add_demo
 from .demo_pictures import draw_demo
 from .demo_vlm import run_vlm
-from .options import add_common, choose_device, cpu_threads, make_directory
+from .device import choose_device, cpu_threads
+from .options import make_directory
 from .output import Output
 from .pictures import report_page, write_results
 from .report import markdown_table, text_table, to_json
 
-__all__ = ["AGAIN", "SUMMARY", "add_arguments", "run"]
+__all__ = ["AGAIN", "run"]
 
-SUMMARY = "Train a small ViT on real images with MergeMix and with timm's Mixup+CutMix; a table and pictures."
 AGAIN = {"without": ["--fresh"]}
 HEADER = ("method", "top-1", "calibration error", "preference accuracy", "seconds per epoch", "patch tokens kept")
 RESULTS = "docs/results.md"
@@ -35,34 +36,11 @@ CAUTION = (
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    add = parser.add_argument
-    found = "Debian's Fashion-MNIST, a download of it, or scikit-learn's digits"
-    data_help = f"an image folder (DIR/train and DIR/val, or DIR/CLASS) or Fashion-MNIST's idx files; else {found}"
-    add("--data", type=Path, metavar="DIR", help=data_help)
-    add("--out", type=Path, metavar="DIR", default=Path("demo"), help="where results go")
-    add("--train-size", type=int, default=2000, help="training images")
-    add("--val-size", type=int, default=500, help="images for the learning curves, not trained on")
-    add("--test-size", type=int, default=10000, help="most images for the final test")
-    add_flags(parser, DemoSettings)
-    weight = DemoSettings.preference
-    preference_help = f"also train MergeMix with the preference of the clean image over its mix; weight {weight:g}"
-    add("--preference", type=float, nargs="?", const=weight, metavar="WEIGHT", help=preference_help)
-    questions = "instead train a small vision-language model on questions of easy-VQA, with and without the preference"
-    add("--vlm", action="store_true", help=questions)
-    add("--report", action="store_true", help="also one HTML page with everything in it")
-    # More threads make so small a model little faster, and many times slower where another program needs a core: idle
-    # threads spin while they wait for the others.
-    add("--threads", type=int, help="CPU threads; one by default, which is enough for so small a ViT; with --vlm all")
-    add_common(parser)
-
-
 def run(args: argparse.Namespace) -> None:
     """Trains, tests, writes pictures and prints the table."""
     if args.vlm:
         parser = argparse.ArgumentParser()
-        add_arguments(parser)
+        add_demo(parser)
         run_vlm(args, parser.parse_args([]))
         return
     with cpu_threads(1 if args.threads is None else args.threads):

@@ -40,7 +40,7 @@ TEXTS = {
 
 
 def draw_demo(outcomes: Sequence[Outcome], data: DemoData, seed: int, device: torch.device) -> list[Picture]:
-    """What the trained models do, and how they came there; the first that merges shows its mixes and its merging."""
+    """Draws what the trained models do and how they were trained. The first that merges shows its mixes and merging."""
     own = next(outcome for outcome in outcomes if outcome.method.merges)
     runs = {outcome.method.title: _probabilities(outcome, data.test, device) for outcome in outcomes}
     figures = {

@@ -20,7 +20,8 @@ from ..training.vqa.model import PATCH, count_places
 from ..training.vqa.questions import load_questions
 from ..training.vqa.run import VqaOutcome, train_arm
 from .demo_vlm_pictures import draw_answers
-from .options import cpu_threads, make_directory
+from .device import cpu_threads
+from .options import make_directory
 from .output import Output
 from .pictures import report_page, write_results
 from .report import markdown_table, text_table, to_json
@@ -41,13 +42,13 @@ HEADER = (
 MIXES = 2000
 # Chosen on held-out drawings, see docs/results-questions.md; with the published weight the model learns to spot mixes.
 PREFERENCE: dict[str, Any] = {"variant": "hinge", "weight": 0.1}
-# Flags of the demo of classifiers, which mean nothing here.
+# Flags of the demo of classifiers, which do not apply here.
 OTHERS = ("data", "train_size", "val_size", "test_size", "width", "depth", "r", "preference", "device")
 
 
 @dataclass(frozen=True)
 class Result:
-    """An arm that was trained and tested.
+    """A way of training, with its model and its test results.
 
     Attributes:
         outcome: The training.
@@ -61,7 +62,7 @@ class Result:
 
     @property
     def tokens(self) -> int:
-        """Image tokens of a question."""
+        """The number of image tokens of a question."""
         return round(self.outcome.arm.keep * count_places(self.outcome.model))
 
 
@@ -69,15 +70,15 @@ def run_vlm(args: argparse.Namespace, defaults: argparse.Namespace) -> None:
     """Trains, tests, writes pictures and prints the table.
 
     Args:
-        args: What was given.
-        defaults: What it would be if nothing were.
+        args: The options that were given.
+        defaults: The options if none were given.
 
     Raises:
-        MergeMixError: If a flag is given that means nothing here, or a package is missing.
+        MergeMixError: If a flag is given that does not apply here, or a package is missing.
     """
     given = [name for name in OTHERS if getattr(args, name) != getattr(defaults, name)]
     if given:
-        raise unusable(given[0], "cannot be set beside --vlm, which has a model and data of its own")
+        raise unusable(given[0], "cannot be set together with --vlm, which has its own model and data")
     for package in ("matplotlib.figure", "transformers", "accelerate"):  # rather now than after the training
         need(package, "the demonstration with questions", "vlm-demo")
     with cpu_threads(torch.get_num_threads() if args.threads is None else args.threads):

@@ -1,4 +1,4 @@
-"""Learning curves of runs on disk, whoever trained them."""
+"""Learning curves of runs on disk, of this library or of timm's train.py."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ PREFERENCE = "train_preference_loss"  # the launcher's column in timm's summary
 
 
 def is_history(path: Path) -> bool:
-    """Whether a file is named as what training writes: ``results.json`` of this library, ``summary.csv`` of timm."""
+    """Whether a file is named like a training history: ``results.json`` of this library or ``summary.csv`` of timm."""
     return path.suffix in (".json", ".csv")
 
 
 def read_histories(path: Path) -> dict[str, list[Record]]:
-    """For each run of a file its records with ``epoch``, ``train_loss`` and ``val_top1`` (0 to 1).
+    """Returns, for each run in a file, its records with ``epoch``, ``train_loss`` and ``val_top1`` (0 to 1).
 
     Records of a run with a preference also have ``preference``, the mean of that term, which the loss includes.
 
@@ -37,7 +37,7 @@ def read_histories(path: Path) -> dict[str, list[Record]]:
 
 
 def read_all(paths: Sequence[Path]) -> dict[str, list[Record]]:
-    """The runs of several files, see `read_histories`; where two have one name, the paths tell them apart."""
+    """Returns the runs of several files. If two have the same name, their paths are added to it."""
     found = [(path, name, lines) for path in paths for name, lines in read_histories(path).items()]
     count = Counter(name for _, name, _ in found)
     return {name if count[name] == 1 else f"{path}: {name}": lines for path, name, lines in found}

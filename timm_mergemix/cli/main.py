@@ -1,36 +1,31 @@
-"""The command line's entry: finds the command, turns errors into exit codes."""
+"""The entry point of the command line: finds the command and turns errors into exit codes."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
-from types import ModuleType
+from importlib import import_module
 from typing import Any
 
 from ..errors import MergeMixError, need
 from ..version import __version__
-from . import demo, launch, models, show, train, tune
+from .arguments import COMMANDS
 from .options import HelpFormatter, again_with
 from .run import BAD_INPUT, run_command
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["build_parser", "main"]
 
-# A command is a module with SUMMARY, add_arguments(parser) and run(args). AGAIN says by which flags the command that is
-# to be typed after Ctrl-C differs; where that does not go on with what was done, GO_ON says so.
-COMMANDS: dict[str, ModuleType] = {
-    "demo": demo,
-    "train": train,
-    "launch": launch,
-    "show": show,
-    "models": models,
-    "tune": tune,
-}
 SHELLS = ("bash", "zsh", "tcsh")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command, by default with the arguments of the process, and returns its exit code, see `run_command`."""
+    """Runs a command, by default with the arguments of the process, and returns its exit code, see `run_command`.
+
+    A command is the module of its name, with ``run(args)``. It is imported once its options have been parsed, because
+    that takes seconds. There, AGAIN says by which flags the command that is to be typed after Ctrl-C differs from what
+    was typed; where that command does not go on with what was done, GO_ON says so.
+    """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         args = build_parser().parse_args(argv)
@@ -39,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     except SystemExit as stop:  # argparse has printed help or the error
         return BAD_INPUT if stop.code else 0
-    command = COMMANDS[args.command]
+    command = import_module(f".{args.command}", __package__)
     again = again_with(argv, **getattr(command, "AGAIN", {}))
     return run_command(f"timm-mergemix {args.command}", command, args, f"timm-mergemix {again}")
 
@@ -53,14 +48,15 @@ class _Completion(argparse.Action):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+    """Builds the parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="timm-mergemix", description="Token merging and MergeMix for vision transformers."
     )
     parser.add_argument("--version", action="version", version=f"timm-mergemix {__version__}")
     parser.add_argument("--completion", choices=SHELLS, action=_Completion, help="print the shell's completion")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, module in COMMANDS.items():
-        sub = commands.add_parser(name, help=module.SUMMARY, description=module.SUMMARY, formatter_class=HelpFormatter)
-        module.add_arguments(sub)
+    for name, command in COMMANDS.items():
+        summary = command.summary
+        sub = commands.add_parser(name, help=summary, description=summary, formatter_class=HelpFormatter)
+        command.add_arguments(sub)
     return parser

@@ -16,26 +16,15 @@ import timm
 from ..errors import wrong
 from ..merge.find.support import Support, like, supported
 from ..training.progress import Reporter
-from .output import add_progress
 from .report import text_table
 
-__all__ = ["GO_ON", "SUMMARY", "add_arguments", "look_at", "quiet_timm", "run"]
+__all__ = ["GO_ON", "look_at", "quiet_timm", "run"]
 
-SUMMARY = "List the timm models that can merge tokens, or those that cannot and why."
 GO_ON = "Models were only looked at; start again with"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    parser.epilog = "timm_mergemix.supported(model) answers for a model of torchvision or transformers."
-    parser.add_argument("--filter", metavar="PATTERN", help='only models of these names, such as "vit_*dinov3*"')
-    parser.add_argument("--refused", action="store_true", help="list the models that cannot merge, with the reason")
-    parser.add_argument("--json", action="store_true", help="one JSON object per line for each model, refused or not")
-    add_progress(parser)
-
-
 def run(args: argparse.Namespace) -> None:
-    """Looks at the models and prints what was asked for."""
+    """Inspects the models and prints the report that the options ask for."""
     names = _names(args.filter)
     reports = look_at(names, Reporter(progress=args.progress))
     if args.json:
@@ -54,7 +43,7 @@ def _names(pattern: str | None) -> list[str]:
 
 
 def look_at(names: Sequence[str], reporter: Reporter) -> Iterator[Support]:
-    """What `supported` says of each model."""
+    """Yields the report of `supported` on each model."""
     with quiet_timm(), reporter.bar("models", len(names), unit="model") as bar:
         for name in names:
             yield supported(name)
@@ -63,7 +52,7 @@ def look_at(names: Sequence[str], reporter: Reporter) -> Iterator[Support]:
 
 @contextmanager
 def quiet_timm() -> Iterator[None]:
-    """Hides warnings of models being built; nobody is about to use them."""
+    """Hides warnings about models that are built only to be inspected."""
     logger = logging.getLogger("timm")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -83,6 +72,7 @@ def _print_json(reports: Iterator[Support], refused: bool) -> None:
 
 
 def _print_table(reports: list[Support], refused: bool) -> None:
+    refused = refused or not any(reports)  # where none is supported, the reasons are the answer
     chosen = [report for report in reports if bool(report) != refused]
     kind = "reason" if refused else "family"
     groups = Counter(getattr(report, kind) for report in chosen)

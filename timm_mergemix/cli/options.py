@@ -3,76 +3,66 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import shlex
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import torch
-
-from ..errors import check_int, unusable
+from ..errors import unusable, wrong
 from .output import add_output
 
 __all__ = [
     "HelpFormatter",
+    "KeyValues",
     "add_common",
+    "add_device",
     "again_with",
-    "choose_device",
-    "cpu_threads",
     "make_directory",
+    "read_budget",
 ]
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults, where there is something to show."""
+    """Shows defaults, except for None and for switches that are off."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default in (None, False) else super()._get_help_string(action)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
-    """Options of every command that trains."""
+    """Adds the options of every command that trains."""
     parser.add_argument("--seed", type=int, default=0, help="all randomness follows it")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, ...; auto is a GPU where there is one")
+    add_device(parser)
     parser.add_argument("--fresh", action="store_true", help="start over instead of going on with a run in OUT")
     add_output(parser)
 
 
-def choose_device(name: str, seed: int = 0) -> torch.device:
-    """The device to train on.
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Adds the option of every command that runs a model."""
+    parser.add_argument("--device", default="auto", help="cpu, cuda, ...; auto is a GPU where there is one")
 
-    Raises:
-        MergeMixError: If there is no such device, or the seed is negative or beyond 64 bits.
-    """
-    check_int("seed", seed, 0)
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+class KeyValues(argparse.Action):
+    """Reads words of the form KEY=VALUE into a dictionary. A value that is not a Python literal is text."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, words: Any, option: str | None = None) -> None:
+        """Stores the dictionary, or ends with an error of argparse's."""
+        pairs = [word.partition("=") for word in words]
+        if any(not key or not equals for key, equals, _ in pairs):
+            raise argparse.ArgumentError(self, "wanted KEY=VALUE each")
+        setattr(namespace, self.dest, {key: _literal(value) for key, _, value in pairs})
+
+
+def _literal(text: str) -> Any:
     try:
-        device = torch.device(name)
-        torch.ones(1, device=device).item()  # a device without memory, meta, has no values
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise unusable("device", f"{name!r} cannot be used: {str(error).splitlines()[0]}") from error
-    return device
-
-
-@contextmanager
-def cpu_threads(count: int) -> Iterator[None]:
-    """Sets the number of CPU threads of torch for a while.
-
-    Raises:
-        MergeMixError: If ``count`` is no positive integer.
-    """
-    check_int("threads", count, 1)
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def make_directory(path: Path) -> Path:
-    """Makes the directory for the results.
+    """Creates the directory for the results.
 
     Raises:
         MergeMixError: If that is not possible.
@@ -84,7 +74,19 @@ def make_directory(path: Path) -> Path:
     return path
 
 
+def read_budget(text: str) -> dict[str, Any]:
+    """Reads the budget of ``timm-mergemix tune`` and returns it as arguments of `tune_r`.
+
+    Raises:
+        MergeMixError: If it is neither a throughput nor a number of tokens.
+    """
+    try:
+        return {"speedup": float(text[:-1])} if text.endswith("x") else {"tokens": int(text)}
+    except ValueError:
+        raise wrong("budget", text, "a throughput such as 2.0x, or a number of tokens such as 99") from None
+
+
 def again_with(argv: Sequence[str], *, without: Sequence[str] = (), plus: Sequence[str] = ()) -> str:
-    """The command line that was given, less and plus some flags, ready to be pasted into a shell."""
+    """Returns the command line that was given, without some flags and with others, ready for a shell."""
     kept = [argument for argument in argv if argument not in (*without, *plus)]
     return shlex.join([*kept, *plus])

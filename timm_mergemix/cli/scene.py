@@ -1,4 +1,4 @@
-"""The model and the images that ``timm-mergemix show`` draws."""
+"""The model and the images that ``timm-mergemix show`` and ``tune`` work on."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from ..training.folder import read_image
 from ..training.model import build_model
 from ..training.seeds import seed_all
 from ..weights import from_file
-from .options import choose_device
+from .device import choose_device
 
-__all__ = ["Scene", "class_folders", "find_classes", "find_images", "load_scene"]
+__all__ = ["Scene", "class_folders", "find_classes", "find_images", "load_classifier", "load_scene", "prepare_images"]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is drawn.
+    """The model and the images that are drawn.
 
     Attributes:
         model: On its device, in eval mode.
@@ -52,7 +52,7 @@ class Scene:
 
 
 def find_images(given: Sequence[Path]) -> list[Path]:
-    """Files as they are given; of directories the images inside, sorted, or where there are none those of its classes.
+    """Lists the given files. A directory stands for its images, sorted, or for those of its class directories.
 
     Raises:
         MergeMixError: If there is nothing of that name, or a directory has no image.
@@ -72,7 +72,7 @@ def find_images(given: Sequence[Path]) -> list[Path]:
 
 
 def class_folders(given: Sequence[Path]) -> list[Path]:
-    """The directories of a folder that has one for each class; none if it is no such folder."""
+    """Returns the class directories of a folder; an empty list if it is not a folder of classes."""
     if len(given) != 1 or not given[0].is_dir() or _images_in(given[0]):
         return []
     inside = sorted(path for path in given[0].iterdir() if path.is_dir() and _images_in(path))
@@ -80,10 +80,10 @@ def class_folders(given: Sequence[Path]) -> list[Path]:
 
 
 def find_classes(given: Sequence[Path], count: int) -> tuple[list[Path], list[int], list[str]]:
-    """Paths of at most ``count`` images of a folder with a directory for each class, their classes, and the names.
+    """Returns paths of at most ``count`` images of a folder of classes, their labels, and the names of the classes.
 
     Raises:
-        MergeMixError: If it is no such folder.
+        MergeMixError: If it is not such a folder.
     """
     folders = class_folders(given)
     if not folders:
@@ -104,14 +104,29 @@ def load_scene(
     """
     device = choose_device(args.device, args.seed)
     seed_all(args.seed, 0)  # random weights follow it too
-    model = (_load_classifier(args, len(names)) if head else _load_encoder(args)).to(device).eval()
-    config = resolve_model_data_config(model, args={"img_size": args.img_size})
-    shared = {name: config[name] for name in ("input_size", "interpolation", "mean", "std")}
-    prepare = create_transform(is_training=False, crop_pct=1.0, **shared)
-    images = torch.stack([prepare(read_image(path, "images")) for path in paths]).to(device)
+    model = (load_classifier(args, len(names)) if head else _load_encoder(args)).to(device).eval()
+    images, config = prepare_images(model, paths, args.img_size)
+    images = images.to(device)
     with merging(model, args.r):  # an r that does not fit is said now, before anything is drawn
         merge_info(model, config["input_size"][1:])
     return Scene(model, images, torch.tensor(labels, device=device), names, config, args.r, args.seed)
+
+
+def prepare_images(
+    model: nn.Module, paths: Sequence[Path], img_size: int | None, argument: str = "images"
+) -> tuple[Tensor, dict[str, Any]]:
+    """Reads images as timm prepares them for a model; returns (B, C, H, W) on the CPU, and timm's data config.
+
+    Args:
+        model: The model.
+        paths: Files of images.
+        img_size: Side of the images; None takes the model's own.
+        argument: The name of the argument in errors about an image.
+    """
+    config = resolve_model_data_config(model, args={"img_size": img_size})
+    shared = {name: config[name] for name in ("input_size", "interpolation", "mean", "std")}
+    prepare = create_transform(is_training=False, crop_pct=1.0, **shared)
+    return torch.stack([prepare(read_image(path, argument)) for path in paths]), config
 
 
 def _load_encoder(args: argparse.Namespace) -> nn.Module:
@@ -121,7 +136,12 @@ def _load_encoder(args: argparse.Namespace) -> nn.Module:
         return build_model(args.model, 0, pretrained=args.pretrained, img_size=args.img_size, kwargs=weights)
 
 
-def _load_classifier(args: argparse.Namespace, classes: int) -> nn.Module:
+def load_classifier(args: argparse.Namespace, classes: int) -> nn.Module:
+    """Builds the model of a checkpoint, including its head.
+
+    Raises:
+        MergeMixError: If there is no checkpoint, or it does not fit the model and the classes.
+    """
     if args.checkpoint is None:
         raise wrong("checkpoint", Words("none"), "a model that was trained on these classes")
     model = build_model(args.model, classes, img_size=args.img_size)
@@ -134,7 +154,7 @@ def _load_classifier(args: argparse.Namespace, classes: int) -> nn.Module:
 
 
 def _in_turn(classes: Sequence[Sequence[Path]]) -> list[Path]:
-    """The first image of each class, then the second of each, ..."""
+    """Returns the first image of each class, then the second of each, and so on."""
     return [path for row in zip_longest(*classes) for path in row if path is not None]
 
 

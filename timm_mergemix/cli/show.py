@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import check_int, named, need, wrong
 from ..merge.info import merge_info
 from ..merge.patch import merging
-from ..merge.schedule import TEXTS, R
+from ..merge.schedule import R
 from ..mix.batch import MixedBatch
 from ..mixers.mergemix import MergeMix
 from ..training.progress import Reporter
@@ -25,46 +25,19 @@ from ..tune.timing import interleave
 from ..viz import confidence_by_ratio, learning_curves, merge_grid, mix_grid, reliability_diagram, schedule_plot
 from .histories import is_history, read_all
 from .options import make_directory
-from .output import Output, add_output
+from .output import Output
 from .pictures import save_figure
 from .scene import Scene, class_folders, find_classes, find_images, load_scene
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["SUMMARY", "TYPED", "add_arguments", "run"]
+__all__ = ["GO_ON", "TYPED", "run"]
 
-SUMMARY = "Draw what a model makes of images: mixes, token merging by block, what it saves; or how training went."
 TYPED = {"images": "images"}
 GO_ON = "Pictures that were finished are kept; draw again with"
 ROUNDS = 5
 BATCH = 32
-IMAGES_HELP = (
-    "images and directories of them; for curves, summary.csv of timm's train.py or our results.json; "
-    "for reliability and confidence, a directory with one for each class, and --checkpoint"
-)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    add = parser.add_argument
-    add("images", nargs="+", type=Path, metavar="IMAGE", help=IMAGES_HELP)
-    add("--model", default="deit_small_patch16_224", metavar="NAME", help="name of a timm model")
-    add("--weights", type=Path, metavar="FILE", help="its pretrained weights; timm's if not given")
-    add("--checkpoint", type=Path, metavar="FILE", help="a model that was trained on these classes, its head included")
-    pretrained_help = "with weights, rather than random ones"
-    add("--pretrained", action=argparse.BooleanOptionalAction, default=True, help=pretrained_help)
-    add("--img-size", type=int, metavar="PIXELS", help="side of the images; the model's own if not given")
-    add("--r", default="keep:0.25", metavar="R", help=f"token merging: {TEXTS}")
-    what_help = "which pictures; without the option, those that fit the input"
-    add("--what", nargs="+", choices=(*DRAW, "curves"), help=what_help)
-    add("--rows", type=int, default=6, help="maximum number of images in a grid")
-    add("--count", type=int, default=500, help="most images of reliability and confidence")
-    add("--format", nargs="+", choices=("png", "svg"), default=["png"], help="file formats of the pictures")
-    add("--out", type=Path, default=Path("show"), metavar="DIR", help="where pictures go")
-    add("--seed", type=int, default=0, help="all randomness follows it")
-    add("--device", default="auto", help="cpu, cuda, ...; auto is a GPU where there is one")
-    add_output(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -94,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _fitting(pictures: Sequence[Path], histories: Sequence[Path], checkpoint: Path | None) -> list[str]:
-    """The pictures that can be drawn of what was given."""
+    """Returns the pictures that can be drawn from the input."""
     classifier = CLASSIFIER if checkpoint is not None and class_folders(pictures) else ()
     return [*(GRIDS if pictures else ()), *classifier, *(["curves"] if histories else ())]
 

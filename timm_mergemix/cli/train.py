@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from ..errors import Words, installed, unusable, wrong
+from ..launch.log import describe_preference
 from ..mix.mixer import Mixer
 from ..training.evaluate import Evaluation, evaluate
 from ..training.folder import FolderSplits, digest_of, find_folder
@@ -23,22 +24,22 @@ from ..training.objective import build_objective
 from ..training.seeds import seed_all
 from ..viz import learning_curves, mix_grid
 from ..weights import from_file
-from .options import choose_device, make_directory
+from .device import choose_device
+from .options import make_directory
 from .output import Output
 from .pictures import save_figure
 from .report import text_table, write_json
-from .train_options import FLAGS, Chosen, add_arguments, choose
+from .train_options import FLAGS, Chosen, choose
 
-__all__ = ["AGAIN", "SUMMARY", "TYPED", "add_arguments", "run"]
+__all__ = ["AGAIN", "TYPED", "run"]
 
-SUMMARY = "Train a timm model on an image folder, with MergeMix or another way of mixing."
 AGAIN = {"without": ["--fresh"], "plus": ["--resume"]}
 TYPED = FLAGS
 HEADER = ("model, mixer", "top-1", "calibration error", "seconds per epoch", "images per second")
 CHECKPOINT = "last.pt"
 BEST = "best.pt"
-# Options that do not decide what is learnt: a run may go on with others.
-# Not the name of a recipe either, but what it gives: another release may give something else.
+# Options that do not affect what is learnt, so that a resumed run may change them. The name of a recipe is one of them,
+# since its values are compared instead: another release may have other values.
 INDECISIVE = {"command", "data", "out", "device", "resume", "fresh", "quiet", "json", "progress", "mergemix_recipe"}
 
 
@@ -91,9 +92,8 @@ def _describe(args: argparse.Namespace, chosen: Chosen, splits: FolderSplits, jo
         describe_tokens(job.model, chosen.merging.r, loaders.size),
         describe_mixing(args.mixer, chosen.mixing),
     ]
-    if job.preference.weight > 0:
-        pairs = "a pair is a clean image and its mix, so that what is not mixed has none"
-        lines.append(f"Preference: weight {job.preference.weight:g}; {pairs}.")
+    if isinstance(job.mixer, Mixer) and job.preference.weight > 0:
+        lines.append(f"{describe_preference(job.mixer, job.preference.weight)}.")
     return lines
 
 
@@ -121,7 +121,7 @@ def _has_begun(out: Path) -> bool:
 
 
 def _prepare(args: argparse.Namespace, chosen: Chosen, splits: FolderSplits, out: Path) -> tuple[Job, Loaders]:
-    """Everything before the first epoch; whatever cannot work fails here."""
+    """Does everything that comes before the first epoch, so that errors are raised before training."""
     device = choose_device(args.device, args.seed)
     optimisation, merging, mixing, preference = chosen
     classes = len(splits.classes)
@@ -148,7 +148,7 @@ def _prepare(args: argparse.Namespace, chosen: Chosen, splits: FolderSplits, out
 
 
 def _begin(args: argparse.Namespace, classes: int, out: Path) -> nn.Module:
-    """The model with its first weights, which a run that goes on replaces."""
+    """Builds the model with its initial weights, which are replaced if the run is resumed."""
     begins = args.fresh or not (out / CHECKPOINT).exists()
     weights = from_file(args.weights) if args.weights and begins else {}
     kwargs = {**args.model_kwargs, **weights}
@@ -158,7 +158,7 @@ def _begin(args: argparse.Namespace, classes: int, out: Path) -> nn.Module:
 
 
 def _draw(job: Job, mixer: Mix | None, loaders: Loaders, splits: FolderSplits, out: Path) -> list[Path]:
-    """The curves, and a few mixes if the mixer tells how they came about."""
+    """Draws the learning curves, and a few mixes if it is a mixer of this library."""
     figures = {"curves.png": learning_curves({job.title: job.history})}
     if isinstance(mixer, Mixer):
         seed_all(job.seed, 0)

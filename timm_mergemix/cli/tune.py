@@ -3,68 +3,91 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 import timm
 import torch
+from torch import Tensor, nn
 
-from ..errors import MergeMixError, unusable, wrong
+from ..errors import MergeMixError, Words, check_int, named, unusable, wrong
 from ..merge.find.support import check_name
-from ..tune.search import tune_r
-from .options import choose_device, cpu_threads
-from .output import Output, add_output
+from ..training.model import build_model
+from ..tune.search import Tuned, tune_r
+from .device import choose_device, cpu_threads
+from .output import Output
 from .report import text_table
+from .scene import class_folders, find_classes, find_images, load_classifier, prepare_images
 
-__all__ = ["GO_ON", "SUMMARY", "TYPED", "add_arguments", "run"]
+__all__ = ["GO_ON", "TYPED", "run"]
 
-SUMMARY = "Find the token merging that meets a throughput or a number of tokens."
-TYPED = dict.fromkeys(("speedup", "tokens", "speedup, tokens"), "budget")
+TYPED = dict.fromkeys(("speedup", "tokens", "speedup, tokens"), "BUDGET")
 GO_ON = "Nothing is kept of a search; start again with"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    add = parser.add_argument
-    add(
-        "target", metavar="BUDGET", help="throughput over that of the unmerged model, such as 2.0x; or 99 (tokens left)"
-    )
-    add("--model", default="deit_small_patch16_224", metavar="NAME", help="a timm model")
-    add("--pretrained", action="store_true", help="with timm's weights, so that the similarity means something")
-    add("--img-size", type=int, metavar="PIXELS", help="side of the images; the model's own if not given")
-    add("--batch-size", type=int, default=8, help="images a step")
-    add("--rounds", type=int, default=15, help="interleaved rounds behind each throughput")
-    add("--device", default="auto", help="cpu, cuda, ...; auto is a GPU where there is one")
-    add("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
-    add_output(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Searches and prints what it found."""
-    device, budget = choose_device(args.device), _budget(args.target)
-    with cpu_threads(args.threads):
-        _tune(args, device, budget)
+    device = choose_device(args.device)
+    check_int("count", args.count, 1)
+    with cpu_threads(torch.get_num_threads() if args.threads is None else args.threads):
+        _tune(args, device)
 
 
-def _tune(args: argparse.Namespace, device: torch.device, budget: dict[str, Any]) -> None:
-    size = {} if args.img_size is None else {"img_size": args.img_size}
+def _tune(args: argparse.Namespace, device: torch.device) -> None:
+    output = Output(args)
     check_name("model", args.model)
+    folders = [] if args.data is None else class_folders([args.data])
+    model = _load(args, len(folders)).to(device)
     try:
-        model = timm.create_model(args.model, pretrained=args.pretrained, **size).to(device)
-        tuned = tune_r(model, **budget, batch_size=args.batch_size, rounds=args.rounds)
+        images, labels, note = _read(args, model, len(folders))
+        images = None if images is None else images.to(device)
+        labels = None if labels is None else labels.to(device)
+        options = {"batch_size": args.batch_size, "rounds": args.rounds, "seconds": args.seconds}
+        tuned = tune_r(model, **args.budget, images=images, labels=labels, report=output.reporter.say, **options)
     except MergeMixError:
         raise
-    except Exception as error:  # whatever a hub or a model raises, for instance for a size that it does not take
+    except Exception as error:  # whatever a model raises, for instance for a size that it does not take
         reason = f"{type(error).__name__}: {error}"
         raise unusable("model", f"{args.model} cannot be built, or does not run: {reason}") from error
-    header = ("r", "throughput", "tokens left", "similarity of features")
+    output.result(f"\n{_table(tuned)}{note}", [each._asdict() for each in tuned])
+
+
+def _load(args: argparse.Namespace, classes: int) -> nn.Module:
+    """The model, with the classes of a checkpoint or with those that timm gives it."""
+    if args.checkpoint is not None:
+        if not classes:
+            got = Words("none") if args.data is None else args.data
+            raise wrong("data", got, "a directory with one for each class that the model of --checkpoint knows")
+        return load_classifier(args, classes)
+    config = None if ":" in args.model else timm.get_pretrained_cfg(args.model.removeprefix("timm/"))
+    own = 1000 if config is None else config.num_classes
+    return build_model(args.model, own, pretrained=args.pretrained, img_size=args.img_size)
+
+
+def _read(args: argparse.Namespace, model: nn.Module, classes: int) -> tuple[Tensor | None, Tensor | None, str]:
+    """Images and labels where there are any, and what is to be said about the result."""
+    random = not args.pretrained and args.checkpoint is None
+    weights = "\nThe similarity is that of random weights; --pretrained gives the model's own." if random else ""
+    if args.data is None:
+        return None, None, f"{weights}\nIt was measured on noise; --data DIR takes images."
+    known, note = getattr(model, "num_classes", None), weights
+    if classes and classes == known and not random:
+        paths, numbers, _ = find_classes([args.data], args.count)
+        labels = torch.tensor(numbers)
+    else:
+        with named(images="data"):
+            paths, labels = find_images([args.data])[: args.count], None
+        if classes and not random:
+            kinds = f"the model has {known} classes and the directory {classes}"
+            note += f"\nNo top-1: {kinds}; --checkpoint takes a model that was trained on them."
+    images, _ = prepare_images(model, paths, args.img_size, "data")
+    return images, labels, note
+
+
+def _table(tuned: list[Tuned]) -> str:
+    header = ["r", "throughput", "tokens left", "similarity of features"]
     rows = [[str(t.r), f"{t.speedup:.2f}x", str(t.tokens[-1]), f"{t.similarity:.3f}"] for t in tuned]
-    note = "" if args.pretrained else "\nThe similarity is that of random weights; --pretrained gives the model's own."
-    Output(args).result(text_table(header, rows) + note, [t._asdict() for t in tuned])
-
-
-def _budget(target: str) -> dict[str, Any]:
-    try:
-        return {"speedup": float(target[:-1])} if target.endswith("x") else {"tokens": int(target)}
-    except ValueError:
-        pass
-    raise wrong("budget", target, "a throughput such as 2.0x, or a number of tokens such as 99")
+    rows.insert(0, ["0 (unmerged)", "1.00x", str(tuned[0].tokens[0]), "1.000"])
+    if tuned[0].top1 is not None:
+        header.append("top-1")
+        values = [tuned[0].top1_unmerged, *(each.top1 for each in tuned)]
+        rows = [[*row, f"{100 * (value or 0):.1f} %"] for row, value in zip(rows, values, strict=True)]
+    return text_table(header, rows)

@@ -1,4 +1,4 @@
-"""The criterion of a script that trains on mixes: what the target looks like says which loss it is."""
+"""The criterion of a script that trains on mixes. It chooses the loss by the shape of the target."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TERMS = ("preference_loss", "reward_margin", "preference_accuracy")
 
 
 def pack(batch: MixedBatch) -> Tensor:
-    """All that the losses need of a batch, as one tensor that a script can carry as its target.
+    """Packs what the losses need to know about a batch into one tensor, which a script can carry as its target.
 
     Its shape is (B, 1, num_classes + 2): three axes tell it from soft targets (B, num_classes).
     """
@@ -29,16 +29,16 @@ def pack(batch: MixedBatch) -> Tensor:
 
 
 def unpack(target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The soft targets (B, num_classes), labels (B,) and masses (B,) of `pack`."""
+    """Returns the soft targets (B, num_classes), labels (B,) and masses (B,) that `pack` has packed."""
     targets, labels, mass = target.squeeze(1).split([target.shape[2] - 2, 1, 1], dim=1)
     return targets, labels.squeeze(1).round().long(), mass.squeeze(1)
 
 
 def soft_criterion(plain: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """What a criterion that was made for labels is for soft targets, which are smoothed already.
+    """Returns the form of a criterion for soft targets, which are smoothed already.
 
     Raises:
-        MergeMixError: If it has no such form.
+        MergeMixError: If the criterion has no such form.
     """
     if isinstance(plain, LabelSmoothingCrossEntropy):
         return SoftTargetCrossEntropy()
@@ -53,12 +53,12 @@ def soft_criterion(plain: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tenso
 
 
 class MixCriterion(nn.Module):
-    """In place of a script's criterion.
+    """Replaces the criterion of a script.
 
     Args:
         plain: The script's own criterion, for labels (B,).
-        preference: Settings for packed targets, whose logits are those of mixes and, after them, of clean images; None
-            where there are no such targets.
+        preference: Settings for packed targets. Their logits are those of the mixes, followed by those of the clean
+            images. None if there are no such targets.
 
     Raises:
         MergeMixError: If the criterion has no form for soft targets.
@@ -72,11 +72,11 @@ class MixCriterion(nn.Module):
         self.soft = soft_criterion(plain)
         target = SoftTargetLoss(bce=isinstance(plain, BinaryCrossEntropy))
         self.preference = None if preference is None else PreferenceLoss.of(preference, target)
-        # Sums on the device, so that no step waits for them: pairs, and each of TERMS over them.
+        # Kept on the device so that no step waits for them: the number of pairs, and the sum of each of TERMS.
         self.register_buffer("totals", torch.zeros(1 + len(TERMS)), persistent=False)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of logits (B or 2 B, num_classes); see the class."""
+        """Returns the loss of logits (B, num_classes), or (2 B, num_classes) for packed targets."""
         if target.ndim == 1:
             return self.plain(logits, target)
         if target.ndim == 2 or self.preference is None:
@@ -95,11 +95,11 @@ class MixCriterion(nn.Module):
         self.totals += torch.cat([pairs.reshape(1).float(), pairs * means])
 
     def start_epoch(self) -> None:
-        """Forgets the pairs counted so far."""
+        """Resets the sums over pairs."""
         self.totals.zero_()
 
     def means(self) -> dict[str, float]:
-        """The terms of the preference over all pairs since the epoch began; nan without any."""
+        """Returns the means of the preference terms over all pairs of the epoch so far; NaN without a pair."""
         totals = self.totals.clone()
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.all_reduce(totals)

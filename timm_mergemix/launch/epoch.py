@@ -1,4 +1,4 @@
-"""One epoch of a script, on mixed batches. Its function's signature differs from release to release."""
+"""One epoch of a script on mixed batches. The signature of its function differs between releases of timm."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = ["run_epoch"]
 
 
 def run_epoch(run: Run, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Calls a script's ``train_one_epoch`` with batches mixed on the device, and a criterion for soft targets.
+    """Calls a script's ``train_one_epoch`` with batches that are mixed on the device, and a criterion for soft targets.
 
     Raises:
-        MergeMixError: If the script trains in a way that soft targets do not fit.
+        MergeMixError: If the script trains in a way that does not work with soft targets.
     """
     if run.mixer is None:
         return original(*args, **kwargs)
@@ -52,7 +52,7 @@ def run_epoch(run: Run, original: Callable[..., Any], *args: Any, **kwargs: Any)
 
 
 def _place_criterion(given: dict[str, Any], request: Request) -> MixCriterion:
-    """Puts the criterion where the script calls it: an argument in old releases, in new ones an attribute of a task."""
+    """Puts the criterion where the script calls it: an argument in old releases, an attribute of a task in new ones."""
     if "loss_fn" in given:
         given["loss_fn"] = criterion = _wrapped(given["loss_fn"], request)
         return criterion

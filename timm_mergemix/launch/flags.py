@@ -1,4 +1,4 @@
-"""The flags that a script gets, in groups of its own ``--help``. They derive from the configs."""
+"""The flags that are added to a script, in groups of its ``--help``. They are derived from the configs."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def _check_checkpoint(argument: str, value: Any) -> None:
 
 @dataclass(frozen=True)
 class LaunchConfig(Config):
-    """What only the launcher has flags for."""
+    """Settings for which only the launcher has flags."""
 
     merge_eval: bool = option(True, "validate merged, as the model trains, or unmerged", read=bool)
     recipe: str | None = option(
         None,
-        "MergeMix with Mixup beside it, by kind of training; other flags come before what it sets",
+        "MergeMix together with Mixup, by kind of training; other flags override what it sets",
         choices=tuple(RECIPES),
         optional=True,
         flag="--mergemix-recipe",
@@ -66,7 +66,7 @@ class LaunchConfig(Config):
     )
     encoder: str | None = option(
         None,
-        "pretrained timm model, also hf-hub:..., whose attention is read; none reads the model in training",
+        "pretrained timm model, also hf-hub:..., whose attention is read; by default the model in training",
         _check_encoder,
         flag="--mergemix-encoder",
         metavar="NAME",
@@ -87,12 +87,12 @@ FLAGS = flag_names(*CONFIGS)
 
 
 def dest(field: str) -> str:
-    """The attribute of the parsed arguments that holds a field."""
+    """Returns the name of the parsed argument that holds a field."""
     return FLAGS[field][2:].replace("-", "_")
 
 
 def add_merge_flags(parser: ArgumentParser, training: bool) -> None:
-    """The flags of token merging.
+    """Adds the flags of token merging.
 
     Args:
         parser: The script's.
@@ -108,7 +108,7 @@ def add_merge_flags(parser: ArgumentParser, training: bool) -> None:
 
 
 def add_mix_flags(parser: ArgumentParser) -> None:
-    """The flags of MergeMix and of the preference, for a script that trains; both are off by default.
+    """Adds the flags of MergeMix and of the preference to a script that trains. Both are off by default.
 
     Raises:
         MergeMixError: If the script has a flag of the same name.
@@ -123,7 +123,7 @@ def add_mix_flags(parser: ArgumentParser) -> None:
             _add(group, config, by_recipe & config.options().keys(), unset=kind)
         add_flags(group, SaliencyConfig, without=by_recipe)
         _add(group, LaunchConfig, ["mixer", "encoder", "encoder_checkpoint"])
-    about = "Clean images and mixes run in one batch, so that logged speeds count each image twice."
+    about = "Clean images and mixes run in one batch, so logged speeds count each image twice."
     with _group(parser, "Preference parameters (timm_mergemix)", about) as group:
         _add(group, PreferenceConfig, ["weight"], unset="0")
         add_flags(group, PreferenceConfig, without=["weight", "saliency"])
@@ -136,7 +136,7 @@ def _add(group: Any, config: type[Config], names: Collection[str], unset: str = 
 
 @contextmanager
 def _group(parser: ArgumentParser, title: str, about: str | None = None) -> Iterator[Any]:
-    """A group of flags, none of which may be one of the script's own."""
+    """Opens a group for flags. None of them may have the name of a flag of the script."""
     try:
         yield parser.add_argument_group(title, about, conflict_handler="error")
     except ArgumentError as error:

@@ -1,4 +1,4 @@
-"""Rebinds the globals of one script, so that it merges and mixes. Nothing in timm is changed."""
+"""Rebinds globals of one script so that it merges tokens and mixes batches. Nothing in timm is changed."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from .models import create_model
 from .parsing import Parsed, watch
 from .reading import read_request, write_back
 from .run import Run, rank
-from .unused import warn
+from .unused import warn_of_idle, warn_of_unknown
 from .validation import run_validation
 
 __all__ = ["hook"]
 
 
 def hook(script: ModuleType) -> Run:
-    """Adds our flags to a script's parser, and rebinds the globals through which it merges and mixes.
+    """Adds our flags to a script's parser, and rebinds the globals by which it then merges and mixes.
 
     Args:
-        script: A script that `timm_mergemix.launch.script.check_script` lets pass.
+        script: A script that `timm_mergemix.launch.script.check_script` accepts.
 
     Returns:
-        What the hooks share; filled while the script runs.
+        The state that the hooks share. It is filled while the script runs.
 
     Raises:
-        MergeMixError: If the script has a flag of the name of one of ours.
+        MergeMixError: If the script has a flag with the same name as one of ours.
     """
     run = Run(training=hasattr(script, "train_one_epoch"))
     add_merge_flags(script.parser, run.training)
@@ -46,10 +46,12 @@ def hook(script: ModuleType) -> Run:
 
 
 def _start(run: Run, parsed: Parsed) -> None:
-    """The script has parsed its arguments."""
+    """Reads the request once the script has parsed its arguments."""
+    if rank() == 0:
+        warn_of_unknown(parsed)  # first: a mistyped key is often why a check below fails
     run.request = read_request(parsed, run.training)
     if rank() == 0:
-        warn(parsed, run.request)
+        warn_of_idle(parsed, run.request)
     write_back(parsed.args, run.request)
 
 

@@ -1,4 +1,4 @@
-"""The loaders that a script makes, and the one that mixes their batches on the device, not in timm's workers."""
+"""The loaders of a script, and a loader that mixes their batches on the device instead of in timm's workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["MixingLoader", "create_loader", "image_sizes"]
 
 
 def create_loader(run: Run, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Calls a script's ``create_loader``, whose images must leave enough tokens to merge."""
+    """Calls a script's ``create_loader`` after checking that its images have enough tokens to merge."""
     training = kwargs.get("is_training", False)
     for size in image_sizes(kwargs):
         _check_size(run, size, training)
@@ -31,7 +31,7 @@ def create_loader(run: Run, original: Callable[..., Any], *args: Any, **kwargs: 
 
 
 def image_sizes(loader: dict[str, Any]) -> list[tuple[int, int]]:
-    """Heights and widths of the images of a loader, from the arguments that make it."""
+    """Returns the heights and widths of a loader's images, from the arguments that create the loader."""
     sizes = loader.get("input_size_choices") or [loader["input_size"]] if "input_size" in loader else []
     return [(size, size) if isinstance(size, int) else (size[-2], size[-1]) for size in sizes]
 
@@ -49,15 +49,15 @@ def _check_size(run: Run, size: tuple[int, int], training: bool) -> None:
 
 
 class MixingLoader:
-    """Yields mixed images and soft targets of a loader's batches; otherwise it is that loader.
+    """Yields mixed images and soft targets of a loader's batches. All other attributes are those of that loader.
 
     Args:
         loader: Yields images (B, C, H, W) and labels (B,), normalised.
         mixer: Mixes them.
-        device: Where batches go first.
-        dtype: What images become first; None leaves them.
+        device: Batches are moved to it first.
+        dtype: Images are converted to it first. None leaves them as they are.
         autocast: The script's, for the saliency pass.
-        pairs: Whether the clean images follow their mixes in one batch of 2 B, with the targets of `pack`.
+        pairs: Whether to append the clean images to their mixes, as one batch of 2 B with the targets of `pack`.
     """
 
     def __init__(

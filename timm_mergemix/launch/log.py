@@ -1,4 +1,4 @@
-"""What is said at the start of a run, by one of its processes."""
+"""Log lines about a run, written by its first process."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from ..config import shown
 from ..errors import MergeMixError
 from ..merge.families import Backbone
 from ..merge.info import info_of
+from ..mix.mixer import Mixer
 from .run import Run, rank
 
-__all__ = ["say", "say_merging", "say_mixing"]
+__all__ = ["describe_preference", "say", "say_merging", "say_mixing"]
 
 _logger = logging.getLogger(__name__)
 
 
 def say(text: str) -> None:
-    """Logs a line, if this is the first process."""
+    """Logs a line if this is the first process."""
     if rank() == 0:
         _logger.info(text)
 
 
 def say_merging(run: Run, backbone: Backbone, size: tuple[int, int] | None = None) -> None:
-    """How a model merges, for images of a size."""
+    """Logs how a model merges for images of a size."""
     if run.request.merge is None:
         return
     pixels = "" if size is None else f" ({size[0]} x {size[1]} pixels)"
@@ -30,7 +31,7 @@ def say_merging(run: Run, backbone: Backbone, size: tuple[int, int] | None = Non
 
 
 def say_mixing(run: Run) -> None:
-    """What mixes the batches, what a recipe has to do with it, and whether there is a preference."""
+    """Logs what mixes the batches, what a recipe has set, and whether there is a preference."""
     request, mixer = run.request, run.mixer
     if mixer is None:
         return
@@ -40,16 +41,22 @@ def say_mixing(run: Run) -> None:
         sets = ", ".join(f"{flag} {shown(value)}" for flag, value in request.recipe_sets.items())
         say(f"Recipe {request.recipe} sets {sets or 'nothing, since everything is given'}")
     if request.preference is not None:
-        share = mixer.prob * sum(share for _, share in mixer.blends)
-        whose = "batches" if mixer.mode == "batch" else "images"
-        say(
-            f"Preference of clean images over their mixes, weight {request.preference.weight:g}; "
-            f"pairs in {share:.0%} of the {whose}"
-        )
+        say(describe_preference(mixer, request.preference.weight))
+        say("Clean images and mixes run in one batch: halve the logged images per second to count images once")
+
+
+def describe_preference(mixer: Mixer, weight: float) -> str:
+    """Describes the preference, and in what share of the batches or images there is a mix as its loser."""
+    share, whose = (
+        mixer.prob * sum(share for _, share in mixer.blends),
+        "batches" if mixer.mode == "batch" else "images",
+    )
+    none = f"; the other {1 - share:.0%} are not mixed and have no pair" if share < 1 else ""
+    return f"Preference of clean images over their mixes, weight {weight:g}; pairs in {share:.0%} of the {whose}{none}"
 
 
 def _tokens(backbone: Backbone, size: tuple[int, int] | None) -> str:
-    """The tokens after each block, where the model has an image size of its own."""
+    """Lists the tokens after each block if the image size is known, else returns an empty text."""
     try:
         return f": tokens {', '.join(map(str, info_of(backbone, size).tokens))}"
     except MergeMixError:

@@ -1,4 +1,4 @@
-"""The mixer that is asked for, and the model whose attention it reads."""
+"""Builds the mixer that the flags ask for, and the model whose attention it reads."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import nn
 
 from ..errors import MergeMixError, named, unusable
 from ..merge.find.search import find_backbone
+from ..merge.find.support import check_name
 from ..mix.mixer import Mixer
 from ..mixers.mergemix import MergeMix
 from ..mixers.registry import create_mixer, takes
@@ -23,7 +24,7 @@ __all__ = ["build_encoder", "build_mixer", "epoch_generator"]
 
 
 def build_mixer(request: Request, model: nn.Module, encoder: nn.Module | None) -> Mixer:
-    """The mixer of a run that mixes.
+    """Builds the mixer of a run that mixes.
 
     Args:
         request: What is asked for.
@@ -60,7 +61,7 @@ def _named(request: Request, read: nn.Module, settings: dict[str, Any], statisti
 
 
 def _statistics(request: Request, model: nn.Module, encoder: nn.Module) -> dict[str, Any]:
-    """How the script normalises its images, for an encoder that may want them otherwise."""
+    """Returns how the script normalises its images, for an encoder that may need other statistics."""
     config = resolve_data_config(dict(request.data), model=model, verbose=False)
     flag = FLAGS["encoder"]
     channels, wanted = config["input_size"][0], find_backbone(encoder, flag).in_channels
@@ -70,7 +71,7 @@ def _statistics(request: Request, model: nn.Module, encoder: nn.Module) -> dict[
 
 
 def build_encoder(request: Request) -> nn.Module | None:
-    """The frozen model of ``--mergemix-encoder``, or None; the run's random numbers are left alone.
+    """Builds the frozen model of ``--mergemix-encoder``, or returns None. The run's random state does not change.
 
     Raises:
         MergeMixError: If timm has no such model, or its weights cannot be had.
@@ -78,6 +79,7 @@ def build_encoder(request: Request) -> nn.Module | None:
     if request.encoder is None:
         return None
     name, path = request.encoder, request.encoder_checkpoint
+    check_name(FLAGS["encoder"], name)
     weights = from_file(path) if path else {"pretrained": True}
     try:
         with torch.random.fork_rng(devices=[]), named(weights=FLAGS["encoder_checkpoint"]):
@@ -91,6 +93,6 @@ def build_encoder(request: Request) -> nn.Module | None:
 
 
 def epoch_generator(seed: int, rank: int, epoch: int) -> torch.Generator:
-    """Where an epoch's mixes come from: the same in a run that was resumed, different on each process."""
+    """Returns the generator for the mixes of an epoch: the same after resuming, and different on each process."""
     state = np.random.SeedSequence([seed % 2**64, rank, epoch]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]))

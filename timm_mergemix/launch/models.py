@@ -1,4 +1,4 @@
-"""The models that a script makes: they merge, and the first one gets what mixes its batches."""
+"""Hooks into the models that a script creates: they merge, and the first one gets a mixer for its batches."""
 
 from __future__ import annotations
 
@@ -7,24 +7,30 @@ from typing import Any
 
 from torch import nn
 
-from ..errors import MergeMixError
+from ..errors import MergeMixError, unusable
 from ..merge.attach import merge_by
 from ..merge.config import MergeConfig
 from ..merge.families import Backbone
 from ..merge.find.search import find_backbone
+from ..merge.find.support import check_name
+from .flags import FLAGS
 from .log import say_merging, say_mixing
 from .mixing import build_encoder, build_mixer
+from .request import Request
 from .run import Run, naming
 
 __all__ = ["LaterModelError", "create_model"]
 
 
 class LaterModelError(MergeMixError, RuntimeError):
-    """A model that cannot merge, after others that could; scripts that run many models expect a RuntimeError."""
+    """A model cannot merge, after others that could. Scripts that run many models expect a RuntimeError."""
 
 
 def create_model(run: Run, original: Callable[..., Any], *args: Any, **kwargs: Any) -> nn.Module:
-    """Calls a script's ``create_model``; what is asked of the model and cannot be had is refused here."""
+    """Calls a script's ``create_model``, and raises if the model cannot do what the flags ask for."""
+    name = kwargs.get("model_name", args[0] if args else None)
+    if isinstance(name, str):
+        check_name("--model", name)
     model, request = original(*args, **kwargs), run.request
     backbone = None
     if request.merge is not None or (request.reads and request.encoder is None):
@@ -41,12 +47,25 @@ def create_model(run: Run, original: Callable[..., Any], *args: Any, **kwargs: A
     return model
 
 
+def _read(request: Request, model: nn.Module) -> Backbone:
+    """Prepares a model whose attention is read and which does not merge."""
+    try:
+        backbone = find_backbone(model)
+        merge_by(backbone, MergeConfig())
+        return backbone
+    except MergeMixError as error:
+        remedy = f"{FLAGS['encoder']} NAME reads the attention of another, pretrained model"
+        raise unusable(request.mixing_flag, f"{error}; {remedy}") from error
+
+
 def _patch(run: Run, model: nn.Module) -> Backbone:
     merge = run.request.merge
     try:
-        with naming(run.request.mixing_flag if merge is None else "--merge-r", r="--merge-r"):
+        if merge is None:
+            return _read(run.request, model)
+        with naming("--merge-r", r="--merge-r"):
             backbone = find_backbone(model)
-            merge_by(backbone, MergeConfig() if merge is None else merge)
+            merge_by(backbone, merge)
             return backbone
     except MergeMixError as error:
         # A script that has done others before this model has results to lose: it notes such an error and goes on.

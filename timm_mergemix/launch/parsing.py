@@ -1,4 +1,4 @@
-"""The one time that a script parses its command line: what was typed, what a YAML file says, what nobody gave."""
+"""Parses a script's command line once, and tells typed values, values of a YAML file and defaults apart."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MARKED += (dest("mergemix_alpha"),)
 
 
 class Typed(float):
-    """A number that was typed, as opposed to one that is a default."""
+    """A number that was typed, as opposed to a default."""
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """What came of the command line.
+    """The result of parsing a command line.
 
     Attributes:
         args: The arguments, as the script gets them.
@@ -43,7 +43,7 @@ class Parsed:
 
 
 def watch(parser: ArgumentParser, then: Callable[[Parsed], None]) -> None:
-    """Makes a parser call ``then`` once it has parsed, before the script gets the arguments.
+    """Makes a parser call ``then`` after parsing, before the script gets the arguments.
 
     timm's scripts read the YAML file of ``--config`` by the parser's ``set_defaults``.
 
@@ -95,7 +95,7 @@ def _is_given(name: str, args: Namespace, defaults: Mapping[str, Any], yaml: Map
 
 
 def _unmark(args: Namespace) -> None:
-    """Plain numbers again, which is what YAML can write."""
+    """Replaces marked numbers by plain ones, which YAML can write."""
     for name in MARKED:
         value = getattr(args, name, None)
         if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The arguments of a script -> what the run is asked to do, and what is in force -> the arguments."""
+"""Turns the arguments of a script into a request, and writes the settings in force back into the arguments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BCE = {"target_threshold": "bce_target_thresh", "sum_classes": "bce_sum", "pos_w
 
 
 def read_request(parsed: Parsed, training: bool) -> Request:
-    """Reads what was parsed; nothing is changed.
+    """Reads a request from the parsed arguments without changing them.
 
     Args:
         parsed: What came of the command line.
@@ -45,7 +45,7 @@ def read_request(parsed: Parsed, training: bool) -> Request:
 
 
 def write_back(args: Namespace, request: Request) -> None:
-    """Writes what is in force into a script's arguments, so that ``args.yaml`` has it."""
+    """Writes the settings in force into a script's arguments, so that ``args.yaml`` has them."""
     mixes = request.mix is not None and request.mix.mergemix_alpha > 0
     mixing = (request.mix, request.saliency) if mixes else ()
     for config in (request.merge, request.preference, *mixing):
@@ -85,7 +85,7 @@ def _read_training(parsed: Parsed, request: Request) -> Request:
 
 
 def _read_mergemix(values: Mapping[str, Any], given: Collection[str], recipe: str | None, kind: str) -> dict[str, Any]:
-    """What a `Request` says of MergeMix, which is on."""
+    """Returns the fields of a `Request` that concern MergeMix, when it is on."""
     filled = fill(values, given, recipe, kind)
     mix, saliency = MixConfig.of(filled), SaliencyConfig.of(filled)
     sets = _differences(values, mix, saliency)
@@ -103,7 +103,7 @@ def _script_settings(args: Namespace) -> dict[str, Any]:
 
 
 def _mixing_values(ours: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `MixConfig` and `SaliencyConfig` that flags set, ours checked; the script's are checked if used."""
+    """Returns the fields of `MixConfig` and `SaliencyConfig` that flags set. Fields with a flag of ours are checked."""
     names = {*MixConfig.options(), *SaliencyConfig.options()}
     values = {**OFF, **{name: value for name, value in ours.items() if name in names}}
     MixConfig.check({name: value for name, value in values.items() if name not in SCRIPT_FIELDS})
@@ -129,7 +129,7 @@ def _read_bce(args: Namespace) -> dict[str, Any] | None:
 
 
 def _differences(values: Mapping[str, Any], *configs: Config) -> dict[str, Any]:
-    """By flag, what the configs have that neither flags nor defaults say."""
+    """Returns, by flag, the values of configs that come neither from flags nor from defaults."""
     return {
         FLAGS[name]: getattr(config, name)
         for config in configs
@@ -139,7 +139,7 @@ def _differences(values: Mapping[str, Any], *configs: Config) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """A value as YAML knows it."""
+    """Converts a value to one that YAML can write."""
     if isinstance(value, tuple):
         return ":".join(map(str, value)) if isinstance(value[0], str) else list(value)
     return value

@@ -1,4 +1,4 @@
-"""What MergeMix's settings are where they are not given: those of a recipe, or the defaults."""
+"""Fills in settings of MergeMix that are not given, from a recipe or from the defaults."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BESIDE = ("mixup_alpha", "cutmix_alpha", "cutmix_minmax")  # what may stand besi
 
 
 def fill(values: Mapping[str, Any], given: Collection[str], recipe: str | None, kind: str) -> dict[str, Any]:
-    """Settings of `MixConfig` and `SaliencyConfig`; what is missing in them has its default there.
+    """Returns settings of `MixConfig` and `SaliencyConfig`. A missing one has its default there.
 
     Args:
         values: What the flags say, by field; those of `OFF` are always there.

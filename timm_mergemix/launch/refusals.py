@@ -1,4 +1,4 @@
-"""What cannot work together is refused before anything runs."""
+"""Refuses combinations of settings that cannot work, before anything runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NONE_MIXED = "a number > 0, since nothing would be mixed"
 
 
 def refuse(args: Namespace, request: Request) -> None:
-    """Raises if what is asked for cannot work, alone or beside the script's own flags.
+    """Raises if a request cannot work, by itself or together with the script's own flags.
 
     Args:
         args: The script's arguments, asked for flags of its own.

@@ -1,4 +1,4 @@
-"""What a run is asked to do."""
+"""The request: what a run is asked to do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Request"]
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for: checked, complete, and not changed after `read_request` has made it.
+    """A checked and complete request, which does not change after `read_request` has made it.
 
     Attributes:
         training: Whether the script trains.
@@ -65,7 +65,7 @@ class Request:
 
     @property
     def mixing_flag(self) -> str:
-        """The flag that asks for the mixes."""
+        """The flag that turns mixing on."""
         if self.mixer is not None:
             return "--mixer"
         return FLAGS["mergemix_alpha" if self.mix is not None and self.mix.mergemix_alpha > 0 else "weight"]

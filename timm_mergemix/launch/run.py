@@ -1,4 +1,4 @@
-"""What the hooks of one run share."""
+"""The state that the hooks of one run share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Run", "naming", "rank"]
 
 @dataclass
 class Run:
-    """What the hooks of one run share.
+    """The state that the hooks of one run share.
 
     Attributes:
         training: Whether the script trains.
@@ -41,7 +41,7 @@ class Run:
 
 
 def rank() -> int:
-    """The number of this process; the first one, 0, logs."""
+    """Returns the rank of this process. The process of rank 0 writes the log."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank()
     return world_info_from_env()[1]  # before the script has set up its processes

@@ -13,8 +13,6 @@ from inspect import signature
 from pathlib import Path
 from types import ModuleType
 
-from torch.torch_version import TorchVersion
-
 from ..errors import MergeMixError, Words, unusable, wrong
 
 __all__ = ["OLDEST_TIMM", "TRAINING", "check_script", "check_timm", "loaded", "main", "run_script"]
@@ -33,7 +31,7 @@ BAD_INPUT = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line: runs a script, turns errors into an exit code.
+    """Runs a script from the command line, and turns errors into an exit code.
 
     Returns:
         0 for success, 2 for bad input.
@@ -53,14 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_script(path: Path, arguments: Sequence[str]) -> None:
-    """Runs a script of timm's with the flags of this library.
+    """Runs one of timm's scripts with the flags of this library.
 
     Args:
         path: timm's ``train.py``, ``validate.py``, ``benchmark.py``, or a script with the same globals.
         arguments: Its arguments, with ours among them.
 
     Raises:
-        MergeMixError: If it is no such script, its timm is too old, or what is asked for cannot work.
+        MergeMixError: If the file is not such a script, timm is too old, or the request cannot work.
     """
     if not path.is_file():
         raise wrong("script", str(path), "the path of timm's train.py, validate.py or benchmark.py")
@@ -74,11 +72,13 @@ def run_script(path: Path, arguments: Sequence[str]) -> None:
 
 
 def check_timm() -> None:
-    """Raises if the timm that Python finds is too old, for instance one in the working directory."""
+    """Raises if the timm that Python finds, perhaps in the working directory, is too old."""
     try:
         timm = import_module("timm")
     except ImportError as error:
         raise unusable("timm", f"cannot be imported: {error}") from error
+    from torch.torch_version import TorchVersion  # here, so that a mistyped path is answered without torch
+
     if TorchVersion(timm.__version__) < OLDEST_TIMM:
         raise wrong(
             "timm",
@@ -90,7 +90,7 @@ def check_timm() -> None:
 
 @contextmanager
 def loaded(path: Path, arguments: Sequence[str]) -> Iterator[ModuleType]:
-    """The script as a module, with ``sys.argv`` and ``sys.path`` as it expects them.
+    """Loads the script as a module, with ``sys.argv`` and ``sys.path`` as it expects them.
 
     Its folder is searched last, so that a ``timm`` beside it does not take the place of the installed one.
 
@@ -111,7 +111,7 @@ def loaded(path: Path, arguments: Sequence[str]) -> Iterator[ModuleType]:
         except ImportError as error:
             raise unusable("script", f"{path} cannot be imported: {error}{_remedy(error)}") from error
         except SyntaxError as error:
-            raise unusable("script", f"{path} is not Python that can be read: {error}") from error
+            raise unusable("script", f"{path} is not valid Python: {error}") from error
         yield script
     finally:
         sys.argv, sys.path[:] = argv, search
@@ -125,7 +125,7 @@ def _remedy(error: ImportError) -> str:
 
 
 def check_script(script: ModuleType) -> None:
-    """Raises if a script does not have the globals of timm's scripts, or its epochs are not called as theirs."""
+    """Raises if a script lacks globals of timm's scripts, or its epochs have another signature than theirs."""
     needed = (*NEEDED, *TRAINING) if hasattr(script, "train_one_epoch") else NEEDED
     missing = [name for name in needed if not hasattr(script, name)]
     if missing or not isinstance(script.parser, ArgumentParser):

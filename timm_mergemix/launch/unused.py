@@ -1,4 +1,4 @@
-"""Warnings about what has no effect: flags without the one that switches them on, YAML keys that are no flags."""
+"""Warnings about flags that have no effect without another one, and about YAML keys that are not flags."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 
-from ..config import Config
+from ..config import Config, flag_of
 from ..merge.config import MergeConfig
 from ..mix.config import MixConfig
 from ..preference.config import PreferenceConfig
@@ -16,20 +16,15 @@ from .parsing import Parsed
 from .reading import plain
 from .request import Request
 
-__all__ = ["warn"]
+__all__ = ["warn_of_idle", "warn_of_unknown"]
 
 _logger = logging.getLogger(__name__)
 
 OURS = ("merge", "mixer", "preference", "saliency")  # how most of our names begin
 
 
-def warn(parsed: Parsed, request: Request) -> None:
-    """Logs flags that have no effect, and keys of a YAML file that look like ours and are not.
-
-    Args:
-        parsed: What the script's parser found.
-        request: What is asked for.
-    """
+def warn_of_unknown(parsed: Parsed) -> None:
+    """Logs keys of a YAML file that look like flags of this library but are not."""
     flags = [dest(name) for name in FLAGS if name not in SCRIPT_FIELDS]
     known = [name for name in flags if name in parsed.defaults]
     for name in sorted(set(parsed.yaml) - set(parsed.defaults)):
@@ -38,14 +33,24 @@ def warn(parsed: Parsed, request: Request) -> None:
         if ours or close:
             hint = f", did you mean {close[0]}?" if close else ""
             _logger.warning(f"{name}: no flag has this name{hint}")
+
+
+def warn_of_idle(parsed: Parsed, request: Request) -> None:
+    """Logs flags that have no effect without another one.
+
+    Args:
+        parsed: What the script's parser found.
+        request: What is asked for.
+    """
     for switch, names in _switches(request):
-        idle = sorted(FLAGS[name] for name in _set(parsed, request.training) if name in names)
+        given = [name for name in _set(parsed, request.training) if name in names]
+        idle = sorted(flag_of(FLAGS[name], parsed.ours[name]) for name in given)
         if idle:
             _logger.warning(f"{', '.join(idle)}: no effect without {FLAGS[switch]}")
 
 
 def _switches(request: Request) -> Iterator[tuple[str, Collection[str]]]:
-    """What is off: the field of its flag, and the fields that have no effect without it."""
+    """Yields each switch that is off, as a field, with the fields that have no effect without it."""
     if request.merge is None:
         yield "r", {*MergeConfig.options(), "merge_eval"} - {"r"}
     if not request.training:
@@ -61,7 +66,7 @@ def _switches(request: Request) -> Iterator[tuple[str, Collection[str]]]:
 
 
 def _set(parsed: Parsed, training: bool) -> list[str]:
-    """The fields that differ from their defaults."""
+    """Returns the fields that differ from their defaults."""
     configs: tuple[type[Config], ...] = CONFIGS if training else (MergeConfig,)
     return [
         name

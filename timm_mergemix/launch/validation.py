@@ -16,7 +16,7 @@ __all__ = ["run_validation"]
 
 
 def run_validation(run: Run, original: Callable[..., Any], model: nn.Module, *args: Any, **kwargs: Any) -> Any:
-    """Calls a script's ``validate`` on a model, which may be an average of weights or a wrapper."""
+    """Calls a script's ``validate`` on a model, which may be a wrapper or hold averaged weights."""
     merge, merged = run.request.merge, run.request.merge_eval
     if merge is None:
         return original(model, *args, **kwargs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..config import Config, option
-from .matching.choose import MATCHINGS
+from .matching.names import MATCHINGS
 from .schedule import TEXTS, R, check_r, merges_any, typed_r
 
 __all__ = ["MergeConfig"]

@@ -10,8 +10,10 @@ from torch import nn
 
 from ..errors import check_bool, wrong
 from .attach import detach, merge_by, merging_in, patched
+from .clipping import warn_of_clipping
 from .config import MergeConfig
 from .find.search import Blocks, find_backbone, find_patched
+from .info import state_of
 from .record import Recording
 from .schedule import R
 
@@ -42,7 +44,8 @@ def patch(
             module of your own that holds only the blocks of one.
         r: Tokens that merge: an int per block; ``("decreasing", r)``, from 2 r in the first block to 0 in the last; a
             list with an int per block; ``("total", n)`` spread over the blocks; ``("keep", ratio)`` of the patch tokens
-            left after the last block. An int and a decreasing r are clipped in each block to half of its patch tokens.
+            left after the last block. An int and a decreasing r are clipped in each block to half of its patch tokens;
+            a warning says so if that concerns more than the last blocks.
             Each may also be written as on the command line: ``"decreasing:13"``, ``"1,2,3"``, ``"keep:0.5"``.
         prop_attn: Proportional attention: a merged token counts as often as the patches that it stands for.
         matching: Which tokens merge. ``"bipartite"``: soft matching, as in the paper. ``"pitome"``: protects tokens
@@ -70,6 +73,7 @@ def patch(
         raise wrong("adapters", adapters, "True, False or None")
     backbone = find_backbone(model, "model", blocks, prefix_tokens, suffix_tokens)
     merge_by(backbone, MergeConfig(r, prop_attn, matching), adapters)
+    warn_of_clipping(backbone, state_of(backbone).settings.schedule, stacklevel=2)
     return model
 
 
@@ -122,7 +126,9 @@ def merging(
             was not patched before: it would have to recompute what is no longer there.
     """
     backbone = find_backbone(model, "model", blocks, prefix_tokens, suffix_tokens)
-    with merging_in(backbone, r, prop_attn=prop_attn, matching=matching):
+    with merging_in(backbone, r, prop_attn=prop_attn, matching=matching) as state:
+        if r is not None:
+            warn_of_clipping(backbone, state.settings_here.schedule, stacklevel=3)
         yield model
 
 

@@ -9,9 +9,19 @@ from numbers import Integral
 from typing import Any, TypeAlias
 
 from ..errors import Words, check_int, check_number, named, wrong
-from .tracing import is_symbol
 
-__all__ = ["TEXTS", "R", "Schedule", "check_r", "merges_any", "parse", "read_r", "resolve", "typed_r"]
+__all__ = [
+    "TEXTS",
+    "R",
+    "Schedule",
+    "check_r",
+    "clipped_blocks",
+    "merges_any",
+    "parse",
+    "read_r",
+    "resolve",
+    "typed_r",
+]
 
 R: TypeAlias = int | Sequence[int] | tuple[str, float] | str
 
@@ -149,13 +159,21 @@ def resolve(schedule: Schedule, patches: int) -> tuple[int, ...]:
     idle = (0,) * schedule.idle
     if patches >= least:
         return merges + idle
-    if is_symbol(patches):
+    if not isinstance(patches, int):  # a symbol; is_symbol would need torch, for which the command line cannot wait
         raise wrong(
             "r",
             Words(f"{schedule.r!r} and an image size that is left open, with an example too small for it"),
             "an example image of which no block has to merge more than half of the patches, or a fixed image size",
         )
     return _limited(schedule, patches) + idle
+
+
+def clipped_blocks(schedule: Schedule, patches: int) -> int:
+    """The number of blocks that merge fewer tokens than a constant or decreasing ``r`` asks for."""
+    wanted, least = _unlimited(schedule, patches)
+    if patches >= least or schedule.form not in ("constant", "decreasing"):
+        return 0
+    return sum(merged < asked for merged, asked in zip(_limited(schedule, patches), wanted, strict=True))
 
 
 def _unlimited(schedule: Schedule, patches: int) -> tuple[tuple[int, ...], int]:

@@ -16,7 +16,7 @@ class Settings:
     Attributes:
         schedule: How many tokens merge in each block.
         prop_attn: Whether log(size) is added to the attention logits.
-        matching: How it is decided which tokens merge, one of `timm_mergemix.merge.matching.choose.MATCHINGS`.
+        matching: How it is decided which tokens merge, one of `timm_mergemix.merge.matching.names.MATCHINGS`.
     """
 
     schedule: Schedule

@@ -33,6 +33,10 @@ class DenseSoftTargetLoss(nn.Module):
         self.ignore_index = ignore_index
         self.reduction = reduction
 
+    def extra_repr(self) -> str:
+        """What ``print(loss)`` shows."""
+        return f"ignore_index={self.ignore_index}, reduction={self.reduction}"
+
     def forward(self, logits: Tensor, target: Tensor | MixedBatch) -> Tensor:
         """The loss.
 

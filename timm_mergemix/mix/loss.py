@@ -54,6 +54,10 @@ class SoftTargetLoss(nn.Module):
         self.target_threshold = target_threshold
         self.sum_classes = sum_classes
 
+    def extra_repr(self) -> str:
+        """What ``print(loss)`` shows."""
+        return f"smoothing={self.smoothing}, bce={self.bce}, reduction={self.reduction}"
+
     def forward(self, logits: Tensor, target: Tensor | MixedBatch) -> Tensor:
         """The loss.
 
@@ -114,18 +118,33 @@ class SoftTargetLoss(nn.Module):
             if target.multi_label and not self.bce:
                 raise wrong("bce", self.bce, "bce=True, since the classes of the batch are independent")
             if len(target) != batch or wanted not in (None, classes):
-                raise wrong("logits", logits, f"logits of shape ({len(target)}, {wanted}) for {target}")
+                hint = _classes_hint(wanted, classes) if wanted not in (None, classes) else ""
+                raise wrong(
+                    "logits", logits, f"logits of shape ({len(target)}, {wanted or classes}) for {target}{hint}"
+                )
             check_same_device("logits", logits, target.ratio)
             return
         is_tensor = isinstance(target, Tensor) and is_dense(target)
         if not is_tensor or tuple(target.shape) not in ((batch,), (batch, classes)):
-            raise wrong("target", target, f"a tensor of shape ({batch}, {classes}) or ({batch},), or a MixedBatch")
+            other = is_tensor and target.ndim == 2 and len(target) == batch
+            hint = _classes_hint(target.shape[1], classes) if other else ""
+            raise wrong(
+                "target", target, f"a tensor of shape ({batch}, {classes}) or ({batch},), or a MixedBatch{hint}"
+            )
         check_same_device("target", target, logits)
         if target.ndim == 1:
             check_tensor("target", target, (batch,), "integer")
             check_classes("target", target, classes)
         else:
             check_rows("target", target, self.bce)
+
+
+def _classes_hint(mixed: int, classes: int) -> str:
+    """What to do about targets of another number of classes than the logits."""
+    return (
+        f"; the targets have {mixed} classes and the model has {classes}: give the mixer num_classes={classes}, "
+        f"or make a model of {mixed} classes"
+    )
 
 
 def _smoothed(picked: Tensor, logp: Tensor, smoothing: float) -> Tensor:

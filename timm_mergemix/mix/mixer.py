@@ -152,7 +152,7 @@ class Mixer:
             mixed.saliency,
             images,
             tuple("none" if kind < 0 else self.blends[kind][0].name for kind in kinds),
-            self.num_classes,
+            self.classes_for(labels),
             self.label_smoothing,
             self.multi_label,
             mixed.measured,
@@ -186,12 +186,16 @@ class Mixer:
             )
         check_images(images, self.validate)
         if labels is not None:
-            check_labels(labels, len(images), self.num_classes, self.multi_label, self.validate)
+            check_labels(labels, len(images), self.classes_for(labels), self.multi_label, self.validate)
             if labels.is_meta and not images.is_meta:
                 raise wrong("labels", Words("a tensor on meta"), "one that has values")
         if saliency is not None:
             check_saliency(saliency, len(images), self.validate)
             check_same_device("saliency", saliency, images)
+
+    def classes_for(self, labels: Tensor | None) -> int | None:
+        """The number of classes of such labels; a subclass may know one for integer labels alone."""
+        return self.num_classes
 
     def _choose(self, draw: Draw) -> Integers:
         """The number of each row's blend, -1 where it is not mixed."""

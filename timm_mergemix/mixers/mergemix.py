@@ -14,6 +14,7 @@ from ..mix.mergemix import MergeMixBlend
 from ..mix.mixer import Mixer, drop_unused
 from ..saliency.config import SaliencyConfig
 from ..saliency.passes import SaliencyPass
+from .classes import count_classes
 from .mixup import timm_blends
 
 __all__ = ["MergeMix"]
@@ -28,7 +29,8 @@ class MergeMix(Mixer):
     Args:
         encoder: A supported vision transformer whose attention is read: the model in training, or another one. It is
             used as it is at each call; nothing about it is changed.
-        num_classes: Number of classes.
+        num_classes: Number of classes. None takes that of the encoder's own head for integer labels, and any number of
+            columns for rows. An encoder with another head than the model in training needs the number.
         mergemix_alpha: The share of patches that are kept is lam ~ Beta(alpha, alpha); 0 switches MergeMix off.
         mixup_alpha: As in timm's Mixup; 0 switches Mixup off.
         cutmix_alpha: As in timm's Mixup; 0 switches CutMix off.
@@ -66,7 +68,7 @@ class MergeMix(Mixer):
     def __init__(
         self,
         encoder: nn.Module,
-        num_classes: int | None = 1000,
+        num_classes: int | None = None,
         *,
         mergemix_alpha: float = 1.0,
         mixup_alpha: float = 0.8,
@@ -95,12 +97,13 @@ class MergeMix(Mixer):
         options = locals()
         config = MixConfig.of(options)
         self.saliency = SaliencyPass(encoder, SaliencyConfig.of(options))
+        self.takes_any_rows = num_classes is None
         share = mergemix_prob if mergemix_alpha > 0 else 0.0
         others = ((blend, (1 - share) * weight) for blend, weight in timm_blends(config))
         super().__init__(
             drop_unused([(MergeMixBlend(self.saliency, config), share), *others]),
             **config.shared(),
-            num_classes=num_classes,
+            num_classes=count_classes(encoder) if num_classes is None else num_classes,
             generator=generator,
             validate=validate,
         )
@@ -125,6 +128,11 @@ class MergeMix(Mixer):
             MergeMixError: If there is no such recipe.
         """
         return find_recipe(name)
+
+    def classes_for(self, labels: Tensor | None) -> int | None:
+        """The number of classes of such labels: the encoder's own is assumed for integer labels alone."""
+        rows = labels is not None and labels.ndim == 2
+        return None if rows and self.takes_any_rows else self.num_classes
 
     def check(self, images: Tensor, labels: Tensor | None, saliency: Tensor | None = None) -> None:
         """Raises if a batch does not fit the mixer, or the encoder where MergeMix may be drawn."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 
 from ..mix.blends import BlendFunction, CutMixBlend, MixupBlend
 from ..mix.config import MixConfig
 from ..mix.mixer import Mixer, drop_unused
 
-__all__ = ["Mixup", "timm_blends"]
+__all__ = ["Mixup", "cutmix", "timm_blends"]
 
 
 def timm_blends(config: MixConfig) -> list[tuple[BlendFunction, float]]:
@@ -69,3 +71,6 @@ class Mixup(Mixer):
             generator=generator,
             validate=validate,
         )
+
+
+cutmix = functools.partial(Mixup, mixup_alpha=0.0, cutmix_alpha=1.0)

@@ -5,26 +5,28 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import check_choice, unusable, wrong
-from ..mix.mixer import Mixer
-from .mergemix import MergeMix
-from .mixup import Mixup
-from .resizemix import ResizeMix
+
+# The command line lists the names, and must not wait for torch; a mixer is imported when it is asked for.
+if TYPE_CHECKING:
+    from ..mix.mixer import Mixer
 
 __all__ = ["create_mixer", "list_mixers", "register_mixer", "takes", "takes_encoder"]
 
 GROUP = "timm_mergemix.mixers"
-F = TypeVar("F", bound=Callable[..., Mixer])
+F = TypeVar("F", bound="Callable[..., Mixer]")
 
-_MIXERS: dict[str, Callable[..., Mixer]] = {
-    "mergemix": MergeMix,
-    "mixup": Mixup,
-    "cutmix": functools.partial(Mixup, mixup_alpha=0.0, cutmix_alpha=1.0),
-    "resizemix": ResizeMix,
+_HOMES = {
+    "mergemix": "mergemix:MergeMix",
+    "mixup": "mixup:Mixup",
+    "cutmix": "mixup:cutmix",
+    "resizemix": "resizemix:ResizeMix",
 }
+_OWN = {name: EntryPoint(name, f"{__package__}.{home}", GROUP) for name, home in _HOMES.items()}
+_MIXERS: dict[str, Callable[..., Mixer]] = {}  # those that were registered
 
 
 def create_mixer(name: str, **kwargs: Any) -> Mixer:
@@ -47,7 +49,7 @@ def create_mixer(name: str, **kwargs: Any) -> Mixer:
 
 def list_mixers() -> list[str]:
     """The names that `create_mixer` takes."""
-    return sorted({*_MIXERS, *_advertised()})
+    return sorted({*_OWN, *_MIXERS, *_advertised()})
 
 
 def takes_encoder(name: str) -> bool:
@@ -68,6 +70,9 @@ def _advertised() -> Mapping[str, Any]:
 
 def _find(name: str) -> Callable[..., Mixer]:
     check_choice("name", name, list_mixers())
+    if name in _OWN:
+        mixer: Callable[..., Mixer] = _OWN[name].load()
+        return mixer
     if name not in _MIXERS:
         point = _advertised()[name]
         try:
@@ -93,7 +98,8 @@ def register_mixer(name: str) -> Callable[[F], F]:
     def add(factory: F) -> F:
         if not callable(factory):
             raise wrong("factory", factory, "a mixer class, or a function that returns a mixer")
-        if _MIXERS.get(name, factory) is not factory:
+        taken = _OWN[name].load() if name in _OWN else _MIXERS.get(name, factory)
+        if taken is not factory:
             raise wrong("name", name, "a name that is free, not one of " + ", ".join(list_mixers()))
         _MIXERS[name] = factory
         return factory

@@ -93,6 +93,10 @@ class PreferenceLoss(nn.Module):
         self.detach_loser = detach_loser
         self.reduction = reduction
 
+    def extra_repr(self) -> str:
+        """What ``print(loss)`` shows."""
+        return f"{self.variant}, beta={self.beta}, gamma={self.gamma}, weight={self.weight}, reduction={self.reduction}"
+
     @classmethod
     def of(cls, config: PreferenceConfig, soft_target: SoftTargetLoss) -> PreferenceLoss:
         """Makes the loss that a config describes."""

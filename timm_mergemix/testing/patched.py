@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..errors import MergeMixError, check_int, unusable, wrong
 from ..merge.families import Backbone
 from ..merge.find.search import find_backbone
-from ..merge.matching.choose import MATCHINGS
+from ..merge.matching.names import MATCHINGS
 from ..merge.patch import patch, unpatch
 from .merging import MERGING_INVARIANTS
 from .mixers import chosen

@@ -79,8 +79,7 @@ def build_model(
     Raises:
         MergeMixError: If timm knows no such model, does not take the arguments, or cannot get the weights.
     """
-    if ":" not in name:  # else a place, such as hf-hub:user/model
-        check_name("model", name)
+    check_name("model", name)
     arguments = {"num_classes": num_classes, "pretrained": pretrained, **(kwargs or {})}
     if img_size is not None:
         arguments = {"img_size": img_size, **arguments}

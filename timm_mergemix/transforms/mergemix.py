@@ -32,7 +32,7 @@ class MergeMix(BatchTransform):
     Args:
         encoder: The model whose attention is read, often the model in training. It is not registered as a submodule.
         alpha: The share of patches kept is lam ~ Beta(alpha, alpha); ``mergemix_alpha`` of `timm_mergemix.MergeMix`.
-        num_classes: Number of classes; may be None if labels are rows.
+        num_classes: Number of classes. None takes that of the encoder's own head for integer labels.
         labels_getter: As in ``v2.MixUp``: a function of the inputs that returns the labels among them. ``"default"``
             takes the second input. In a dictionary it takes the key ``"labels"``, or else one that contains "label".
         prob: Probability of mixing. `timm_mergemix.MergeMix` says more about this and the arguments below.

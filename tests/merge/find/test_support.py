@@ -112,3 +112,20 @@ def test_names_are_checked_against_those_of_timm():
     with pytest.raises(MergeMixError, match=r"^encoder: got 'resnet_18', wanted .*such as .*resnet18"):
         check_name("encoder", "resnet_18")
     assert like("xyz@@@@") == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [("vit_smal", "vit_small_"), ("deit_tinny", "deit_tiny_"), ("vit_bas_patch16", "vit_base_patch16_")],
+)
+def test_the_family_that_is_meant_is_suggested_first(name, family):
+    first, *others = like(name).removeprefix(", such as ").split(", ")
+    assert first.startswith(family) and len(others) == 2
+
+
+def test_names_of_the_hugging_face_hub_say_what_to_do():
+    for name in ("hf-hub:timm/vit_tiny", "timm/vit_tiny_patch16_224", "local-dir:/models/mine"):
+        check_name("model", name)
+    wanted = r"written hf-hub:google/vit-base-patch16-224\. A model of transformers is loaded by transformers"
+    with pytest.raises(MergeMixError, match=f"^model: got 'google/vit-base-patch16-224', .*{wanted}"):
+        supported("google/vit-base-patch16-224")

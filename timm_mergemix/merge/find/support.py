@@ -54,7 +54,8 @@ def supported(model: nn.Module | str) -> Support:
     """Tells whether a model can be patched; never changes it.
 
     Args:
-        model: A module, or the name of a timm model. A model of that name is built without weights to look at it.
+        model: A module, or what ``timm.create_model`` takes, such as the name of a timm model. A model of that name is
+            built without weights to look at it.
 
     Returns:
         A `Support`, true where the model can be patched, with the reason where it cannot.
@@ -74,7 +75,7 @@ def supported(model: nn.Module | str) -> Support:
 
 
 def check_name(argument: str, name: str) -> None:
-    """Raises unless timm knows a model of that name.
+    """Raises unless timm knows a model of that name, or it names a place such as ``hf-hub:user/model``.
 
     Args:
         argument: Name of the argument, for the error.
@@ -83,14 +84,28 @@ def check_name(argument: str, name: str) -> None:
     Raises:
         MergeMixError: If it does not; the message names models of similar names.
     """
-    if not timm.is_model(name):
-        raise wrong(argument, name, f"the name of a timm model{like(name)}")
+    if ":" in name or timm.is_model(name.removeprefix("timm/")):
+        return
+    hub = ""
+    if "/" in name:  # as models are called on the Hugging Face Hub
+        hub = (
+            f". Weights for timm on the Hugging Face Hub are written hf-hub:{name}. A model of transformers is loaded "
+            "by transformers and handed over itself: timm_mergemix.patch(model, r)"
+        )
+    raise wrong(argument, name, f"the name of a timm model{hub or like(name)}")
 
 
 def like(name: str) -> str:
     """Names of timm models that are similar to one, as the end of an error's message; empty if there are none."""
-    close = ", ".join(get_close_matches(name, timm.list_models()))
-    return close and f", such as {close}"
+    models = timm.list_models()
+    words = [model.split("_") for model in models]
+    # Also what names begin with: to "vit_smal", vit_small_patch16_224 is closer than any short name.
+    stems = {"_".join(parts[:count]) for parts in words for count in range(1, len(parts) + 1)}
+    close: list[str] = []
+    for stem in get_close_matches(name, sorted(stems)):
+        family = [model for model in models if f"{model}_".startswith(f"{stem}_")]
+        close += [model for model in get_close_matches(name, family, cutoff=0) if model not in close]
+    return f", such as {', '.join(close[:3])}" if close else ""
 
 
 def _look(name: str, module: nn.Module) -> Support:

@@ -8,12 +8,11 @@ from torch import Tensor
 from ...errors import check_choice
 from .baselines import kth_matching, random_matching
 from .bipartite import bipartite_matching
+from .names import MATCHINGS
 from .pitome import pitome_margin, pitome_matching
 from .plan import MergePlan, check_range
 
-__all__ = ["MATCHINGS", "match"]
-
-MATCHINGS = ("bipartite", "random", "kth", "pitome")
+__all__ = ["match"]
 
 
 def match(
