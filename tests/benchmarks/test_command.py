@@ -18,6 +18,7 @@ PROGRAMS = [
     f"benchmarks.{name}"
     for name in (
         "dinov2_weights",
+        "gpu",
         "off_the_shelf",
         "peers_invariants",
         "performance_page",

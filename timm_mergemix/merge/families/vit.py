@@ -30,6 +30,8 @@ __all__ = ["BLOCKS", "MergingVisionTransformer", "MergingVisionTransformerDistil
 class PlainAttentionBlock(KeyedBlock):
     """What blocks share whose attention is timm's plain or its differential one."""
 
+    reads_source: ClassVar[bool] = False
+
     @classmethod
     def refusal(cls, block: Any) -> str | None:
         for attn in cls.attentions(block):
@@ -93,6 +95,8 @@ class MergingParallelThingsBlock(PlainAttentionBlock, ParallelThingsBlock):
 
 class MergingParallelScalingBlock(KeyedBlock, ParallelScalingBlock):
     """`timm.models.vision_transformer.ParallelScalingBlock` that merges at its end, since its MLP runs beside."""
+
+    reads_source: ClassVar[bool] = False
 
     in_norm: nn.Module
     in_proj: nn.Linear

@@ -7,7 +7,17 @@ from torch import Tensor
 
 from ...errors import check_int, wrong
 from ..tracing import may_merge
-from .plan import MergePlan, check, cosine, first, merge_nothing, plan_in_order, prefer_padding, take_rows
+from .plan import (
+    MergePlan,
+    check,
+    cosine,
+    first,
+    merge_nothing,
+    plan_in_order,
+    prefer_padding,
+    strongest_first,
+    take_rows,
+)
 
 __all__ = ["kth_matching", "random_matching"]
 
@@ -43,7 +53,7 @@ def kth_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Tensor |
     if padding is not None:
         scores = prefer_padding(scores, padding[:, source], padding[:, target])
     strength, partner = scores.max(dim=-1)
-    merged, _ = first(strength.argsort(dim=-1, descending=True), r)
+    merged, _ = first(strongest_first(strength), r)
     return plan_in_order(length, source[merged], target[partner.gather(1, merged)])
 
 
@@ -86,7 +96,7 @@ def random_matching(
         rank = rank.to(keys.device)
     if padding is not None:
         rank = _padding_first(rank, padding[:, prefix_tokens:])
-    source, stay = first(prefix_tokens + rank.argsort(dim=-1, descending=True), r)
+    source, stay = first(prefix_tokens + strongest_first(rank), r)
     scores = cosine(take_rows(keys, source), take_rows(keys, stay))
     if padding is not None:
         scores = prefer_padding(scores, padding.gather(1, source), padding.gather(1, stay))

@@ -6,7 +6,18 @@ import torch
 from torch import Tensor
 
 from ..tracing import may_merge, writes_onnx
-from .plan import MergePlan, check, check_range, cosine, first, merge_nothing, plan_in_order, prefer_padding, take_rows
+from .plan import (
+    MergePlan,
+    check,
+    check_range,
+    cosine,
+    first,
+    merge_nothing,
+    plan_in_order,
+    prefer_padding,
+    strongest_first,
+    take_rows,
+)
 
 __all__ = ["pitome_margin", "pitome_matching"]
 
@@ -50,7 +61,7 @@ def pitome_matching(
     free = keys.detach()[:, prefix_tokens:]
     pad = None if padding is None else padding[:, prefix_tokens:]
     similarity = cosine(free, free)
-    mergeable, _ = first(_energy(similarity, margin, pad).argsort(dim=-1, descending=True), 2 * r)
+    mergeable, _ = first(strongest_first(_energy(similarity, margin, pad)), 2 * r)
     a, b = mergeable.reshape(keys.shape[0], r, 2).unbind(dim=2)
     scores = take_rows(similarity, a).gather(2, b.unsqueeze(1).expand(-1, r, -1))
     if pad is not None:
