@@ -36,7 +36,7 @@ def count_all() -> Iterator[Record]:
     images = torch.empty(BATCH, 3, 224, 224, device=DEVICE)
     labels = torch.zeros(BATCH, dtype=torch.int64, device=DEVICE)
     encoder = _model(4)
-    yield _counted("a saliency pass of 3 blocks", lambda: saliency_map(encoder, images))
+    yield _counted("a saliency pass of 3 blocks", lambda: saliency_map(encoder, images, r=("keep", 0.5)))
     for mode in MixConfig.options()["mode"].choices:
         for ratio_mode in MixConfig.options()["ratio_mode"].choices:
             mixer = MergeMix(encoder, 10, mergemix_prob=1.0, mode=mode, ratio_mode=ratio_mode)

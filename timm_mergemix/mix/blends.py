@@ -160,7 +160,7 @@ def prepare(blend: BlendFunction, pairs: Pairs, draw: Draw) -> PreparedBlend:
     steps = getattr(blend, "prepare", None)
     prepared = None if steps is None else steps(pairs, draw)
     if prepared is not None:
-        return prepared  # type: ignore[no-any-return]
+        return prepared
     rows = None if pairs.rows is None else to_device([pairs.rows], pairs.images.device)[0]
     made = blend(pairs.with_rows(rows), draw)
     return PreparedBlend((), lambda pairs: made)

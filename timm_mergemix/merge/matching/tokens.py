@@ -92,8 +92,14 @@ def has_short_gradient(x: Tensor, size: Tensor, padded: bool) -> bool:
     """Whether `MergeRows` may stand for `merge_rows`: in an eager backward pass, which nothing else looks into."""
     if padded or not (x.requires_grad and torch.is_grad_enabled()) or size.requires_grad:
         return False
-    traced = torch.compiler.is_compiling() or is_tracing()
-    return not (traced or functorch.is_functorch_wrapped_tensor(x) or unpack_dual(x).tangent is not None)
+    return not is_looked_into(x)
+
+
+def is_looked_into(x: Tensor) -> bool:
+    """Whether a compiler, a tracer, ``torch.func`` or forward mode takes part in what is done with a tensor."""
+    if torch.compiler.is_compiling() or is_tracing():
+        return True
+    return functorch.is_functorch_wrapped_tensor(x) or unpack_dual(x).tangent is not None
 
 
 class MergeRows(torch.autograd.Function):
@@ -169,8 +175,7 @@ def log_size_bias(
     if size is None:
         return None
     counts = (size if proportional else size.clamp_max(1.0))[:, None, None]
-    transformed = size.requires_grad or functorch.is_functorch_wrapped_tensor(size)
-    if torch.compiler.is_compiling() or is_tracing() or transformed:  # a compiler pads a mask by itself
+    if size.requires_grad or is_looked_into(size):  # a compiler aligns a mask by itself
         bias = counts.log().to(dtype)
     else:
         bias = torch.log(counts, out=_aligned(counts, dtype))
