@@ -160,7 +160,7 @@ class Pass:
             raise wrong(
                 "blocks",
                 Words("a second run inside one forward pass"),
-                "one; a hook that needs them once more shall call the model",
+                "one; a hook that needs them once more has to call the model",
             )
         layout, length = self.layout, token_count(x)
         if length < layout.protected:
@@ -187,7 +187,7 @@ class Pass:
             raise wrong(
                 "prefix_tokens, suffix_tokens",
                 Words(f"{layout.prefix_tokens} and {layout.suffix_tokens}, which leave {patches} patches"),
-                "as many as there are leading and trailing tokens that are no patches: images have "
+                "as many as there are leading and trailing tokens that are not patches: images have "
                 f"{self.most_patches} patches",
             )
 
@@ -249,7 +249,7 @@ class Opened:
 
 
 def is_symbolic(x: Any) -> bool:
-    """Whether torch.fx traces, as torchvision's and timm's feature extractors do: then there are no numbers."""
+    """Whether torch.fx traces, as torchvision's and timm's feature extractors do: then tensors have no values."""
     return isinstance(x, Proxy)
 
 

@@ -91,7 +91,7 @@ class MixedBatch:
             non_blocking: Whether the copy from pinned memory may go on while this returns.
 
         Raises:
-            MergeMixError: If it is no device; a dtype would make other labels of them.
+            MergeMixError: If it is not a device; a dtype is refused, since labels would change with it.
         """
         return moved(self, device, non_blocking)
 
@@ -111,7 +111,7 @@ def moved(record: T, device: torch.device | str | int, non_blocking: bool) -> T:
     """A record with its tensors on a device.
 
     Raises:
-        MergeMixError: If it is no device.
+        MergeMixError: If it is not a device.
     """
     check_bool("non_blocking", non_blocking)
     if isinstance(device, bool) or not isinstance(device, (torch.device, str, int)):

@@ -96,7 +96,7 @@ class Blend(NamedTuple):
         mask: (n, 1, H, W) bool, True where a pixel is the original's; None where pixels are blended.
         saliency: (n, h, w) float32, or None.
         measured: (n,) float32, the ratio measured on the mix; None where ``ratio`` is that already.
-        paste: Where the partners were pasted; None where that is no box.
+        paste: Where the partners were pasted; None if that is not a box.
     """
 
     images: Tensor

@@ -49,7 +49,7 @@ class Draw:
         groups: (n,) group of each row, see `group_rows`.
 
     Raises:
-        MergeMixError: If the groups are no numbers from 0, or there is no such generator.
+        MergeMixError: If the groups are not integers from 0, or ``rng`` is not a NumPy generator.
     """
 
     def __init__(self, rng: np.random.Generator, groups: Integers) -> None:

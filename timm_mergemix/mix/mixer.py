@@ -307,7 +307,7 @@ def drop_unused(blends: Sequence[tuple[BlendFunction, float]]) -> list[tuple[Ble
     """The blends that have a probability.
 
     Raises:
-        MergeMixError: If there is none.
+        MergeMixError: If all of them have a probability of 0.
     """
     kept = [(blend, share) for blend, share in blends if share > 0]
     if not kept:

@@ -49,9 +49,9 @@ class MergeMix(Mixer):
         divide: See `saliency_map`.
         image_mean: Mean by which the batch was normalised, one number per channel, for an encoder that was trained with
             other statistics. None: as the encoder wants them.
-        image_std: Standard deviation, likewise.
+        image_std: Standard deviation by which the batch was normalised, given with ``image_mean``.
         encoder_mean: Mean of the images on which the encoder was trained. None: from its timm data config.
-        encoder_std: Standard deviation, likewise.
+        encoder_std: Standard deviation of those images, given with ``encoder_mean``.
         label_smoothing: See `Mixer`.
         multi_label: See `Mixer`.
         generator: See `Mixer`.
@@ -116,7 +116,7 @@ class MergeMix(Mixer):
             name: ``"scratch"``: few images, many epochs, random weights. ``"finetune"``: pretrained weights.
 
         Returns:
-            What the recipe sets otherwise than the defaults: a new dictionary, to be changed as you like.
+            The options in which the recipe differs from the defaults: a new dictionary, yours to change.
 
         Raises:
             MergeMixError: If there is no such recipe.

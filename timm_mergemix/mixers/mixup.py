@@ -29,7 +29,7 @@ class Mixup(Mixer):
 
     Args:
         mixup_alpha: lambda ~ Beta(alpha, alpha); 0 switches Mixup off.
-        cutmix_alpha: Likewise for CutMix.
+        cutmix_alpha: The same for CutMix; 0 switches CutMix off.
         cutmix_minmax: Limits of the box's sides as shares of the image; replaces ``cutmix_alpha``.
         prob: Probability of mixing at all.
         switch_prob: Probability of CutMix where both are on.

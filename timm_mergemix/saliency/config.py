@@ -63,6 +63,8 @@ class SaliencyConfig(Config):
     )
     divide: bool = option(True, "a merged token's attention is shared out among its patches", read=bool)
     image_mean: Sequence[float] | None = option(None, "mean by which the batch was normalised", flag="")
-    image_std: Sequence[float] | None = option(None, "standard deviation, likewise", flag="")
+    image_std: Sequence[float] | None = option(None, "standard deviation by which the batch was normalised", flag="")
     encoder_mean: Sequence[float] | None = option(None, "mean of the images that the encoder was trained on", flag="")
-    encoder_std: Sequence[float] | None = option(None, "standard deviation, likewise", flag="")
+    encoder_std: Sequence[float] | None = option(
+        None, "standard deviation of the images that the encoder was trained on", flag=""
+    )

@@ -118,7 +118,7 @@ class MergingParallelScalingBlock(KeyedBlock, ParallelScalingBlock):
         return out - x, mean_key(keys)
 
     def mlp_branch(self, x: Tensor) -> None:
-        """See `MergingBlock`."""
+        """None: the attention branch holds the MLP too."""
 
     def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
         x = self.in_norm(x)
@@ -158,7 +158,7 @@ class VitBackbone(TimmBackbone):
     }
 
     def allow_any_size(self) -> None:
-        """See `Backbone`. timm resamples the position embedding at each pass of a model with `dynamic_img_size`."""
+        """Makes the model take images of any size: timm resamples position embeddings with `dynamic_img_size`."""
         stem = self.model.patch_embed
         if self.model.dynamic_img_size or type(stem) is not PatchEmbed or _pools_by_position(self.model):
             return

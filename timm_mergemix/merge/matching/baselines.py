@@ -37,8 +37,8 @@ def kth_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Tensor |
         k: Distance between targets, at least 2.
 
     Raises:
-        MergeMixError: If the keys are no (B, N, D) floats, the padding no (B, N) booleans, ``k`` no integer of at
-            least 2, or more shall merge than can.
+        MergeMixError: If the keys are not floats of shape (B, N, D), the padding is not bool of shape (B, N), ``k`` is
+            not an integer of at least 2, or more tokens are to merge than can.
     """
     check(keys, r, prefix_tokens, padding)
     check_int("k", k, 2)
@@ -78,8 +78,8 @@ def random_matching(
             ``torch.compile`` traces no generators.
 
     Raises:
-        MergeMixError: If the keys are no (B, N, D) floats, the padding no (B, N) booleans, the generator none, or
-            more shall merge than can.
+        MergeMixError: If the keys are not floats of shape (B, N, D), the padding is not bool of shape (B, N), the
+            generator is not a torch.Generator, or more tokens are to merge than can.
     """
     check(keys, r, prefix_tokens, padding)
     if generator is not None and not isinstance(generator, torch.Generator):

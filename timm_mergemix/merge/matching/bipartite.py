@@ -15,8 +15,8 @@ __all__ = ["bipartite_matching"]
 def bipartite_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Tensor | None = None) -> MergePlan:
     """Bipartite soft matching of Bolya et al., "Token Merging: Your ViT but Faster", ICLR 2023 (arXiv 2210.09461).
 
-    The sequence is split by even and odd position into A and B. Each token of A keeps its best edge, by cosine
-    similarity, into B; the ``r`` strongest edges merge. Prefix tokens take no part. The new order is: prefix tokens,
+    The sequence is split by even and odd position into A and B. Each token of A keeps its best edge into B, by
+    cosine similarity; the ``r`` strongest edges merge. Prefix tokens take no part. The new order is: prefix tokens,
     unmerged A in order, B in order.
 
     Args:
@@ -27,8 +27,8 @@ def bipartite_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Te
             else merges, and with patches only where nothing else is left.
 
     Raises:
-        MergeMixError: If the keys are no (B, N, D) floats, the padding no (B, N) booleans, or more shall merge than
-            can.
+        MergeMixError: If the keys are not floats of shape (B, N, D), the padding is not bool of shape (B, N), or more
+            tokens are to merge than can.
     """
     check(keys, r, prefix_tokens, padding)
     keys = keys.detach()

@@ -51,8 +51,8 @@ def pitome_matching(
             ``pitome_margin``.
 
     Raises:
-        MergeMixError: If the keys are no (B, N, D) floats, the padding no (B, N) booleans, the margin no number from
-            -1 to 1, or more shall merge than can.
+        MergeMixError: If the keys are not floats of shape (B, N, D), the padding is not bool of shape (B, N), the
+            margin is not a number from -1 to 1, or more tokens are to merge than can.
     """
     check(keys, r, prefix_tokens, padding)
     check_range("margin", margin, -1, 1)

@@ -46,8 +46,8 @@ def check(keys: Tensor, r: int, prefix_tokens: int, padding: Tensor | None) -> N
     """Raises unless ``r`` of the tokens can merge.
 
     Raises:
-        MergeMixError: If the keys are no (B, N, D) floats, the padding no (B, N) booleans, or more shall merge than
-            can: half of the unprotected tokens.
+        MergeMixError: If the keys are not floats of shape (B, N, D), the padding is not bool of shape (B, N), or more
+            than half of the unprotected tokens are to merge.
     """
     check_tensor("keys", keys, "BND", "float")
     check_int("prefix_tokens", prefix_tokens, 0)

@@ -42,7 +42,7 @@ def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None, padded:
         total = kept_size.scatter_add_(1, plan.target, joining_size)
     whole = total.gather(1, plan.target)
     whole = whole.clamp_min(1.0) if padded else whole  # padding has no share
-    wide = torch.promote_types(x.dtype, size.dtype)  # a third of float32 is none of float64
+    wide = torch.promote_types(x.dtype, size.dtype)  # 1 / 3 in float32 is too coarse for float64
     share = (joining_size.to(wide) / whole.to(wide)).to(x.dtype).unsqueeze(-1)
     if has_short_gradient(x, size, padded):
         return MergeRows.apply(x, share, size, total, *plan), total
