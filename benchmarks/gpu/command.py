@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,4 +101,4 @@ def _run(job: Job, args: argparse.Namespace, device: torch.device) -> Iterator[R
     elif job.part == "tests":
         yield run_tests()
     else:
-        yield from {"count": count_all, "accuracy": partial(accuracy, device)}[job.part]()
+        yield from count_all() if job.part == "count" else accuracy(device)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from timm_mergemix.merge.matching.choose import MATCHINGS
 from timm_mergemix.merge.patch import patch
+from timm_mergemix.mix.batch import MixedBatch
 from timm_mergemix.mix.config import MixConfig
 from timm_mergemix.mix.loss import SoftTargetLoss
 from timm_mergemix.mixers.mergemix import MergeMix
@@ -40,15 +42,15 @@ def count_all() -> Iterator[Record]:
     for mode in MixConfig.options()["mode"].choices:
         for ratio_mode in MixConfig.options()["ratio_mode"].choices:
             mixer = MergeMix(encoder, 10, mergemix_prob=1.0, mode=mode, ratio_mode=ratio_mode)
-            yield _counted(f"MergeMix, ratio by {ratio_mode}, by {mode}", lambda mixer=mixer: mixer(images, labels))
+            yield _counted(f"MergeMix, ratio by {ratio_mode}, by {mode}", partial(mixer, images, labels))
         for name in ("mixup", "cutmix", "resizemix"):
             peer = create_mixer(name, num_classes=10, mode=mode)
-            yield _counted(f"{name}, by {mode}", lambda peer=peer: peer(images, labels))
+            yield _counted(f"{name}, by {mode}", partial(peer, images, labels))
     batch, logits = Mixup(num_classes=10).mix(images, labels), torch.empty(BATCH, 10, device=DEVICE, requires_grad=True)
     for bce in (False, True):
         loss = SoftTargetLoss(bce=bce)
         title = f"SoftTargetLoss, {'binary' if bce else 'categorical'}, forward and backward"
-        yield _counted(title, lambda loss=loss: loss(logits, batch).backward())
+        yield _counted(title, partial(_derive, loss, logits, batch))
 
 
 def _model(depth: int, matching: str | None = None) -> nn.Module:
@@ -60,6 +62,10 @@ def _pass(depth: int, matching: str | None, backward: bool) -> Counts:
     model, images = _model(depth, matching), torch.empty(BATCH, 3, 224, 224, device=DEVICE)
     with torch.set_grad_enabled(backward):
         return count(lambda: model(images).sum().backward() if backward else model(images))
+
+
+def _derive(loss: nn.Module, logits: Tensor, batch: MixedBatch) -> None:
+    loss(logits, batch).backward()
 
 
 def _counted(part: str, call: Callable[[], object]) -> Record:

@@ -82,14 +82,14 @@ def accuracy(device: torch.device, length: int = 197, seeds: int = 3) -> Iterato
             generator = torch.Generator().manual_seed(seed)
             exact = [torch.randn(4, 12, length, 64, generator=generator, dtype=torch.float64) for _ in range(3)]
             bias = torch.randint(1, 30, (4, length), generator=generator).double().log().to(device)
-            inputs = [tensor.to(device, dtype) for tensor in exact]
-            wanted = masked(*(tensor.double() for tensor in inputs), bias)
-            ways = {
-                "mask": lambda inputs=inputs, bias=bias: masked(*inputs, bias),
-                "one dimension": lambda inputs=inputs, bias=bias: fold(*inputs, bias, parts=1),
-                "two dimensions": lambda inputs=inputs, bias=bias: fold(*inputs, bias, parts=2),
+            query, key, value = (tensor.to(device, dtype) for tensor in exact)
+            wanted = masked(query.double(), key.double(), value.double(), bias)
+            found = {
+                "mask": masked(query, key, value, bias),
+                "one dimension": fold(query, key, value, bias, parts=1),
+                "two dimensions": fold(query, key, value, bias, parts=2),
             }
-            for name, way in ways.items():
-                worst[name] = max(worst.get(name, 0.0), (way().double() - wanted).abs().max().item())
+            for name, attention in found.items():
+                worst[name] = max(worst.get(name, 0.0), (attention.double() - wanted).abs().max().item())
         for name, error in worst.items():
             yield {"kind": "accuracy", "row": f"{length} tokens, {str(dtype)[6:]}", "arm": name, "error": error}

@@ -92,7 +92,7 @@ def measure(row: Row, device: torch.device, published: Path | None, rounds: int,
     images, labels = batch_of(row.model, row.batch, device)
     steps: dict[str, Step] = {}
     failed: dict[str, str] = {}
-    peaks: dict[str, int] = {}
+    peaks: dict[str, int | None] = {}
     for name in row.arms:
         make = partial(_make, row, name, images, labels, published)
         try:

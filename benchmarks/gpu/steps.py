@@ -68,9 +68,9 @@ def batch_of(model: Model, batch: int, device: torch.device) -> tuple[Tensor, Te
 def run_by(way: str, model: nn.Module) -> Callable[[Tensor], Tensor]:
     """A model as it runs in a way."""
     if way == "compiled":
-        return torch.compile(model, fullgraph=True)  # type: ignore[return-value]
+        return torch.compile(model, fullgraph=True)
     if way == "graphs":
-        return torch.compile(model, fullgraph=True, mode="reduce-overhead")  # type: ignore[return-value]
+        return torch.compile(model, fullgraph=True, mode="reduce-overhead")
     return model
 
 
@@ -82,8 +82,8 @@ def infer(name: str, model: nn.Module, images: Tensor, way: str) -> Step:
     def step() -> None:
         run(images)
 
-    step = folded(step) if "folded" in name else step
-    return captured(step) if way == "captured" else step
+    made = folded(step) if "folded" in name else step
+    return captured(made) if way == "captured" else made
 
 
 def train(name: str, model: nn.Module, images: Tensor, labels: Tensor, way: str) -> Step:

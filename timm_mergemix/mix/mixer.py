@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from ..checks import check_images, check_labels, check_saliency, check_share
+from ..checks import check_images, check_labels, check_range, check_saliency, check_share
 from ..errors import Words, check_bool, check_int, check_number, check_same_device, check_tensor, named, wrong
 from .batch import MixedBatch
 from .blends import Blend, BlendFunction, Pairs, Paste, prepare
@@ -280,6 +280,9 @@ def _check_paste(blend: Blend, count: int, name: str) -> None:
         check_boxes(paste.boxes, blend.mask.shape[-2], blend.mask.shape[-1])
         if paste.boxes.device.type != "cpu":
             raise wrong("boxes", Words(f"them on {paste.boxes.device}"), "them on the CPU")
+    if paste.order is not None:
+        check_tensor(f"order of {name}", paste.order, (count,), "integer", like=blend.mask)
+        check_range(f"order of {name}", paste.order, 0, count - 1)
 
 
 def _assemble(images: Tensor, parts: Sequence[tuple[Pairs, Blend]]) -> Blend:
