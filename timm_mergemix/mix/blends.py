@@ -112,8 +112,8 @@ class BlendFunction(Protocol):
 
     A class may say of itself ``pastes_box = True``, and then takes bounding boxes: each of its blends has a `Paste`. It
     may say ``blends_pixels = True``, and then gets no masks of class numbers: its blends have no mask. It may have a
-    method ``prepare(pairs, draw)`` that returns a `PreparedBlend`, as `TwoStepBlend` has: then a batch that is mixed in
-    several ways is drawn as a whole and takes one copy to the device.
+    method ``prepare_blend(pairs, draw)`` that returns a `PreparedBlend`, as `TwoStepBlend` has: then a batch that is
+    mixed in several ways is drawn as a whole and takes one copy to the device.
     """
 
     @property
@@ -141,10 +141,10 @@ class TwoStepBlend:
 
     def __call__(self, pairs: Pairs, draw: Draw) -> Blend:
         """Mixes the rows of ``pairs``, see `BlendFunction`."""
-        prepared = self.prepare(pairs, draw)
+        prepared = self.prepare_blend(pairs, draw)
         return prepared.finish(pairs, *to_device(prepared.drawn, pairs.images.device))
 
-    def prepare(self, pairs: Pairs, draw: Draw) -> PreparedBlend:
+    def prepare_blend(self, pairs: Pairs, draw: Draw) -> PreparedBlend:
         """Draws for the rows of ``pairs``, which may still be on the host; no pixel is read."""
         raise NotImplementedError
 
@@ -157,13 +157,22 @@ def prepare(blend: BlendFunction, pairs: Pairs, draw: Draw) -> PreparedBlend:
         pairs: What it mixes, with rows on the CPU.
         draw: What it draws from.
     """
-    steps = getattr(blend, "prepare", None)
-    prepared = None if steps is None else steps(pairs, draw)
-    if prepared is not None:
+    prepared = blend.prepare_blend(pairs, draw) if _has_two_steps(type(blend)) else None  # type: ignore[attr-defined]
+    if isinstance(prepared, PreparedBlend):
         return prepared
     rows = None if pairs.rows is None else to_device([pairs.rows], pairs.images.device)[0]
     made = blend(pairs.with_rows(rows), draw)
     return PreparedBlend((), lambda pairs: made)
+
+
+def _has_two_steps(kind: type) -> bool:
+    """Whether a class is called in two steps; a subclass that is called in a way of its own is not."""
+    for base in kind.__mro__:
+        if "prepare_blend" in vars(base):
+            return True
+        if "__call__" in vars(base):
+            return False
+    return False
 
 
 @dataclass(frozen=True)
@@ -177,7 +186,7 @@ class MixupBlend(TwoStepBlend):
     def __post_init__(self) -> None:
         MixConfig.check({"mixup_alpha": self.alpha})
 
-    def prepare(self, pairs: Pairs, draw: Draw) -> PreparedBlend:
+    def prepare_blend(self, pairs: Pairs, draw: Draw) -> PreparedBlend:
         """Draws the ratios, see `TwoStepBlend`."""
         return PreparedBlend((_ratio(draw.beta(self.alpha)),), self._finish)
 
@@ -209,7 +218,7 @@ class CutMixBlend(TwoStepBlend):
     def __post_init__(self) -> None:
         MixConfig.check({"cutmix_alpha": self.alpha, "cutmix_minmax": self.minmax})
 
-    def prepare(self, pairs: Pairs, draw: Draw) -> PreparedBlend:
+    def prepare_blend(self, pairs: Pairs, draw: Draw) -> PreparedBlend:
         """Draws the boxes, see `TwoStepBlend`."""
         height, width = pairs.images.shape[-2:]
         lam = draw.beta(self.alpha)
@@ -270,7 +279,7 @@ class ResizeMixBlend(TwoStepBlend):
             raise wrong("scale", None, "two shares, (low, high)")
         check_limits("scale", self.scale)
 
-    def prepare(self, pairs: Pairs, draw: Draw) -> PreparedBlend:
+    def prepare_blend(self, pairs: Pairs, draw: Draw) -> PreparedBlend:
         """Draws the boxes, see `TwoStepBlend`."""
         side = draw.uniform(*self.scale)
         limits = []

@@ -38,14 +38,14 @@ class MergeMixBlend:
 
     def __call__(self, pairs: Pairs, draw: Draw) -> Blend:
         """Mixes the rows of ``pairs``, see `BlendFunction`."""
-        prepared = self.prepare(pairs, draw)
+        prepared = self.prepare_blend(pairs, draw)
         if prepared is not None:
             return prepared.finish(pairs, *to_device(prepared.drawn, pairs.images.device))
         maps = self._saliency(pairs)  # only they tell how many patches there are
         drawn = self._draw(draw, maps[0][0].numel())
         return self._mix(pairs, maps, to_device(drawn, pairs.images.device))
 
-    def prepare(self, pairs: Pairs, draw: Draw) -> PreparedBlend | None:
+    def prepare_blend(self, pairs: Pairs, draw: Draw) -> PreparedBlend | None:
         """Draws for the rows of ``pairs``, see `TwoStepBlend`; None where only a saliency pass tells the grid."""
         grid = self._grid(pairs)
         if grid is None:
