@@ -56,7 +56,7 @@ def test_end_to_end(argv: list[str], more: list[str], tmp_path: Path, capsys: py
     best = torch.load(out / "best.pt", weights_only=True)
     assert best["epochs_done"] == results["best_epoch"] in (1, 2) and best["model"].keys()
     assert f"The best of 2 epochs is {best['epochs_done']}: top-1 " in shown
-    assert ("Preference: weight 0.5; " in shown) == ("--preference" in more)
+    assert ("Preference of clean images over their mixes, weight 0.5; " in shown) == ("--preference" in more)
     assert "Token merging: 17 tokens enter the first block; " in shown or "Token merging: off." in shown
     assert shown.count(" images per second\n") == 3  # two epochs and the header
 

@@ -26,12 +26,12 @@ from ..models import tiny, tiny_torchvision
 MERGE, COMPOSE = matching_tokens.merge_tokens, matching_tokens.compose_source
 
 
-def unweighted(x: Tensor, plan: Any, size: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def unweighted(x: Tensor, plan: Any, size: Tensor | None = None, padded: bool = True) -> tuple[Tensor, Tensor]:
     """Takes the mean of tokens without weighting them by size."""
     return MERGE(x, plan)[0], MERGE(x, plan, size)[1]
 
 
-def wrong_sizes(x: Tensor, plan: Any, size: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def wrong_sizes(x: Tensor, plan: Any, size: Tensor | None = None, padded: bool = True) -> tuple[Tensor, Tensor]:
     """Sizes that ignore earlier merges."""
     return MERGE(x, plan, size)[0], MERGE(x, plan)[1]
 
@@ -71,7 +71,7 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
     "merged tokens stay together": (merging_blocks, "compose_source", parted),
     "protected tokens stay alone": (merging_blocks, "_plan", plan_with_all),
     "as many tokens as planned": (merging_blocks, "_plan", plan_with_fewer),
-    "twins merge for nothing": (merging_blocks, "log_size_bias", lambda *_: None),
+    "twins merge for nothing": (merging_blocks, "log_size_bias", lambda *_, **__: None),
     "r 0 changes nothing": (MergingBlock, "plain_forward", classmethod(inexact)),
 }
 

@@ -33,7 +33,8 @@ class Context(NamedTuple):
 
     Attributes:
         size: (B, N) float32, patches per token; None while nothing has merged.
-        source: (B, original N) int64, original token -> token; None while nothing has merged.
+        source: (B, original N) int64, original token -> token; None while nothing has merged, and where nobody asks for
+            it.
         bias: What is added to the attention logits: the model's own mask while nothing has merged, then the log-size
             bias (B, 1, 1, N); None where there is neither.
         call: What the model passed to the block beside ``x``, for the original tokens: positions, for example.
@@ -58,6 +59,7 @@ class MergingBlock(nn.Module, ABC):
     plain: type[nn.Module]
     inherited: tuple[Scope, ...] = ()
     mask_argument: ClassVar[str] = "attn_mask"  # what the plain class calls the mask that is added to the logits
+    reads_source: ClassVar[bool] = True  # False of attentions that know no positions, for which no map is kept
     may_be_held: ClassVar[bool] = True  # whether a user's own module may hold such blocks, without their model
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -186,14 +188,14 @@ class MergingBlock(nn.Module, ABC):
         if watcher is not None:
             watcher.on_attention(index, MergingBlock._attention_row(self, x, tokens, current, call))
         r = tokens.merges[index]
-        if not may_merge(r) and tokens.source is None:
+        if not may_merge(r) and tokens.size is None:
             x = _run(cls.checkpoints(self, merging), partial(cls.plain_forward(), self, **call), x)
         else:
             body = partial(_merged, self)
             x, size, source = _run(cls.checkpoints(self, merging), body, x, tokens, r, current.settings, call)
             if size is not None and size.requires_grad:  # reentrant checkpoints say so of all that they return
                 size = size.detach()
-            tokens = Tokens(tokens.merges, x.shape[1], index, size, source, tokens.valid)
+            tokens = Tokens(tokens.merges, x.shape[1], index, size, source, tokens.valid, tokens.mapped)
         return current.leave(index, x, tokens)
 
     def _replicate_for_data_parallel(self) -> Any:
@@ -231,7 +233,7 @@ def _merged(
             "it inside `with merging(...)`, or before `unpatch`",
         )
     size, source = tokens.size, tokens.source
-    bias = call.get(block.mask_argument) if source is None else _bias(size, x.dtype, settings, tokens)
+    bias = call.get(block.mask_argument) if size is None else _bias(size, x.dtype, settings, tokens)
     context = Context(size, source, bias, call, tokens.valid)
     x, keys = _attend(block, x, context)
     if may_merge(r):
@@ -241,8 +243,9 @@ def _merged(
             x = x.masked_fill(padding.unsqueeze(-1), 0.0)
         progress = block.merge_index / len(tokens.merges)
         plan = _plan(block.merging, settings.matching, keys, r, padding, progress)
-        x, size = merge_tokens(x, plan, weights)
-        source = compose_source(plan, source)
+        x, size = merge_tokens(x, plan, weights, padded=padding is not None)
+        if tokens.mapped or block.reads_source:
+            source = compose_source(plan, source)
     mlp = block.mlp_branch(x)
     return x if mlp is None else x + mlp, size, source
 
@@ -265,7 +268,7 @@ def _attend(block: MergingBlock, x: Tensor, context: Context) -> tuple[Tensor, T
 def _bias(size: Tensor | None, dtype: torch.dtype, settings: Settings, tokens: Tokens) -> Tensor | None:
     if not settings.prop_attn and tokens.valid is None:
         return None
-    return log_size_bias(size, dtype, settings.prop_attn)
+    return log_size_bias(size, dtype, settings.prop_attn, padded=tokens.valid is not None)
 
 
 def refuse_masks(call: dict[str, Any], tokens: Tokens, mask: str = "attn_mask") -> None:

@@ -131,7 +131,7 @@ def plain_of(cls: Any) -> Any:
 
 
 def open_pass(cls: Any, model: Any, merging: Merging, recovering: bool = True, exposing: bool = False) -> Opened:
-    """See `MergingModel.opened`; ``cls`` is the model's merging class."""
+    """Opens a pass for a model, as `MergingModel.opened` does; ``cls`` is the model's merging class."""
     blocks = cls.blocks_of(model)
     if not hasattr(type(blocks), "__iter__") and not hasattr(type(blocks), "__getitem__"):
         raise wrong("blocks", blocks, "a container of blocks, not what wraps one; wrap the whole model")

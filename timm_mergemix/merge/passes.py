@@ -29,8 +29,9 @@ class Tokens(NamedTuple):
         length: Number of tokens, protected ones counted.
         block: Index of the block that runs next.
         size: (B, length) float32, patches per token; None while nothing has merged.
-        source: (B, N) int64, original token -> token; None while nothing has merged.
+        source: (B, N) int64, original token -> token; None while nothing has merged, and where nobody asks for it.
         valid: (B, N) float32, 1 for an original token and 0 for padding; None where there is no padding.
+        mapped: Whether somebody asks for the source map: whoever recovers all tokens, or watches the pass.
     """
 
     merges: tuple[int, ...]
@@ -39,6 +40,7 @@ class Tokens(NamedTuple):
     size: Tensor | None = None
     source: Tensor | None = None
     valid: Tensor | None = None
+    mapped: bool = True
 
     def may_merge(self) -> bool:
         """Whether anything merges in this pass; True where an export leaves it open."""
@@ -144,7 +146,8 @@ class Pass:
             all_of_them = tokens.source is not None and (self.recovering or self.exposing)
             return recover(x, tokens.source) if all_of_them else x  # type: ignore[arg-type]
         # Not `_replace`, which the compiler of torch 2.6 does not see through.
-        self.tokens = Tokens(tokens.merges, tokens.length, index + 1, tokens.size, tokens.source, tokens.valid)
+        merges, length, _, size, source, valid, mapped = tokens
+        self.tokens = Tokens(merges, length, index + 1, size, source, valid, mapped)
         out = x
         if self.exposing and tokens.source is not None:
             self.aside, out = x, recover(x, tokens.source)
@@ -157,7 +160,7 @@ class Pass:
             raise wrong(
                 "blocks",
                 Words("a second run inside one forward pass"),
-                "one; a hook that needs them once more shall call the model",
+                "one; a hook that needs them once more has to call the model",
             )
         layout, length = self.layout, token_count(x)
         if length < layout.protected:
@@ -170,7 +173,8 @@ class Pass:
             now = Manner(self.settings, self.recovering)
             self.settings, self.recovering = self.checkpointed.manner(now)
         patches = length - layout.protected
-        tokens = Tokens(resolve(self.settings.schedule, patches), length, valid=self.valid)
+        mapped = self.recovering or self.exposing or self.watcher is not None
+        tokens = Tokens(resolve(self.settings.schedule, patches), length, valid=self.valid, mapped=mapped)
         if tokens.may_merge():
             self._check_patches(patches)
         self.aside = self.valid = self.handover = None
@@ -183,7 +187,7 @@ class Pass:
             raise wrong(
                 "prefix_tokens, suffix_tokens",
                 Words(f"{layout.prefix_tokens} and {layout.suffix_tokens}, which leave {patches} patches"),
-                "as many as there are leading and trailing tokens that are no patches: images have "
+                "as many as there are leading and trailing tokens that are not patches: images have "
                 f"{self.most_patches} patches",
             )
 
@@ -245,7 +249,7 @@ class Opened:
 
 
 def is_symbolic(x: Any) -> bool:
-    """Whether torch.fx traces, as torchvision's and timm's feature extractors do: then there are no numbers."""
+    """Whether torch.fx traces, as torchvision's and timm's feature extractors do: then tensors have no values."""
     return isinstance(x, Proxy)
 
 

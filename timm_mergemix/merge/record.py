@@ -22,8 +22,8 @@ class AttentionRow:
         values: (B, K) float32 over the tokens that enter the block, mean over heads, sums to 1 with prefix tokens.
         size: (B, K) float32, their sizes; None where nothing has merged.
         source: (B, N) int64, their source map; None where nothing has merged.
-        prefix_tokens: Leading tokens that are no patches.
-        suffix_tokens: Trailing tokens that are no patches.
+        prefix_tokens: Leading tokens that are not patches.
+        suffix_tokens: Trailing tokens that are not patches.
     """
 
     values: Tensor
@@ -50,7 +50,7 @@ class Watcher(Protocol):
     """What one forward pass tells to whoever watches it."""
 
     def wants_attention(self, index: int) -> bool:
-        """Whether the attention of block ``index`` shall be computed."""
+        """Whether to compute the attention of block ``index``."""
 
     def on_attention(self, index: int, row: AttentionRow) -> None:
         """Takes the attention of block ``index``, before the block runs."""
@@ -100,7 +100,7 @@ class Recording:
         return self.forwards[-1] if self.forwards else []
 
     def watch(self) -> Watcher:
-        """See `Observer`."""
+        """A watcher that starts a new list of blocks for the pass that begins."""
         return _LayerRecorder(self)
 
 
@@ -117,15 +117,15 @@ class _LayerRecorder:
         self.pending: Tensor | None = None
 
     def wants_attention(self, index: int) -> bool:
-        """See `Watcher`."""
+        """Whether attention is recorded; it is the same for all blocks."""
         return self.recording.attention
 
     def on_attention(self, index: int, row: AttentionRow) -> None:
-        """See `Watcher`."""
+        """Keeps the attention until the sizes of the same block come."""
         self.pending = row.on_patches()
 
     def on_block(self, index: int, size: Tensor, source: Tensor) -> None:
-        """See `Watcher`."""
+        """Adds the record of the block."""
         if not self.layers or index == 0:  # the same blocks may run more than once in a pass
             self.layers = []
             self.recording.forwards.append(self.layers)
@@ -152,24 +152,24 @@ class AttentionReader:
         self.watching = False
 
     def watch(self) -> Watcher | None:
-        """See `Observer`."""
+        """This reader itself for the first pass, and None for passes inside it."""
         if self.watching:
             return None
         self.watching = True
         return self
 
     def wants_attention(self, index: int) -> bool:
-        """See `Watcher`."""
+        """Whether this is the block to read."""
         return index == self.layer
 
     def on_attention(self, index: int, row: AttentionRow) -> None:
-        """See `Watcher`."""
+        """Keeps the attention, and ends the pass if asked to."""
         self.row = row
         if self.stop:
             raise StopForward
 
     def on_block(self, index: int, size: Tensor, source: Tensor) -> None:
-        """See `Watcher`."""
+        """Ignores sizes and source map: attention alone is read."""
 
 
 @torch.no_grad()

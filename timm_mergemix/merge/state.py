@@ -23,7 +23,7 @@ __all__ = ["Merging"]
 class Merging:
     """Shared by all blocks of a patched model, and by all threads; no pass writes to it.
 
-    It is no module, so that the children of a patched model are what they were.
+    It is not a module, so that the children of a patched model are what they were.
 
     Args:
         settings: How to merge.
@@ -120,7 +120,7 @@ class Merging:
         return current
 
     def take_padding(self, patch_valid: Tensor | None) -> None:
-        """Says, before the first block runs, which patches are none: (B, N) bool, False for padding."""
+        """Says, before the first block runs, which tokens are padding: (B, N) bool, False for padding."""
         prefix = self.layout.prefix_tokens
         self.here.valid = None if patch_valid is None else F.pad(patch_valid.float(), (prefix, 0), value=1.0)
 

@@ -111,7 +111,7 @@ def moved(record: T, device: torch.device | str | int, non_blocking: bool) -> T:
     """A record with its tensors on a device.
 
     Raises:
-        MergeMixError: If it is no device.
+        MergeMixError: If it is not a device.
     """
     check_bool("non_blocking", non_blocking)
     if isinstance(device, bool) or not isinstance(device, (torch.device, str, int)):

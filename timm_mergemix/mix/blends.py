@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -12,11 +14,22 @@ from torch import Tensor
 from ..errors import wrong
 from .config import MixConfig, check_limits
 from .draw import Draw, Floats, Integers
-from .images import blend_images, mix_images, paste_resized
+from .images import blend_images, box_order, mix_images, paste_boxes, smaller
 from .mask import box_mask
 from .ratio import area_ratio
+from .transfer import to_device
 
-__all__ = ["Blend", "BlendFunction", "CutMixBlend", "MixupBlend", "Pairs", "Paste", "ResizeMixBlend"]
+__all__ = [
+    "Blend",
+    "BlendFunction",
+    "CutMixBlend",
+    "MixupBlend",
+    "Pairs",
+    "Paste",
+    "PreparedBlend",
+    "ResizeMixBlend",
+    "prepare",
+]
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,10 @@ class Pairs:
         """(n, C, H, W), the partners' images; always a new tensor, so that a mix may be written into it."""
         return self.images[self.partner_index]
 
+    def with_rows(self, rows: Tensor | None) -> Pairs:
+        """The same, of other rows, or with the rows on another device."""
+        return replace(self, rows=rows)
+
 
 class Paste(NamedTuple):
     """Where partners were pasted, for blends that paste one box into each image.
@@ -62,10 +79,12 @@ class Paste(NamedTuple):
     Attributes:
         boxes: (n, 4) int64 on the CPU: top, bottom, left, right in pixels.
         resized: Whether the whole partner was resized into its box, or its pixels in that place were copied.
+        order: (n,) int64 on the images' device, the `box_order` of the boxes; None if it has not been moved there.
     """
 
     boxes: Tensor
     resized: bool
+    order: Tensor | None = None
 
 
 class Blend(NamedTuple):
@@ -89,10 +108,12 @@ class Blend(NamedTuple):
 
 
 class BlendFunction(Protocol):
-    """A way of mixing. Draws all its randomness first, and is deterministic after.
+    """A way of mixing. It draws all its randomness first, and is deterministic after that.
 
     A class may say of itself ``pastes_box = True``, and then takes bounding boxes: each of its blends has a `Paste`. It
-    may say ``blends_pixels = True``, and then gets no masks of class numbers: its blends have no mask.
+    may say ``blends_pixels = True``, and then gets no masks of class numbers: its blends have no mask. It may have a
+    method ``prepare_blend(pairs, draw)`` that returns a `PreparedBlend`, as `TwoStepBlend` has: then a batch that is
+    mixed in several ways is drawn as a whole and takes one copy to the device.
     """
 
     @property
@@ -103,8 +124,59 @@ class BlendFunction(Protocol):
         """Mixes the rows of ``pairs``."""
 
 
+class PreparedBlend(NamedTuple):
+    """What a blend has drawn, and what it will do with that.
+
+    Attributes:
+        drawn: Tensors on the CPU.
+        finish: The pairs, and the same tensors on the device of the images -> the blend.
+    """
+
+    drawn: tuple[Tensor, ...]
+    finish: Callable[..., Blend]
+
+
+class TwoStepBlend:
+    """A blend that is drawn on the host, and made on the device of the images."""
+
+    def __call__(self, pairs: Pairs, draw: Draw) -> Blend:
+        """Mixes the rows of ``pairs``, see `BlendFunction`."""
+        prepared = self.prepare_blend(pairs, draw)
+        return prepared.finish(pairs, *to_device(prepared.drawn, pairs.images.device))
+
+    def prepare_blend(self, pairs: Pairs, draw: Draw) -> PreparedBlend:
+        """Draws for the rows of ``pairs``, which may still be on the host; no pixel is read."""
+        raise NotImplementedError
+
+
+def prepare(blend: BlendFunction, pairs: Pairs, draw: Draw) -> PreparedBlend:
+    """What a blend has drawn. One that cannot wait, as one of a user's own, is called now.
+
+    Args:
+        blend: A way of mixing.
+        pairs: What it mixes, with rows on the CPU.
+        draw: What it draws from.
+    """
+    prepared = blend.prepare_blend(pairs, draw) if _has_two_steps(type(blend)) else None  # type: ignore[attr-defined]
+    if isinstance(prepared, PreparedBlend):
+        return prepared
+    rows = None if pairs.rows is None else to_device([pairs.rows], pairs.images.device)[0]
+    made = blend(pairs.with_rows(rows), draw)
+    return PreparedBlend((), lambda pairs: made)
+
+
+def _has_two_steps(kind: type) -> bool:
+    """Whether a class is called in two steps; a subclass that is called in a way of its own is not."""
+    for base in kind.__mro__:
+        if "prepare_blend" in vars(base):
+            return True
+        if "__call__" in vars(base):
+            return False
+    return False
+
+
 @dataclass(frozen=True)
-class MixupBlend:
+class MixupBlend(TwoStepBlend):
     """Mixup with lambda ~ Beta(alpha, alpha)."""
 
     alpha: float = 1.0
@@ -114,15 +186,18 @@ class MixupBlend:
     def __post_init__(self) -> None:
         MixConfig.check({"mixup_alpha": self.alpha})
 
-    def __call__(self, pairs: Pairs, draw: Draw) -> Blend:
-        """See `BlendFunction`."""
-        ratio = _on(draw.beta(self.alpha), pairs.images)
+    def prepare_blend(self, pairs: Pairs, draw: Draw) -> PreparedBlend:
+        """Draws the ratios, see `TwoStepBlend`."""
+        return PreparedBlend((_ratio(draw.beta(self.alpha)),), self._finish)
+
+    @staticmethod
+    def _finish(pairs: Pairs, ratio: Tensor) -> Blend:
         partner = pairs.partner
         return Blend(blend_images(pairs.own, partner, ratio, out=partner), ratio)
 
 
 @dataclass(frozen=True)
-class CutMixBlend:
+class CutMixBlend(TwoStepBlend):
     """CutMix, with the boxes of timm's Mixup.
 
     Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features", ICCV 2019
@@ -143,22 +218,27 @@ class CutMixBlend:
     def __post_init__(self) -> None:
         MixConfig.check({"cutmix_alpha": self.alpha, "cutmix_minmax": self.minmax})
 
-    def __call__(self, pairs: Pairs, draw: Draw) -> Blend:
-        """See `BlendFunction`."""
+    def prepare_blend(self, pairs: Pairs, draw: Draw) -> PreparedBlend:
+        """Draws the boxes, see `TwoStepBlend`."""
         height, width = pairs.images.shape[-2:]
         lam = draw.beta(self.alpha)
-        boxes = (
+        limits = (
             self._clipped_boxes(draw, lam, height, width)
             if self.minmax is None
             else self._free_boxes(draw, height, width)
         )
-        paste = Paste(torch.from_numpy(boxes), resized=False)
-        mask = box_mask(paste.boxes.to(pairs.images.device), height, width)
+        boxes = torch.from_numpy(limits)
+        measures = self.correct_lam or self.minmax is not None
+        return PreparedBlend((boxes,) if measures else (boxes, _ratio(lam)), partial(self._finish, boxes))
+
+    @staticmethod
+    def _finish(on_host: Tensor, pairs: Pairs, boxes: Tensor, ratio: Tensor | None = None) -> Blend:
+        mask = box_mask(boxes, *pairs.images.shape[-2:])
         partner, area = pairs.partner, area_ratio(mask)
-        mixed = mix_images(pairs.own, partner, mask, out=partner)
-        if self.correct_lam or self.minmax is not None:
+        mixed, paste = mix_images(pairs.own, partner, mask, out=partner), Paste(on_host, resized=False)
+        if ratio is None:
             return Blend(mixed, area, mask, paste=paste)
-        return Blend(mixed, _on(lam, pairs.images), mask, measured=area, paste=paste)
+        return Blend(mixed, ratio, mask, measured=area, paste=paste)
 
     @staticmethod
     def _clipped_boxes(draw: Draw, lam: Floats, height: int, width: int) -> Integers:
@@ -181,7 +261,7 @@ class CutMixBlend:
 
 
 @dataclass(frozen=True)
-class ResizeMixBlend:
+class ResizeMixBlend(TwoStepBlend):
     """ResizeMix: the whole partner, resized, pasted at a random place.
 
     Qin et al., 2020 (arXiv 2012.11101).
@@ -199,20 +279,23 @@ class ResizeMixBlend:
             raise wrong("scale", None, "two shares, (low, high)")
         check_limits("scale", self.scale)
 
-    def __call__(self, pairs: Pairs, draw: Draw) -> Blend:
-        """See `BlendFunction`."""
-        height, width = pairs.images.shape[-2:]
+    def prepare_blend(self, pairs: Pairs, draw: Draw) -> PreparedBlend:
+        """Draws the boxes, see `TwoStepBlend`."""
         side = draw.uniform(*self.scale)
         limits = []
-        for length in (height, width):
+        for length in pairs.images.shape[-2:]:
             cut = np.maximum(1, np.rint(length * side).astype(np.int64))
             start = draw.integers(0, length - cut + 1)
             limits += [start, start + cut]
         boxes = torch.from_numpy(np.stack(limits, axis=1))
-        mask = box_mask(boxes.to(pairs.images.device), height, width)
-        mixed = paste_resized(pairs.own, pairs.partner, boxes)
-        return Blend(mixed, area_ratio(mask), mask, paste=Paste(boxes, resized=True))
+        return PreparedBlend((boxes, box_order(boxes)), partial(self._finish, boxes))
+
+    @staticmethod
+    def _finish(on_host: Tensor, pairs: Pairs, boxes: Tensor, order: Tensor) -> Blend:
+        mask = box_mask(boxes, *pairs.images.shape[-2:])
+        mixed = paste_boxes(pairs.own, pairs.partner, on_host, smaller, order)
+        return Blend(mixed, area_ratio(mask), mask, paste=Paste(on_host, resized=True, order=order))
 
 
-def _on(values: Floats, images: Tensor) -> Tensor:
-    return torch.from_numpy(values).float().to(images.device)
+def _ratio(values: Floats) -> Tensor:
+    return torch.from_numpy(values).float()

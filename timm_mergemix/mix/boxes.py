@@ -114,7 +114,7 @@ def visible_boxes(boxes: Tensor, paste: Sequence[float], inside: bool) -> tuple[
         0 for a box without an area. Both in float32 at least.
 
     Raises:
-        MergeMixError: If the boxes or the rectangle are none.
+        MergeMixError: If ``boxes`` or ``paste`` are not boxes.
     """
     check_tensor("boxes", boxes, ("n", 4), "float")
     _check_rectangle(paste)

@@ -13,8 +13,9 @@ from torch.autograd.forward_ad import unpack_dual
 from ..checks import check_layout, check_share, is_image_dtype
 from ..errors import Words, check_tensor, wrong
 from .mask import check_boxes, expand_mask
+from .transfer import to_device
 
-__all__ = ["blend_images", "mix_images", "mix_patches", "paste_boxes", "paste_resized"]
+__all__ = ["blend_images", "box_order", "mix_images", "mix_patches", "paste_boxes", "paste_resized", "smaller"]
 
 
 def mix_images(images: Tensor, partners: Tensor, mask: Tensor, out: Tensor | None = None) -> Tensor:
@@ -121,11 +122,15 @@ def paste_resized(images: Tensor, partners: Tensor, boxes: Tensor) -> Tensor:
     if boxes.device.type != "cpu":
         raise wrong("boxes", Words(f"a tensor on {boxes.device}"), "one on the CPU")
     check_boxes(boxes, *images.shape[-2:])
-    return paste_boxes(images, partners, boxes.long(), _smaller)
+    return paste_boxes(images, partners, boxes.long(), smaller)
 
 
 def paste_boxes(
-    images: Tensor, partners: Tensor, boxes: Tensor, resize: Callable[[Tensor, tuple[int, int]], Tensor]
+    images: Tensor,
+    partners: Tensor,
+    boxes: Tensor,
+    resize: Callable[[Tensor, tuple[int, int]], Tensor],
+    order: Tensor | None = None,
 ) -> Tensor:
     """Pastes whole partners, resized, into boxes.
 
@@ -134,21 +139,32 @@ def paste_boxes(
         partners: The same of the partners.
         boxes: (B, 4) integers on the CPU: top, bottom, left, right in pixels.
         resize: Rows of partners and a size -> these rows at that size.
+        order: The `box_order` of the boxes, on the device of the images; None finds it.
 
     Returns:
         Of the shape and dtype of ``images``, a new tensor.
     """
     out = images.clone()
     # Rows that share a box are resized together: in batch mode that is all of them.
-    unique, inverse = boxes.unique(dim=0, return_inverse=True)
-    for number, (top, bottom, left, right) in enumerate(unique.tolist()):
+    unique, counts = boxes.unique(dim=0, return_counts=True)
+    if order is None and len(unique) > 1:
+        order = to_device([box_order(boxes)], images.device)[0]
+    start = 0
+    for (top, bottom, left, right), count in zip(unique.tolist(), counts.tolist(), strict=True):
         if bottom > top and right > left:
-            rows = (inverse == number).nonzero().squeeze(1).to(images.device)
+            rows = slice(None) if order is None or count == len(images) else order[start : start + count]
             out[rows, ..., top:bottom, left:right] = resize(partners[rows], (bottom - top, right - left))
+        start += count
     return out
 
 
-def _smaller(images: Tensor, size: tuple[int, int]) -> Tensor:
+def box_order(boxes: Tensor) -> Tensor:
+    """The order of rows in which those that share a box stand together, boxes in rising order: (B,) int64."""
+    return boxes.unique(dim=0, return_inverse=True)[1].argsort(stable=True)
+
+
+def smaller(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images (n, C, H, W) at another size, by antialiased bilinear interpolation, in their dtype."""
     # Contiguous: in channels_last, torch's antialiased interpolation to a width of one pixel gives other numbers.
     wide = images.to(torch.promote_types(images.dtype, torch.float32)).contiguous()
     return _as(F.interpolate(wide, size=size, mode="bilinear", antialias=True), images.dtype)
@@ -167,7 +183,7 @@ def _check_out(out: Tensor | None, images: Tensor, *others: Tensor) -> bool:
     """Whether a result is written into ``out``.
 
     Raises:
-        MergeMixError: If it shall be, and cannot.
+        MergeMixError: If it should be written into, and cannot be.
     """
     if out is None:
         return False

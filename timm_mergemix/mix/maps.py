@@ -53,7 +53,7 @@ def mix_masks(own: Tensor, partner: Tensor, blend: Blend) -> Tensor:
         blend: What became of the images.
     """
     if blend.paste is not None and blend.paste.resized:
-        return paste_boxes(own, partner, blend.paste.boxes, _nearest)
+        return paste_boxes(own, partner, blend.paste.boxes, _nearest, blend.paste.order)
     if blend.mask is not None:
         return torch.where(blend.mask if own.ndim == 4 else blend.mask.squeeze(1), own, partner)
     return blend_images(own, partner, blend.ratio)

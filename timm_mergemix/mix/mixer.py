@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from ..checks import check_images, check_labels, check_saliency, check_share
+from ..checks import check_images, check_labels, check_range, check_saliency, check_share
 from ..errors import Words, check_bool, check_int, check_number, check_same_device, check_tensor, named, wrong
 from .batch import MixedBatch
-from .blends import Blend, BlendFunction, Pairs, Paste
+from .blends import Blend, BlendFunction, Pairs, Paste, prepare
 from .boxes import Objects, mix_all_objects, read_objects
 from .config import MixConfig
 from .draw import Draw, Integers, group_rows, numpy_rng
 from .maps import check_masks, mix_all_masks
 from .mask import check_boxes
+from .transfer import to_device
 
 __all__ = ["Mixer", "drop_unused"]
 
@@ -133,14 +134,7 @@ class Mixer:
         index = torch.arange(batch - 1, -1, -1, device=images.device)
         rng, groups = numpy_rng(self.generator), group_rows(self.mode, batch)
         kinds = self._choose(Draw(rng, groups))
-        parts = []
-        for kind, (blend, _) in enumerate(self.blends):
-            rows = np.flatnonzero(kinds == kind)
-            if len(rows):
-                on_device = None if len(rows) == batch else torch.from_numpy(rows).to(images.device)
-                pairs = Pairs(images, index, on_device, saliency)
-                made = _checked(blend(pairs, Draw(rng, groups[rows])), images, len(rows), blend.name)
-                parts.append((pairs, made))
+        parts = self._blend(Pairs(images, index, None, saliency), kinds, rng, groups)
         mixed = _assemble(images, parts)
         found = mix_all_objects(objects, parts, (images.shape[-2], images.shape[-1]), min_visible)
         return MixedBatch(
@@ -159,6 +153,30 @@ class Mixer:
             mix_all_masks(masks, parts),
             *found,
         )
+
+    def _blend(
+        self, whole: Pairs, kinds: Integers, rng: np.random.Generator, groups: Integers
+    ) -> list[tuple[Pairs, Blend]]:
+        """The rows of each blend, and what it made of them.
+
+        All numbers of all blends are drawn first, and reach the device by one copy, before anything runs there: a host
+        that waited for the device in between would let it run dry.
+        """
+        ways, drawn = [], []
+        for kind, (blend, _) in enumerate(self.blends):
+            rows = np.flatnonzero(kinds == kind)
+            if len(rows):
+                pairs = whole if len(rows) == len(kinds) else whole.with_rows(torch.from_numpy(rows))
+                prepared = prepare(blend, pairs, Draw(rng, groups[rows]))
+                ways.append((blend.name, len(rows), pairs, prepared))
+                drawn += [*prepared.drawn, *([] if pairs.rows is None else [pairs.rows])]
+        there = iter(to_device(drawn, whole.images.device))
+        parts = []
+        for name, count, pairs, prepared in ways:
+            arguments = [next(there) for _ in prepared.drawn]
+            pairs = whole if pairs.rows is None else whole.with_rows(next(there))
+            parts.append((pairs, _checked(prepared.finish(pairs, *arguments), whole.images, count, name)))
+        return parts
 
     def _objects(self, count: int, boxes: Any, box_labels: Any, min_visible: float) -> list[Objects] | None:
         """Boxes and labels of each image; None where there are none.
@@ -266,6 +284,9 @@ def _check_paste(blend: Blend, count: int, name: str) -> None:
         check_boxes(paste.boxes, blend.mask.shape[-2], blend.mask.shape[-1])
         if paste.boxes.device.type != "cpu":
             raise wrong("boxes", Words(f"them on {paste.boxes.device}"), "them on the CPU")
+    if paste.order is not None:
+        check_tensor(f"order of {name}", paste.order, (count,), "integer", like=blend.mask)
+        check_range(f"order of {name}", paste.order, 0, count - 1)
 
 
 def _assemble(images: Tensor, parts: Sequence[tuple[Pairs, Blend]]) -> Blend:
@@ -293,7 +314,7 @@ def drop_unused(blends: Sequence[tuple[BlendFunction, float]]) -> list[tuple[Ble
     """The blends that have a probability.
 
     Raises:
-        MergeMixError: If there is none.
+        MergeMixError: If all of them have a probability of 0.
     """
     kept = [(blend, share) for blend, share in blends if share > 0]
     if not kept:

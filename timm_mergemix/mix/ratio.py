@@ -37,11 +37,19 @@ def patch_ratio(patches: Tensor, height: int, width: int) -> Tensor:
         (B,) float32 in [0, 1].
     """
     check_tensor("patches", patches, "Bhw", "bool")
-    rows, columns = (
-        torch.bincount(torch.arange(pixels) * cells // pixels, minlength=cells).to(patches.device)
-        for pixels, cells in zip((height, width), patches.shape[1:], strict=True)
-    )
-    return (patches * (rows.unsqueeze(1) * columns)).flatten(1).sum(dim=1).float() / (height * width)
+    rows, columns = patches.shape[1:]
+    if height % rows == 0 and width % columns == 0:
+        pixels = patches.flatten(1).sum(dim=1) * (height // rows * (width // columns))
+    else:
+        of_row, of_column = (_pixels_in(length, cells, patches) for length, cells in ((height, rows), (width, columns)))
+        pixels = (patches * (of_row.unsqueeze(1) * of_column)).flatten(1).sum(dim=1)
+    return pixels.float() / (height * width)
+
+
+def _pixels_in(length: int, cells: int, like: Tensor) -> Tensor:
+    """How many of ``length`` pixels lie in each of the cells that they are shared out among, as `expand_mask` does."""
+    edges = (torch.arange(cells + 1, device=like.device) * length + cells - 1) // cells
+    return edges.diff()
 
 
 def attention_ratio(saliency: Tensor, partner_saliency: Tensor, mask: Tensor) -> Tensor:

@@ -61,13 +61,21 @@ class EncoderInput:
     def _normalise(self, images: Tensor) -> Tensor:
         dtype = self.backbone.parameter.dtype
         if images.dtype == torch.uint8:
-            mean, std = self._expected("uint8 images")
-            return ((images.float() / 255 - column(mean, images)) / column(std, images)).to(dtype)
+            mean, std = self._statistics_on(images.device, "uint8 images")
+            return ((images.float() / 255 - column(mean)) / column(std)).to(dtype)
         if self.image is not None:
-            mean, std = self._expected("image_mean, image_std")
-            pixels = images.float() * column(self.image[1], images) + column(self.image[0], images)
-            return ((pixels - column(mean, images)) / column(std, images)).to(dtype)
+            mean, std = self._statistics_on(images.device, "image_mean, image_std")
+            pixels = images.float() * column(self.image[1]) + column(self.image[0])
+            return ((pixels - column(mean)) / column(std)).to(dtype)
         return images.to(dtype)
+
+    def _statistics_on(self, device: torch.device, why: str) -> Statistics:
+        """The statistics of the encoder, on the device of the images from then on: each copy to it costs a wait."""
+        expected = self._expected(why)
+        if expected[0].device != device:
+            self.expected = expected = _moved(expected, device)
+            self.image = None if self.image is None else _moved(self.image, device)
+        return expected
 
     def _expected(self, why: str) -> Statistics:
         if self.expected is None:
@@ -87,9 +95,14 @@ def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(images.float(), size=size, mode="bilinear", antialias=True).to(images.dtype)
 
 
-def column(values: Tensor, images: Tensor) -> Tensor:
-    """One number per channel, shaped and placed for images (B, C, H, W)."""
-    return values.to(images.device).view(-1, 1, 1)
+def column(values: Tensor) -> Tensor:
+    """One number per channel, shaped for images (B, C, H, W)."""
+    return values.view(-1, 1, 1)
+
+
+def _moved(statistics: Statistics, device: torch.device) -> Statistics:
+    mean, std = statistics
+    return mean.to(device), std.to(device)
 
 
 def _statistics(

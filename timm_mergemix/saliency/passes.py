@@ -161,6 +161,11 @@ class SaliencyPass:
             return "the model merges without proportional attention"
         return None
 
+    def map_size(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of the saliency of images of ``height`` x ``width``, before they have been seen."""
+        self._refresh()
+        return self.size.full_grid(height, width)
+
     def check_size(self, height: int, width: int) -> None:
         """Raises if images of that size have too few patches for the merging in the pass."""
         self._refresh()

@@ -204,7 +204,7 @@ def blocks(model: nn.Module) -> list[nn.Module]:
 
 
 def prefix_tokens(model: nn.Module) -> int:
-    """Leading tokens that are no patches, inside the blocks."""
+    """Leading tokens that are not patches, inside the blocks."""
     if hf.is_hf(model):
         return hf.prefix_tokens(model)
     if hasattr(model, "blocks_token_only"):

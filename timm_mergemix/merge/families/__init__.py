@@ -1,4 +1,4 @@
-"""One file a family of models. A new family is added to `FAMILIES`, its blocks to `BLOCKS`.
+"""One file per family of models. A new family is added to `FAMILIES`, its blocks to `BLOCKS`.
 
 Families of transformers are in ``hf``; they are known from the moment when transformers' own module has been imported.
 """

@@ -81,14 +81,14 @@ class Backbone(ABC):
         return Layout(self.prefix_tokens, 0, self.has_class_token, most_patches)
 
     def protect(self, prefix_tokens: int | None, suffix_tokens: int | None) -> None:
-        """Says how many tokens a patch shall protect, where a user's own forward adds some to the model's.
+        """Says how many tokens a patch protects, where a user's own forward adds some to the model's.
 
         Args:
             prefix_tokens: Leading tokens, the model's own counted. None takes the model's own.
             suffix_tokens: Trailing tokens. None takes none.
 
         Raises:
-            MergeMixError: If they are no such numbers, or the model is patched already with other ones.
+            MergeMixError: If they are not integers >= 0, or the model is already patched with other ones.
         """
         before = self.layout
         given = (
@@ -132,7 +132,7 @@ class Backbone(ABC):
     @property
     @abstractmethod
     def prefix_tokens(self) -> int:
-        """Number of leading tokens that are no patches, in the model itself; for what never merges see `layout`."""
+        """Number of leading tokens that are not patches, in the model itself; for what never merges see `layout`."""
 
     @property
     @abstractmethod

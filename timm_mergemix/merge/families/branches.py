@@ -40,7 +40,7 @@ class PreNormBlock(NormedBlock):
     gamma_2: Any
 
     def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
-        """See `MergingBlock`."""
+        """Norm, attention, factor."""
         out, keys = self.attend(self.norm1(x), context)
         if hasattr(self, "ls1"):
             out = self.ls1(out)
@@ -49,7 +49,7 @@ class PreNormBlock(NormedBlock):
         return self.drop_path1(out), keys
 
     def mlp_branch(self, x: Tensor) -> Tensor:
-        """See `MergingBlock`."""
+        """Norm, MLP, factor."""
         out = self.mlp(self.norm2(x))
         if hasattr(self, "ls2"):
             out = self.ls2(out)
@@ -58,7 +58,7 @@ class PreNormBlock(NormedBlock):
         return self.drop_path2(out)
 
     def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
-        """See `MergingBlock`."""
+        """Queries and keys of the normed tokens."""
         return self.project(self.norm1(x), queries, context)
 
 
@@ -66,14 +66,14 @@ class PostNormBlock(NormedBlock):
     """Each branch ends with its norm."""
 
     def attention_branch(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
-        """See `MergingBlock`."""
+        """Attention, norm."""
         out, keys = self.attend(x, context)
         return self.drop_path1(self.norm1(out)), keys
 
     def mlp_branch(self, x: Tensor) -> Tensor:
-        """See `MergingBlock`."""
+        """MLP, norm."""
         return self.drop_path2(self.norm2(self.mlp(x)))
 
     def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
-        """See `MergingBlock`."""
+        """Queries and keys of the tokens as they are."""
         return self.project(x, queries, context)

@@ -79,7 +79,7 @@ class MergingCaitBlock(KeyedBlock, LayerScaleBlock):
         return qkv[0, :, :, queries], qkv[1], self.attn.scale
 
     def weigh_attention(self, x: Tensor, queries: slice, context: Context) -> Tensor:
-        """See `MergingBlock`. It is the softmax; the mixing after it may count a token negatively."""
+        """The attention weights after the softmax; the mixing after it may count a token negatively."""
         query, key, scale = self.query_key(x, queries, context)
         with without_autocast(x.device.type):
             logits = ((query.float() * scale) @ key.float().mT).permute(0, 2, 3, 1)  # (B, Q, N, H)
@@ -102,7 +102,7 @@ class MergingCait(MergingTimmModel, Cait):
     """`timm.models.cait.Cait` that merges."""
 
     def head_reads_patches(self) -> bool:
-        """See `MergingModel`: its class attention does."""
+        """True: its class attention reads them."""
         return True
 
 
@@ -118,7 +118,7 @@ class CaitBackbone(TimmBackbone):
 
     @property
     def pool(self) -> nn.Module | None:
-        """See `Backbone`: the last class attention, or None in a pruned model."""
+        """The last class attention, or None in a pruned model."""
         return self.model.blocks_token_only[-1].attn if self.model.blocks_token_only else None
 
     def pool_attention(self, x: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ if DiffParallelScalingBlock is not None:
             return out - x, mean_key(keys)
 
         def mlp_branch(self, x: Tensor) -> None:
-            """See `MergingBlock`."""
+            """None: the attention branch holds the MLP too."""
 
         def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
             _, query, key, _ = torch.split(self.in_proj(self.in_norm(x)), self.in_split, dim=-1)

@@ -101,7 +101,7 @@ class Gemma4Backbone(TimmBackbone):
 
     @property
     def unit(self) -> tuple[int, int]:
-        """See `TimmBackbone`: soft pooling averages squares of patches."""
+        """What the sides of an image must be multiples of: soft pooling averages squares of patches."""
         rows, columns = self.model.patch_size
         side = self.model.pooling_kernel_size if self.model.global_pool == "soft" else 1
         return rows * side, columns * side

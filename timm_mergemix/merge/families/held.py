@@ -33,7 +33,7 @@ class HeldBlocks(Backbone):
 
     @classmethod
     def knows(cls, model: nn.Module) -> bool:
-        """See `Backbone`: nothing of the model but its blocks."""
+        """True: nothing of the model is known but its blocks."""
         return True
 
     def find_blocks(self) -> Sequence[nn.Module]:
@@ -41,7 +41,7 @@ class HeldBlocks(Backbone):
 
     @property
     def prefix_tokens(self) -> int:
-        """See `Backbone`: the leading tokens that never merge, since nobody knows the model's own."""
+        """The leading tokens that never merge; nobody knows how many the model has of its own."""
         return self._prefix_tokens
 
     @property
@@ -49,12 +49,12 @@ class HeldBlocks(Backbone):
         return self._prefix_tokens > 0
 
     def view(self) -> Backbone:
-        """See `check_grid`: a saliency pass needs a grid."""
+        """Raises, since a saliency pass needs a grid."""
         self.check_grid()
         return self
 
     def check_grid(self) -> None:
-        """See `Backbone`: unknown, like all that lies outside the blocks."""
+        """Raises, since the grid is unknown, like everything outside the blocks."""
         raise unusable(
             "model",
             f"only the blocks of {type(self.model).__name__} are known, not its grid of patches; timm_mergemix.record "
@@ -62,20 +62,20 @@ class HeldBlocks(Backbone):
         )
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
-        """See `check_grid`."""
+        """Raises: the size of images is unknown."""
         self.check_grid()
         return height, width
 
     def grid_size(self, height: int, width: int) -> tuple[int, int]:
-        """See `check_grid`."""
+        """Raises: the grid is unknown."""
         return self.input_size(height, width)
 
     @property
     def in_channels(self) -> int:
-        """See `check_grid`."""
+        """Raises: the number of channels is unknown."""
         return self.input_size(0, 0)[0]
 
     def features(self, images: Tensor) -> Tensor:
-        """See `check_grid`."""
+        """Raises: the steps around the blocks are unknown."""
         self.check_grid()
         return images

@@ -108,7 +108,7 @@ def _mean_over_heads(module: nn.Module, args: tuple[Tensor, ...], output: Tensor
 
 
 def per_head(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    """See `captured_keys`: for keys whose heads come after the tokens, (B, N, H, D)."""
+    """Makes the mean key for `captured_keys` from keys whose heads come after the tokens, (B, N, H, D)."""
     return output.detach().mean(dim=2)
 
 
@@ -126,7 +126,7 @@ def mean_key(keys: list[Tensor]) -> Tensor | None:
 
 @torch.no_grad()
 def projected_key(weight: Tensor, bias: Tensor | None, heads: int, x: Tensor) -> Tensor:
-    """The same by a small projection, the mean over heads of a larger one: where an attention reads weights itself.
+    """The mean key by a small projection, the mean over heads of a larger one, where an attention reads weights itself.
 
     Args:
         weight: (3 H D, C), of queries, keys and values.

@@ -30,7 +30,7 @@ class Qwen3Backbone(TimmBackbone):
 
     @property
     def unit(self) -> tuple[int, int]:
-        """See `TimmBackbone`: its projector joins squares of patches."""
+        """What the sides of an image must be multiples of: the projector joins squares of patches."""
         rows, columns = super().unit
         side = 1 if self.model.merger is None else self.model.merge_size
         return rows * side, columns * side

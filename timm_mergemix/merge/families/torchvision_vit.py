@@ -25,6 +25,8 @@ class MergingEncoderBlock(KeyedBlock, EncoderBlock):
     an adapter may put others there for the time of the call.
     """
 
+    reads_source: ClassVar[bool] = False
+
     ln_1: nn.Module
     ln_2: nn.Module
     mlp: nn.Module

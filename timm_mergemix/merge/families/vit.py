@@ -30,6 +30,8 @@ __all__ = ["BLOCKS", "MergingVisionTransformer", "MergingVisionTransformerDistil
 class PlainAttentionBlock(KeyedBlock):
     """What blocks share whose attention is timm's plain or its differential one."""
 
+    reads_source: ClassVar[bool] = False
+
     @classmethod
     def refusal(cls, block: Any) -> str | None:
         for attn in cls.attentions(block):
@@ -94,6 +96,8 @@ class MergingParallelThingsBlock(PlainAttentionBlock, ParallelThingsBlock):
 class MergingParallelScalingBlock(KeyedBlock, ParallelScalingBlock):
     """`timm.models.vision_transformer.ParallelScalingBlock` that merges at its end, since its MLP runs beside."""
 
+    reads_source: ClassVar[bool] = False
+
     in_norm: nn.Module
     in_proj: nn.Linear
     in_split: list[int]
@@ -114,7 +118,7 @@ class MergingParallelScalingBlock(KeyedBlock, ParallelScalingBlock):
         return out - x, mean_key(keys)
 
     def mlp_branch(self, x: Tensor) -> None:
-        """See `MergingBlock`."""
+        """None: the attention branch holds the MLP too."""
 
     def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
         x = self.in_norm(x)
@@ -154,7 +158,7 @@ class VitBackbone(TimmBackbone):
     }
 
     def allow_any_size(self) -> None:
-        """See `Backbone`. timm resamples the position embedding at each pass of a model with `dynamic_img_size`."""
+        """Makes the model take images of any size: timm resamples position embeddings with `dynamic_img_size`."""
         stem = self.model.patch_embed
         if self.model.dynamic_img_size or type(stem) is not PatchEmbed or _pools_by_position(self.model):
             return

@@ -40,8 +40,8 @@ def find_backbone(
         module: The model or its wrapper, or a module that holds supported blocks.
         argument: Name of the argument, for the error.
         blocks: Which blocks, for a module that holds several sequences of them: see `timm_mergemix.patch`.
-        prefix_tokens: Leading tokens that never merge, likewise.
-        suffix_tokens: Trailing tokens that never merge, likewise.
+        prefix_tokens: Leading tokens that never merge, under the same condition.
+        suffix_tokens: Trailing tokens that never merge, under the same condition.
 
     Raises:
         MergeMixError: If there is none, or more than one, or its blocks cannot merge.

@@ -7,7 +7,17 @@ from torch import Tensor
 
 from ...errors import check_int, wrong
 from ..tracing import may_merge
-from .plan import MergePlan, check, cosine, first, merge_nothing, plan_in_order, prefer_padding, take_rows
+from .plan import (
+    MergePlan,
+    check,
+    cosine,
+    first,
+    merge_nothing,
+    plan_in_order,
+    prefer_padding,
+    strongest_first,
+    take_rows,
+)
 
 __all__ = ["kth_matching", "random_matching"]
 
@@ -27,8 +37,8 @@ def kth_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Tensor |
         k: Distance between targets, at least 2.
 
     Raises:
-        MergeMixError: If the keys are no (B, N, D) floats, the padding no (B, N) booleans, ``k`` no integer of at
-            least 2, or more shall merge than can.
+        MergeMixError: If the keys are not floats of shape (B, N, D), the padding is not bool of shape (B, N), ``k`` is
+            not an integer of at least 2, or more tokens are to merge than can.
     """
     check(keys, r, prefix_tokens, padding)
     check_int("k", k, 2)
@@ -43,7 +53,7 @@ def kth_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Tensor |
     if padding is not None:
         scores = prefer_padding(scores, padding[:, source], padding[:, target])
     strength, partner = scores.max(dim=-1)
-    merged, _ = first(strength.argsort(dim=-1, descending=True), r)
+    merged, _ = first(strongest_first(strength), r)
     return plan_in_order(length, source[merged], target[partner.gather(1, merged)])
 
 
@@ -68,8 +78,8 @@ def random_matching(
             ``torch.compile`` traces no generators.
 
     Raises:
-        MergeMixError: If the keys are no (B, N, D) floats, the padding no (B, N) booleans, the generator none, or
-            more shall merge than can.
+        MergeMixError: If the keys are not floats of shape (B, N, D), the padding is not bool of shape (B, N), the
+            generator is not a torch.Generator, or more tokens are to merge than can.
     """
     check(keys, r, prefix_tokens, padding)
     if generator is not None and not isinstance(generator, torch.Generator):
@@ -86,7 +96,7 @@ def random_matching(
         rank = rank.to(keys.device)
     if padding is not None:
         rank = _padding_first(rank, padding[:, prefix_tokens:])
-    source, stay = first(prefix_tokens + rank.argsort(dim=-1, descending=True), r)
+    source, stay = first(prefix_tokens + strongest_first(rank), r)
     scores = cosine(take_rows(keys, source), take_rows(keys, stay))
     if padding is not None:
         scores = prefer_padding(scores, padding.gather(1, source), padding.gather(1, stay))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..autocast import without_autocast
-from .plan import MergePlan, check, first, of_length, prefer_padding
+from .plan import MergePlan, check, first, of_length, prefer_padding, strongest_first
 
 __all__ = ["bipartite_matching"]
 
@@ -15,8 +15,8 @@ __all__ = ["bipartite_matching"]
 def bipartite_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Tensor | None = None) -> MergePlan:
     """Bipartite soft matching of Bolya et al., "Token Merging: Your ViT but Faster", ICLR 2023 (arXiv 2210.09461).
 
-    The sequence is split by even and odd position into A and B. Each token of A keeps its best edge, by cosine
-    similarity, into B; the ``r`` strongest edges merge. Prefix tokens take no part. The new order is: prefix tokens,
+    The sequence is split by even and odd position into A and B. Each token of A keeps its best edge into B, by
+    cosine similarity; the ``r`` strongest edges merge. Prefix tokens take no part. The new order is: prefix tokens,
     unmerged A in order, B in order.
 
     Args:
@@ -27,8 +27,8 @@ def bipartite_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Te
             else merges, and with patches only where nothing else is left.
 
     Raises:
-        MergeMixError: If the keys are no (B, N, D) floats, the padding no (B, N) booleans, or more shall merge than
-            can.
+        MergeMixError: If the keys are not floats of shape (B, N, D), the padding is not bool of shape (B, N), or more
+            tokens are to merge than can.
     """
     check(keys, r, prefix_tokens, padding)
     keys = keys.detach()
@@ -43,11 +43,13 @@ def bipartite_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Te
     if scores.shape[2] == 0:  # at most one unprotected token: A has no edges
         scores = scores.new_zeros(batch, scores.shape[1], 1)
     strength, partner = scores.max(dim=-1)
-    merged, rest = first(strength.argsort(dim=-1, descending=True), r)
-    unmerged = (2 * rest + first_a).sort(dim=-1).values
+    order = strongest_first(strength)
+    # Positions in A -> positions in the sequence: first_a + 2 * position, in one kernel.
+    source, rest = first(torch.rsub(order, first_a, alpha=-2), r)
+    unmerged = rest.sort(dim=-1).values
 
     positions = torch.arange(length, device=keys.device)
     prefix, in_b = positions[:prefix_tokens], positions[first_b::2]
     keep = torch.cat([prefix.expand(batch, -1), unmerged, in_b.expand(batch, -1)], dim=1)
-    target = partner.gather(1, merged) + (prefix_tokens + unmerged.shape[1])
-    return MergePlan(of_length(keep, length - r), 2 * merged + first_a, target)
+    target = partner.gather(1, first(order, r)[0]) + (prefix_tokens + unmerged.shape[1])
+    return MergePlan(of_length(keep, length - r), source, target)

@@ -1,4 +1,4 @@
-"""The matching of a name."""
+"""A matching by its name."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def match(
         generator: What ``"random"`` draws from, see `random_matching`; the others draw nothing.
 
     Raises:
-        MergeMixError: If there is no such matching, the progress is no number from 0 to 1, or the matching refuses
-            the rest.
+        MergeMixError: If there is no such matching, the progress is not a number from 0 to 1, or the matching refuses
+            another argument.
     """
     check_choice("matching", matching, MATCHINGS)
     check_range("progress", progress, 0, 1)

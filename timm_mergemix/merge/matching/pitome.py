@@ -6,7 +6,18 @@ import torch
 from torch import Tensor
 
 from ..tracing import may_merge, writes_onnx
-from .plan import MergePlan, check, check_range, cosine, first, merge_nothing, plan_in_order, prefer_padding, take_rows
+from .plan import (
+    MergePlan,
+    check,
+    check_range,
+    cosine,
+    first,
+    merge_nothing,
+    plan_in_order,
+    prefer_padding,
+    strongest_first,
+    take_rows,
+)
 
 __all__ = ["pitome_margin", "pitome_matching"]
 
@@ -40,8 +51,8 @@ def pitome_matching(
             ``pitome_margin``.
 
     Raises:
-        MergeMixError: If the keys are no (B, N, D) floats, the padding no (B, N) booleans, the margin no number from
-            -1 to 1, or more shall merge than can.
+        MergeMixError: If the keys are not floats of shape (B, N, D), the padding is not bool of shape (B, N), the
+            margin is not a number from -1 to 1, or more tokens are to merge than can.
     """
     check(keys, r, prefix_tokens, padding)
     check_range("margin", margin, -1, 1)
@@ -50,7 +61,7 @@ def pitome_matching(
     free = keys.detach()[:, prefix_tokens:]
     pad = None if padding is None else padding[:, prefix_tokens:]
     similarity = cosine(free, free)
-    mergeable, _ = first(_energy(similarity, margin, pad).argsort(dim=-1, descending=True), 2 * r)
+    mergeable, _ = first(strongest_first(_energy(similarity, margin, pad)), 2 * r)
     a, b = mergeable.reshape(keys.shape[0], r, 2).unbind(dim=2)
     scores = take_rows(similarity, a).gather(2, b.unsqueeze(1).expand(-1, r, -1))
     if pad is not None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...errors import check_int, check_number, check_tensor, wrong
 from ..autocast import without_autocast
-from ..tracing import is_symbol, token_count
+from ..tracing import is_symbol, token_count, writes_onnx
 
 __all__ = [
     "MergePlan",
@@ -23,6 +23,7 @@ __all__ = [
     "of_length",
     "plan_in_order",
     "prefer_padding",
+    "strongest_first",
     "take_rows",
 ]
 
@@ -45,8 +46,8 @@ def check(keys: Tensor, r: int, prefix_tokens: int, padding: Tensor | None) -> N
     """Raises unless ``r`` of the tokens can merge.
 
     Raises:
-        MergeMixError: If the keys are no (B, N, D) floats, the padding no (B, N) booleans, or more shall merge than
-            can: half of the unprotected tokens.
+        MergeMixError: If the keys are not floats of shape (B, N, D), the padding is not bool of shape (B, N), or more
+            than half of the unprotected tokens are to merge.
     """
     check_tensor("keys", keys, "BND", "float")
     check_int("prefix_tokens", prefix_tokens, 0)
@@ -88,6 +89,13 @@ def of_length(index: Tensor, length: int) -> Tensor:
     return index.gather(1, torch.arange(length, device=index.device).expand(index.shape[0], -1))
 
 
+def strongest_first(values: Tensor) -> Tensor:
+    """The positions of (B, K) values by falling value; among equals the first comes first, on every device."""
+    if writes_onnx():  # it has no stable sort
+        return values.argsort(dim=-1, descending=True)
+    return values.argsort(dim=-1, descending=True, stable=True)
+
+
 def take_rows(values: Tensor, index: Tensor) -> Tensor:
     """The rows of (B, N, D) values at (B, K) positions: (B, K, D)."""
     return values.gather(1, index.unsqueeze(-1).expand(-1, -1, values.shape[2]))
@@ -118,8 +126,11 @@ def plan_in_order(length: int, source: Tensor, partner: Tensor) -> MergePlan:
     """
     batch, r = source.shape
     stays = torch.ones(batch, length, dtype=torch.int64, device=source.device).scatter(1, source, 0)
-    positions = torch.arange(length, device=source.device)
-    keep, _ = first(positions.where(stays > 0, length).sort(dim=1).values, length - r)
+    if writes_onnx():
+        order = torch.arange(length, device=source.device).where(stays > 0, length).sort(dim=1).values
+    else:
+        order = strongest_first(stays)
+    keep, _ = first(order, length - r)
     return MergePlan(keep, source, (stays.cumsum(dim=1) - 1).gather(1, partner))
 
 

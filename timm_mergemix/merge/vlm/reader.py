@@ -45,7 +45,7 @@ class MergingReader(nn.Module):
 
     @classmethod
     def is_custom_code(cls) -> bool:
-        """See `MergingTransformersModel`."""
+        """Whether the plain class is custom code in the sense of transformers."""
         plain: Any = cls.plain
         return plain.is_custom_code()
 

@@ -122,7 +122,7 @@ def attention_of(layer: Any) -> Any:
 
 
 def prefix_tokens(model: nn.Module) -> int:
-    """Leading tokens that are no patches."""
+    """Leading tokens that are not patches."""
     inside = tower(model)
     if "Siglip" in type(inside).__name__:
         return 0

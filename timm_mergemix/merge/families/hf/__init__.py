@@ -1,1 +1,1 @@
-"""Vision models of Hugging Face's transformers: one file a family. Imported once transformers' own module is."""
+"""Vision models of Hugging Face's transformers: one file per family. Imported once transformers' own module is."""

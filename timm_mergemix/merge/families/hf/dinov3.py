@@ -24,6 +24,7 @@ class MergingDINOv3ViTLayer(ScaledLayer, DINOv3ViTLayer):
     """`transformers.models.dinov3_vit.modeling_dinov3_vit.DINOv3ViTLayer` that merges."""
 
     attention_class: ClassVar[type[nn.Module]] = DINOv3ViTAttention
+    reads_source: ClassVar[bool] = True
 
     def forward(  # type: ignore[override]
         self,

@@ -33,6 +33,7 @@ class TransformersLayer(KeyedBlock):
     attention_class: ClassVar[type[nn.Module]]
     mask_argument: ClassVar[str] = "attention_mask"
     may_be_held: ClassVar[bool] = False  # text models are made of the same layers
+    reads_source: ClassVar[bool] = False
 
     mlp: Any
     gradient_checkpointing: bool

@@ -122,7 +122,7 @@ class TransformersBackbone(Backbone):
         return height // rows, width // columns
 
     def allow_any_size(self) -> None:
-        """See `Backbone`. The model resamples its positions at each call that asks for it."""
+        """Makes the model take images of any size: it resamples its positions at each call that asks for it."""
         self._interpolates = not self.takes_any_size
 
     def run(self, images: Tensor) -> Any:
