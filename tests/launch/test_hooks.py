@@ -12,9 +12,12 @@ import torch
 import yaml
 
 from timm_mergemix import MergeMixError
+from timm_mergemix.launch.hooks import _start
+from timm_mergemix.launch.run import Run
 from timm_mergemix.launch.script import run_script
 from timm_mergemix.mix.mixer import Mixer
 
+from .made import parse
 from .runs import SCRIPTS, TINY, TRAINING, bare, launch, state_dict, summary
 
 MERGEMIX = ("--mergemix", "1", "--merge-r", "2")
@@ -235,3 +238,10 @@ def test_nothing_in_timm_is_changed(tmp_path: Path) -> None:
     before = [dict(vars(module)) for module in (timm, timm.data, timm.models)]
     launch("train_new.py", tmp_path, *MERGEMIX, "--epochs", "1")
     assert [dict(vars(module)) for module in (timm, timm.data, timm.models)] == before
+
+
+def test_mistyped_keys_are_reported_before_a_check_fails(caplog: pytest.LogCaptureFixture) -> None:
+    parsed = parse(mergemix=1.0, mergmix_prob=0.5, merge_mathcing="kth", mergemix_prob=7.0)
+    with pytest.raises(MergeMixError, match=r"^--mergemix-prob: got 7"):
+        _start(Run(training=True), parsed)
+    assert "did you mean mergemix_prob?" in caplog.text and "did you mean merge_matching?" in caplog.text

@@ -59,3 +59,11 @@ def test_a_name_that_timm_does_not_know_is_an_error_that_helps(name: str, messag
     for flags in ([], ["--mergemix", "1"]):
         with pytest.raises(MergeMixError, match=f"^--model: got '{name}', wanted .*{message}"):
             create_model(running(ask(*flags)), timm.create_model, name)
+
+
+def test_an_r_that_is_far_too_large_for_the_model_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    create_model(running(Request(training=False, merge=MergeConfig(13))), tiny)
+    assert "r=13 is clipped in 3 of 3 blocks of VisionTransformer" in caplog.text
+    caplog.clear()
+    create_model(running(MERGE), tiny)
+    assert "clipped" not in caplog.text

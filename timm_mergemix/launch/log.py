@@ -6,8 +6,9 @@ import logging
 
 from ..config import shown
 from ..errors import MergeMixError
+from ..merge.clipping import clipping
 from ..merge.families import Backbone
-from ..merge.info import info_of
+from ..merge.info import info_of, state_of
 from ..mix.mixer import Mixer
 from .run import Run, rank
 
@@ -28,6 +29,9 @@ def say_merging(run: Run, backbone: Backbone, size: tuple[int, int] | None = Non
         return
     pixels = "" if size is None else f" ({size[0]} x {size[1]} pixels)"
     say(f"Token merging, r={run.request.merge.r}{_tokens(backbone, size)}{pixels}")
+    message = clipping(backbone, state_of(backbone).settings.schedule, size)
+    if message and rank() == 0:
+        _logger.warning(message)
 
 
 def say_mixing(run: Run) -> None:

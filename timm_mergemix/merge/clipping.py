@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 
 from .families import Backbone
@@ -13,6 +14,7 @@ __all__ = ["clipping", "warn_of_clipping"]
 
 # In the last blocks of a model few tokens are left, and to be clipped there is usual.
 USUAL_SHARE = 0.25
+PACKAGE = __name__.split(".")[0]
 
 
 def clipping(backbone: Backbone, schedule: Schedule, size: tuple[int, int] | None = None) -> str:
@@ -43,8 +45,16 @@ def clipping(backbone: Backbone, schedule: Schedule, size: tuple[int, int] | Non
     )
 
 
-def warn_of_clipping(backbone: Backbone, schedule: Schedule, stacklevel: int) -> None:
-    """Warns of `clipping` at the size that the model was made for."""
+def warn_of_clipping(backbone: Backbone, schedule: Schedule) -> None:
+    """Warns of `clipping` at the size that the model was made for, at the line outside this package that caused it."""
     message = clipping(backbone, schedule)
     if message:
-        warnings.warn(message, stacklevel=stacklevel + 1)
+        warnings.warn(message, stacklevel=1 + _own_frames())
+
+
+def _own_frames() -> int:
+    """The number of frames from the caller up that are this package's, or those of its context managers."""
+    count, frame = 0, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in (PACKAGE, "contextlib"):
+        count, frame = count + 1, frame.f_back
+    return count

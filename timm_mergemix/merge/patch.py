@@ -73,7 +73,7 @@ def patch(
         raise wrong("adapters", adapters, "True, False or None")
     backbone = find_backbone(model, "model", blocks, prefix_tokens, suffix_tokens)
     merge_by(backbone, MergeConfig(r, prop_attn, matching), adapters)
-    warn_of_clipping(backbone, state_of(backbone).settings.schedule, stacklevel=2)
+    warn_of_clipping(backbone, state_of(backbone).settings.schedule)
     return model
 
 
@@ -128,7 +128,7 @@ def merging(
     backbone = find_backbone(model, "model", blocks, prefix_tokens, suffix_tokens)
     with merging_in(backbone, r, prop_attn=prop_attn, matching=matching) as state:
         if r is not None:
-            warn_of_clipping(backbone, state.settings_here.schedule, stacklevel=3)
+            warn_of_clipping(backbone, state.settings_here.schedule)
         yield model
 
 
