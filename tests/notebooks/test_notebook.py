@@ -40,7 +40,7 @@ def test_the_notebook_runs_without_a_network_and_learns(monkeypatch: pytest.Monk
         monkeypatch.setenv(name, value)
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     resources = {"metadata": {"path": str(tmp_path)}}
-    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
+    nbclient.NotebookClient(notebook, timeout=900, kernel_name="python3", resources=resources).execute()
     assert RANDOM in printed(notebook) and pictures(notebook) == 4
     assert len(top1(notebook)) == 2 and min(top1(notebook)) > 40
 
