@@ -22,7 +22,8 @@ import timm_mergemix as mm
 from benchmarks.command import main
 from benchmarks.records import Record, Records
 from benchmarks.speed.report import machine
-from timm_mergemix.cli.device import cpu_threads, make_directory
+from timm_mergemix.cli.device import cpu_threads
+from timm_mergemix.cli.options import make_directory
 from timm_mergemix.errors import check_int
 from timm_mergemix.training.progress import Reporter
 from timm_mergemix.tune.timing import ratio_of

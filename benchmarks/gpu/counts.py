@@ -9,7 +9,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from timm_mergemix.merge.matching.choose import MATCHINGS
+from timm_mergemix.merge.matching.names import MATCHINGS
 from timm_mergemix.merge.patch import patch
 from timm_mergemix.mix.batch import MixedBatch
 from timm_mergemix.mix.config import MixConfig
