@@ -10,12 +10,16 @@ import torch
 from torch import SymInt, Tensor
 from torch.jit import is_tracing  # type: ignore[attr-defined]
 
-__all__ = ["check_length", "is_symbol", "may_merge", "token_count", "writes_onnx"]
+__all__ = ["check_length", "has_stable_sort", "is_symbol", "may_merge", "token_count", "writes_onnx"]
 
 
 def token_count(x: Tensor) -> int:
     """N of (B, N, C): a symbol where an export leaves it open, a plain integer also under ``torch.jit.trace``."""
     return int(x.shape[1]) if is_tracing() else x.shape[1]
+
+
+# Releases of torch before 2.7 do not tell an export from a compilation.
+_is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
 
 
 def check_length(x: Tensor, length: int) -> Tensor:
@@ -50,6 +54,11 @@ def may_merge(r: int) -> bool:
 def writes_onnx() -> bool:
     """Whether the ONNX exporter that traces is at work (``dynamo=False``); it lacks operators, and has wrong ones."""
     return is_tracing() and torch.onnx.is_in_onnx_export()
+
+
+def has_stable_sort() -> bool:
+    """Whether a sort may be stable: the exporters to ONNX know no such sort, and one of them goes by torch.export."""
+    return not (_is_exporting() or writes_onnx())
 
 
 def _refuse_other_lengths(x: Tensor, length: int) -> Tensor:

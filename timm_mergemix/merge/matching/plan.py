@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...errors import check_int, check_number, check_tensor, wrong
 from ..autocast import without_autocast
-from ..tracing import is_symbol, token_count, writes_onnx
+from ..tracing import has_stable_sort, is_symbol, token_count
 
 __all__ = [
     "MergePlan",
@@ -91,9 +91,9 @@ def of_length(index: Tensor, length: int) -> Tensor:
 
 def strongest_first(values: Tensor) -> Tensor:
     """The positions of (B, K) values by falling value; among equals the first comes first, on every device."""
-    if writes_onnx():  # it has no stable sort
-        return values.argsort(dim=-1, descending=True)
-    return values.argsort(dim=-1, descending=True, stable=True)
+    if has_stable_sort():
+        return values.argsort(dim=-1, descending=True, stable=True)
+    return values.argsort(dim=-1, descending=True)
 
 
 def take_rows(values: Tensor, index: Tensor) -> Tensor:
@@ -126,10 +126,10 @@ def plan_in_order(length: int, source: Tensor, partner: Tensor) -> MergePlan:
     """
     batch, r = source.shape
     stays = torch.ones(batch, length, dtype=torch.int64, device=source.device).scatter(1, source, 0)
-    if writes_onnx():
-        order = torch.arange(length, device=source.device).where(stays > 0, length).sort(dim=1).values
-    else:
+    if has_stable_sort():
         order = strongest_first(stays)
+    else:
+        order = torch.arange(length, device=source.device).where(stays > 0, length).sort(dim=1).values
     keep, _ = first(order, length - r)
     return MergePlan(keep, source, (stays.cumsum(dim=1) - 1).gather(1, partner))
 
