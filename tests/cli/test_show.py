@@ -73,6 +73,7 @@ def test_one_image_has_no_mix(pictures: Path, tmp_path: Path, capsys: pytest.Cap
     assert "at least two" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore:r=4 is clipped in")
 @pytest.mark.parametrize(
     ("more", "message"),
     [
