@@ -55,7 +55,8 @@ def returned() -> set[type]:
     calls = [
         getattr(each, "forward", each.__call__) if inspect.isclass(each) else each for each in public if callable(each)
     ]
-    hints = [typing.get_type_hints(call).get("return") for call in calls if inspect.isfunction(call)]
+    known = {"Mixer": mm.Mixer}  # imported for type checkers only where the command line must start fast
+    hints = [typing.get_type_hints(call, localns=known).get("return") for call in calls if inspect.isfunction(call)]
     return {hint for hint in hints if inspect.isclass(hint) and hint.__module__.startswith("timm_mergemix")}
 
 

@@ -161,13 +161,17 @@ def test_a_file_comes_before_the_weights_of_a_hub_or_a_folder(tmp_path: Path) ->
     assert torch.equal(encoder.blocks[0].attn.qkv.weight, saved.blocks[0].attn.qkv.weight)
 
 
-@pytest.mark.parametrize("junk", ["junk.pth", "junk.safetensors", ""])
-def test_an_encoder_that_cannot_be_had(junk: str, tmp_path: Path) -> None:
-    name, flags = ("test_vit", ["--mergemix-encoder-checkpoint", str(tmp_path / junk)]) if junk else ("no_model", [])
-    if junk:
-        (tmp_path / junk).write_bytes(b"junk" * 100)
-    with pytest.raises(MergeMixError, match=rf"--mergemix-encoder: {name} cannot be loaded: \w+: .*\w"):
-        build_encoder(ask("--mergemix", "1", "--mergemix-encoder", name, *flags))
+@pytest.mark.parametrize("junk", ["junk.pth", "junk.safetensors"])
+def test_an_encoder_whose_file_cannot_be_loaded_is_refused(junk: str, tmp_path: Path) -> None:
+    (tmp_path / junk).write_bytes(b"junk" * 100)
+    flags = ["--mergemix-encoder", "test_vit", "--mergemix-encoder-checkpoint", str(tmp_path / junk)]
+    with pytest.raises(MergeMixError, match=r"^--mergemix-encoder: test_vit cannot be loaded: \w+: .*\w"):
+        build_encoder(ask("--mergemix", "1", *flags))
+
+
+def test_an_encoder_that_timm_does_not_know_is_refused() -> None:
+    with pytest.raises(MergeMixError, match=r"^--mergemix-encoder: got 'no_model', wanted the name of a timm model"):
+        build_encoder(ask("--mergemix", "1", "--mergemix-encoder", "no_model"))
 
 
 def test_weights_of_another_encoder_are_refused(tmp_path: Path) -> None:
