@@ -81,7 +81,8 @@ class MixedBatch:
         """
         check_tensor("labels", self.labels, (len(self),), "integer")
         ratio = self.ratio if self.measured is None else self.measured
-        return ratio.where(self.labels != self.labels[self.index], 1.0)
+        labels = self.labels.long()  # torch 2.6 cannot index wide unsigned integers
+        return ratio.where(labels != labels[self.index], 1.0)
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> MixedBatch:
         """The same batch on another device.

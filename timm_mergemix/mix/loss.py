@@ -81,7 +81,8 @@ class SoftTargetLoss(nn.Module):
     def _categorical(self, logits: Tensor, target: Tensor | MixedBatch) -> Tensor:
         logp = logits.log_softmax(dim=-1)
         if isinstance(target, MixedBatch) and target.labels.ndim == 1:
-            own, partner = _picked(logp, target.labels), _picked(logp, target.labels[target.index])
+            labels = target.labels.long()  # torch 2.6 cannot index wide unsigned integers
+            own, partner = _picked(logp, labels), _picked(logp, labels[target.index])
             picked = weighed(target.ratio, own) + weighed(1 - target.ratio, partner)
             return _smoothed(picked, logp, target.smoothing)
         if isinstance(target, Tensor) and target.ndim == 1:
