@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -14,7 +15,9 @@ from .case import Case, agrees, d, f, i, require
 from .mixing import is_mix
 from .models import encoder
 
-__all__ = ["LOSSES"]
+__all__ = ["HAS_TASKS", "LOSSES"]
+
+HAS_TASKS = find_spec("timm.task") is not None  # older releases of timm have none
 
 
 def mixed(num_classes: int = 5) -> Any:
@@ -179,7 +182,7 @@ LOSSES = {
         ("bce", "logits", "labels"),
     ),
     "PreferenceStep": Case(_stepped, _step, _is_step, ("loser_logits",), users=("images",)),
-    "MergeMixTask": Case(_tasked, _step, _is_step, ("loser_logits",), users=("images",)),
+    **({"MergeMixTask": Case(_tasked, _step, _is_step, ("loser_logits",), users=("images",))} if HAS_TASKS else {}),
     "PreferencePairs": Case(
         _paired,
         lambda: {"mixer": mm.Mixup(num_classes=5), "collate": None, "images": f(4, 3, 16, 16), "labels": i(5, 4)},

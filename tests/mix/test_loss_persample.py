@@ -13,7 +13,7 @@ from torch.func import functional_call, grad, jvp, vmap
 
 from timm_mergemix import MergeMixError, MixedBatch, Mixup, SoftTargetLoss
 
-from .batches import noise
+from .batches import newer_torch, noise
 
 B, CLASSES = 4, 5
 IMAGES, LABELS = noise(B, 3, 4, 4), torch.tensor([0, 4, 2, 2])
@@ -111,6 +111,7 @@ def test_gradients_compile_as_one_graph() -> None:
     torch.testing.assert_close(found, wanted)
 
 
+@newer_torch
 @pytest.mark.parametrize(("name", "bce"), CASES)
 def test_it_is_exported_for_any_number_of_images(name: str, bce: bool) -> None:
     loss, target, count = SoftTargetLoss(0.1, bce=bce), TARGETS[name], torch.export.Dim("batch")

@@ -14,7 +14,7 @@ from torch.func import functional_call, grad, jvp, vmap
 from timm_mergemix import MergeMixError, MergeMixTask, MixedBatch, Mixup, PreferenceLoss, SoftTargetLoss
 from timm_mergemix.preference.config import VARIANTS
 
-from ..mix.batches import noise
+from ..mix.batches import newer_torch, noise
 
 B, CLASSES = 4, 5
 IMAGES = noise(B, 3, 4, 4)
@@ -152,6 +152,7 @@ def test_forward_mode_agrees_with_backward(variant: str) -> None:
     torch.testing.assert_close(forward, (grad(total)(winner) * direction).sum())
 
 
+@newer_torch
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_loss_compiles_as_one_graph(variant: str) -> None:
     batch, known, loss = mixed(), reference(variant), PreferenceLoss(variant=variant)
@@ -175,6 +176,7 @@ class Compare(nn.Module):
         return self.loss.compare(*args[:4], args[4:] or None)
 
 
+@newer_torch
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_loss_can_be_exported_with_a_dynamic_batch_size(variant: str) -> None:
     batch, known, count = mixed(), reference(variant), torch.export.Dim("batch")
