@@ -73,8 +73,9 @@ class EncoderInput:
         """The statistics of the encoder, on the device of the images from then on: each copy to it costs a wait."""
         expected = self._expected(why)
         if expected[0].device != device:
-            self.expected = expected = _moved(expected, device)
+            # In this order: another thread that finds the second one moved uses both.
             self.image = None if self.image is None else _moved(self.image, device)
+            self.expected = expected = _moved(expected, device)
         return expected
 
     def _expected(self, why: str) -> Statistics:
