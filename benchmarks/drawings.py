@@ -15,11 +15,11 @@ from torch import Tensor
 
 from timm_mergemix.errors import Words, unusable, wrong
 
-__all__ = ["CLIPART", "Drawings", "read_drawings", "split_drawings", "two_colours"]
+__all__ = ["CLIPART", "Drawings", "open_drawing", "read_drawings", "split_drawings", "two_colours"]
 
 # Folder of the files of Debian's package openclipart-png.
 CLIPART = Path("/usr/share/openclipart/png")
-MOST_PIXELS = 4_000_000  # bytes of a file; larger ones take seconds to read
+MOST_PIXELS = 4_000_000  # larger files take seconds to read
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning)
 SIDE = 0.75  # the longer side of a drawing, as a share of the image's side
 SHARES = 0.1, 0.9  # limits of the object's share of its bounding box: neither almost nothing nor all of it
@@ -88,7 +88,8 @@ def _in_order(folder: Path, side: int) -> Iterator[tuple[str, np.ndarray]]:
             yield digest, drawing
 
 
-def _read(path: Path, side: int) -> np.ndarray | None:
+def open_drawing(path: Path) -> Image.Image | None:
+    """The object of a drawing, cut out as RGBA; None for a file that cannot be read, is too large, or shows nothing."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -99,9 +100,13 @@ def _read(path: Path, side: int) -> np.ndarray | None:
     except UNREADABLE:
         return None
     box = drawing.getchannel("A").point(lambda alpha: 255 * (alpha > 127)).getbbox()
-    if box is None:
+    return None if box is None else drawing.crop(box)
+
+
+def _read(path: Path, side: int) -> np.ndarray | None:
+    drawing = open_drawing(path)
+    if drawing is None:
         return None
-    drawing = drawing.crop(box)
     scale = side / max(drawing.size)
     return np.asarray(drawing.resize([max(1, round(scale * length)) for length in drawing.size]))
 

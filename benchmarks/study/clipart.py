@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from torch import Tensor
 from timm_mergemix.errors import Words, unusable, wrong
 from timm_mergemix.training.images import ImageSet
 
-from ..drawings import CLIPART, MOST_PIXELS, SHARES, UNREADABLE
+from ..drawings import CLIPART, SHARES, open_drawing
 from .grounds import GROUNDS
 
 __all__ = ["CutOut", "Placement", "read_cut_outs", "render"]
@@ -108,19 +107,10 @@ def _files(folder: Path) -> Iterator[tuple[set[str], Path]]:
 
 def _read(path: Path, side: int) -> tuple[str, np.ndarray] | None:
     """Digest and pixels of a drawing; None for a file that shows no object on nothing."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as file:
-                if file.width * file.height > MOST_PIXELS:
-                    return None
-                drawing = file.convert("RGBA")
-    except UNREADABLE:
+    drawing = open_drawing(path)
+    if drawing is None:
         return None
-    box = drawing.getchannel("A").point(lambda alpha: 255 * (alpha > 127)).getbbox()
-    if box is None:
-        return None
-    cut = drawing.crop(box).convert("RGBa")  # colours times alpha
+    cut = drawing.convert("RGBa")  # colours times alpha
     canonical = _resized(cut, CANONICAL)
     if not SHARES[0] < (canonical[..., 3] > 127).mean() < SHARES[1]:
         return None
