@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..checks import check_finite, reads_values
-from ..errors import Words, check_bool, check_tensor, wrong
+from ..errors import Words, check_bool, check_tensor, with_article, wrong
 from .blends import Blend, Pairs, Paste
 
 __all__ = ["Objects", "mix_all_objects", "mix_objects", "read_objects", "visible_boxes"]
@@ -45,7 +45,7 @@ def read_objects(boxes: Any, box_labels: Any, count: int) -> list[Objects] | Non
 
 def _check_boxes(argument: str, boxes: Any) -> None:
     if isinstance(boxes, Tensor) and type(boxes) is not Tensor:  # it may have another format than ours
-        raise wrong(argument, Words(f"a {type(boxes).__name__}"), "a plain tensor of left, top, right, bottom")
+        raise wrong(argument, Words(with_article(type(boxes).__name__)), "a plain tensor of left, top, right, bottom")
     check_tensor(argument, boxes, ("n", 4), "float")
     if reads_values(boxes) and not boxes.isfinite().all():
         raise wrong(argument, Words("numbers that are NaN or infinite"), "finite ones")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate, get_worker_info
 
-from ..errors import Words, check_tensor, unusable, wrong
+from ..errors import Words, check_tensor, unusable, with_article, wrong
 from ..mix.batch import MixedBatch, moved, with_tensors
 from ..mix.mixer import Mixer
 from ..mixers.mergemix import MergeMix
@@ -149,7 +149,11 @@ class PreferencePairs:
             self._check_in_worker()
         batch = self._collated(samples)
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-            raise wrong("samples", Words(f"samples that collate to a {type(batch).__name__}"), "(image, label) tuples")
+            raise wrong(
+                "samples",
+                Words(f"samples that collate to {with_article(type(batch).__name__)}"),
+                "(image, label) tuples",
+            )
         return self(*batch)
 
     def _collated(self, samples: Any) -> Any:

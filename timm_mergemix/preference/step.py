@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..errors import Words, wrong
+from ..errors import Words, with_article, wrong
 from ..merge.find.search import bare
 from ..mix.batch import MixedBatch
 from ..mix.mixer import Mixer
@@ -133,7 +133,7 @@ def _both(argument: str, logits: Any) -> tuple[Tensor, Tensor]:
         MergeMixError: If the logits are not a tensor.
     """
     if not isinstance(logits, Tensor):
-        got = Words(f"a model that returns a {type(logits).__name__}")
+        got = Words(f"a model that returns {with_article(type(logits).__name__)}")
         raise wrong(argument, got, "one that returns logits as a tensor of shape (B, num_classes)")
     winner, loser = logits.chunk(2)
     return winner, loser

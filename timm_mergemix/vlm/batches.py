@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import Words, check_tensor, wrong
+from ..errors import Words, check_tensor, with_article, wrong
 from .examples import (
     ABOUT,
     ANSWER,
@@ -59,7 +59,7 @@ class Losers:
         """
         names = [field.name for field in fields(cls)]
         if not isinstance(values, Mapping) or set(values) != set(names):
-            raise wrong(LOSERS, Words(f"a {type(values).__name__}"), f"a dictionary of {', '.join(names)}")
+            raise wrong(LOSERS, Words(with_article(type(values).__name__)), f"a dictionary of {', '.join(names)}")
         return cls(**values) if len(values["rows"]) else None
 
     def __len__(self) -> int:
@@ -99,7 +99,9 @@ def inputs_of(batch: Any) -> dict[str, Any]:
     """
     if not isinstance(batch, Mapping):
         raise wrong(
-            "batch", Words(f"a {type(batch).__name__}"), "a dictionary of the model's arguments, including labels"
+            "batch",
+            Words(with_article(type(batch).__name__)),
+            "a dictionary of the model's arguments, including labels",
         )
     check_tensor(LABELS, batch.get(LABELS), ("B", "L"), "integer")
     return {name: value for name, value in batch.items() if name not in (*EXTRAS, LOSERS)}

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..errors import Words, wrong
+from ..errors import Words, with_article, wrong
 from .answers import IGNORED
 
 __all__ = [
@@ -113,7 +113,7 @@ def _of_one(image: Any) -> Hashable:
     if isinstance(image, Tensor):
         return _of_tensors([image])[0]
     if not hasattr(image, "tobytes"):
-        raise wrong("images", Words(f"a {type(image).__name__}"), "PIL images or tensors")
+        raise wrong("images", Words(with_article(type(image).__name__)), "PIL images or tensors")
     palette = bytes(image.getpalette() or ()) if image.mode == "P" else b""
     return image.size, image.mode, blake2b(image.tobytes() + palette).hexdigest()
 

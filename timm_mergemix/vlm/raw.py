@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from ..errors import Words, wrong
+from ..errors import Words, with_article, wrong
 
 __all__ = ["Raw"]
 
@@ -36,7 +36,7 @@ class Raw(NamedTuple):
             return cls(F.pil_to_tensor(image.convert("RGB")), True)
         if isinstance(image, Tensor) and image.ndim == 3 and image.dtype == torch.uint8:
             return cls(image, False)
-        got = image if isinstance(image, Tensor) else Words(f"a {type(image).__name__}")
+        got = image if isinstance(image, Tensor) else Words(with_article(type(image).__name__))
         raise wrong("images", got, "PIL images, uint8 tensors (C, H, W), or float tensors of the same size")
 
     def at(self, size: tuple[int, int]) -> Tensor:

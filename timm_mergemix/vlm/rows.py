@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import Words, wrong
+from ..errors import Words, with_article, wrong
 
 __all__ = ["IDS", "PIXELS", "find_images", "join", "plain_images", "take_rows"]
 
@@ -26,7 +26,7 @@ def plain_images(batch: Mapping[str, Any]) -> Tensor:
     if isinstance(images, Tensor) and images.ndim == 5 and images.shape[1] == 1:
         images = images[:, 0]
     if not isinstance(images, Tensor) or images.ndim != 4:
-        got = images if isinstance(images, Tensor) or images is None else Words(f"a {type(images).__name__}")
+        got = images if isinstance(images, Tensor) or images is None else Words(with_article(type(images).__name__))
         raise wrong(PIXELS, got, f"a tensor of shape (images, C, H, W); other images must be mixed {RAW}")
     return images
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ...errors import Words, wrong
+from ...errors import Words, with_article, wrong
 from ..schedule import resolve
 from ..settings import Settings
 
@@ -30,7 +30,7 @@ def count_places(
     """
     pixels = kwargs[kind.pixels]
     if not isinstance(pixels, Tensor) or pixels.ndim not in (4, 5):
-        got = pixels if isinstance(pixels, Tensor) else Words(f"a {type(pixels).__name__}")
+        got = pixels if isinstance(pixels, Tensor) else Words(with_article(type(pixels).__name__))
         raise wrong(kind.pixels, got, "a tensor of shape (images, C, H, W): all images of one size")
     size, only = tuple(pixels.shape[-2:]), reading.backbone.only_size
     if only is not None and size != only:
