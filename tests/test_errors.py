@@ -179,5 +179,7 @@ def test_a_tensor_is_checked_for_its_device() -> None:
     like = torch.zeros(1)
     check_tensor("t", torch.zeros(2), ("B",), "float", like)
     for check in (lambda t: check_tensor("t", t, ("B",), "float", like), lambda t: check_same_device("t", t, like)):
-        with pytest.raises(MergeMixError, match=r"^t: got a tensor on meta, wanted one on cpu, like the other tensors"):
+        with pytest.raises(
+            MergeMixError, match=r"^t: got a tensor on meta, wanted a tensor on cpu, like the other tensors"
+        ):
             check(torch.zeros(2, device="meta"))

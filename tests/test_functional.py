@@ -77,7 +77,7 @@ def changed_plan(name: str, value: object) -> functional.MergePlan:
         ("target", lambda part: part + 6, r"^plan\.target: got numbers from \d+ to \d+, wanted numbers from 0 to 5"),
         ("target", lambda part: part - 7, r"^plan\.target: got numbers from"),
         ("keep", torch.zeros_like, "^plan: got a plan that keeps or merges some tokens twice"),
-        ("source", lambda part: part.to("meta"), r"^plan\.source: got a tensor on meta, wanted one on cpu"),
+        ("source", lambda part: part.to("meta"), r"^plan\.source: got a tensor on meta, wanted a tensor on cpu"),
     ],
 )
 def test_a_plan_that_is_none_is_refused(name: str, value: object, message: str) -> None:
@@ -92,7 +92,7 @@ def test_a_plan_that_is_none_is_refused(name: str, value: object, message: str) 
         (lambda: functional.merge_tokens(torch.ones(2, 9, 4).long(), PLAN), r"^x: got .*, wanted a float tensor"),
         (
             lambda: functional.merge_tokens(torch.ones(2, 8, 4), PLAN),
-            r"^plan: got a plan for 2 x 9 tokens, wanted one for 2 x 8",
+            r"^plan: got a plan for 2 x 9 tokens, wanted a plan for 2 x 8",
         ),
         (lambda: functional.merge_tokens(torch.ones(2, 9, 4), None), r"^plan: got None, wanted a MergePlan"),
         (lambda: functional.merge_tokens(torch.ones(2, 9, 4), PLAN, torch.ones(2, 10)), r"^size: got .*\(2, 9\)"),

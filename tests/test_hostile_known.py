@@ -179,7 +179,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "negative target": (lambda: SOFT(f(4, 5), row(-1)), "target: got rows of numbers from -1"),
     "target above 1": (lambda: SOFT(f(4, 5), row(2)), "target: got rows of numbers from 0.2 to 2"),
     "complex target": (lambda: SOFT(f(4, 5), row(0).to(torch.complex64)), "target: got a complex64"),
-    "one logit": (lambda: SOFT(f(4, 1), torch.rand(4, 1)), "logits: .* with one column, bce=True"),
+    "one logit": (lambda: SOFT(f(4, 1), torch.rand(4, 1)), "logits: .* for a single column use bce=True"),
     **{f"mass {mass}": (lambda mass=mass: compared(mass), "mass: got numbers from") for mass in (2.0, -1.0, NAN)},
     "lam": (lambda: functional.count_patches(torch.tensor([2.0]), 9), "lam: got numbers from 2 to 2"),
     **{
@@ -199,15 +199,15 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "no plan": (lambda: functional.merge_tokens(f(1, 9, 4), functional.MergePlan(None, None, None)), "plan.keep: got"),
     "no blend": (lambda: mm.Mixer([(None, 0.5)]), "blends: got None"),
     "no model": (lambda: step(model="x", loss=mm.PreferenceLoss(), reference=None), "model: got 'x'"),
-    "an object of logits": (step, "reference: got a model that returns a dict, wanted one that returns logits"),
+    "an object of logits": (step, "reference: got a model that returns a dict, wanted a model that returns logits"),
     "another object": (
         lambda: step(model=Wrapped(), loss=mm.PreferenceLoss(), reference=None),
-        "model: got a model that returns a dict, wanted one that returns logits",
+        "model: got a model that returns a dict, wanted a model that returns logits",
     ),
     "no samples": (lambda: mm.PreferencePairs(mm.Mixup()).collate([]), r"samples: got \[\], wanted a list"),
     "two sizes": (
         lambda: mm.PreferencePairs(mm.Mixup()).collate([(f(3, 8, 8), 0), (f(3, 9, 9), 1)]),
-        "samples: they cannot be collated into a batch",
+        "samples: cannot be collated into a batch",
     ),
     "no inputs": (lambda: mm.transforms.MergeMix(encoder(), num_classes=5)(), "inputs: got"),
     "2.5 classes": (lambda: mm.Mixup(num_classes=2.5), "num_classes: got 2.5, wanted an integer"),
@@ -233,7 +233,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "out with a gradient": (
         lambda: functional.blend_images(IMAGES, IMAGES, torch.ones(4), IMAGES.clone().requires_grad_()),
-        "out: got a tensor that requires a gradient, wanted one that does not",
+        "out: got a tensor that requires a gradient, wanted one without a gradient",
     ),
     "a negative map": (
         lambda: functional.attention_ratio(torch.ones(1, 2, 2), -torch.ones(1, 2, 2), torch.ones(1, 2, 2) > 0),
@@ -241,7 +241,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a map on another device": (
         lambda: mm.MergeMix(encoder(), 5).mix(IMAGES, LABELS, torch.ones(4, 4, 4, device="meta")),
-        "saliency: got a tensor on meta, wanted one on cpu",
+        "saliency: got a tensor on meta, wanted a tensor on cpu",
     ),
     "a word for inside": (
         lambda: functional.visible_boxes(torch.zeros(1, 4), (0, 0, 1, 1), "no"),
@@ -268,7 +268,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: mm.MergeMix(encoder(), image_mean=10**400, image_std=1.0),
         "image_mean, image_std: got",
     ),
-    "two devices": (lambda: SOFT(f(4, 5), i(5, 4).to("meta")), "target: got a tensor on meta, wanted one on cpu"),
+    "two devices": (lambda: SOFT(f(4, 5), i(5, 4).to("meta")), "target: got a tensor on meta, wanted a tensor on cpu"),
 }
 
 

@@ -155,7 +155,8 @@ def check_tensor(
 def check_same_device(argument: str, value: torch.Tensor, like: torch.Tensor) -> None:
     """Raises unless a tensor is on the device of another one."""
     if value.device != like.device:
-        raise wrong(argument, Words(f"a tensor on {value.device}"), f"one on {like.device}, like the other tensors")
+        wanted = f"a tensor on {like.device}, like the other tensors"
+        raise wrong(argument, Words(f"a tensor on {value.device}"), wanted)
 
 
 def is_dense(value: torch.Tensor) -> bool:

@@ -71,9 +71,8 @@ def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None) -> tupl
     check_tensor("x", x, "BNC", "float")
     batch, tokens = _tokens_of(plan)
     if (batch, tokens) != tuple(x.shape[:2]):
-        raise wrong(
-            "plan", Words(f"a plan for {batch} x {tokens} tokens"), f"one for {x.shape[0]} x {x.shape[1]}, as in x"
-        )
+        wanted = f"a plan for {x.shape[0]} x {x.shape[1]} tokens, as in x"
+        raise wrong("plan", Words(f"a plan for {batch} x {tokens} tokens"), wanted)
     check_same_device("x", x, plan.keep)
     if size is not None:
         check_tensor("size", size, (batch, tokens), "float", like=x)
@@ -164,7 +163,8 @@ def _tokens_of(plan: MergePlan) -> tuple[int, int]:
     if reads_values(plan.keep):
         each = torch.cat([plan.keep, plan.source], dim=1).sort(dim=1).values
         if not torch.equal(each, torch.arange(each.shape[1]).expand_as(each)):
-            raise wrong("plan", Words("a plan that keeps or merges some tokens twice"), "one that has each token once")
+            got = Words("a plan that keeps or merges some tokens twice")
+            raise wrong("plan", got, "a plan that lists each token exactly once")
     return batch, kept + plan.source.shape[1]
 
 

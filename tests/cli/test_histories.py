@@ -60,7 +60,7 @@ def test_results_of_this_library(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path, name: str, text: str | None) -> None:
     if text is not None:
         (tmp_path / name).write_text(text)
-    with pytest.raises(MergeMixError, match="holds no training history"):
+    with pytest.raises(MergeMixError, match="is not a training history"):
         read_histories(tmp_path / name)
 
 

@@ -64,7 +64,10 @@ def test_images_alone_give_similarity(trained: list[str], capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["99", "--model", "test_vit", "--checkpoint", "x.pt"], "--data: got none, wanted a directory with one for"),
+        (
+            ["99", "--model", "test_vit", "--checkpoint", "x.pt"],
+            "--data: got none, wanted a directory with one directory for",
+        ),
         (["99", "--model", "test_vit", "--data", "no/such/place"], "--data: got 'no/such/place'"),
         (["99", "--model", "test_vit", "--count", "0"], "--count: got 0"),
         (["fast"], "argument BUDGET: got 'fast', wanted a throughput"),

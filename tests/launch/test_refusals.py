@@ -12,8 +12,8 @@ from .made import ask
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--torchscript", "--merge-r", "2"], "--torchscript: a scripted model cannot merge"),
-        (["--torchscript", "--mergemix", "1"], "--torchscript: a scripted model cannot merge"),
+        (["--torchscript", "--merge-r", "2"], "--torchscript: a scripted model can neither merge"),
+        (["--torchscript", "--mergemix", "1"], "--torchscript: a scripted model can neither merge"),
         (["--preference", "1"], "--preference: got 1.0, wanted --mergemix, --mixup, --cutmix or --mixer"),
         (["--mixer", "resizemix", "--mergemix", "1"], "--mixer: got 'resizemix', wanted none of --mergemix"),
         (["--mixer", "resizemix", "--mergemix-recipe", "scratch"], "--mixer: got 'resizemix', wanted none of"),

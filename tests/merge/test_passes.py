@@ -88,7 +88,7 @@ def test_other_tokens_than_the_block_before_has_returned_are_refused():
     current, merged = new_pass(), randn(4, 4, 2)
     _, tokens = current.enter(0, randn(4, 5, 2))
     current.leave(0, merged, after_one_merge(tokens))
-    with pytest.raises(MergeMixError, match="block 1: got other tokens, wanted those that block 0 has returned"):
+    with pytest.raises(MergeMixError, match="block 1: got other tokens, wanted the tokens that block 0 returned"):
         current.enter(1, merged.flip(0))
 
 

@@ -205,7 +205,7 @@ def test_a_hook_that_steers_is_refused_unless_it_is_allowed():
         assert torch.equal(model(x), mm.unpatch(steered)(x))
     mm.patch(model, 3)  # keeps it
     model(x)
-    with pytest.raises(MergeMixError, match="forward_intermediates hands merged tokens on aside"):
+    with pytest.raises(MergeMixError, match="forward_intermediates passes merged tokens on separately"):
         model.forward_intermediates(x)
     mm.patch(model, 3, adapters=False)
     with pytest.raises(MergeMixError, match="adapters=True"):

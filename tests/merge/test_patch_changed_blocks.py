@@ -34,14 +34,14 @@ def test_blocks_can_be_cut_off_in_place(pool):
 def test_a_last_block_that_was_replaced_in_place_is_an_error():
     model = mm.patch(tiny(global_pool="avg"), 4)
     model.blocks[2] = nn.Identity()
-    with pytest.raises(MergeMixError, match=r"^blocks: got a Identity as block 2, wanted those that were patched"):
+    with pytest.raises(MergeMixError, match=r"^blocks: got a Identity as block 2, wanted the blocks that were patched"):
         model(images(model))
 
 
 def test_patching_again_follows_blocks_that_were_removed_from_the_middle():
     model, cut = mm.patch(tiny(), 4), tiny()
     del model.blocks[1]
-    with pytest.raises(MergeMixError, match="got another or a copied Block as block 1, wanted those that"):
+    with pytest.raises(MergeMixError, match="got another or a copied Block as block 1, wanted the blocks that"):
         model(images(model))
     cut.blocks = nn.Sequential(cut.blocks[0], cut.blocks[2])
     wanted = mm.patch(cut, [4, 4])
@@ -97,7 +97,7 @@ def test_a_module_that_was_put_between_blocks_is_an_error_once_something_merges(
         model.blocks[1].forward = lambda x, *args, **kwargs: x
     x = images(model)
     for call in (model, model.forward_features):
-        with pytest.raises(MergeMixError, match=r"^blocks: got a \w+ as block 1, wanted those that were patched"):
+        with pytest.raises(MergeMixError, match=r"^blocks: got a \w+ as block 1, wanted the blocks that were patched"):
             call(x)
     mm.unpatch(model)
     del model.blocks[1]

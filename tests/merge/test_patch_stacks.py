@@ -124,7 +124,7 @@ def test_unpatch_takes_out_one_that_is_passed_by_itself() -> None:
 
 def test_without_blocks_the_error_says_which_there_are() -> None:
     groups = r"'blocks', 'decoder_blocks'"
-    with pytest.raises(MergeMixError, match=rf"wanted blocks= to select some: it holds blocks in {groups}"):
+    with pytest.raises(MergeMixError, match=rf"wanted blocks= to select a sequence; it contains {groups}"):
         mm.patch(build(), 3, prefix_tokens=1)
     mae = both()
     for function in (

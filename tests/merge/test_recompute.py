@@ -112,7 +112,7 @@ def test_checkpoints_around_single_blocks_are_refused(reentrant):
     model = mm.patch(tiny(), 3)
     tokens = model._pos_embed(model.patch_embed(images(model)))
     out = checkpoint_seq(model.blocks, tokens, use_reentrant=reentrant)
-    with pytest.raises(MergeMixError, match="a checkpoint around single blocks runs them once more"):
+    with pytest.raises(MergeMixError, match="a checkpoint around single blocks runs them again"):
         out.sum().backward()
 
 

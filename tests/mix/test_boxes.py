@@ -237,7 +237,7 @@ MIXED = Mixer([(CutMixBlend(), 0.5), (ResizeMixBlend(), 0.3), (MixupBlend(), 0.1
 @pytest.mark.parametrize(("name", "mixer"), [("mergemix", mergemix()), ("mixup", Mixup(1.0)), ("mixup", MIXED)])
 def test_boxes_are_refused_by_the_name_of_what_scatters_them(name: str, mixer: Mixer) -> None:
     before = torch.get_rng_state()
-    with pytest.raises(MergeMixError, match=rf"^boxes: got boxes for {name}, wanted CutMix or ResizeMix alone"):
+    with pytest.raises(MergeMixError, match=rf"^boxes: got boxes for {name}, wanted only CutMix or ResizeMix"):
         mixer.mix(noise(2, 3, 8, 8), torch.arange(2), boxes=BOXES, box_labels=LABELS)
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -268,12 +268,12 @@ def test_a_blend_of_ones_own_may_take_boxes() -> None:
 @pytest.mark.parametrize(
     ("blend", "message"),
     [
-        (Corner(masked=False), "paste of corner: (.|\n)* wanted a Paste beside a mask"),
-        (Corner(paste=(0, 4, 0, 4)), "paste of corner: .* wanted a Paste beside a mask"),
+        (Corner(masked=False), "paste of corner: (.|\n)* wanted a Paste, in a blend that also has a mask"),
+        (Corner(paste=(0, 4, 0, 4)), "paste of corner: .* wanted a Paste, in a blend that also has a mask"),
         (Corner([[0, 4, 0, 9]] * 2), r"boxes of corner: got the box \[0, 4, 0, 9\]"),
         (Corner([[0, 4, 0, 4]]), r"boxes of corner: got .*, wanted an integer tensor of shape \(2, 4\)"),
         (Corner([[0.0, 4, 0, 4]] * 2), "boxes of corner: got .*, wanted an integer tensor"),
-        (Corner(paste="none"), "boxes: got boxes, wanted a way of mixing that says where it pasted"),
+        (Corner(paste="none"), "boxes: got boxes, wanted None, since this way of mixing does not report"),
     ],
 )
 def test_what_a_blend_of_ones_own_pastes_is_checked(blend: Corner, message: str) -> None:

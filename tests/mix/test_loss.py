@@ -207,7 +207,7 @@ def test_bad_input_is_named(argument: str, x: object, target: object, bce: bool)
 def test_one_column_is_left_to_binary_cross_entropy() -> None:
     x, target = logits(5, 1), torch.tensor([[0.0], [1.0], [0.3], [1.0], [0.0]])
     with pytest.raises(
-        MergeMixError, match=r"^logits: got .*, wanted those of at least two classes; with one column, bce"
+        MergeMixError, match=r"^logits: got .*, wanted logits of at least two classes; for a single column use bce"
     ):
         SoftTargetLoss()(x, target)
     wanted = F.binary_cross_entropy_with_logits(x, target)
@@ -224,6 +224,6 @@ def test_a_batch_without_labels_has_no_loss_of_labels() -> None:
 def test_multi_label_batches_want_binary_cross_entropy() -> None:
     rows = torch.eye(4)[:, [0, 1, 2, 3]]
     batch = Mixup(0.8, num_classes=4, multi_label=True).mix(torch.rand(4, 3, 8, 8), rows)
-    with pytest.raises(MergeMixError, match="bce: got False, wanted bce=True"):
+    with pytest.raises(MergeMixError, match="bce: got False, wanted True"):
         SoftTargetLoss()(torch.randn(4, 4), batch)
     assert SoftTargetLoss(bce=True)(torch.randn(4, 4), batch).isfinite()

@@ -30,7 +30,7 @@ def test_boxes_reach_to_the_right_edge_of_a_wide_image() -> None:
 
 
 def test_a_saliency_on_another_device_is_refused() -> None:
-    with pytest.raises(MergeMixError, match=r"^saliency: got a tensor on meta, wanted one on cpu"):
+    with pytest.raises(MergeMixError, match=r"^saliency: got a tensor on meta, wanted a tensor on cpu"):
         Mixup(num_classes=2).mix(IMAGES, LABELS, torch.rand(2, 2, 4, device="meta"))
 
 

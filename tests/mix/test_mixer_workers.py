@@ -150,14 +150,14 @@ def test_a_generator_of_its_own_is_refused_in_a_worker_and_used_elsewhere() -> N
     for _, said in load(Refusals(seeded), 0):
         assert set(said) == set(seeded)
         for message in said.values():
-            assert message.startswith("generator: got one of its own in a worker process, wanted None")
+            assert message.startswith("generator: got a generator in a worker process, wanted None")
     Collate(seeded)([(IMAGES[0], LABELS[0]), (IMAGES[1], LABELS[1])])
 
 
 def test_a_worker_hands_its_error_on() -> None:
     collate = Collate({"Mixup": Mixup(num_classes=BATCH, generator=torch.Generator())})
     loader = DataLoader(SameImages(), BATCH, num_workers=1, collate_fn=collate)
-    with pytest.raises(MergeMixError, match=r"generator: got one of its own in a worker process"):
+    with pytest.raises(MergeMixError, match=r"generator: got a generator in a worker process"):
         next(iter(loader))
 
 

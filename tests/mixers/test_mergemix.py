@@ -67,7 +67,7 @@ def test_a_grid_of_two_patches_mixes_none_one_or_both(size: tuple[int, int], r: 
     kept = mixed.mask[:, 0, ::16, ::16]
     first = mixed.saliency.flatten(1).argmax(dim=1, keepdim=True)
     assert kept.flatten(1).gather(1, first)[half].all()
-    with pytest.raises(MergeMixError, match=r"^saliency_r: got 1, wanted one that leaves more than one of 2 patches"):
+    with pytest.raises(MergeMixError, match=r"^saliency_r: got 1, wanted an r that leaves more than one of 2 patches"):
         mixer(encoder, saliency_r=1)
 
 
@@ -286,7 +286,7 @@ def test_settings_of_the_pass_are_named_as_the_user_wrote_them(options: dict[str
     ("options", "size", "message"),
     [
         ({"saliency_r": [30, 15, 8]}, 64, r"^saliency_r\[0\]: got 30, wanted at most 8"),
-        ({"saliency_r": 2, "layer": 2}, 32, r"^saliency_r: got 2, wanted one that leaves more than one of 4 patches"),
+        ({"saliency_r": 2, "layer": 2}, 32, r"^saliency_r: got 2, wanted an r that leaves more than one of 4 patches"),
         ({"saliency_scale": 0.5}, 16, r"^saliency_scale: got 0.5, wanted"),
     ],
 )

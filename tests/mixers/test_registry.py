@@ -118,7 +118,7 @@ def test_a_class_of_ones_own_can_be_registered() -> None:
 
 
 def test_a_taken_name_is_refused() -> None:
-    with pytest.raises(MergeMixError, match=r"^name: got 'mixup', wanted a name that is free"):
+    with pytest.raises(MergeMixError, match=r"^name: got 'mixup', wanted an unused name"):
         register_mixer("mixup")(ResizeMix)
     assert type(create_mixer("mixup")) is Mixup
 

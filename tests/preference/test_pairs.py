@@ -196,7 +196,7 @@ def test_values_that_are_not_mixers_are_refused(given_mixer: object) -> None:
 
 
 def test_labels_that_are_not_class_numbers_are_refused() -> None:
-    with pytest.raises(MergeMixError, match=r"^mixer: got .*, wanted one without multi_label"):
+    with pytest.raises(MergeMixError, match=r"^mixer: got .*, wanted a mixer without multi_label"):
         PreferencePairs(mixer("mixup", multi_label=True))
     images = noise(2, 3, 8, 8)
     rows = torch.eye(10)[:2]

@@ -71,7 +71,7 @@ def test_an_encoder_that_skips_its_blocks_is_refused() -> None:
 
 
 def test_images_on_another_device_are_refused() -> None:
-    with pytest.raises(MergeMixError, match=r"^images: got them on meta, wanted them on cpu, where the encoder is"):
+    with pytest.raises(MergeMixError, match=r"^images: got images on meta, wanted images on cpu, like the encoder"):
         saliency_map(MODEL, torch.empty(2, 3, 64, 64, device="meta"))
 
 
@@ -86,7 +86,7 @@ def test_merging_must_leave_more_than_one_patch() -> None:
     mm.patch(merged, r=r)
     with saliency.reading(images(merged)) as read:
         merged(images(merged))
-    with pytest.raises(MergeMixError, match=rf"r: got \[8, 4, 2, 1, 0\], wanted one that leaves {wanted}"):
+    with pytest.raises(MergeMixError, match=rf"r: got \[8, 4, 2, 1, 0\], wanted an r that leaves {wanted}"):
         read()
 
 

@@ -43,7 +43,7 @@ def test_a_layer_that_did_not_run_is_named() -> None:
 def test_one_patch_is_not_enough_to_tell_patches_apart() -> None:
     check_left(2, 16, 8, 1)
     check_left(1, 1, 0, 1)  # there was one to begin with
-    with pytest.raises(MergeMixError, match="saliency_r: got 8, wanted one that leaves more than one of 16 patches"):
+    with pytest.raises(MergeMixError, match="saliency_r: got 8, wanted an r that leaves more than one of 16 patches"):
         check_left(1, 16, 8, 1)
 
 

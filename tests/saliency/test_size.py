@@ -71,9 +71,11 @@ def test_the_size_is_a_share_of_what_the_encoder_else_sees(side: int) -> None:
 
 
 def test_a_single_patch_is_refused() -> None:
-    with pytest.raises(MergeMixError, match=r"scale: got 0.25, wanted more, since one patch is all"):
+    with pytest.raises(
+        MergeMixError, match=r"scale: got 0.25, wanted a larger share, since this one leaves a single patch"
+    ):
         MergeMix(tiny(), 10, saliency_scale=0.25)
-    with pytest.raises(MergeMixError, match=r"scale: got 0.5, wanted more"):
+    with pytest.raises(MergeMixError, match=r"scale: got 0.5, wanted a larger share"):
         saliency_map(tiny(dynamic_img_size=True), torch.randn(1, 3, 20, 20), scale=0.5)
 
 

@@ -206,7 +206,7 @@ def test_options_are_those_of_patch() -> None:
 def test_a_model_that_takes_more_than_images() -> None:
     model = BUILDERS["hf siglip2"]()
     x = images(model, 2)
-    with pytest.raises(mm.MergeMixError, match="images: the model does not take them, even without merging: TypeEr"):
+    with pytest.raises(mm.MergeMixError, match="images: the model does not accept them, even without merging: TypeEr"):
         check_patched(model, x)
     check_patched(model, x, run=hf.output, examples=1)
 

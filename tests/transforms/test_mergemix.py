@@ -191,7 +191,7 @@ def test_masks_change_nothing_about_the_images_and_labels() -> None:
 
 def test_boxes_are_refused_with_an_error_that_names_them() -> None:
     boxes = tv_tensors.BoundingBoxes(torch.zeros(0, 4), format="XYXY", canvas_size=(64, 64))
-    with pytest.raises(MergeMixError, match=r"^boxes: got boxes for mergemix, wanted CutMix or ResizeMix alone"):
+    with pytest.raises(MergeMixError, match=r"^boxes: got boxes for mergemix, wanted only CutMix or ResizeMix"):
         transform()(X, [{"boxes": boxes, "labels": torch.zeros(0)}] * 4)
 
 

@@ -173,15 +173,18 @@ OBJECTS = {"boxes": boxes((1, 1, 5, 5)), "labels": torch.tensor([3])}
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ((), "a tensor of labels among them"),
-        ((X,), "a tensor of labels among them"),
-        ((tv_tensors.Image(X),), "a tensor of labels among them"),
-        (([X],), "a tensor of labels among them"),
+        ((), "inputs with a tensor of labels"),
+        ((X,), "inputs with a tensor of labels"),
+        ((tv_tensors.Image(X),), "inputs with a tensor of labels"),
+        (([X],), "inputs with a tensor of labels"),
         ((PICTURE, Y), "one batch of images"),
         ((tv_tensors.Image(X), Y, tv_tensors.Image(X)), "one batch of images"),
-        ((X, [0, 1, 2, 3]), "a tensor of labels among them"),
-        ((X, [0, 1, 2, 3], MASK), "a tensor of labels among them"),
-        ((X, Y, PICTURE), "got an Image, wanted only images, labels, masks and boxes, because it would stay unmixed"),
+        ((X, [0, 1, 2, 3]), "inputs with a tensor of labels"),
+        ((X, [0, 1, 2, 3], MASK), "inputs with a tensor of labels"),
+        (
+            (X, Y, PICTURE),
+            "got an Image, wanted only images, labels, masks and boxes, because anything else would",
+        ),
         ((VIDEO, Y), r"got a Video of shape \(4, 3, 3, 16, 16\), wanted .*video.flatten\(1, 2\) mixes all frames"),
         ((X, Y, VIDEO), "got a Video of shape"),
         ((X, MASK, MASK.clone()), "got 2 masks, wanted one mask for the batch; masks of single objects"),
@@ -192,7 +195,10 @@ OBJECTS = {"boxes": boxes((1, 1, 5, 5)), "labels": torch.tensor([3])}
         ((X, [{"boxes": OBJECTS["boxes"]}]), "wanted one set of boxes and a tensor of their labels"),
         ((X, [{**OBJECTS, "labels": [3]}]), "wanted one set of boxes and a tensor of their labels"),
         ((X, [{**OBJECTS, "others": OBJECTS["boxes"]}]), "got 2 sets of boxes"),
-        ((X, [{**OBJECTS, "area": torch.ones(1)}]), "got 'area' beside boxes, .* because it would stay unmixed"),
+        (
+            (X, [{**OBJECTS, "area": torch.ones(1)}]),
+            "got 'area' beside boxes, .* because anything else would",
+        ),
         ((X, [{**OBJECTS, "masks": MASK}]), "got a Mask beside boxes, wanted one mask for the batch"),
     ],
 )

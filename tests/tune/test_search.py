@@ -81,7 +81,7 @@ def test_the_model_is_left_as_it_is() -> None:
         ({"speedup": 1.1, "batch_size": 0}, "batch_size: got 0"),
         ({"speedup": 1.1, "seconds": 0}, "seconds: got 0"),
         ({"speedup": 1.1, "report": "yes"}, "report: got 'yes', wanted a function"),
-        ({"tokens": 9, "labels": torch.zeros(8).long()}, "labels: got .*, wanted images to go with them"),
+        ({"tokens": 9, "labels": torch.zeros(8).long()}, "labels: got .*, wanted None, since there are no images"),
         ({"tokens": 9, "images": torch.zeros(2, 3, 64, 64), "labels": torch.zeros(3).long()}, "labels: got"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The blend of each kind, and the largest lambda that leaves something of the partner."""
+"""The blend of each kind, and the largest lam that leaves something of the partner."""
 
 from __future__ import annotations
 

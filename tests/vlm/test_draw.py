@@ -1,4 +1,4 @@
-"""Lambda is drawn for each image, and limited so that some of the partner is left."""
+"""A lam is drawn for each image, and limited so that some of the partner is left."""
 
 from __future__ import annotations
 

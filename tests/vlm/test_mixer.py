@@ -238,7 +238,7 @@ def test_an_unsupported_encoder_is_refused_by_name():
         ({"store": -1}, "^store: got -1"),
         ({"leave_out": "yes"}, "^leave_out: got 'yes'"),
         ({"generator": 7}, "^generator: got 7, wanted a torch.Generator or None"),
-        ({"still_right": "never"}, "^still_right: got 'never', wanted a function of two values, or None"),
+        ({"still_right": "never"}, "^still_right: got 'never', wanted a function that takes two values, or None"),
         ({"kind": "resizemix", "scale": (0.8, 0.1)}, r"^scale\[1\]: got 0.1"),
         ({"kind": "resizemix", "scale": None}, "^scale: got None"),
         ({"saliency_scale": 2}, "^saliency_scale: got 2"),

@@ -116,7 +116,7 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
     add("--count", type=int, default=500, help="maximum number of images for reliability and confidence")
     add("--format", nargs="+", choices=("png", "svg"), default=["png"], help="file formats of the pictures")
     add("--out", type=Path, default=Path("show"), metavar="DIR", help="where pictures go")
-    add("--seed", type=int, default=0, help="all randomness follows it")
+    add("--seed", type=int, default=0, help="seed of all random numbers")
     add_device(parser)
     add_output(parser)
 

@@ -33,7 +33,7 @@ def read_histories(path: Path) -> dict[str, list[Record]]:
     try:
         return _from_csv(path) if path.suffix == ".csv" else _from_json(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error) as error:
-        raise unusable("images", f"{path} holds no training history: {type(error).__name__}: {error}") from error
+        raise unusable("images", f"{path} is not a training history: {type(error).__name__}: {error}") from error
 
 
 def read_all(paths: Sequence[Path]) -> dict[str, list[Record]]:

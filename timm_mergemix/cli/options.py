@@ -32,7 +32,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Adds the options of every command that trains."""
-    parser.add_argument("--seed", type=int, default=0, help="all randomness follows it")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     add_device(parser)
     parser.add_argument("--fresh", action="store_true", help="start over instead of going on with a run in OUT")
     add_output(parser)

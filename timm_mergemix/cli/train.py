@@ -103,7 +103,7 @@ def _checkpoints(job: Job) -> list[Path]:
 
 def _check_earlier_run(out: Path, args: argparse.Namespace) -> None:
     if args.resume and args.fresh:
-        raise wrong("resume", Words("--resume and --fresh"), "one of them")
+        raise wrong("resume", Words("--resume and --fresh"), "only one of them")
     if (out / CHECKPOINT).exists() and not args.resume and not args.fresh:
         wanted = "--resume to go on with it, --fresh to start over, or another --out"
         raise unusable("out", f"{out} holds a run already, wanted {wanted}")

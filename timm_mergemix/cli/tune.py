@@ -55,7 +55,7 @@ def _load(args: argparse.Namespace, classes: int) -> nn.Module:
     if args.checkpoint is not None:
         if not classes:
             got = Words("none") if args.data is None else args.data
-            raise wrong("data", got, "a directory with one for each class that the model of --checkpoint knows")
+            raise wrong("data", got, "a directory with one directory for each class of the model in --checkpoint")
         return load_classifier(args, classes)
     config = None if ":" in args.model else timm.get_pretrained_cfg(args.model.removeprefix("timm/"))
     own = 1000 if config is None else config.num_classes

@@ -12,7 +12,7 @@ from .flags import CONFIGS, SCRIPT_FIELDS, dest
 
 __all__ = ["MARKED", "Parsed", "watch"]
 
-# Of these flags the value alone does not tell whether it was given: they have a default of the script's, or 0 for off.
+# The value of these flags does not tell whether it was given: they have a default of the script's, or 0 for off.
 # The kind of mixing and the label smoothing are always the script's.
 MARKED = tuple(dest(name) for name in SCRIPT_FIELDS if name not in ("mode", "label_smoothing"))
 MARKED += (dest("mergemix_alpha"),)

@@ -26,7 +26,7 @@ def refuse(args: Namespace, request: Request) -> None:
         MergeMixError: With the reason.
     """
     if getattr(args, "torchscript", False) and (request.merge is not None or request.mix is not None):
-        raise unusable("--torchscript", "a scripted model cannot merge, nor be trained on these mixes; leave it out")
+        raise unusable("--torchscript", "a scripted model can neither merge nor be trained on these mixes; omit it")
     if request.mix is None:
         return
     if request.mixer is not None:
@@ -36,7 +36,9 @@ def refuse(args: Namespace, request: Request) -> None:
     if getattr(args, "naflex_loader", False):
         raise unusable("--naflex-loader", "its batches are sequences of patches, which cannot be mixed by images")
     if getattr(args, "jsd_loss", False):
-        raise unusable("--jsd-loss", "it compares augmentations of an image with hard labels, a mix has soft ones")
+        raise unusable(
+            "--jsd-loss", "it compares augmentations of an image with hard labels, but mixes have soft labels"
+        )
     if getattr(args, "aug_splits", 0) > 0:
         raise wrong("--aug-splits", args.aug_splits, "0, since images of one split may not be mixed with another's")
 

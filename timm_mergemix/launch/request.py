@@ -22,14 +22,14 @@ class Request:
 
     Attributes:
         training: Whether the script trains.
-        merge: How tokens merge; None where none do.
+        merge: How tokens merge; None if none do.
         merge_eval: Whether validation between epochs merges too.
         mixer: Name of the mixer that ``--mixer`` asks for, or None.
-        mix: How this library mixes the batches; None where it does not.
+        mix: How this library mixes the batches; None if it does not.
         saliency: How MergeMix reads attention.
-        encoder: Name of another model whose attention is read; None where the model's own is, or none.
+        encoder: Name of another model whose attention is read; None if the model's own is, or none.
         encoder_checkpoint: File of its weights, in place of timm's.
-        preference: How the clean image is preferred to its mix; None where it is not.
+        preference: How the clean image is preferred to its mix; None if it is not.
         recipe: Name of the recipe that set something or was asked for; empty where there is none.
         recipe_sets: What it set, by flag.
         seed: The run's.

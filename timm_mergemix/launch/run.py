@@ -27,9 +27,9 @@ class Run:
         training: Whether the script trains.
         request: What is asked for; there once the script has parsed its arguments.
         model: The first model that the script made, below every wrapper.
-        backbone: What merges in that model; None where nothing does.
-        encoder: Another model, whose attention is read; None where there is none.
-        mixer: What mixes the batches; None where the script does so itself, or nobody.
+        backbone: What merges in that model; None if nothing does.
+        encoder: Another model, whose attention is read; None if there is none.
+        mixer: Mixes the batches; None if the script does so itself, or if nothing is mixed.
     """
 
     training: bool

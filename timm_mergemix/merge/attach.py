@@ -106,7 +106,7 @@ def merge_by(backbone: Backbone, config: MergeConfig, adapters: bool | None = No
 
 
 def attach_view(view: Backbone, settings: Settings) -> Merging:
-    """Merging of its own for a view of a model, patched or not; nobody else sees it."""
+    """Gives a view of a model, patched or not, its own merging, which does not affect the model."""
     if view.state is None:
         return attach(view, settings)
     state = Merging(settings, len(view.blocks), view.own_layout)

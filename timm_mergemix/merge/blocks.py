@@ -33,12 +33,12 @@ class Context(NamedTuple):
 
     Attributes:
         size: (B, N) float32, patches per token; None while nothing has merged.
-        source: (B, original N) int64, original token -> token; None while nothing has merged, and where nobody asks for
-            it.
+        source: (B, original N) int64, original token -> token; None while nothing has merged, or if it is not
+            needed.
         bias: What is added to the attention logits: the model's own mask while nothing has merged, then the log-size
-            bias (B, 1, 1, N); None where there is neither.
+            bias (B, 1, 1, N); None if there is neither.
         call: What the model passed to the block beside ``x``, for the original tokens: positions, for example.
-        valid: (B, original N) float32, 0 for padding; None where there is no padding.
+        valid: (B, original N) float32, 0 for padding; None if there is no padding.
     """
 
     size: Tensor | None
@@ -117,12 +117,12 @@ class MergingBlock(nn.Module, ABC):
             context: What goes with ``x``.
 
         Returns:
-            (B, N, C), and (B, N, D); None where they could not be kept, see `captures_keys`.
+            (B, N, C), and (B, N, D); None if they could not be kept, see `captures_keys`.
         """
 
     @abstractmethod
     def mlp_branch(self, x: Tensor) -> Tensor | None:
-        """What the MLP adds to ``x``, (B, N, C); None where the attention branch holds the MLP too."""
+        """What the MLP adds to ``x``, (B, N, C); None if the attention branch holds the MLP too."""
 
     @abstractmethod
     def query_key(self, x: Tensor, queries: slice, context: Context) -> tuple[Tensor, Tensor, float]:
@@ -154,7 +154,7 @@ class MergingBlock(nn.Module, ABC):
         return not (torch.compiler.is_compiling() and self.checkpoints(self.merging) is not None)
 
     def checkpoints(self, merging: Merging) -> Callable[..., Any] | None:
-        """What runs a function so that the backward pass repeats it; None where all activations are kept."""
+        """What runs a function so that the backward pass repeats it; None if all activations are kept."""
         if merging.checkpointing and torch.is_grad_enabled():
             return partial(checkpoint, use_reentrant=False)
         return None
@@ -230,7 +230,7 @@ def _merged(
         raise wrong(
             "merging",
             Words("a backward pass with gradient checkpointing after the model was unpatched"),
-            "it inside `with merging(...)`, or before `unpatch`",
+            "a backward pass inside `with merging(...)` or before `unpatch`",
         )
     size, source = tokens.size, tokens.source
     bias = call.get(block.mask_argument) if size is None else _bias(size, x.dtype, settings, tokens)
@@ -272,7 +272,7 @@ def _bias(size: Tensor | None, dtype: torch.dtype, settings: Settings, tokens: T
 
 
 def refuse_masks(call: dict[str, Any], tokens: Tokens, mask: str = "attn_mask") -> None:
-    """Raises where the caller masks attention by anything but padding.
+    """Raises if the caller masks attention by anything but padding.
 
     Args:
         call: What the model passed to the block beside its tokens.
@@ -286,7 +286,7 @@ def refuse_masks(call: dict[str, Any], tokens: Tokens, mask: str = "attn_mask") 
     if masked or call.get("is_causal"):
         raise wrong(
             mask if masked else "is_causal",
-            Words("one"),
-            "none: a mask over the original tokens has no meaning over merged ones, and its attention is "
+            Words("a mask"),
+            "no mask, since a mask over the original tokens has no meaning for merged tokens, and its attention is "
             "not recorded; unpatch the model first, or set r=0",
         )

@@ -11,12 +11,12 @@ __all__ = ["Handover"]
 class Handover:
     """Tokens on their way from one block to the next.
 
-    Sizes and source map belong to these tokens alone. Whatever else comes to the next block, rows in another order or
-    those of another pass, would get them wrongly.
+    Sizes and source map belong to exactly these tokens. They would be wrong for any other tokens, such as rows in
+    another order or the tokens of another pass.
 
     Args:
         x: (B, N, C), as a block returns them.
-        lenient: Whether something in between changes tokens, each in its place: then their number alone is looked at.
+        lenient: Whether something in between changes tokens, each in its place. Then only their number is compared.
     """
 
     def __init__(self, x: Tensor, lenient: bool = False) -> None:

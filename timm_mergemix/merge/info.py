@@ -52,7 +52,7 @@ def merge_info(model: nn.Module, image_size: tuple[int, int] | None = None) -> M
         A `MergeInfo`.
 
     Raises:
-        MergeMixError: If the model is not patched, ``image_size`` is not (height, width), or nobody knows one.
+        MergeMixError: If the model is not patched, ``image_size`` is not (height, width), or the model has none.
     """
     return info_of(find_backbone(model), image_size)
 

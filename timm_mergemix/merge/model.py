@@ -134,7 +134,7 @@ def open_pass(cls: Any, model: Any, merging: Merging, recovering: bool = True, e
     """Opens a pass for a model, as `MergingModel.opened` does; ``cls`` is the model's merging class."""
     blocks = cls.blocks_of(model)
     if not hasattr(type(blocks), "__iter__") and not hasattr(type(blocks), "__getitem__"):
-        raise wrong("blocks", blocks, "a container of blocks, not what wraps one; wrap the whole model")
+        raise wrong("blocks", blocks, "a container of blocks, not a wrapper around one; wrap the whole model")
     blocks = list(blocks)
     inherited = model.__dict__.get("inherited", ())
     recovering, exposing = recovering and merging.recovering, exposing and merging.recovering
@@ -155,7 +155,7 @@ def _check_blocks(blocks: Any, merging: Merging, settings: Settings) -> None:
             raise wrong(
                 "blocks",
                 Words(f"{kind} {type(block).__name__} as block {index}"),
-                "those that were patched; unpatch the model before its blocks are changed, then patch it again",
+                "the blocks that were patched; unpatch the model before you change its blocks, then patch it again",
             )
 
 

@@ -29,9 +29,9 @@ class Tokens(NamedTuple):
         length: Number of tokens, protected ones counted.
         block: Index of the block that runs next.
         size: (B, length) float32, patches per token; None while nothing has merged.
-        source: (B, N) int64, original token -> token; None while nothing has merged, and where nobody asks for it.
-        valid: (B, N) float32, 1 for an original token and 0 for padding; None where there is no padding.
-        mapped: Whether somebody asks for the source map: whoever recovers all tokens, or watches the pass.
+        source: (B, N) int64, original token -> token; None while nothing has merged, or if it is not needed.
+        valid: (B, N) float32, 1 for an original token and 0 for padding; None if there is no padding.
+        mapped: Whether the source map is needed, to recover all tokens or by a watcher of the pass.
     """
 
     merges: tuple[int, ...]
@@ -47,7 +47,7 @@ class Tokens(NamedTuple):
         return any(may_merge(r) for r in self.merges)
 
     def weights(self) -> Tensor | None:
-        """(B, length) float32, patches per token, 0 for padding; None where each token stands for one patch."""
+        """(B, length) float32, patches per token, 0 for padding; None if each token stands for one patch."""
         return self.valid if self.size is None else self.size
 
     def entries(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,11 +71,11 @@ class Pass:
         recovering: Whether the last block returns all tokens.
         exposing: Whether each block returns all tokens, and hands on the merged ones aside.
         lenient: Whether tokens may change between two blocks, one by one.
-        checkpointed: How earlier passes ran inside checkpoints; None where that does not matter.
+        checkpointed: How earlier passes ran inside checkpoints; None if that does not matter.
 
     Attributes:
         tokens: What block `Tokens.block` will take; None before the first block and after the last one.
-        most_patches: The number of patches, where images have one size; None where they have others.
+        most_patches: The number of patches, where images have one size; None if they have others.
         masked: Whether a mask that reaches the blocks says anything; False where the model has made one of all tokens,
             as some do for tracers.
         claimed: Whether a method that runs the blocks has taken the pass for its own.
@@ -160,7 +160,7 @@ class Pass:
             raise wrong(
                 "blocks",
                 Words("a second run inside one forward pass"),
-                "one; a hook that needs them once more has to call the model",
+                "a single run; a hook that runs the blocks again must call the model",
             )
         layout, length = self.layout, token_count(x)
         if length < layout.protected:
@@ -197,19 +197,16 @@ class Pass:
             wanted = f"block {tokens.block} with {tokens.length} tokens; {in_order()}"
             raise wrong(f"block {index}", Words(f"{x.shape[1]} tokens"), wanted)
         if self.handover is not None and not self.handover.delivers(x):
-            wanted = f"those that block {index - 1} has returned, which sizes and source map belong to"
+            wanted = f"the tokens that block {index - 1} returned, to which sizes and source map belong"
             raise wrong(f"block {index}", Words("other tokens"), f"{wanted}; {self._advice_on_changes()}")
         self.handover = None
 
     def _advice_on_changes(self) -> str:
         if self.exposing:
-            return "forward_intermediates hands merged tokens on aside, where adapters and hooks do not change them"
+            return "forward_intermediates passes merged tokens on separately, so adapters and hooks cannot change them"
         if self.lenient:
-            return "adapters and hooks may change tokens in their place, not their number"
-        return (
-            "where an adapter or a hook changes tokens one by one, each in its place, call timm_mergemix.patch with "
-            "adapters=True"
-        )
+            return "adapters and hooks may change each token in its place, but not the number of tokens"
+        return "if an adapter or a hook changes each token in its place, call timm_mergemix.patch with adapters=True"
 
     def _end(self) -> None:
         self.tokens = self.aside = self.handover = None
@@ -254,10 +251,10 @@ def is_symbolic(x: Any) -> bool:
 
 
 def refuse_symbols(x: Any) -> None:
-    """Raises where torch.fx traces: what merging does depends on the number of tokens."""
+    """Raises if torch.fx traces, since merging depends on the number of tokens."""
     if is_symbolic(x):
         raise wrong(
             "model",
             Words("torch.fx's symbolic trace of a patched model"),
-            "one of the unpatched model; forward_intermediates gives features of a patched one",
+            "a trace of the unpatched model; forward_intermediates returns the features of a patched one",
         )

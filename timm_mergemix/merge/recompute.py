@@ -22,7 +22,7 @@ MANNERS = "_merging_manners"
 
 
 class Manner(NamedTuple):
-    """What must be the same when a pass is run once more.
+    """What must be the same when a pass is repeated.
 
     Attributes:
         settings: How it merges.
@@ -46,7 +46,7 @@ class Checkpointed:
             now: The one in force.
 
         Raises:
-            MergeMixError: If the pass is run once more, and it is not clear how it ran before.
+            MergeMixError: If the pass is repeated, and it is not clear how it ran before.
         """
         if torch.compiler.is_compiling():
             return now
@@ -56,8 +56,8 @@ class Checkpointed:
             if again and len(known) > 1:
                 raise unusable(
                     "r",
-                    "got several settings inside one checkpoint, which runs the model once more, wanted one; use a "
-                    "checkpoint for each, or the model's set_grad_checkpointing(True) instead",
+                    "got several settings inside one checkpoint, which runs the model again, wanted one setting; use "
+                    "one checkpoint per setting, or the model's set_grad_checkpointing(True)",
                 )
             if again and known:
                 (now,) = known
@@ -100,7 +100,7 @@ def in_order() -> str:
     """What to do where a block does not run after the one before it."""
     if not torch.compiler.is_compiling() and _in_backward():
         return (
-            "a checkpoint around single blocks runs them once more in the backward pass, without the others; use the "
+            "a checkpoint around single blocks runs them again in the backward pass, without the others; use the "
             "model's set_grad_checkpointing(True), or one checkpoint around all blocks"
         )
     return (

@@ -20,8 +20,8 @@ class AttentionRow:
 
     Attributes:
         values: (B, K) float32 over the tokens that enter the block, mean over heads, sums to 1 with prefix tokens.
-        size: (B, K) float32, their sizes; None where nothing has merged.
-        source: (B, N) int64, their source map; None where nothing has merged.
+        size: (B, K) float32, their sizes; None if nothing has merged.
+        source: (B, N) int64, their source map; None if nothing has merged.
         prefix_tokens: Leading tokens that are not patches.
         suffix_tokens: Trailing tokens that are not patches.
     """
@@ -47,7 +47,7 @@ class AttentionRow:
 
 
 class Watcher(Protocol):
-    """What one forward pass tells to whoever watches it."""
+    """Gets told what one forward pass does."""
 
     def wants_attention(self, index: int) -> bool:
         """Whether to compute the attention of block ``index``."""
@@ -63,7 +63,7 @@ class Observer(Protocol):
     """Who watches forward passes."""
 
     def watch(self) -> Watcher | None:
-        """Who watches the pass that begins; None for nobody."""
+        """The watcher of the pass that begins, or None."""
 
 
 @dataclass
@@ -74,7 +74,7 @@ class LayerRecord:
         source: (B, N) int64, for each token that entered the first block the token it is in after this block.
         size: (B, K) float32, how many of them each token stands for after this block.
         attention: (B, N - prefix tokens) float32, the attention that each patch gets in this block, recovered from the
-            tokens that entered it; None where it was not asked for.
+            tokens that entered it; None if it was not asked for.
     """
 
     source: Tensor
@@ -169,7 +169,7 @@ class AttentionReader:
             raise StopForward
 
     def on_block(self, index: int, size: Tensor, source: Tensor) -> None:
-        """Ignores sizes and source map: attention alone is read."""
+        """Ignores sizes and source map, since only attention is read."""
 
 
 @torch.no_grad()
@@ -196,7 +196,7 @@ def mean_attention(attention: Tensor, weights: Tensor | None) -> Tensor:
 
     Args:
         attention: (B, H, Q, K) float32.
-        weights: (B, Q), how many patches each query stands for; None where each stands for one.
+        weights: (B, Q), how many patches each query stands for; None if each stands for one.
 
     Returns:
         (B, K) float32.

@@ -231,7 +231,7 @@ def _keep(ratio: float, patches: int, depth: int) -> tuple[int, ...]:
         raise wrong(
             "r",
             Words(f"a keep ratio of {ratio}, {left} of {patches} patch tokens"),
-            f"at least {least} of them to be left after {depth} blocks",
+            f"a ratio that leaves at least {least} of them after {depth} blocks",
         )
     return _spread(patches - left, patches, depth)
 

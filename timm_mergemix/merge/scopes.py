@@ -1,4 +1,4 @@
-"""What a context sets for those passes alone that its own thread or task begins."""
+"""What a context sets, for only the passes that its own thread or task begins."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Scope:
     """A context in which one patched model merges by other settings, or is observed.
 
     It holds for the thread that opened it, and for the asyncio task, with what that task starts. Contexts may be closed
-    in any order, by any thread: each takes out itself alone.
+    in any order, by any thread: each removes only itself.
 
     Args:
         owner: What the blocks of the model share.
-        generation: How often the model had been patched; once it is patched anew, the settings hold no longer.
-        settings: The settings inside; None changes none.
-        observer: Who watches the passes inside; None for nobody else.
+        generation: How often the model had been patched. Once it is patched again, the settings no longer apply.
+        settings: The settings inside; None leaves them as they are.
+        observer: Watches the passes inside; None adds no observer.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ class Layout:
         prefix_tokens: Leading tokens that never merge.
         suffix_tokens: Trailing tokens that never merge.
         has_class_token: Whether the first token is a class token.
-        most_patches: The number of patches, where images have one size; None where they have others.
+        most_patches: The number of patches, where images have one size; None if they have others.
     """
 
     prefix_tokens: int

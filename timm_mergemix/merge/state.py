@@ -29,18 +29,18 @@ class Merging:
         settings: How to merge.
         depth: Number of blocks.
         layout: Which tokens may merge.
-        in_model: Whether the model around the blocks is patched too, or the blocks alone.
+        in_model: Whether the model around the blocks is patched too, or only the blocks.
 
     Attributes:
         adapters: Whether something between the blocks changes tokens, each in its place.
-        recovering: Whether all tokens come back after the last block. False where whoever reads them takes merged ones.
+        recovering: Whether all tokens are recovered after the last block. False if their reader takes merged tokens.
         checkpointing: Whether blocks recompute their activations in the backward pass.
-        complete: Whether all blocks are patched. False only while they are being patched or unpatched, and after that
-            was interrupted.
-        temporary: Whether a context has patched the model, which then is unpatched when the last one closes.
+        complete: Whether all blocks are patched. False only while they are being patched or unpatched, and after an
+            interrupted patch or unpatch.
+        temporary: Whether a context has patched the model, which is then unpatched when its last context closes.
         contexts: Number of such contexts that are open.
         generation: How often the model has been patched anew; contexts of an earlier generation set nothing.
-        observer: Who watches all passes, whatever thread they run in; for a model that nobody else can see.
+        observer: Watches all passes in all threads; only for a model that no other code can see.
         generator: What matchings draw from; None for torch's global generator.
     """
 
@@ -75,7 +75,7 @@ class Merging:
 
     @property
     def settings_here(self) -> Settings:
-        """The settings in force for a pass that begins here and now, in this thread and task."""
+        """The settings of a pass that begins now in this thread and task."""
         return self._settings_in(scopes_of(self))
 
     def scope(self, settings: Settings | None = None, observer: Observer | None = None) -> Scope:
@@ -83,7 +83,7 @@ class Merging:
         return Scope(self, self.generation, settings, observer)
 
     def patch_anew(self, settings: Settings) -> None:
-        """New settings for all threads; what contexts have set before is no longer in force."""
+        """Sets new settings for all threads. Settings of contexts that are already open no longer apply."""
         self.temporary = False
         self.generation += 1
         self.settings = settings

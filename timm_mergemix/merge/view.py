@@ -30,8 +30,8 @@ def eval_view(model: M) -> M:
 def view_of(model: M) -> M:
     """A view of a model: modules of its own, whose parameters and buffers are the model's.
 
-    Modes, classes, attributes and hooks that are set on it concern nobody else; weights that change, or move to another
-    device, change in both. It is cheap, so that it can be made for each use, and is then never out of date.
+    Modes, classes, attributes and hooks that are set on it do not affect the model. Weights that change, or move to
+    another device, change in both. It is cheap, so that it can be made for each use, and is then never out of date.
 
     Args:
         model: Any module. Scripted modules inside it are shared, and so are modules that a function in place of a

@@ -31,10 +31,10 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     check_tensor("logits", logits, ("B", "C"), "float")
     check_tensor("labels", labels, (len(logits),), "integer")
     if not len(logits):
-        raise wrong("logits", Words("no samples"), "at least one")
+        raise wrong("logits", Words("no samples"), "at least one sample")
     for name, values in (("logits", logits), ("labels", labels)):
         if values.is_meta:
-            raise wrong(name, Words("a tensor on meta"), "one that has values")
+            raise wrong(name, Words("a tensor on meta"), "a tensor with values")
     logits, labels = logits.detach().cpu().double(), labels.cpu()
     check_classes("labels", labels, logits.shape[1])
     if not logits.isfinite().all():

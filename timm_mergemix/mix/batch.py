@@ -23,23 +23,23 @@ class MixedBatch:
 
     Attributes:
         images: (B, C, H, W), the mix, in the dtype of ``raw``.
-        labels: (B,) integers or (B, num_classes) rows, as they were given; None where there are only masks or boxes.
+        labels: (B,) integers or (B, num_classes) rows, as they were given; None if there are only masks or boxes.
         ratio: (B,) float32, how much of the mix is image ``i``; 1 where it was not mixed.
         index: (B,) int64, the partner of each image.
         mask: (B, 1, H, W) bool, True where a pixel is image ``i``'s; True throughout for rows that were not mixed by a
-            mask; None where no row was.
+            mask; None if no row was.
         saliency: (B, h, w) float32, of the original images, by which masks were chosen; 0 for rows not mixed by
             MergeMix; None without any.
         raw: (B, C, H, W), the images as they were given.
         kind: For each row the name of the blend, ``"none"`` where it was not mixed.
-        num_classes: Number of classes, as the mixer knows it; None where it has only seen rows.
+        num_classes: Number of classes, as the mixer knows it; None if it has only seen rows.
         smoothing: Label smoothing of the targets.
         multi_label: Whether the classes are independent.
         measured: (B,) float32, the ratio as measured on the mix, where ``ratio`` is not: with the published Gaussian
-            re-scaling, and with CutMix's drawn lambda (``correct_lam=False``). None where ``ratio`` is measured itself.
-        masks: Dense labels, (B, H, W) or (B, num_classes, H, W), mixed as the images; None where there are none.
+            re-scaling, and with CutMix's drawn lam (``correct_lam=False``). None if ``ratio`` is measured itself.
+        masks: Dense labels, (B, H, W) or (B, num_classes, H, W), mixed as the images; None if there are none.
         boxes: For each image (n, 4) float, the boxes of its objects that are still seen: left, top, right, bottom in
-            pixels; None where there are none.
+            pixels; None if there are none.
         box_labels: For each image (n,), the labels of its boxes.
     """
 

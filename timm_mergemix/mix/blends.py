@@ -93,9 +93,9 @@ class Blend(NamedTuple):
     Attributes:
         images: (n, C, H, W).
         ratio: (n,) float32, how much of each mix is the original image.
-        mask: (n, 1, H, W) bool, True where a pixel is the original's; None where pixels are blended.
+        mask: (n, 1, H, W) bool, True where a pixel is the original's; None if pixels are blended.
         saliency: (n, h, w) float32, or None.
-        measured: (n,) float32, the ratio measured on the mix; None where ``ratio`` is that already.
+        measured: (n,) float32, the ratio measured on the mix; None if ``ratio`` is that already.
         paste: Where the partners were pasted; None if that is not a box.
     """
 
@@ -150,7 +150,7 @@ class TwoStepBlend:
 
 
 def prepare(blend: BlendFunction, pairs: Pairs, draw: Draw) -> PreparedBlend:
-    """What a blend has drawn. One that cannot wait, as one of a user's own, is called now.
+    """Lets a blend draw its random numbers. A user's own blend without `prepare_blend` is called at once.
 
     Args:
         blend: A way of mixing.
@@ -177,7 +177,7 @@ def _has_two_steps(kind: type) -> bool:
 
 @dataclass(frozen=True)
 class MixupBlend(TwoStepBlend):
-    """Mixup with lambda ~ Beta(alpha, alpha)."""
+    """Mixup with lam ~ Beta(alpha, alpha)."""
 
     alpha: float = 1.0
     name: str = "mixup"
@@ -204,9 +204,9 @@ class CutMixBlend(TwoStepBlend):
     (arXiv 1905.04899).
 
     Attributes:
-        alpha: The box covers 1 - lambda of the image, lambda ~ Beta(alpha, alpha).
+        alpha: The box covers 1 - lam of the image, lam ~ Beta(alpha, alpha).
         minmax: Draw the box's sides from these shares of the image instead.
-        correct_lam: Whether the ratio is what the box leaves after it was clipped to the image, else the drawn lambda.
+        correct_lam: Whether the ratio is what the box leaves after it was clipped to the image, else the drawn lam.
     """
 
     alpha: float = 1.0

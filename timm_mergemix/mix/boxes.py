@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_finite, reads_values
+from ..checks import check_finite
 from ..errors import Words, check_bool, check_tensor, with_article, wrong
 from .blends import Blend, Pairs, Paste
 
@@ -21,7 +21,7 @@ Objects = tuple[Tensor, Tensor]
 
 
 def read_objects(boxes: Any, box_labels: Any, count: int) -> list[Objects] | None:
-    """Boxes and labels of each of ``count`` images; None where there are none.
+    """Boxes and labels of each of ``count`` images; None if there are none.
 
     Raises:
         MergeMixError: If they do not fit.
@@ -47,8 +47,7 @@ def _check_boxes(argument: str, boxes: Any) -> None:
     if isinstance(boxes, Tensor) and type(boxes) is not Tensor:  # it may have another format than ours
         raise wrong(argument, Words(with_article(type(boxes).__name__)), "a plain tensor of left, top, right, bottom")
     check_tensor(argument, boxes, ("n", 4), "float")
-    if reads_values(boxes) and not boxes.isfinite().all():
-        raise wrong(argument, Words("numbers that are NaN or infinite"), "finite ones")
+    check_finite(argument, boxes)
 
 
 def mix_objects(own: Objects, partner: Objects, paste: Paste, size: tuple[int, int], min_visible: float) -> Objects:
@@ -90,7 +89,8 @@ def mix_all_objects(
     out = list(objects)
     for pairs, blend in parts:
         if blend.paste is None:
-            raise wrong("boxes", Words("boxes"), "a way of mixing that says where it pasted partners")
+            wanted = "None, since this way of mixing does not report where it pasted partners"
+            raise wrong("boxes", Words("boxes"), wanted)
         rows, partners = pairs.own_index.tolist(), pairs.partner_index.tolist()
         for row, partner, box in zip(rows, partners, blend.paste.boxes, strict=True):
             # An image that is its own partner, as the middle one of an odd batch, is not changed by its own pixels.

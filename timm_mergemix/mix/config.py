@@ -30,17 +30,17 @@ class MixConfig(Config):
 
     mergemix_alpha: float = option(
         1.0,
-        "MergeMix: lambda ~ Beta(ALPHA, ALPHA), 0 is off",
+        "MergeMix: lam ~ Beta(ALPHA, ALPHA), 0 is off",
         number(0),
         flag="--mergemix",
         read=float,
         metavar="ALPHA",
     )
     mixup_alpha: float = option(
-        0.8, "Mixup: lambda ~ Beta(ALPHA, ALPHA), 0 is off", number(0), flag="--mixup", read=float, metavar="ALPHA"
+        0.8, "Mixup: lam ~ Beta(ALPHA, ALPHA), 0 is off", number(0), flag="--mixup", read=float, metavar="ALPHA"
     )
     cutmix_alpha: float = option(
-        1.0, "CutMix: lambda ~ Beta(ALPHA, ALPHA), 0 is off", number(0), flag="--cutmix", read=float, metavar="ALPHA"
+        1.0, "CutMix: lam ~ Beta(ALPHA, ALPHA), 0 is off", number(0), flag="--cutmix", read=float, metavar="ALPHA"
     )
     cutmix_minmax: tuple[float, float] | None = option(
         None,
@@ -90,7 +90,7 @@ _SHARED = {
     "prob": 0.5,  # all batches: no more accurate, and under-confident
 }
 
-# What each sets otherwise than the defaults, as the comparison of docs/results.md chose it.
+# The options in which each differs from the defaults, as chosen by the comparison of docs/results.md.
 RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "scratch": MappingProxyType(_SHARED),
@@ -103,7 +103,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 
 def find_recipe(name: str) -> dict[str, Any]:
-    """What a recipe sets otherwise than the defaults of `MergeMix`, as a new dictionary.
+    """The options in which a recipe differs from the defaults of `MergeMix`, as a new dictionary.
 
     Raises:
         MergeMixError: If there is no such recipe.

@@ -38,7 +38,7 @@ class DenseSoftTargetLoss(nn.Module):
         return f"ignore_index={self.ignore_index}, reduction={self.reduction}"
 
     def forward(self, logits: Tensor, target: Tensor | MixedBatch) -> Tensor:
-        """The loss.
+        """Computes the loss.
 
         Args:
             logits: (B, num_classes, H, W) float.
@@ -55,9 +55,10 @@ class DenseSoftTargetLoss(nn.Module):
         check_tensor("logits", logits, ("B", "num_classes", "H", "W"), "float")
         maps = target.masks if isinstance(target, MixedBatch) else target
         if maps is None:
-            raise wrong("target", Words("a batch without masks"), "one with masks, as mixer.mix(..., masks=...) gives")
+            wanted = "a batch with masks, which mixer.mix(..., masks=...) returns"
+            raise wrong("target", Words("a batch without masks"), wanted)
         if logits.shape[1] < 2:
-            raise wrong("logits", logits, "those of at least two classes")
+            raise wrong("logits", logits, "logits of at least two classes")
         logp = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(dim=1)
         soft = isinstance(maps, Tensor) and maps.is_floating_point()
         losses, weight = self._soft(logp, maps) if soft else self._hard(logp, maps)

@@ -120,7 +120,7 @@ def paste_resized(images: Tensor, partners: Tensor, boxes: Tensor) -> Tensor:
     check_layout(images)
     check_tensor("boxes", boxes, (len(images), 4), "integer")
     if boxes.device.type != "cpu":
-        raise wrong("boxes", Words(f"a tensor on {boxes.device}"), "one on the CPU")
+        raise wrong("boxes", Words(f"a tensor on {boxes.device}"), "a tensor on the CPU")
     check_boxes(boxes, *images.shape[-2:])
     return paste_boxes(images, partners, boxes.long(), smaller)
 
@@ -193,7 +193,9 @@ def _check_out(out: Tensor | None, images: Tensor, *others: Tensor) -> bool:
     if _records(images, *others):
         return False
     if torch.is_grad_enabled() and out.requires_grad:
-        raise wrong("out", Words("a tensor that requires a gradient"), "one that does not, since it is written into")
+        raise wrong(
+            "out", Words("a tensor that requires a gradient"), "one without a gradient, since it is overwritten"
+        )
     return True
 
 

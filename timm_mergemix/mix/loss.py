@@ -47,7 +47,7 @@ class SoftTargetLoss(nn.Module):
         if target_threshold is not None:
             check_number("target_threshold", target_threshold, 0, 1)
         if not bce and (target_threshold is not None or sum_classes):
-            raise wrong("bce", bce, "bce=True, since target_threshold or sum_classes is set")
+            raise wrong("bce", bce, "True, since target_threshold or sum_classes is set")
         self.smoothing = smoothing
         self.bce = bce
         self.reduction = reduction
@@ -59,7 +59,7 @@ class SoftTargetLoss(nn.Module):
         return f"smoothing={self.smoothing}, bce={self.bce}, reduction={self.reduction}"
 
     def forward(self, logits: Tensor, target: Tensor | MixedBatch) -> Tensor:
-        """The loss.
+        """Computes the loss.
 
         Args:
             logits: (B, num_classes) float.
@@ -111,13 +111,13 @@ class SoftTargetLoss(nn.Module):
         if not logits.numel():
             raise wrong("logits", logits, "logits of at least one image and one class")
         if classes == 1 and not self.bce:
-            raise wrong("logits", logits, "those of at least two classes; with one column, bce=True")
+            raise wrong("logits", logits, "logits of at least two classes; for a single column use bce=True")
         if isinstance(target, MixedBatch):
             if target.labels is None:
-                raise wrong("target", Words("a batch without labels"), "one with labels of its images")
+                raise wrong("target", Words("a batch without labels"), "a batch with labels")
             wanted = target.num_classes if target.labels.ndim == 1 else target.labels.shape[1]
             if target.multi_label and not self.bce:
-                raise wrong("bce", self.bce, "bce=True, since the classes of the batch are independent")
+                raise wrong("bce", self.bce, "True, since the classes of the batch are independent")
             if len(target) != batch or wanted not in (None, classes):
                 hint = _classes_hint(wanted, classes) if wanted not in (None, classes) else ""
                 raise wrong(
@@ -154,7 +154,7 @@ def _smoothed(picked: Tensor, logp: Tensor, smoothing: float) -> Tensor:
 
 
 def weighed(share: Tensor, logp: Tensor) -> Tensor:
-    """Their product, 0 where the share is 0: a class that is not wanted costs nothing, were it impossible."""
+    """Share times log-probability, and 0 for a share of 0 even if the log-probability is minus infinity."""
     return share * logp.where(share != 0, 0)
 
 

@@ -35,9 +35,10 @@ def check_masks(masks: Tensor, images: Tensor, blends_pixels: bool, validate: bo
     channels = ("num_classes",) if masks.ndim == 4 or soft else ()
     check_tensor("masks", masks, (batch, *channels, height, width), "float" if soft else "")
     if not soft and masks.dtype not in CLASSES:
-        raise wrong("masks", masks, "bool, uint8 or signed integers, or shares of classes in float")
+        wanted = "class numbers as bool, uint8 or signed integers, or class shares as floats"
+        raise wrong("masks", masks, wanted)
     if masks.device != images.device:
-        raise wrong("masks", Words(f"masks on {masks.device}"), f"them on {images.device}, where the images are")
+        raise wrong("masks", Words(f"masks on {masks.device}"), f"masks on {images.device}, like the images")
     if soft:
         check_share("masks", masks, validate)
     elif blends_pixels:

@@ -108,4 +108,4 @@ def check_boxes(boxes: Tensor, height: int, width: int) -> None:
     fits = (top >= 0) & (top <= bottom) & (bottom <= height) & (left >= 0) & (left <= right) & (right <= width)
     if not fits.all():
         got = Words(f"the box {boxes[~fits][0].tolist()}")
-        raise wrong("boxes", got, f"top, bottom, left, right inside of {height} x {width} pixels")
+        raise wrong("boxes", got, f"top, bottom, left, right inside {height} x {width} pixels")

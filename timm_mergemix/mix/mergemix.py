@@ -46,7 +46,7 @@ class MergeMixBlend:
         return self._mix(pairs, maps, to_device(drawn, pairs.images.device))
 
     def prepare_blend(self, pairs: Pairs, draw: Draw) -> PreparedBlend | None:
-        """Draws for the rows of ``pairs``, see `TwoStepBlend`; None where only a saliency pass tells the grid."""
+        """Draws for the rows of ``pairs``, see `TwoStepBlend`; None if only a saliency pass tells the grid."""
         grid = self._grid(pairs)
         if grid is None:
             return None

@@ -32,7 +32,7 @@ class Mixer:
 
     Args:
         blends: Ways of mixing, each with its probability. Where they add up to less than 1, the rest is not mixed.
-        num_classes: Number of classes; may be None where labels are rows.
+        num_classes: Number of classes; may be None if labels are rows.
         prob: Probability of mixing at all.
         mode: What shares its parameters: ``"batch"``, the whole batch; ``"pair"``, an image and its partner;
             ``"elem"``, nothing.
@@ -179,7 +179,7 @@ class Mixer:
         return parts
 
     def _objects(self, count: int, boxes: Any, box_labels: Any, min_visible: float) -> list[Objects] | None:
-        """Boxes and labels of each image; None where there are none.
+        """Boxes and labels of each image; None if there are none.
 
         Raises:
             MergeMixError: If they do not fit, or a way of mixing pastes no box.
@@ -188,7 +188,7 @@ class Mixer:
         objects = read_objects(boxes, box_labels, count)
         scattered = [blend.name for blend, _ in self.blends if not getattr(blend, "pastes_box", False)]
         if objects is not None and scattered:
-            raise wrong("boxes", Words(f"boxes for {scattered[0]}"), "CutMix or ResizeMix alone, which paste one box")
+            raise wrong("boxes", Words(f"boxes for {scattered[0]}"), "only CutMix or ResizeMix, which paste one box")
         return objects
 
     @property
@@ -199,20 +199,19 @@ class Mixer:
     def check(self, images: Tensor, labels: Tensor | None, saliency: Tensor | None = None) -> None:
         """Raises if a batch does not fit, before a random number is drawn; a subclass may check more."""
         if self.generator is not None and get_worker_info() is not None:
-            raise wrong(
-                "generator", Words("one of its own in a worker process"), "None, since all workers would draw the same"
-            )
+            wanted = "None, since all workers would draw the same numbers"
+            raise wrong("generator", Words("a generator in a worker process"), wanted)
         check_images(images, self.validate)
         if labels is not None:
             check_labels(labels, len(images), self.classes_for(labels), self.multi_label, self.validate)
             if labels.is_meta and not images.is_meta:
-                raise wrong("labels", Words("a tensor on meta"), "one that has values")
+                raise wrong("labels", Words("a tensor on meta"), "a tensor with values")
         if saliency is not None:
             check_saliency(saliency, len(images), self.validate)
             check_same_device("saliency", saliency, images)
 
     def classes_for(self, labels: Tensor | None) -> int | None:
-        """The number of classes of such labels; a subclass may know one for integer labels alone."""
+        """The number of classes of these labels; a subclass may know one for integer labels only."""
         return self.num_classes
 
     def _choose(self, draw: Draw) -> Integers:
@@ -260,13 +259,13 @@ def _checked(blend: Blend, images: Tensor, count: int, name: str) -> Blend:
         if field in ("ratio", "measured"):
             check_share(f"{field} of {name}", value)
             if value.is_meta and not images.is_meta:
-                raise wrong(f"{field} of {name}", Words("a tensor on meta"), "one that has values")
+                raise wrong(f"{field} of {name}", Words("a tensor on meta"), "a tensor with values")
         else:
             check_same_device(f"{field} of {name}", value, images)
     if blend.saliency is not None:
         check_tensor(f"saliency of {name}", blend.saliency, (count, "h", "w"), "float", like=images)
     if blend.images.dtype != images.dtype:
-        raise wrong(f"images of {name}", blend.images, f"the dtype that came, {images.dtype}")
+        raise wrong(f"images of {name}", blend.images, f"the dtype of the batch, {images.dtype}")
     if blend.paste is not None:
         _check_paste(blend, count, name)
     ratio = blend.ratio.to(images.device, torch.float32)
@@ -277,13 +276,13 @@ def _checked(blend: Blend, images: Tensor, count: int, name: str) -> Blend:
 def _check_paste(blend: Blend, count: int, name: str) -> None:
     paste, argument = blend.paste, f"paste of {name}"
     if not isinstance(paste, Paste) or blend.mask is None:
-        raise wrong(argument, paste, "a Paste beside a mask")
+        raise wrong(argument, paste, "a Paste, in a blend that also has a mask")
     check_bool(f"resized of {name}", paste.resized)
     with named(boxes=f"boxes of {name}"):
         check_tensor("boxes", paste.boxes, (count, 4), "integer")
         check_boxes(paste.boxes, blend.mask.shape[-2], blend.mask.shape[-1])
         if paste.boxes.device.type != "cpu":
-            raise wrong("boxes", Words(f"them on {paste.boxes.device}"), "them on the CPU")
+            raise wrong("boxes", Words(f"boxes on {paste.boxes.device}"), "boxes on the CPU")
     if paste.order is not None:
         check_tensor(f"order of {name}", paste.order, (count,), "integer", like=blend.mask)
         check_range(f"order of {name}", paste.order, 0, count - 1)
@@ -318,5 +317,5 @@ def drop_unused(blends: Sequence[tuple[BlendFunction, float]]) -> list[tuple[Ble
     """
     kept = [(blend, share) for blend, share in blends if share > 0]
     if not kept:
-        raise wrong("mixup_alpha, cutmix_alpha, ...", Words("0 for every way of mixing"), "one > 0")
+        raise wrong("mixup_alpha, cutmix_alpha, ...", Words("0 for every way of mixing"), "at least one of them > 0")
     return kept

@@ -82,7 +82,7 @@ def attention_ratio(saliency: Tensor, partner_saliency: Tensor, mask: Tensor) ->
 def gaussian_ratio(area: Tensor, normal: Tensor) -> Tensor:
     """The published re-scaling: normal draws whose spread is the kept share, normalised over the batch.
 
-    It is noise, independent of the mask where all images share lambda: for comparison only. The mean of the published
+    It is noise, independent of the mask where all images share a lam: for comparison only. The mean of the published
     draw is the same for all images of a batch, so the normalisation takes it out.
 
     Args:

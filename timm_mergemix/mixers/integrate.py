@@ -26,7 +26,7 @@ def install() -> None:
     """
     for module, ours in _PLACES:
         if getattr(module, _NAME, ours) is not ours:
-            raise unusable("install", f"{module.__name__}.{_NAME} is there already and is not this library's")
+            raise unusable("install", f"{module.__name__}.{_NAME} exists already and does not belong to this library")
     for module, ours in _PLACES:
         setattr(module, _NAME, ours)
 

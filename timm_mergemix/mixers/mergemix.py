@@ -130,7 +130,7 @@ class MergeMix(Mixer):
         return find_recipe(name)
 
     def classes_for(self, labels: Tensor | None) -> int | None:
-        """The number of classes of such labels: the encoder's own is assumed for integer labels alone."""
+        """The number of classes; the number of the encoder's own head is used for integer labels only."""
         rows = labels is not None and labels.ndim == 2
         return None if rows and self.takes_any_rows else self.num_classes
 

@@ -58,7 +58,7 @@ def takes_encoder(name: str) -> bool:
 
 
 def takes(name: str, argument: str) -> bool:
-    """Whether the mixer of that name has an argument."""
+    """Whether the mixer of that name takes an argument."""
     return argument in inspect.signature(_find(name)).parameters
 
 
@@ -100,7 +100,7 @@ def register_mixer(name: str) -> Callable[[F], F]:
             raise wrong("factory", factory, "a mixer class, or a function that returns a mixer")
         taken = _OWN[name].load() if name in _OWN else _MIXERS.get(name, factory)
         if taken is not factory:
-            raise wrong("name", name, "a name that is free, not one of " + ", ".join(list_mixers()))
+            raise wrong("name", name, "an unused name, not one of " + ", ".join(list_mixers()))
         _MIXERS[name] = factory
         return factory
 

@@ -18,7 +18,7 @@ class ResizeMix(Mixer):
 
     Args:
         scale: Limits of the pasted image's side, as a share of the image's.
-        num_classes: Number of classes; may be None where labels are rows.
+        num_classes: Number of classes; may be None if labels are rows.
         prob: Probability that a batch is mixed at all.
         mode: What shares its parameters: ``"batch"``, the whole batch; ``"pair"``, an image and its partner;
             ``"elem"``, nothing.

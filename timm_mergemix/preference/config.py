@@ -39,5 +39,5 @@ class PreferenceConfig(Config):
         optional=True,
         flag="--preference-saliency",
     )
-    detach_winner: bool = option(False, "learn the preference from the loser alone", read=bool, flag="")
-    detach_loser: bool = option(False, "learn the preference from the winner alone", read=bool, flag="")
+    detach_winner: bool = option(False, "learn the preference only from the loser", read=bool, flag="")
+    detach_loser: bool = option(False, "learn the preference only from the winner", read=bool, flag="")

@@ -128,7 +128,7 @@ class PairFolder(Dataset[dict[str, Any]]):
             where = f"{self.directory / LINES}, line {len(self.lines) + 1}"
             raise unusable(where, "got a truncated line; write_pairs(resume=True) continues from there")
         if not self.lines:
-            raise wrong("directory", Words(f"no pairs in {self.directory / LINES}"), "what write_pairs wrote")
+            raise wrong("directory", Words(f"no pairs in {self.directory / LINES}"), "the output of write_pairs")
 
     def __len__(self) -> int:
         return len(self.lines)

@@ -58,8 +58,8 @@ class PreferenceLoss(nn.Module):
             needs a frozen reference model.
         soft_target: The soft-target term, with the same reduction; its ``bce`` makes log p(y_i) that of a sigmoid.
             None uses a default `SoftTargetLoss`.
-        detach_winner: Whether the preference is learnt from the loser alone; for ablations.
-        detach_loser: Whether the preference is learnt from the winner alone; for ablations.
+        detach_winner: Whether the preference is learnt only from the loser; for ablations.
+        detach_loser: Whether the preference is learnt only from the winner; for ablations.
         reduction: ``"mean"`` (over images, and over pairs for the preference), ``"sum"``, or ``"none"``, to weight each
             image yourself. Under gradient accumulation, divide the sums by the numbers of images and pairs in the step.
 
@@ -110,7 +110,7 @@ class PreferenceLoss(nn.Module):
         batch: MixedBatch,
         reference: tuple[Tensor, Tensor] | None = None,
     ) -> PreferenceTerms:
-        """The loss and its parts.
+        """Computes the loss and its parts.
 
         Args:
             winner_logits: (B, num_classes) float of the clean images; may be None if ``weight`` is 0.
@@ -119,7 +119,7 @@ class PreferenceLoss(nn.Module):
             reference: For ``"dpo"``, the reference model's logits of the same winners and losers.
 
         Raises:
-            MergeMixError: If something is missing or the shapes do not fit.
+            MergeMixError: If an argument is missing or the shapes do not match.
         """
         if not isinstance(batch, MixedBatch):
             raise wrong("batch", batch, "the MixedBatch that a mixer's mix() returns")
@@ -144,7 +144,7 @@ class PreferenceLoss(nn.Module):
         mass: Tensor,
         reference: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The preference alone, without weight and soft targets, for callers that have no `MixedBatch`.
+        """Computes the unweighted preference without soft targets, for callers that have no `MixedBatch`.
 
         Args:
             winner_logits: (B, num_classes) float of the clean images.
@@ -157,7 +157,7 @@ class PreferenceLoss(nn.Module):
             ``preference``, ``reward_margin`` and ``preference_accuracy`` of `PreferenceTerms`.
 
         Raises:
-            MergeMixError: If something is missing or the shapes do not fit.
+            MergeMixError: If an argument is missing or the shapes do not match.
         """
         check_tensor("loser_logits", loser_logits, ("B", "num_classes"), "float")
         check_tensor("winner_logits", winner_logits, tuple(loser_logits.shape), "float", like=loser_logits)

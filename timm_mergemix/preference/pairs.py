@@ -112,9 +112,9 @@ class PreferencePairs:
         if not isinstance(mixer, Mixer):
             raise wrong("mixer", mixer, "a mixer of this library, such as timm_mergemix.MergeMix")
         if mixer.multi_label:
-            raise wrong("mixer", mixer, "one without multi_label, since the answer is one class")
+            raise wrong("mixer", mixer, "a mixer without multi_label, since the answer is one class")
         if collate is not None and not callable(collate):
-            raise wrong("collate", collate, "a function of samples, or None")
+            raise wrong("collate", collate, "a function that takes a list of samples, or None")
         self.mixer = mixer
         self._collate = default_collate if collate is None else collate
 
@@ -160,11 +160,11 @@ class PreferencePairs:
         if self._collate is not default_collate:
             return self._collate(samples)
         if not isinstance(samples, (list, tuple)) or not samples:
-            raise wrong("samples", samples, "a list of at least one (image, label)")
+            raise wrong("samples", samples, "a list of at least one (image, label) tuple")
         try:
             return default_collate(list(samples))
         except (TypeError, ValueError, KeyError, IndexError, RuntimeError) as error:
-            raise unusable("samples", f"they cannot be collated into a batch: {str(error).splitlines()[0]}") from error
+            raise unusable("samples", f"cannot be collated into a batch: {str(error).splitlines()[0]}") from error
 
     def _check_in_worker(self) -> None:
         if isinstance(self.mixer, MergeMix):

@@ -134,7 +134,7 @@ def _both(argument: str, logits: Any) -> tuple[Tensor, Tensor]:
     """
     if not isinstance(logits, Tensor):
         got = Words(f"a model that returns {with_article(type(logits).__name__)}")
-        raise wrong(argument, got, "one that returns logits as a tensor of shape (B, num_classes)")
+        raise wrong(argument, got, "a model that returns logits as a tensor of shape (B, num_classes)")
     winner, loser = logits.chunk(2)
     return winner, loser
 

@@ -68,7 +68,7 @@ class MergeMixTask(TrainingTask):
         super().__init__(device=device, dtype=dtype, verbose=verbose)
         self.trainable_module: nn.Module = model
         if isinstance(loss, PreferenceLoss) and loss.reduction == "none":
-            raise wrong("loss", Words('one with reduction="none"'), 'reduction="mean", since timm minimises a scalar')
+            raise wrong("loss", Words('a loss with reduction="none"'), 'one with reduction="mean", which is a scalar')
         self.loss = PreferenceLoss() if loss is None else loss
         self.mixer = mixer
         self.saliency = saliency

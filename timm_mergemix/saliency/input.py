@@ -56,7 +56,7 @@ class EncoderInput:
             self._expected("uint8 images")
         device = self.backbone.parameter.device
         if images.device != device:
-            raise wrong("images", Words(f"them on {images.device}"), f"them on {device}, where the encoder is")
+            raise wrong("images", Words(f"images on {images.device}"), f"images on {device}, like the encoder")
 
     def _normalise(self, images: Tensor) -> Tensor:
         dtype = self.backbone.parameter.dtype

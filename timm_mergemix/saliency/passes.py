@@ -130,7 +130,7 @@ class SaliencyPass:
 
     @contextmanager
     def reading(self, images: Tensor) -> Iterator[Callable[[], Tensor]]:
-        """Reads along while somebody runs the encoder on images for another reason, such as training on them.
+        """Reads the attention while the caller runs the encoder on images for another reason, such as training.
 
         That pass keeps its own behaviour and its own merging; what is read has no gradient.
 

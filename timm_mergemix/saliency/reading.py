@@ -100,4 +100,4 @@ def source_of(layer: Layer) -> str:
 def check_left(left: int, patches: int, r: Any, layer: Layer) -> None:
     """Raises if merging leaves nothing to tell one patch from another by."""
     if left < 2 <= patches:
-        raise wrong("saliency_r", r, f"one that leaves more than one of {patches} patches before {source_of(layer)}")
+        raise wrong("saliency_r", r, f"an r that leaves more than one of {patches} patches before {source_of(layer)}")

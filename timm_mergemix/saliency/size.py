@@ -43,7 +43,7 @@ class PassSize:
         return view
 
     def of(self, height: int, width: int, view: Backbone | None = None) -> tuple[int, int]:
-        """The size (pixels) in the pass of images of ``height`` x ``width``: a share of what the encoder else sees.
+        """The size (pixels) in the pass of images of ``height`` x ``width``: a share of the full size.
 
         Args:
             height: In pixels.
@@ -62,7 +62,7 @@ class PassSize:
             raise wrong(
                 "saliency_scale",
                 self.scale,
-                f"more, since one patch is all that it leaves of {full[0]} x {full[1]} pixels",
+                f"a larger share, since this one leaves a single patch of {full[0]} x {full[1]} pixels",
             )
         return size
 

@@ -45,7 +45,7 @@ def mixing_failures(
 ) -> Iterator[InvariantError]:
     """Yields the failure of every invariant that a mixer violates; `check_mixer` explains the arguments."""
     if not callable(mixer):
-        raise wrong("mixer", mixer, "a function of images and labels")
+        raise wrong("mixer", mixer, "a function that takes images and labels")
     check_int("examples", examples, 1)
     if num_classes is None:
         known = getattr(mixer, "num_classes", None)
@@ -69,7 +69,7 @@ def chosen(invariants: dict[str, Any], without: Sequence[str]) -> list[str]:
         MergeMixError: If ``without`` contains an unknown name.
     """
     if isinstance(without, str) or not isinstance(without, Sequence):
-        raise wrong("without", without, "a list of names")
+        raise wrong("without", without, "a list of names of invariants")
     for place, name in enumerate(without):
         if name not in invariants:
             raise wrong("without", name, f"one of {', '.join(map(repr, invariants))}", f"[{place}]")

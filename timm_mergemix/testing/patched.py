@@ -46,7 +46,7 @@ def check_patched(
         images: (B, C, H, W), images that the model takes; batches are made from them. None uses random images of the
             model's own size.
         run: A function of a model and images that returns a tensor, or a tuple or dictionary whose first value is a
-            tensor. None calls the model on the images alone.
+            tensor. None calls the model on only the images.
         examples: Number of cases per invariant.
         without: Names of invariants, from `MERGING_INVARIANTS`, that are not checked.
         **options: Arguments of `timm_mergemix.patch` other than ``r`` and ``matching``, such as ``blocks``,
@@ -85,7 +85,7 @@ def _first_pass(model: nn.Module, images: Tensor, run: Run | None) -> None:
     try:
         output_of(model, images[:1], run)
     except Exception as error:
-        raise unusable("images", f"the model does not take them, even without merging: {reason_of(error)}") from error
+        raise unusable("images", f"the model does not accept them, even without merging: {reason_of(error)}") from error
 
 
 def _of_search(options: dict[str, Any]) -> dict[str, Any]:

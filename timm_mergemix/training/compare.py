@@ -138,7 +138,7 @@ def prepare(
         "data": data.source.name,
         "images": _digest(data.train.images, data.train.labels, data.val.images, data.val.labels),
     }
-    # Runs of other settings keep their directories, so that trying something else costs nobody a finished run.
+    # Runs of other settings keep their directories, so that trying other settings keeps finished runs.
     key = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:8]
     return Job(
         title=method.title,

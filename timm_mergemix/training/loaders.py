@@ -54,7 +54,7 @@ def folder_loaders(
     check_int("batch_size", batch_size, 1 + even)
     check_int("workers", workers, 0)
     if even and batch_size % 2:
-        raise wrong("batch_size", Words(batch_size), "an even number, which timm's Mixup asks for")
+        raise wrong("batch_size", Words(batch_size), "an even number, which timm's Mixup requires")
     batch_size = min(batch_size, len(splits.train) // (1 + even) * (1 + even))
     config = resolve_model_data_config(model, {} if img_size is None else {"img_size": img_size})
     shared = {name: config[name] for name in ("input_size", "interpolation", "mean", "std")}

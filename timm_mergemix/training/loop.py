@@ -184,7 +184,7 @@ def _restore(job: Job, optimizer: Optimizer, reporter: Reporter) -> None:
     before, now, done = state["settings"].get("epochs"), job.optimisation.epochs, len(state["history"])
     different = differing({**state["settings"], "epochs": now}, {**job.settings, "epochs": now})
     if different:
-        raise unusable(job.path, f"holds a run with other settings: {different}")
+        raise unusable(job.path, f"contains a run with other settings: {different}")
     if done > now:
         raise wrong("epochs", now, f"at least {done}, the epochs that {job.path} has finished")
     if before is not None and before != now:

@@ -47,4 +47,4 @@ class DemoSettings(Config):
     depth: int = option(4, "blocks of the ViT", read=int)
     r: int = option(6, "tokens merged in each block, for MergeMix", integer(0), read=int)
     preference: float = option(1.0, "weight of the preference, for the method that has one", number(0), flag="")
-    seed: int = option(0, "all randomness follows it", integer(0), flag="")
+    seed: int = option(0, "seed of all random numbers", integer(0), flag="")

@@ -48,7 +48,7 @@ class BatchTransform(v2.Transform):
         super().__init__()
         is_default = isinstance(labels_getter, str) and labels_getter == "default"
         if not is_default and not callable(labels_getter):
-            raise wrong("labels_getter", labels_getter, "a function of the inputs, or 'default'")
+            raise wrong("labels_getter", labels_getter, "a function that takes the inputs, or 'default'")
         if mask_classes is not None:
             check_int("mask_classes", mask_classes, 1)
         if ignore_index is not None:

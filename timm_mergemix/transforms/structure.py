@@ -112,7 +112,7 @@ def _find_labels(
     if labels is whole or not isinstance(labels, Tensor) or isinstance(labels, tv_tensors.TVTensor):
         numbers = isinstance(labels, (list, tuple)) and all(isinstance(label, Number) for label in labels)
         if not dense or (numbers and labels):
-            raise wrong("inputs", [describe(leaf) for leaf in leaves.values()], "a tensor of labels among them")
+            raise wrong("inputs", [describe(leaf) for leaf in leaves.values()], "inputs with a tensor of labels")
         return ()
     places = tuple(place for place, leaf in leaves.items() if leaf is labels)
     if not places:
@@ -161,12 +161,12 @@ def _refuse_unmixed(
             continue
         if in_objects and isinstance(leaf, Tensor) and leaf.ndim:
             got = Words(f"{place[-1]!r} beside boxes, {describe(leaf)}")
-            raise wrong("inputs", got, "only boxes and their labels, because it would stay unmixed")
+            raise wrong("inputs", got, "only boxes and their labels, because anything else would stay unmixed")
         if isinstance(leaf, (tv_tensors.TVTensor, Image.Image)):
             raise wrong(
                 "inputs",
                 Words(with_article(type(leaf).__name__)),
-                "only images, labels, masks and boxes, because it would stay unmixed",
+                "only images, labels, masks and boxes, because anything else would stay unmixed",
             )
         if isinstance(leaf, Tensor) and _is_plain_map(leaf, images):
             got = Words(f"{describe(leaf)}, the size of the images")

@@ -35,8 +35,8 @@ class Tuned(NamedTuple):
         speedup: Throughput over that of the unmerged model, as measured.
         tokens: Number of tokens before the first block and after each block.
         similarity: Mean cosine similarity of all tokens before the head with those of the unmerged model.
-        top1: Share of the labelled images whose class the merged model finds; None without labels.
-        top1_unmerged: The same of the unmerged model.
+        top1: Share of the labelled images that the merged model classifies correctly; None without labels.
+        top1_unmerged: The same share for the unmerged model.
     """
 
     r: R
@@ -162,7 +162,7 @@ def tune_r(
 def _check_options(speedup: Any, tokens: Any, rounds: Any, seconds: Any, report: Any) -> None:
     """Raises if one of these arguments of `tune_r` cannot be used."""
     if (speedup is None) == (tokens is None):
-        raise wrong("speedup, tokens", (speedup, tokens), "one of them")
+        raise wrong("speedup, tokens", (speedup, tokens), "exactly one of them")
     if speedup is not None:
         check_number("speedup", speedup, 1)
     else:
@@ -170,7 +170,7 @@ def _check_options(speedup: Any, tokens: Any, rounds: Any, seconds: Any, report:
     check_int("rounds", rounds, 1)
     check_positive("seconds", seconds)
     if report is not None and not callable(report):
-        raise wrong("report", report, "a function of a line of text, or None")
+        raise wrong("report", report, "a function that takes a line of text, or None")
 
 
 def _least(form: Callable[[int], R], fits: Callable[[R], bool], most: int, clock: _Clock) -> int | None:
@@ -208,7 +208,7 @@ def _sample(backbone: Backbone, images: Tensor | None, labels: Tensor | None, ba
         check_int("batch_size", batch_size, 1)
     if images is None:
         if labels is not None:
-            raise wrong("labels", labels, "images to go with them")
+            raise wrong("labels", labels, "None, since there are no images")
         images = _noise(backbone, 8 if batch_size is None else batch_size)
     else:
         backbone.check_images(images)

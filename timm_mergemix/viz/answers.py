@@ -100,7 +100,7 @@ def _check_row(argument: str, row: Any) -> None:
     for name, image in (("winner", row.winner), ("loser", row.loser)):
         check_tensor(f"{argument}.{name}", image, ("C", "H", "W"))
         if not is_image_dtype(image.dtype) or not image.numel() or image.is_meta:
-            raise wrong(f"{argument}.{name}", image, "an image, uint8 or float, that has values")
+            raise wrong(f"{argument}.{name}", image, "a uint8 or float image with values")
     check_number(f"{argument}.ratio", row.ratio, 0, 1)
     wanted = "a dictionary of answers with two probabilities each"
     check_named(f"{argument}.answers", row.answers, wanted, _is_answer)

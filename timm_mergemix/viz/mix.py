@@ -19,7 +19,7 @@ __all__ = ["mix_grid"]
 _COLUMNS = (
     "original",
     "partner",
-    "attention of the original\n(dark: least, bright: most)",
+    "attention of the original\n(dark: lowest, bright: highest)",
     "mask\n(white: original)",
     "mix",
 )
@@ -34,9 +34,9 @@ def mix_grid(
 ) -> Figure:
     """A row for each mix: original, partner, recovered attention, mask, and the mix with its target.
 
-    The colours of an attention map go from its own least to its own most value, on the scale of the square root. The
-    caption has both values as multiples of the mean. Where they are close, the model attends to all patches alike, as
-    one does that has hardly been trained.
+    The colours of an attention map range from its lowest to its highest value, on a square-root scale. The caption
+    gives both values as multiples of the mean. If they are close, the model attends to all patches alike, as a model
+    does that has hardly been trained.
 
     Args:
         batch: What ``MergeMix.mix`` returned.

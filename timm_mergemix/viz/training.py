@@ -24,9 +24,10 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> F
     """Training loss and validation top-1 by epoch.
 
     Args:
-        histories: For each run its records with ``epoch``, ``train_loss`` and ``val_top1``. Where records have a
-            ``soft_target``, it is drawn in place of ``train_loss``, which has the preference in it, so that runs
-            compare. Where they have a ``preference`` alone, the legend says that the loss includes it.
+        histories: For each run its records with ``epoch``, ``train_loss`` and ``val_top1``. If records have a
+            ``soft_target``, it is drawn in place of ``train_loss``, which includes the preference, so that the
+            curves of all runs are comparable. If they have only a ``preference``, the legend says that the loss
+            includes it.
 
     Raises:
         MergeMixError: If there is no record, or matplotlib is not installed.

@@ -39,7 +39,7 @@ def grid_of(saliency: SaliencyPass, images: Tensor) -> tuple[int, int]:
 def largest_lambda(
     config: ImageMixConfig, saliency: SaliencyPass | None, images: Tensor, grid: tuple[int, int] | None = None
 ) -> float:
-    """The largest lambda that leaves a patch, or a pixel, of the partner in images (B, C, H, W).
+    """The largest lam that leaves a patch, or a pixel, of the partner in images (B, C, H, W).
 
     Args:
         config: The settings.
@@ -57,5 +57,5 @@ def largest_lambda(
 
 
 def _flat(saliency: SaliencyPass, images: Tensor) -> Tensor:
-    """Constant maps, so that patches are chosen by random tie-breaking alone."""
+    """Constant maps, so that patches are chosen only by random tie-breaking."""
     return torch.ones(len(images), *grid_of(saliency, images), device=images.device)

@@ -30,7 +30,7 @@ class ImageMixConfig(Config):
         choices=KINDS,
         flag="",
     )
-    alpha: float = option(1.0, "lambda ~ Beta(alpha, alpha)", check_positive, flag="")
+    alpha: float = option(1.0, "lam ~ Beta(alpha, alpha)", check_positive, flag="")
     leave_out: tuple[str, ...] | None = option(
         None,
         "questions with these answers get no loser, since the answers are right for too many other images",

@@ -10,12 +10,12 @@ __all__ = ["LoserDraw"]
 
 
 class LoserDraw(Draw):
-    """Draws one number per image, and limits lambda so that some of the partner is left; otherwise there is no loser.
+    """Draws one number per image, and limits lam so that some of the partner is left; otherwise there is no loser.
 
     Args:
         rng: The random generator.
         count: Number of images.
-        most: The largest lambda.
+        most: The largest lam.
     """
 
     def __init__(self, rng: np.random.Generator, count: int, most: float) -> None:
@@ -23,5 +23,5 @@ class LoserDraw(Draw):
         self._most = most
 
     def beta(self, alpha: float) -> Floats:
-        """Draws (n,) numbers from Beta(alpha, alpha), clipped at the largest lambda."""
+        """Draws (n,) numbers from Beta(alpha, alpha), clipped at the largest lam."""
         return np.minimum(super().beta(alpha), self._most)

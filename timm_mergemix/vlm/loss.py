@@ -82,8 +82,8 @@ class SequencePreferenceLoss(nn.Module):
         weight: Weight of the preference. With 0, no loser is needed.
         variant: Loss per pair: ``"simpo"``, ``"hinge"``, or ``"dpo"``, which needs a frozen reference model and sums
             log-probabilities over tokens. The functions are in `timm_mergemix.functional`.
-        detach_winner: Whether the preference is learnt from the loser alone.
-        detach_loser: Whether the preference is learnt from the winner alone, as in the published code.
+        detach_winner: Whether the preference is learnt only from the loser.
+        detach_loser: Whether the preference is learnt only from the winner, as in the published code.
 
     Raises:
         MergeMixError: If an argument is out of its range.
@@ -116,7 +116,7 @@ class SequencePreferenceLoss(nn.Module):
         reference: tuple[AnswerLogp, AnswerLogp] | None = None,
         counts: Counts | None = None,
     ) -> SequencePreferenceTerms:
-        """The loss and its parts.
+        """Computes the loss and its parts.
 
         Args:
             answers: Log-probabilities for the clean images, (B, T).
@@ -128,7 +128,7 @@ class SequencePreferenceLoss(nn.Module):
                 batch.
 
         Raises:
-            MergeMixError: If something is missing or the shapes do not fit.
+            MergeMixError: If an argument is missing or the shapes do not match.
         """
         check_answers("answers", answers)
         if counts is not None and not isinstance(counts, Counts):
@@ -172,7 +172,7 @@ class SequencePreferenceLoss(nn.Module):
             reference: For ``"dpo"``, the reference model's log-probabilities of winners and losers, n rows each.
 
         Raises:
-            MergeMixError: If something is missing or the shapes do not fit.
+            MergeMixError: If an argument is missing or the shapes do not match.
         """
         check_answers("winners", winners)
         check_answers("losers", losers, winners.logp)

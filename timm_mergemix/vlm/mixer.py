@@ -44,7 +44,7 @@ class ImageMixer:
     """Makes the loser of each question: its image with a part replaced by another picture.
 
     Jin et al., "MergeMix: A Unified Augmentation Paradigm for Visual and Multi-Modal Understanding", ICLR 2026
-    (arXiv 2510.23479). lambda is drawn for each image, and the ratio is measured on the pixels of the loser.
+    (arXiv 2510.23479). A lam is drawn for each image, and the ratio is measured on the pixels of the loser.
 
     The partner always shows a different picture, and one for which the answer is wrong; otherwise the loser would be as
     good as the winner. The mixer cannot judge that from a picture. So by default, a picture whose own answer is equal
@@ -55,7 +55,7 @@ class ImageMixer:
         encoder: Model whose attention decides which patches are kept: the vision-language model in training, its vision
             model, or any other supported encoder. ``"random"`` needs it too, for its grid of patches.
         kind: ``"mergemix"``, ``"random"`` (random patches), ``"cutmix"``, ``"mixup"`` or ``"resizemix"``.
-        alpha: lambda ~ Beta(alpha, alpha), clipped so that at least one patch or pixel is the partner's.
+        alpha: lam ~ Beta(alpha, alpha), clipped so that at least one patch or pixel is the partner's.
         scale: Range of the scale for ``"resizemix"``, as in `timm_mergemix.ResizeMix`.
         still_right: ``still_right(own, other)`` returns whether the answer of one question is right for the picture of
             another; the arguments are their values in the column ``about``.
@@ -103,7 +103,7 @@ class ImageMixer:
         if generator is not None and not isinstance(generator, torch.Generator):
             raise wrong("generator", generator, "a torch.Generator or None")
         if still_right is not None and not callable(still_right):
-            raise wrong("still_right", still_right, "a function of two values, or None")
+            raise wrong("still_right", still_right, "a function that takes two values, or None")
         self.saliency = _saliency(encoder, config.kind, SaliencyConfig.of(options))
         self.blend = blend_of(config, self.saliency, scale)
         words = config.leave_out if config.leave_out is not None else YES_NO if still_right is None else ()

@@ -123,7 +123,7 @@ class SequencePreferenceStep:
 
         Args:
             batch: A dictionary as described for the class, or a batch that `pair` returned.
-            counts: Denominators that `pair` returned; None averages over this batch alone.
+            counts: Denominators that `pair` returned; None averages over this batch only.
 
         Raises:
             MergeMixError: If the batch does not fit.
@@ -215,7 +215,7 @@ class SequencePreferenceStep:
             paired: The batch.
             losers: The losers of the batch.
             lost: Log-probabilities of the answers for the losers.
-            counts: Denominators that `pair` returned; None averages over this batch alone.
+            counts: Denominators that `pair` returned; None averages over this batch only.
         """
         if losers is None:
             return self.loss(answers, counts=counts)

@@ -229,7 +229,7 @@ def test_blocks_recomputed_from_the_middle_are_refused():
     x = batch(model)
     wanted = gradients(model, x)
     tokens = checkpoint_sequential(model.blocks, 3, model._pos_embed(model.patch_embed(x)), use_reentrant=False)
-    with pytest.raises(MergeMixError, match="a checkpoint around single blocks runs them once more"):
+    with pytest.raises(MergeMixError, match="a checkpoint around single blocks runs them again"):
         loss_of(tokens).backward()
     assert equal(gradients(model, x), wanted)
 

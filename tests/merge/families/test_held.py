@@ -138,7 +138,7 @@ def test_checkpointing_a_block_from_outside_is_an_error_and_not_a_wrong_gradient
 
     model = mm.patch(build(Checkpointed), 3)
     out = model(randn(2, 18, 48).requires_grad_())
-    with pytest.raises(MergeMixError, match="a checkpoint around single blocks runs them once more"):
+    with pytest.raises(MergeMixError, match="a checkpoint around single blocks runs them again"):
         out.sum().backward()
 
 
@@ -153,7 +153,7 @@ def test_checkpointing_a_block_from_outside_is_an_error_and_not_a_wrong_gradient
         ({"blocks": []}, r"^blocks: got \[\], wanted"),
         ({"blocks": [nn.Linear(2, 2)]}, r"^blocks: got .*, wanted blocks inside TwoTowers"),
         ({"blocks": "encoder", "prefix_tokens": 0}, r"encoder\.layers is of class ModuleList, for which there is no"),
-        ({}, r"wanted blocks= to select some: it holds blocks in 'encoder\.layers', 'decoder\.layers'"),
+        ({}, r"wanted blocks= to select a sequence; it contains 'encoder\.layers', 'decoder\.layers'"),
         ({"blocks": "encoder.layers"}, r"^prefix_tokens: got None, wanted a number, since TwoTowers has no"),
         ({"blocks": "encoder.layers", "prefix_tokens": -1}, r"^prefix_tokens: got -1, wanted an integer >= 0"),
     ],

@@ -128,7 +128,7 @@ def test_a_subclass_is_merged_in_its_blocks_alone_as_the_error_says() -> None:
     held = nn.ModuleDict({"net": own})
     with pytest.raises(MergeMixError, match=r"it is a subclass of VisionTransformer that .*; blocks='blocks' merges"):
         mm.patch(own, 3)
-    with pytest.raises(MergeMixError, match=r"net is a subclass .*; blocks='net\.blocks' merges in its blocks alone"):
+    with pytest.raises(MergeMixError, match=r"net is a subclass .*; blocks='net\.blocks' merges in its blocks only"):
         mm.patch(held, 3)
     mm.patch(own, 3, blocks="blocks")
     x = images(own)

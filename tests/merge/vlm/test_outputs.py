@@ -27,7 +27,9 @@ def test_the_model_is_asked_for_what_all_rows_share(asked, columns, kept):
 
 
 def test_a_choice_for_each_row_is_refused():
-    with pytest.raises(mm.MergeMixError, match=r"^logits_to_keep: got .*, wanted an integer or a tensor of one axis"):
+    with pytest.raises(
+        mm.MergeMixError, match=r"^logits_to_keep: got .*, wanted an integer or a one-dimensional tensor"
+    ):
         columns_of(BACK, torch.zeros(2, 3, dtype=torch.int64))
 
 

@@ -116,6 +116,6 @@ def is_touched(module: nn.Module) -> bool:
 
 
 def family_of(model: nn.Module) -> type[Backbone] | None:
-    """The family of a model, patched or not; None where its class is not known exactly."""
+    """The family of a model, patched or not; None if its class is not known exactly."""
     know_families()
     return next((family for family in FAMILIES if family.knows(model)), None)

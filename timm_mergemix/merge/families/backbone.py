@@ -60,7 +60,7 @@ class Backbone(ABC):
 
     @property
     def state(self) -> Merging | None:
-        """What the blocks of a patched model share; None where the model is not patched."""
+        """What the blocks of a patched model share; None if the model is not patched."""
         first = self.blocks[0]
         return first.merging if isinstance(first, MergingBlock) else None
 
@@ -112,7 +112,7 @@ class Backbone(ABC):
 
     @property
     def idle_blocks(self) -> int:
-        """Number of blocks at the end that merge nothing, since nobody reads what they return."""
+        """Number of blocks at the end that merge nothing, since their outputs are not read."""
         return 0 if self.reading is None else self.reading.unread_blocks(self)
 
     @property
@@ -151,7 +151,7 @@ class Backbone(ABC):
 
     @property
     def only_size(self) -> tuple[int, int] | None:
-        """Height and width in pixels at which the model sees all images; None where it sees them at their own."""
+        """Height and width in pixels at which the model sees all images; None if it sees them at their own."""
         size = self.default_size
         return size if size is not None and self.input_size(1, 1) == size else None
 
@@ -169,7 +169,7 @@ class Backbone(ABC):
         return rows * columns
 
     def check_grid(self) -> None:  # noqa: B027 - most families know it
-        """Raises a `MergeMixError` where nobody can know the model's grid of patches."""
+        """Raises a `MergeMixError` if the model's grid of patches is unknown."""
 
     def check_images(self, images: Tensor) -> None:
         """Raises unless images (B, C, H, W) can go into the model as they are."""

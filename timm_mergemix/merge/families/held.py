@@ -41,7 +41,7 @@ class HeldBlocks(Backbone):
 
     @property
     def prefix_tokens(self) -> int:
-        """The leading tokens that never merge; nobody knows how many the model has of its own."""
+        """The leading tokens that never merge. The number of the model's own ones is unknown."""
         return self._prefix_tokens
 
     @property

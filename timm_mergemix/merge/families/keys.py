@@ -49,14 +49,14 @@ class KeyedBlock(MergingBlock):
 
 
 class captured_keys:  # noqa: N801 - reads as a function; a class, since older compilers do not see through generators
-    """Keeps the keys of the forward passes inside, averaged over heads; they are in ``keys`` when it is left.
+    """Keeps the keys of the forward passes inside, averaged over heads. Afterwards they are in ``keys``.
 
-    Only those of its own pass: threads may use one module at once, and a hook may run the model once more.
+    Only keys of its own pass are kept: several threads may use a module at once, and a hook may run the model again.
 
     Args:
         block: Whose attention it is; if it cannot capture keys, there are none.
         *modules: Its `KeyedBlock.key_modules`.
-        make: Makes the mean key (B, N, D) of a module, its arguments and what it returns; None where that is the
+        make: Makes the mean key (B, N, D) of a module, its arguments and what it returns; None if that is the
             keys (B, H, N, D).
     """
 

@@ -22,7 +22,7 @@ class Borrower(nn.Module):
 class lend:  # noqa: N801 - reads as a function; a class, since older compilers do not see through generators
     """Lends a tensor to a module while the context is open.
 
-    It is lent to its own pass alone: threads may use one module at once, and a hook may run the model once more.
+    Only its own pass sees it: several threads may use a module at once, and a hook may run the model again.
 
     Args:
         here: Where the pass of this thread is.

@@ -21,10 +21,10 @@ def merge_rope(
 
     Args:
         rope: (N, D), (H, N, D), (B, 1, N, D) or (B, H, N, D), of the original patch tokens.
-        source: (B, prefix_tokens + N) int64, original token -> token; None where nothing has merged.
-        size: (B, prefix_tokens + K) float32, patches per token; None where nothing has merged.
+        source: (B, prefix_tokens + N) int64, original token -> token; None if nothing has merged.
+        size: (B, prefix_tokens + K) float32, patches per token; None if nothing has merged.
         prefix_tokens: Leading tokens that have no position.
-        valid: (B, prefix_tokens + N) float32, 0 for padding, which has no position either; None where there is none.
+        valid: (B, prefix_tokens + N) float32, 0 for padding, which has no position either; None if there is none.
 
     Returns:
         ``rope`` itself where nothing has merged, else (B, 1 or H, K, D) in its dtype.

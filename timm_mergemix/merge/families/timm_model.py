@@ -26,7 +26,7 @@ class MergingTimmModel(MergingModel):
 
     @property
     def grad_checkpointing(self) -> bool:
-        """Always False to timm's own forward: the blocks checkpoint themselves, around a body without state."""
+        """Always False, so that timm's own forward does not checkpoint the blocks, which checkpoint themselves."""
         return False
 
     @grad_checkpointing.setter
@@ -38,7 +38,7 @@ class MergingTimmModel(MergingModel):
         return self.global_pool != "token" or getattr(self, "attn_pool", None) is not None
 
     def forward_features(self, *args: Any, **kwargs: Any) -> Any:
-        """timm's own."""
+        """timm's own method, run with merging."""
         cls, merging = type(self), merging_of(self)
         if merging is None:
             return plain_of(cls).forward_features(self, *args, **kwargs)
@@ -46,7 +46,7 @@ class MergingTimmModel(MergingModel):
             return plain_of(cls).forward_features(self, *args, **kwargs)
 
     def forward_intermediates(self, *args: Any, **kwargs: Any) -> Any:
-        """timm's own, with all tokens in each intermediate."""
+        """timm's own method; each intermediate output has all tokens."""
         cls, merging = type(self), merging_of(self)
         if merging is None:
             return plain_of(cls).forward_intermediates(self, *args, **kwargs)
@@ -54,7 +54,7 @@ class MergingTimmModel(MergingModel):
             return plain_of(cls).forward_intermediates(self, *args, **kwargs)
 
     def set_input_size(self, *args: Any, **kwargs: Any) -> Any:
-        """timm's own; nothing is known of the number of patches any more."""
+        """timm's own method; afterwards the number of patches is unknown."""
         super().set_input_size(*args, **kwargs)  # type: ignore[misc]
         self.merging.layout = replace(self.merging.layout, most_patches=None)
 

@@ -32,7 +32,7 @@ def held_groups(module: nn.Module) -> list[list[MergingBlock]]:
 
 
 def plain_groups(module: nn.Module) -> dict[str, list[nn.Module]]:
-    """The unpatched blocks of known classes: path of their container -> blocks, or what is wrapped around each."""
+    """The unpatched blocks of known classes: path of their container -> the blocks, or the wrapper of each block."""
     groups = {
         name: known
         for name, parent in module.named_modules()
@@ -51,7 +51,7 @@ def same(some: Sequence[nn.Module], others: Sequence[nn.Module]) -> bool:
 
 
 def select(module: nn.Module, blocks: Any) -> list[nn.Module]:
-    """The blocks that a user names: a path, a container, or the blocks themselves."""
+    """The blocks that a user selects by a path, a container, or a list of the blocks."""
     wanted = "the path of a container of blocks, such as 'encoder.layers', or the blocks in order"
     if isinstance(blocks, str):
         try:
@@ -71,10 +71,10 @@ def select(module: nn.Module, blocks: Any) -> list[nn.Module]:
 def find_held(
     module: nn.Module, argument: str, selected: list[nn.Module] | None, prefix_tokens: int | None
 ) -> HeldBlocks:
-    """What is known of a module of the user's own: its blocks.
+    """Finds the blocks of a user's own module, of which nothing else is known.
 
     Raises:
-        MergeMixError: If it has none, or nobody knows which are meant.
+        MergeMixError: If it has none, or if it is ambiguous which blocks are meant.
     """
     groups = held_groups(module)
     asked = list(module.modules()) if selected is None else selected
@@ -92,7 +92,7 @@ def find_held(
         selected = _only_group(module, argument)
     alone = next(filter(None, map(reason_not_held, selected)), None)
     if alone is not None:
-        raise unusable("blocks", f"got some that cannot be patched: {alone}")
+        raise unusable("blocks", f"some of them cannot be patched: {alone}")
     return HeldBlocks(module, selected, _count_prefix(module, selected, prefix_tokens))
 
 
@@ -145,5 +145,5 @@ def _only_group(module: nn.Module, argument: str) -> list[nn.Module]:
     """The blocks of the only container that holds any."""
     groups = plain_groups(module)
     if len(groups) > 1:
-        raise wrong(argument, module, f"blocks= to select some: it holds blocks in {', '.join(map(repr, groups))}")
+        raise wrong(argument, module, f"blocks= to select a sequence; it contains {', '.join(map(repr, groups))}")
     return next(iter(groups.values()), [module])

@@ -33,8 +33,8 @@ def find_backbone(
 ) -> Backbone:
     """Finds the supported model: the module itself, or the only one inside a wrapper (DDP, compiled, a user's module).
 
-    This walks through the module. Whoever needs the model more than once keeps the result, and asks it whether it
-    `holds`.
+    This walks through the module. Callers that need the model more than once keep the result, and ask it whether it
+    still `holds`.
 
     Args:
         module: The model or its wrapper, or a module that holds supported blocks.
@@ -66,7 +66,7 @@ def find_backbone(
         backbone.reading = reading_of(reader, backbone)
     reason = reason_against(backbone)
     if reason is not None and selected is not None:
-        raise unusable("blocks", f"got some that cannot be patched: {reason}")
+        raise unusable("blocks", f"some of them cannot be patched: {reason}")
     if reason is not None:
         raise unsupported(argument, module, reason)
     backbone.protect(prefix_tokens, suffix_tokens)
@@ -138,7 +138,7 @@ def _known(module: nn.Module, argument: str, alone: bool) -> list[nn.Module]:
 def bare(module: Any) -> nn.Module:
     """What is left without the wrappers that do nothing to images: DDP, DataParallel, torch.compile's, classifiers.
 
-    Those of transformers too: a model that takes images alone hands them on to its vision model as they are.
+    Classifiers of transformers too: a model that takes only images passes them unchanged to its vision model.
     """
     wrappers = tuple(wrapper for family in FAMILIES for wrapper in family.wrappers)
     while True:
@@ -179,6 +179,6 @@ def _selects(selected: Sequence[nn.Module], model: nn.Module) -> bool:
         raise wrong(
             "blocks",
             Words(f"some of those of {type(model).__name__}"),
-            "all; a list for r, with 0 for the others, merges in some",
+            "all of them; to merge in only some, pass a list for r with 0 for the others",
         )
     return False

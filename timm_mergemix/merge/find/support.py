@@ -24,9 +24,9 @@ class Support:
 
     Attributes:
         name: The model's name or class.
-        family: The kind of model, None where it is not supported.
+        family: The kind of model, None if it is not supported.
         blocks: Number of blocks that merge.
-        reason: Why it is not supported, None where it is.
+        reason: Why it is not supported, None if it is.
         classes: The classes of these blocks and how many there are of each, in the order in which they run.
     """
 

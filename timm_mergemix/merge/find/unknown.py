@@ -66,10 +66,10 @@ def reason_unknown(module: nn.Module) -> str | None:
 
 
 def reason_not_held(block: nn.Module) -> str | None:
-    """Why a block merges in the models of its family alone, not in whatever module it is; None where it does."""
+    """Why a block can merge only inside a model of its family; None if it can merge inside any module."""
     if type(block) not in BLOCKS or may_be_held(block):
         return None
-    return f"a {type(block).__name__} merges inside those models alone that are supported, no text models among them"
+    return f"a {type(block).__name__} merges only inside a supported model, and no text model is supported"
 
 
 def path_of(part: nn.Module, module: nn.Module) -> str:
@@ -88,7 +88,7 @@ def _reason_against_part(module: nn.Module, part: nn.Module) -> str | None:
         return reason_changed(part, place, changer)
     if parent is not None:
         blocks = "blocks" if part is module else f"{place}.blocks"
-        alone = f"; blocks={blocks!r} merges in its blocks alone" if _holds_known(part) else ""
+        alone = f"; blocks={blocks!r} merges in its blocks only" if _holds_known(part) else ""
         return f"{place} is a subclass of {parent.__name__} that may compute something else{alone}"
     return REASONS.get(cls.__name__) if cls.__module__.startswith("timm.") else None
 

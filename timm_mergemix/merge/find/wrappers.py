@@ -54,7 +54,7 @@ def class_name(cls: type) -> str:
 
 
 def changer_of(module: nn.Module) -> str | None:
-    """Who has put a subclass of its own in place of a module's class, a key of `CHANGED`; None if nobody has."""
+    """The library, a key of `CHANGED`, that has replaced a module's class by a subclass; None if none has."""
     if any(base.__name__ == "FSDPModule" for base in type(module).__mro__):
         return "fully_shard"
     return "parametrize" if is_parametrized(module) else None
@@ -93,7 +93,7 @@ def reason_not_plain(module: nn.Module, place: str, kinds: set[type]) -> str | N
         kinds: The known classes, of which one is looked for inside it.
 
     Returns:
-        The reason, with what to do; None where the module is simply of another class.
+        The reason, with what to do; None if the module is simply of another class.
     """
     cls = type(module)
     changer = changer_of(module)

@@ -30,7 +30,7 @@ def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None, padded:
     Args:
         x: (B, N, C).
         plan: Which tokens merge.
-        size: (B, N) float32; None where each token stands for one patch.
+        size: (B, N) float32; None if each token stands for one patch.
         padded: Whether sizes may be 0.
     """
     if size is None:

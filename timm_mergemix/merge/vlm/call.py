@@ -68,7 +68,7 @@ class Call:
 
 def _checked(mask: Any) -> Tensor | None:
     if mask is not None and (not isinstance(mask, Tensor) or mask.ndim != 2):
-        raise wrong("attention_mask", mask, "None or a tensor of shape (B, L), as places are left out of the prompt")
+        raise wrong("attention_mask", mask, "None or a tensor of shape (B, L), since merging shortens the prompt")
     return mask
 
 

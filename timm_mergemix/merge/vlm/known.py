@@ -55,7 +55,7 @@ def reason_against_reader(model: nn.Module, backbone: Backbone | None) -> str | 
 
     Args:
         model: The model.
-        backbone: The vision model in it, None where none is known.
+        backbone: The vision model in it, None if none is known.
     """
     grid = _grid(model)
     if grid is not None:

@@ -25,14 +25,15 @@ def columns_of(back: Tensor, asked: int | Tensor) -> tuple[Tensor | None, int | 
         asked: The caller's ``logits_to_keep``: 0 for all positions, a number of last ones, or some of them.
 
     Returns:
-        The tokens (B, N) whose outputs are picked afterwards, or None where the model gives just those that are asked
+        The tokens (B, N) whose outputs are picked afterwards, or None if the model gives just those that are asked
         for; and the ``logits_to_keep`` for the model.
 
     Raises:
         MergeMixError: If ``asked`` has an entry for each row.
     """
     if isinstance(asked, Tensor) and asked.ndim != 1:
-        raise wrong("logits_to_keep", asked, "an integer or a tensor of one axis, as prompts are shorter by merging")
+        wanted = "an integer or a one-dimensional tensor, since merging shortens the prompts"
+        raise wrong("logits_to_keep", asked, wanted)
     if isinstance(asked, int) and asked == 0:
         return back, 0
     columns = back[:, -asked:] if isinstance(asked, int) else back[:, asked]

@@ -27,7 +27,7 @@ class MergingPerceptionLMForConditionalGeneration(MergingGenerator, PerceptionLM
     """`transformers.PerceptionLMForConditionalGeneration` with shorter prompts."""
 
     def get_image_features(self, *args: Any, **kwargs: Any) -> Any:
-        """That of the model inside."""
+        """Calls the same method of the model inside."""
         return self.model.get_image_features(*args, **kwargs)
 
 

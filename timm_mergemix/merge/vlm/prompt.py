@@ -14,9 +14,9 @@ class Places(NamedTuple):
     """The places of one kind of image in a batch of prompts.
 
     Attributes:
-        mask: (B, L) bool, True where a token stands for a part of an image.
-        each: Number of places that an image has, one after another.
-        kept: How many of them stay: the first ones.
+        mask: (B, L) bool, True where a token is a placeholder for a part of an image.
+        each: Number of places per image; they follow each other.
+        kept: Number of places per image that stay, counted from its first one.
     """
 
     mask: Tensor
@@ -70,7 +70,7 @@ def shorten(places: list[Places], left: bool, mask: Tensor | None = None) -> Sho
     Args:
         places: Of each kind of image; at least one.
         left: Whether padding comes first in a row, else last.
-        mask: (B, L), 0 for the caller's padding; None where there is none.
+        mask: (B, L), 0 for the caller's padding; None if there is none.
     """
     empty = ~places[0].stays
     for other in places[1:]:

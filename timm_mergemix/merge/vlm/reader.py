@@ -50,14 +50,14 @@ class MergingReader(nn.Module):
         return plain.is_custom_code()
 
     def take_out(self) -> None:
-        """Makes the model one of its plain class again; its vision model is another matter."""
+        """Gives the model its plain class again. Its vision model is not changed."""
         self.__class__ = self.plain  # type: ignore[assignment]
         vars(self).pop("reading", None)
         del self.merging  # last: by it a model is known that was left half patched
 
 
 class MergingGenerator(MergingReader):
-    """The same for a model that generates text."""
+    """`MergingReader` for a model that generates text."""
 
     @torch.no_grad()
     def generate(self, inputs: Tensor | None = None, generation_config: Any = None, **kwargs: Any) -> Any:

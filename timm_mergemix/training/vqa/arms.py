@@ -51,8 +51,8 @@ class VqaSettings(Config):
     gamma: float = option(1.0, "margin for an image that is mixed away completely", number(0), flag="")
     weight: float = option(1.0, "weight of the preference", number(0), flag="")
     variant: str = option("simpo", "loss per pair", choices=PAIR_LOSSES, flag="")
-    detach_loser: bool = option(False, "learn the preference from the winner alone", read=bool, flag="")
-    alpha: float = option(1.0, "lambda ~ Beta(alpha, alpha)", check_positive, flag="")
+    detach_loser: bool = option(False, "learn the preference only from the winner", read=bool, flag="")
+    alpha: float = option(1.0, "lam ~ Beta(alpha, alpha)", check_positive, flag="")
     seed: int = option(0, "seed of all randomness", integer(0), flag="")
 
 

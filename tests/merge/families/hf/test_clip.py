@@ -12,7 +12,7 @@ from ...reference import relative_error, sequence_lengths
 from .tiny import build, layers, needs_transformers
 
 pytestmark = needs_transformers
-ALONE = "a CLIPEncoderLayer merges inside those models alone that are supported, no text models among them"
+ALONE = "a CLIPEncoderLayer merges only inside a supported model, and no text model is supported"
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_text_model_is_refused(whole, options):
 @pytest.mark.parametrize("blocks", ["text_model.encoder.layers", "layers"])
 def test_layers_of_texts_are_no_blocks_of_a_users_module(whole, blocks):
     module = whole if blocks.startswith("text") else whole.text_model.encoder
-    with pytest.raises(mm.MergeMixError, match=f"^blocks: got some that cannot be patched: {ALONE}"):
+    with pytest.raises(mm.MergeMixError, match=f"^blocks: some of them cannot be patched: {ALONE}"):
         mm.patch(module, 4, blocks=blocks, prefix_tokens=1)
     layer = whole.text_model.encoder.layers[0]
     with pytest.raises(mm.MergeMixError, match="CLIPEncoderLayer is not supported: there is no merging class"):

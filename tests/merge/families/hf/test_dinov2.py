@@ -78,7 +78,7 @@ def test_its_backbone_class_is_refused_as_the_layers_alone_are():
     import transformers
 
     model = transformers.Dinov2Backbone(build("hf dinov2").config)
-    reason = "; a Dinov2Layer merges inside those models alone that are supported"
+    reason = "; a Dinov2Layer merges only inside a supported model"
     assert reason in mm.supported(model).reason
     with pytest.raises(mm.MergeMixError, match="Dinov2Backbone is not supported"):
         mm.patch(model, 3, prefix_tokens=1)

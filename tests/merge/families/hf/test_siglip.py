@@ -60,4 +60,4 @@ def test_a_whole_siglip_merges_its_images_alone():
         plain, merged = model(**call), mm.patch(model, 3)(**call)
     assert torch.equal(plain.text_embeds, merged.text_embeds)
     assert relative_error(merged.image_embeds, plain.image_embeds) > 1e-4
-    assert "no text models among them" in mm.supported(model.text_model).reason
+    assert "no text model is supported" in mm.supported(model.text_model).reason

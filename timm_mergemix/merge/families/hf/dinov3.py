@@ -1,4 +1,4 @@
-"""DINOv3 ViTs of transformers: rotary positions, which the attention applies to the patch tokens alone."""
+"""DINOv3 ViTs of transformers: rotary positions, which the attention applies to the patch tokens only."""
 
 from __future__ import annotations
 

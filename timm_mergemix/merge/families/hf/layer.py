@@ -124,7 +124,7 @@ class TransformersLayer(KeyedBlock):
 
 
 class UnscaledLayer(TransformersLayer):
-    """CLIP's and SigLIP's: two norms, and nothing after attention and MLP."""
+    """A layer of CLIP or SigLIP, with two norms and nothing after attention and MLP."""
 
     attention_name: ClassVar[str] = "self_attn"
 
@@ -142,7 +142,7 @@ class UnscaledLayer(TransformersLayer):
 
 
 class ScaledLayer(TransformersLayer):
-    """DINOv2's and DINOv3's: LayerScale and DropPath after attention and MLP."""
+    """A layer of DINOv2 or DINOv3, with LayerScale and DropPath after attention and MLP."""
 
     attention_name: ClassVar[str] = "attention"
 
@@ -164,7 +164,7 @@ class ScaledLayer(TransformersLayer):
 
 
 def own_mask(layer: Any, mask: Tensor | None) -> Tensor | None:
-    """The mask of a layer's call, unless its model has made it of all tokens; None where there is none."""
+    """The mask of a layer's call, unless its model has made it of all tokens; None if there is none."""
     merging = layer.__dict__.get("merging")
     current = None if merging is None else merging.here.current
     return mask if current is None or current.masked else None

@@ -73,7 +73,7 @@ class TransformersBackbone(Backbone):
 
     @property
     def config(self) -> Any:
-        """The model's own."""
+        """The config of the model."""
         return self.model.config
 
     def find_blocks(self) -> Sequence[nn.Module]:

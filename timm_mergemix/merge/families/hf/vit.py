@@ -15,7 +15,7 @@ __all__ = ["BLOCKS", "FAMILY", "DroppedLayer", "MergingViTLayer", "MergingViTMod
 
 
 class DroppedLayer(TransformersLayer):
-    """ViT's: dropout after attention and MLP."""
+    """A layer of ViT, with dropout after attention and MLP."""
 
     attention_name: ClassVar[str] = "attention"
 
