@@ -56,7 +56,7 @@ def _ratios(group: Group, results: list[Result]) -> str:
         interval = "" if result.unit == "bytes" else f"{low:.2f} to {high:.2f}"
         wanted = "" if result.wanted is None else f"{result.wanted:.2f}"
         rows.append([label_of(result), f"{value:.2f}", interval, wanted])
-    return markdown_table([group.title, "ratio", "95 % interval", "wanted at most"], rows)
+    return markdown_table([group.title, "ratio", "95 % interval", "target: at most"], rows)
 
 
 def _growth(points: list[Point]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -46,6 +47,8 @@ SUMMARY = "Show how far the target of each way of mixing is from what is seen of
 GO_ON = "Finished ways are kept; go on with"
 TASKS = ("openclipart", "openclipart-small")
 DRAWINGS, ROUNDS, BATCH, SEED = 600, 10, 100, 0
+# Inches of the picture, so that letters of 10 points can be read at 800 pixels, and characters in a line of a label.
+WIDTH, HEIGHT, LABEL = 8.0, 6.4, 26
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def run(args: argparse.Namespace) -> None:
         own = [record for record in found if record["task"] == task]
         print(f"{find_task(task).title}\n\n{table(own)}\n")
     if installed("matplotlib"):
-        print(f"Wrote {save_figure(draw(found), out / 'target_error.png', dpi=110)}.")
+        print(f"Wrote {save_figure(draw(found), out / 'target_error.png', dpi=200)}.")
 
 
 def _run(left: list[tuple[str, str]], data: Path | None, places: Places) -> Iterator[Record]:
@@ -229,21 +232,21 @@ def draw(records: list[Record]) -> Any:
     from matplotlib.figure import Figure
 
     tasks = list(dict.fromkeys(record["task"] for record in records))
-    figure = Figure(figsize=(6 + 4 * len(tasks), 5.5), layout="constrained")
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     axes = figure.subplots(1, len(tasks), squeeze=False, sharey=True, sharex=True)[0]
     for axis, task in zip(axes, tasks, strict=True):
         own = [record for record in reversed(records) if record["task"] == task]
         places = range(len(own))
         axis.barh(places, [record["error"] for record in own], color="tab:orange", alpha=0.35, label="all")
         for third, (name, marker) in enumerate(zip(("small", "middle", "large"), "os^", strict=True)):
-            axis.plot(
-                [record["thirds"][third] for record in own], places, marker, markersize=5, label=f"{name} objects"
-            )
-        axis.set_yticks(places, [record["way"].replace("`", "") for record in own], fontsize=9)
+            values = [record["thirds"][third] for record in own]
+            axis.plot(values, places, marker, markersize=5, label=f"{name} objects")
+        names = [textwrap.fill(record["way"].replace("`", ""), LABEL) for record in own]
+        axis.set_yticks(places, names, fontsize=10)
         axis.set_title(task, fontsize=10, loc="left")
-        axis.set_xlabel("mean difference of target and share of the objects seen")
         axis.grid(axis="x", linewidth=0.3)
-    axes[-1].legend(fontsize=8)
+    figure.supxlabel("mean difference between the target and the visible share of the objects", fontsize=10)
+    figure.legend(*axes[0].get_legend_handles_labels(), fontsize=10, loc="outside upper center", ncols=4)
     return figure
 
 

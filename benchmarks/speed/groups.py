@@ -38,12 +38,12 @@ GROUPS = (
     Group("published over ideal", "the patch of Bolya et al. over the ideal", (("published", "ideal"),)),
     Group(
         "mixing",
-        "a training step, or the mix alone, over that with timm's Mixup",
+        "a training step, or only mixing, over that with timm's Mixup",
         ((MERGEMIX, UNPATCHED_MIXUP), (MERGEMIX, TIMM_MIXUP)),
     ),
     Group(
         "preference",
-        "a training step with the preference over the same without",
+        "a training step with the preference over one without",
         ((WINNER, MERGEMIX), (SEPARATE, MERGEMIX)),
     ),
 )

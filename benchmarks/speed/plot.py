@@ -16,11 +16,11 @@ from .measure import Result
 
 __all__ = ["plot"]
 
-# In inches: the width of the picture, so that 10-point letters can be read at 800 pixels; a row of a panel, the space
-# around rows, and the growth panels.
-WIDTH, ROW, FRAME, GROWTH = 8.0, 0.5, 1.1, 3.4
+# In inches: the width of the picture, so that 10-point letters can be read at 800 pixels; a line of a label, the gap
+# between labels, the space around rows, and the growth panels.
+WIDTH, LINE, GAP, FRAME, GROWTH = 8.0, 0.17, 0.16, 1.1, 3.4
 # Characters per line of a label and of a title.
-LABEL, TITLE = 36, 62
+LABEL, TITLE = 36, 66
 # The patch of Bolya et al. is shown in the same rows as ours.
 BESIDE = {"published over ideal": "merged over ideal"}
 COLOURS = {"merged": "tab:blue", "ideal": "tab:green", "unpatched": "tab:grey", "published": "tab:orange"}
@@ -44,7 +44,7 @@ def plot(results: Sequence[Result], points: Sequence[Point], path: Path) -> Path
     from matplotlib.figure import Figure
 
     panels = _panels(results)
-    heights = [FRAME + ROW * len(rows) for rows in panels.values()]
+    heights = [_height(rows) for rows in panels.values()]
     shares = [*([sum(heights)] if panels else []), *([GROWTH] if points else [])]
     figure = Figure(figsize=(WIDTH, sum(shares) or 1.0), layout="constrained")
     # Figures of their own, so that the long labels of the one do not narrow the other.
@@ -71,6 +71,12 @@ def _panels(results: Sequence[Result]) -> dict[str, Rows]:
     return panels
 
 
+def _height(rows: Rows) -> float:
+    """Inches of a panel whose rows are as far apart as its longest label needs."""
+    lines = max(len(textwrap.wrap(label, LABEL)) for label in rows)
+    return FRAME + len(rows) * (GAP + LINE * lines)
+
+
 def _ratios(axis: Any, title: str, rows: Rows) -> None:
     for y, results in enumerate(rows.values()):
         for beside, result in enumerate(results):
@@ -83,11 +89,12 @@ def _ratios(axis: Any, title: str, rows: Rows) -> None:
     axis.set_ylim(len(rows) - 0.4, -0.6)  # from top to bottom
     axis.axvline(1, color="grey", linewidth=0.5)
     axis.grid(axis="x", linewidth=0.3)
-    notes = ["red: the wanted maximum"] * any(each.wanted for own in rows.values() for each in own)
+    notes = ["red: the target, a maximum"] * any(each.wanted for own in rows.values() for each in own)
     notes += ["orange: the patch of Bolya et al."] * any(
         each.above == "published" for own in rows.values() for each in own
     )
-    axis.set_title(textwrap.fill("; ".join([f"time, {title}", *notes]), TITLE), fontsize=10, loc="left")
+    lines = [*textwrap.wrap(f"time, {title}", TITLE), *(["; ".join(notes)] if notes else [])]
+    axis.set_title("\n".join(lines), fontsize=10, loc="left")
 
 
 def _growth(figure: Any, points: Sequence[Point]) -> None:

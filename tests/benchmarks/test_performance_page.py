@@ -24,7 +24,7 @@ def test_tables_have_ratio_interval_and_what_is_wanted(tmp_path: Path) -> None:
     assert list(found) == ["machine", *names, "growth"]
     assert found["machine"].splitlines()[2:] == ["| device | cpu, made up |", "| threads | 2 |"]
     assert found["merged over ideal"].splitlines() == [
-        "| merged over the ideal | ratio | 95 % interval | wanted at most |",
+        "| merged over the ideal | ratio | 95 % interval | target: at most |",
         "| --- | ---: | ---: | ---: |",
         "| inference, deit_tiny, batch 32, r=13 | 1.05 | 1.00 to 1.12 | 1.10 |",
     ]

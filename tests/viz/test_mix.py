@@ -28,7 +28,7 @@ def test_a_row_of_the_grid_shows_how_it_was_mixed() -> None:
     assert mixed.get_xlabel() == f"{ratio:.2f} class 1\n+ {1 - ratio:.2f} class 4"
     assert np.allclose(mixed.images[0].get_array(), batch.images[1].movedim(0, -1), atol=1e-6)
     assert np.allclose(attention.images[0].get_array(), batch.saliency[1] ** 0.5)
-    assert attention.get_title() == "" and figure.axes[2].get_title().endswith("(dark: lowest, bright: highest)")
+    assert attention.get_title() == "" and figure.axes[2].get_title().endswith("(dark: low, bright: high)")
     assert np.array_equal(mask.images[0].get_array(), batch.mask[1, 0])
     assert f"{100 * ratio:.0f} %" in mask.get_xlabel()
     pixels = draw(figure)

@@ -19,7 +19,7 @@ __all__ = ["mix_grid"]
 _COLUMNS = (
     "original",
     "partner",
-    "attention of the original\n(dark: lowest, bright: highest)",
+    "attention of the original\n(dark: low, bright: high)",
     "mask\n(white: original)",
     "mix",
 )
@@ -85,7 +85,7 @@ def _attention(axis: Any, batch: MixedBatch, row: int) -> None:
     if batch.saliency is None or not bool(batch.saliency[row].any()):
         show_text(axis, "not used")
         return
-    # The root, since few patches may hold most of the attention. From the least to the most value, since the attention
+    # The root, since few patches may hold most of the attention. From the lowest to the highest value, as the attention
     # of a young model differs little. The extent of the image, to see patches in place.
     height, width = batch.raw.shape[-2:]
     values = batch.saliency[row].detach().float().cpu()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +36,16 @@ def test_a_panel_for_each_group_and_one_for_each_number_of_tokens(tmp_path: Path
     with Image.open(plot(RESULTS, POINTS, tmp_path / "all.png")) as picture:
         assert picture.width > 1000
     *ratios, small, large = drawn[0].axes
-    assert [axis.get_title("left").replace("\n", " ").split(";")[0] for axis in ratios] == [
+    titles = [axis.get_title("left").replace("\n", " ") for axis in ratios]
+    assert [re.split(" (?:red|orange):", title)[0] for title in titles] == [
         "time, merged over the ideal",
         "time, merged over unpatched",
-        "time, a training step, or the mix alone, over that with timm's Mixup",
-        "time, a training step with the preference over the same without",
+        "time, a training step, or only mixing, over that with timm's Mixup",
+        "time, a training step with the preference over one without",
     ]
     assert labels(ratios[0]) == ["inference, deit_tiny, batch 32, r=13"]
     assert "the patch of Bolya et al." in ratios[0].get_title("left").replace("\n", " ")
-    assert "wanted" not in ratios[1].get_title("left")
+    assert "red" not in ratios[1].get_title("left")
     assert [axis.get_title("left") for axis in (small, large)] == ["inference, 197 tokens", "inference, 577 tokens"]
     assert {line.get_label() for line in small.lines} == {"merged", "ideal", "unpatched"}
 

@@ -47,7 +47,9 @@ def test_what_is_no_module_is_refused(model):
 
 def test_some_of_a_models_blocks_are_refused_with_the_way_to_do_it():
     model = tiny()
-    with pytest.raises(MergeMixError, match="blocks: got some of those of VisionTransformer, wanted all of them; to merge in only some"):
+    with pytest.raises(
+        MergeMixError, match="blocks: got some of those of VisionTransformer, wanted all of them; to merge in only some"
+    ):
         mm.patch(model, 3, blocks=list(model.blocks)[1:])
     assert not hasattr(model.blocks[1], "merging")
 
