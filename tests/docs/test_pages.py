@@ -12,10 +12,7 @@ import timm_mergemix as mm
 DOCS = Path(__file__).parents[2] / "docs"
 # Characters of a command that fit the column of the site.
 WIDTH = 70
-# Pages of commands that have longer lines.
-LONG = ("command-line.md", "train-py.md")
 PAGES = [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
-PAGES = [page for page in PAGES if page.name not in LONG]
 SECTIONS = ["How to use", "Suggested values", "Technical details", "Attribution", "API"]
 
 
