@@ -31,7 +31,7 @@ from timm_mergemix.tune.timing import ratio_of
 __all__ = ["GO_ON", "SUMMARY", "Case", "add_arguments", "measure", "records_in", "run"]
 
 SUMMARY = "Measure how much faster models run for several values of r."
-GO_ON = "Finished models are kept; go on with"
+GO_ON = "Finished models are kept; continue with"
 
 
 class Case(NamedTuple):

@@ -35,7 +35,7 @@ from timm_mergemix.training.sources import draw_splits, fashion_mnist
 __all__ = ["GO_ON", "SUMMARY", "add_arguments", "run"]
 
 SUMMARY = "Measure the effect of token merging on the features of a pretrained model without fine-tuning."
-GO_ON = "Finished settings are kept; go on with"
+GO_ON = "Finished settings are kept; continue with"
 MODEL, SIZE, IMAGES, NEIGHBOURS = "vit_small_patch14_dinov2.lvd142m", 112, 1000, 20
 RS = (1, 2, 3, 4, 5)
 

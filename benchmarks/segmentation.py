@@ -36,7 +36,7 @@ from timm_mergemix.viz.canvas import displayable, new_figure, show_image
 __all__ = ["ARMS", "GO_ON", "SUMMARY", "Net", "add_arguments", "run"]
 
 SUMMARY = "Train a small segmentation network on drawings, with and without mixing of images and masks."
-GO_ON = "Finished trainings are kept; go on with"
+GO_ON = "Finished trainings are kept; continue with"
 SIZE, TEST, BATCH, LEARNING_RATE, PROB = 64, 500, 32, 3e-3, 0.5
 
 Mix = Callable[[Tensor, Tensor], mm.MixedBatch]

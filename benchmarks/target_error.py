@@ -44,7 +44,7 @@ from timm_mergemix.training.images import MemoryBatches
 __all__ = ["GO_ON", "SUMMARY", "WAYS", "Objects", "Way", "add_arguments", "draw", "measure", "run", "table"]
 
 SUMMARY = "Show how far the target of each way of mixing is from what is seen of two objects."
-GO_ON = "Finished ways are kept; go on with"
+GO_ON = "Finished ways are kept; continue with"
 TASKS = ("openclipart", "openclipart-small")
 DRAWINGS, ROUNDS, BATCH, SEED = 600, 10, 100, 0
 # Inches of the picture, so that letters of 10 points can be read at 800 pixels, and characters in a line of a label.

@@ -30,7 +30,7 @@ from timm_mergemix.tune.timing import interleave, ratio_of
 __all__ = ["GO_ON", "SUMMARY", "Size", "add_arguments", "build", "run"]
 
 SUMMARY = "Compare the time of a vision-language model with half of its image tokens and without merging."
-GO_ON = "Finished steps are kept; go on with"
+GO_ON = "Finished steps are kept; continue with"
 IMAGE_TOKEN, TEXT_TOKENS = 0, 64
 STEPS = ("vision model", "prefill", "training step")
 

@@ -26,7 +26,7 @@ from .suite import run_tests
 __all__ = ["GO_ON", "SUMMARY", "add_arguments", "run"]
 
 SUMMARY = "Measure merging and mixing on one NVIDIA GPU, with random weights; a few minutes."
-GO_ON = "Finished rows are kept; go on with"
+GO_ON = "Finished rows are kept; continue with"
 PARTS = ("count", "accuracy", "tests", "rows")
 NEEDED = (
     "no CUDA device was found; this program needs one NVIDIA GPU that computes in bfloat16 (Ampere or newer), and "

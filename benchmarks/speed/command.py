@@ -36,7 +36,7 @@ __all__ = ["AGAIN", "GO_ON", "SUMMARY", "add_arguments", "run"]
 
 AGAIN = {"plus": ["--resume"]}
 SUMMARY = "Measure the cost of merging and mixing, compared with a lower bound and with timm."
-GO_ON = "Finished rows are kept; go on with"
+GO_ON = "Finished rows are kept; continue with"
 MEMORY = ("deit_small_patch16_224", 16, 0.65)
 GROWTH = "deit_small_patch16_224"
 

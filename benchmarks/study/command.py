@@ -36,7 +36,7 @@ from .trial import OPTIMISATION, PREFERENCE, Trial
 __all__ = ["GO_ON", "SUMMARY", "add_arguments", "run"]
 
 SUMMARY = "Train small models by several methods with everything else equal, and compare them."
-GO_ON = "Finished trials are kept, an unfinished one goes on from its last epoch; go on with"
+GO_ON = "Finished trials are kept, an unfinished one continues from its last epoch; continue with"
 METHODS_HELP = f"{', '.join(ARMS)}; MergeMix's recipe is mergemix-mixup with --set prob=0.5"
 SET_HELP = "options of optimisation, mixer or preference; if a name is given twice, both values are tried"
 

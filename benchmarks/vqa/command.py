@@ -28,7 +28,7 @@ __all__ = ["GO_ON", "SUMMARY", "add_arguments", "longer", "records_in", "run", "
 
 SUMMARY = "Train small vision-language models on easy-VQA with and without the preference, and compare them."
 NUMBERS = ("beta", "gamma", "weight", "alpha")
-GO_ON = "Finished trainings are kept, others go on from their last checkpoint; go on with"
+GO_ON = "Finished trainings are kept, others continue from their last checkpoint; continue with"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

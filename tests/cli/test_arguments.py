@@ -1,4 +1,4 @@
-"""The options of all commands are known without torch and timm, so that help and typos are answered at once."""
+"""The options of all commands are known without importing torch or timm, so help and typos are answered at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`timm-mergemix demo`: its table, files and pictures, and how it goes on after an interruption."""
+"""`timm-mergemix demo`: its table, files and pictures, and how it resumes after an interruption."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def test_the_report_is_whole(argv: list[str], tmp_path: Path, capsys: pytest.Cap
     assert found == ROOT / "docs" / "results.md" and found.is_file()
 
 
-def test_what_is_printed_says_that_it_ranks_no_methods(capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:
+def test_the_output_says_that_it_does_not_rank_methods(capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:
     assert main([*argv, "--quiet"]) == 0
     assert "MergeMix was no\nbetter than the best of the others, see docs/results.md." in capsys.readouterr().out
 
@@ -82,7 +82,7 @@ def test_progress(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert "MergeMix: 100%" in shown.err and "epoch 1 of 1" not in shown.out
 
 
-def test_interrupted_and_again(
+def test_an_interrupted_demo_resumes(
     argv: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real, trained = demo.train_method, []
@@ -96,7 +96,7 @@ def test_interrupted_and_again(
     monkeypatch.setattr(demo, "train_method", train)
     assert main([*argv, "--fresh"]) == 130
     shown = capsys.readouterr()
-    assert "--fresh" not in shown.err and "go on with: timm-mergemix demo --data" in shown.err
+    assert "--fresh" not in shown.err and "continue with: timm-mergemix demo --data" in shown.err
     monkeypatch.setattr(demo, "train_method", real)
     assert main(argv) == 0
     # Lines of epochs show what was trained now.

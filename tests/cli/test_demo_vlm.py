@@ -1,4 +1,4 @@
-"""`timm-mergemix demo --vlm`: its table, files and pictures, what it refuses, and how it goes on."""
+"""`timm-mergemix demo --vlm`: its table, files and pictures, what it refuses, and how it resumes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["frozen"]
 pytest.importorskip("transformers", minversion="5.18")
 
 TITLES = [arm.title for arm in ARMS]
-FILES = ["questions.png", "dimmer.png", "results.json", "results.md"]
+FILES = ["questions.png", "confidence.png", "results.json", "results.md"]
 
 
 @pytest.fixture
@@ -113,7 +113,9 @@ def test_the_report_is_whole(argv: list[str], tmp_path: Path, capsys: pytest.Cap
     assert "report.html" in shown and shown.startswith("Data: easy-VQA, 16 questions") and ": accuracy" not in shown
     assert page.count("<img ") == page.count("data:image/png;base64,") == 2
     assert "http" not in page  # nothing is fetched
-    assert all(text in page for text in (TITLES[1], "The dimmer", "reward margin", "batch_size 8", "gamma 1.0"))
+    assert all(
+        text in page for text in (TITLES[1], "Confidence and mixing ratio", "reward margin", "batch_size 8", "gamma 1.0")
+    )
 
 
 @pytest.mark.usefixtures("one_arm")
@@ -138,7 +140,7 @@ def test_fresh_trains_again(argv: list[str], monkeypatch: pytest.MonkeyPatch) ->
     assert steps == [1, 2]
 
 
-def test_interrupted_and_again(
+def test_an_interrupted_demo_resumes(
     argv: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real, trained = demo_vlm.train_arm, []
@@ -152,7 +154,7 @@ def test_interrupted_and_again(
     monkeypatch.setattr(demo_vlm, "train_arm", train)
     assert main([*argv, "--fresh"]) == 130
     shown = capsys.readouterr()
-    assert "--fresh" not in shown.err and "go on with: timm-mergemix demo --vlm" in shown.err
+    assert "--fresh" not in shown.err and "continue with: timm-mergemix demo --vlm" in shown.err
     monkeypatch.setattr(demo_vlm, "train_arm", real)
     steps = counted_steps(monkeypatch)
     assert main(argv) == 0
@@ -289,18 +291,18 @@ def test_questions_are_shown_with_both_answers_as_the_second_arm_gives_them(mixe
     assert kinds == [True, False] * 3
 
 
-def test_the_dimmer_has_a_curve_for_each_arm(mixed: Any) -> None:
+def test_the_picture_of_confidence_has_a_curve_for_each_arm(mixed: Any) -> None:
     made, found = mixed
     _, picture = draw_answers(found, made)
     (axis,) = picture.figure.axes
-    assert picture.name == "dimmer"
+    assert picture.name == "confidence"
     for text, points, (name, each) in zip(axis.get_legend().get_texts(), axis.lines[::2], found.items(), strict=True):
         assert text.get_text().startswith(f"{name}: rank correlation {each.summary()['correlation']:.2f}")
         assert np.allclose(points.get_xdata(), each.ratio)
         assert np.allclose(points.get_ydata(), each.loser.gather(1, each.labels[:, None])[:, 0].exp())
 
 
-def test_one_arm_alone_can_be_drawn(mixed: Any) -> None:
+def test_a_single_arm_can_be_drawn(mixed: Any) -> None:
     made, found = mixed
-    picture, dimmer = draw_answers({"third": found["third"]}, made)
-    assert len(picture.figure.axes) == 18 and len(dimmer.figure.axes[0].lines) == 2
+    picture, confidence = draw_answers({"third": found["third"]}, made)
+    assert len(picture.figure.axes) == 18 and len(confidence.figure.axes[0].lines) == 2

@@ -1,4 +1,4 @@
-"""The device and the CPU threads that a command line asks for."""
+"""The device and the CPU threads that the options select."""
 
 import pytest
 import torch

@@ -70,7 +70,7 @@ def test_a_loss_that_is_not_finite_is_part_of_a_history(tmp_path: Path) -> None:
     assert read_histories(path) == {tmp_path.name: [{"epoch": 1, "train_loss": None, "val_top1": 0.1}]}
 
 
-def test_a_run_that_went_on_has_a_second_header_and_maybe_an_epoch_twice(tmp_path: Path) -> None:
+def test_a_resumed_run_has_a_second_header_and_may_repeat_an_epoch(tmp_path: Path) -> None:
     path = tmp_path / "summary.csv"
     header = "epoch,train_loss,eval_loss,eval_top1,lr\n"
     path.write_text(f"{header}0,2.0,1.9,30.0,0.1\n{header}0,1.8,1.9,40.0,0.1\n1,1.5,1.4,50.0,0.1\n")
@@ -78,7 +78,7 @@ def test_a_run_that_went_on_has_a_second_header_and_maybe_an_epoch_twice(tmp_pat
     assert [(line["epoch"], line["val_top1"]) for line in lines] == [(1, 0.4), (2, 0.5)]
 
 
-def test_runs_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+def test_runs_with_the_same_name_are_distinguished_by_their_paths(tmp_path: Path) -> None:
     paths = [tmp_path / run / "seed0" / "results.json" for run in ("a", "b")] + [tmp_path / "c" / "results.json"]
     for path in paths:
         path.parent.mkdir(parents=True)

@@ -65,7 +65,7 @@ def from_a_worker() -> MergeMixError:
         (wrong("r", 1, "2"), 2, "timm-mergemix test: --merge-r: got 1, wanted 2\n"),
         (wrong("layer", 1, "2"), 2, "timm-mergemix test: layer: got 1, wanted 2\n"),
         (from_a_worker(), 2, "timm-mergemix test: a.png cannot be read: MergeMixError in its name\n"),
-        (KeyboardInterrupt(), 130, "go on with: timm-mergemix test --resume\n"),
+        (KeyboardInterrupt(), 130, "continue with: timm-mergemix test --resume\n"),
     ],
 )
 def test_exit_codes(
@@ -83,7 +83,7 @@ def test_exit_codes(
     assert capsys.readouterr().err.endswith(message)
 
 
-def test_python_m_is_the_same() -> None:
+def test_python_m_runs_the_same_program() -> None:
     done = subprocess.run([sys.executable, "-m", "timm_mergemix", "train"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
     assert "the following arguments are required: --data, --model" in done.stderr

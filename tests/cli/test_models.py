@@ -45,7 +45,7 @@ def test_a_filter(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("few")
-def test_families_stand_together_with_their_counts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_are_grouped_by_family_with_counts(capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(capsys).splitlines()
     first = [line.split()[0] for line in lines[2:5]]
     assert first == ["test_vit", "vit_tiny_patch16_224", "eva02_tiny_patch14_224"]  # the larger family first
@@ -94,7 +94,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     ("pattern", "suggestion"),
     [("deit_tiny_patch16_225", "such as deit_tiny_patch16_224"), ("dinov3", "such as '*dinov3*'"), ("@@@", "models\n")],
 )
-def test_a_filter_that_fits_nothing(pattern: str, suggestion: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_filter_that_matches_nothing(pattern: str, suggestion: str, capsys: pytest.CaptureFixture[str]) -> None:
     if "dinov3" in pattern and not timm.list_models("*dinov3*"):
         pytest.skip("this release of timm has no DINOv3")
     assert main(["models", "--filter", pattern]) == 2
@@ -102,7 +102,7 @@ def test_a_filter_that_fits_nothing(pattern: str, suggestion: str, capsys: pytes
     assert err.startswith(f"timm-mergemix models: --filter: got '{pattern}', wanted a pattern") and suggestion in err
 
 
-def test_an_empty_filter_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_filter_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--filter", ""]) == 2
     assert "--filter: got ''" in capsys.readouterr().err
 
@@ -128,7 +128,7 @@ def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert out == ""
 
 
-def test_a_reader_that_has_seen_enough() -> None:
+def test_the_output_may_be_closed_early() -> None:
     command = [sys.executable, "-m", "timm_mergemix", "models", "--json", "--filter", "vit_tiny_patch16_*"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None

@@ -24,7 +24,7 @@ def test_make_directory(tmp_path: Path) -> None:
         make_directory(tmp_path / "file")
 
 
-def test_again() -> None:
+def test_again_with() -> None:
     argv = ["train", "--data", "my pictures", "--fresh"]
     assert again_with(argv, without=["--fresh"], plus=["--resume"]) == "train --data 'my pictures' --resume"
     assert again_with(["train", "--resume"], plus=["--resume"]) == "train --resume"
@@ -46,7 +46,7 @@ def test_keys_and_values(words: list[str], values: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("word", ["depth", "=3"])
-def test_what_is_no_key_and_value_is_refused(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_words_without_key_and_value_are_refused(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kwargs", nargs="*", action=KeyValues)
     with pytest.raises(SystemExit):

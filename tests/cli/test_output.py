@@ -1,4 +1,4 @@
-"""A command prints lines on the way and a result, for people or for programs."""
+"""A command prints progress lines and a result, for people or for programs."""
 
 import argparse
 import json
@@ -36,7 +36,7 @@ def test_quiet_output_begins_with_the_result(capsys: pytest.CaptureFixture[str])
         assert capsys.readouterr().out == text
 
 
-def test_json_alone_is_printed_and_nothing_is_coloured(tmp_path: Path) -> None:
+def test_only_json_is_printed_and_nothing_is_coloured(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "timm_mergemix", "tune", "50", "--model", "test_vit"]
     for more in ([], ["--json"]):
         environment = {**os.environ, "NO_COLOR": "1", "FORCE_COLOR": "0", "OMP_NUM_THREADS": "1"}

@@ -1,4 +1,4 @@
-"""A web page in one file, with nothing to be fetched from elsewhere."""
+"""A web page in a single file, which loads nothing from elsewhere."""
 
 from html.parser import HTMLParser
 

@@ -1,4 +1,4 @@
-"""A command writes its pictures and texts into a directory, and knows their paths."""
+"""A command writes its pictures and texts into a directory, and returns their paths."""
 
 from pathlib import Path
 
@@ -28,13 +28,13 @@ def test_pictures_come_first_and_each_path_is_that_of_a_file(tmp_path: Path) -> 
     assert (tmp_path / "results.md").read_bytes().decode() == "| ü |\n"
 
 
-def test_what_was_there_is_written_anew(tmp_path: Path) -> None:
+def test_existing_files_are_overwritten(tmp_path: Path) -> None:
     for text in ("a longer text", "short"):
         write_results([picture("curves")], {"results.md": text}, tmp_path)
     assert (tmp_path / "results.md").read_text() == "short"
 
 
-def test_nothing_to_write_is_no_file(tmp_path: Path) -> None:
+def test_without_contents_no_file_is_written(tmp_path: Path) -> None:
     assert write_results([], {}, tmp_path) == [] and not list(tmp_path.iterdir())
 
 

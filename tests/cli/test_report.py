@@ -20,6 +20,6 @@ def test_write_json(tmp_path: Path) -> None:
     assert json.loads(write_json(tmp_path / "a.json", {"b": [1]}).read_text()) == {"b": [1]}
 
 
-def test_json_has_no_number_that_is_none(tmp_path: Path) -> None:
+def test_json_has_null_for_numbers_that_are_not_finite(tmp_path: Path) -> None:
     path = write_json(tmp_path / "results.json", {"a": [float("nan"), 1.5], "b": {"c": float("inf")}})
     assert json.loads(path.read_text()) == {"a": [None, 1.5], "b": {"c": None}}

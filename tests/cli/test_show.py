@@ -1,4 +1,4 @@
-"""`timm-mergemix show`: which pictures it draws of what, and what it refuses."""
+"""`timm-mergemix show`: which pictures it draws from which input, and what it refuses."""
 
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def test_images_of_class_folders_have_the_captions_of_their_classes(
     assert batch.targets.shape == (4, 2)
 
 
-def test_one_image_has_no_mix(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_single_image_gets_no_mix(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert main([*SHOW, str(pictures / "a.jpg"), "--what", "mix", "merge", "--out", str(out)]) == 0
     assert "no mix" in capsys.readouterr().out and [path.name for path in out.iterdir()] == ["merge.png"]
@@ -92,7 +92,7 @@ def test_bad_input_draws_nothing(
     assert any(part in err for part in message.split("|")) and not out.exists()
 
 
-def test_a_file_that_is_no_image(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_not_an_image(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*SHOW, str(pictures / "notes.txt"), str(pictures), "--out", str(tmp_path / "out")]) == 2
     assert "cannot be read as an image" in capsys.readouterr().err
 
@@ -126,5 +126,5 @@ def test_a_trained_model_on_a_folder_of_classes(tmp_path: Path, capsys: pytest.C
     assert "--checkpoint: " in capsys.readouterr().err
 
 
-def test_every_picture_that_can_be_asked_for_can_be_drawn() -> None:
+def test_every_choice_of_what_can_be_drawn() -> None:
     assert (*DRAW, "curves") == PICTURES

@@ -1,4 +1,4 @@
-"""`timm-mergemix train`: a run and its files, how it goes on, and what it refuses by the name of the flag."""
+"""`timm-mergemix train`: a run and its files, how it resumes, and what it refuses, naming the flag."""
 
 import json
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_end_to_end(argv: list[str], more: list[str], tmp_path: Path, capsys: py
     assert shown.count(" images per second\n") == 3  # two epochs and the header
 
 
-def test_tokens_and_mixing_are_said_before_the_training(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_tokens_and_mixing_are_printed_before_the_training(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*argv, "--merge-r", "total:4", "--mixup-prob", "0.25", "--epochs", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1:3] == [
@@ -84,7 +84,7 @@ def test_it_learns(argv: list[str], more: list[str], tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "results.json").read_text())["result"]["top1"] > 0.8  # chance is 0.5
 
 
-def test_weights_of_a_file(argv: list[str], tmp_path: Path) -> None:
+def test_weights_from_a_file(argv: list[str], tmp_path: Path) -> None:
     assert main([*argv, "--lr", "1e-12", "--min-lr", "1e-12"]) == 0
     trained = torch.load(tmp_path / "out" / "last.pt", weights_only=True)["model"]
     torch.save({name: value + 1 for name, value in trained.items()}, tmp_path / "weights.pt")
@@ -121,7 +121,7 @@ def test_resume(
 def test_an_earlier_run_is_not_overwritten(argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*argv, "--epochs", "1"]) == 0
     assert main([*argv, "--epochs", "1"]) == 2
-    assert "--resume to go on with it, --fresh to start over" in capsys.readouterr().err
+    assert "--resume to continue it, --fresh to start over" in capsys.readouterr().err
     assert main([*argv, "--epochs", "1", "--resume", "--mixup", "0.3"]) == 2
     assert capsys.readouterr().err.endswith("other settings: mixup (0.8 there, 0.3 now)\n")
     assert main([*argv, "--fresh", "--resume"]) == 2
@@ -129,12 +129,12 @@ def test_an_earlier_run_is_not_overwritten(argv: list[str], tmp_path: Path, caps
     assert torch.load(tmp_path / "out" / "last.pt", weights_only=True)["epochs_done"] == 1
 
 
-def test_a_finished_run_goes_on_to_more_epochs(
+def test_a_finished_run_can_be_continued_with_more_epochs(
     argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for more in (["--epochs", "1"], ["--epochs", "2", "--resume"]):
         assert main([*argv, *more]) == 0
-    assert "a run of 1 epochs, 1 of them finished, goes on as one of 2;" in capsys.readouterr().out
+    assert "a run of 1 epochs, 1 of them finished, continues as one of 2;" in capsys.readouterr().out
     assert len(json.loads((tmp_path / "out" / "results.json").read_text())["history"]) == 2
     assert main([*argv, "--epochs", "1", "--resume"]) == 2
     assert "--epochs: got 1, wanted at least 2" in capsys.readouterr().err
@@ -185,7 +185,7 @@ def test_a_folder_without_a_run_cannot_be_resumed(
 ) -> None:
     out = tmp_path / "out"
     assert main([*argv, "--resume"]) == 2
-    wanted = "wanted the directory of a run to go on with, or no --resume"
+    wanted = "wanted the directory of a run to continue, or no --resume"
     assert capsys.readouterr().err == f"timm-mergemix train: --out: {out} is not a directory, {wanted}\n"
     assert not out.exists()
     out.mkdir()
@@ -194,7 +194,7 @@ def test_a_folder_without_a_run_cannot_be_resumed(
     assert f"--out: {out} has no last.pt, {wanted}" in capsys.readouterr().err
 
 
-def test_an_empty_folder_is_a_run_that_was_stopped_in_its_first_epoch(
+def test_an_empty_folder_counts_as_a_run_stopped_in_its_first_epoch(
     argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupt(*_: object) -> None:
@@ -205,10 +205,10 @@ def test_an_empty_folder_is_a_run_that_was_stopped_in_its_first_epoch(
         assert main([*argv, "--epochs", "1"]) == 130
     assert "--resume" in capsys.readouterr().err
     assert main([*argv, "--epochs", "1", "--resume"]) == 0
-    assert f"{tmp_path / 'out'} holds no finished epoch to go on from; a new run starts." in capsys.readouterr().out
+    assert f"{tmp_path / 'out'} has no finished epoch to continue from; a new run starts." in capsys.readouterr().out
 
 
-def test_a_run_goes_on_with_its_own_images_only(
+def test_a_run_resumes_only_with_the_same_images(
     argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*argv, "--epochs", "1"]) == 0
@@ -218,7 +218,7 @@ def test_a_run_goes_on_with_its_own_images_only(
     assert "other settings: images" in capsys.readouterr().err
 
 
-def test_a_best_checkpoint_alone_is_a_run_that_was_stopped_between_its_two_checkpoints(
+def test_only_a_best_checkpoint_counts_as_a_run_stopped_between_its_two_checkpoints(
     argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def save_and_stop(path: Path, state: dict[str, object]) -> None:
@@ -242,6 +242,6 @@ def test_the_mixes_that_are_drawn_are_mixes(
     assert set(drawn[0].kind) == {mixer}
 
 
-def test_weights_that_are_not_there(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_weights_are_refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*argv, "--weights", "no/such/file"]) == 2
     assert "--weights: got 'no/such/file', wanted the path of a file" in capsys.readouterr().err

@@ -68,7 +68,7 @@ def test_values() -> None:
     assert asked.mixing == mix_settings("mergemix", {**given, "label_smoothing": 0.2})
 
 
-def test_what_is_no_setting_of_a_config() -> None:
+def test_options_outside_the_configs() -> None:
     args = parser().parse_args(["--data", "d", "--model", "m", "--model-kwargs", "depth=3", "global_pool=avg"])
     assert args.model_kwargs == {"depth": 3, "global_pool": "avg"}
 
@@ -81,7 +81,7 @@ def test_values_of_the_preference() -> None:
     assert asked.preference == PreferenceConfig(2.0, 0.25, 0.5, "hinge", "winner")
 
 
-def test_what_is_in_force_has_the_names_of_the_flags() -> None:
+def test_the_values_in_force_are_named_after_their_flags() -> None:
     default = chosen().in_force()
     names = {"epochs", "warmup", "beta2", "merge_r", "mergemix", "mixup", "mixup_prob", "smoothing", "ratio_mode"}
     assert names | {"saliency_r", "preference", "preference_beta"} <= set(default)
@@ -118,6 +118,6 @@ def test_options_without_effect_on_the_mixer_are_refused(argv: list[str], messag
         (["--no-merge-prop-attn", "--merge-r", "total:0"], "--no-merge-prop-attn"),
     ],
 )
-def test_options_of_what_is_off_are_refused(argv: list[str], name: str) -> None:
+def test_options_of_a_disabled_feature_are_refused(argv: list[str], name: str) -> None:
     with pytest.raises(MergeMixError, match=rf"^{name}: got .*, wanted none without --(preference WEIGHT|merge-r R)$"):
         chosen(*argv)

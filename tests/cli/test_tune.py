@@ -55,7 +55,7 @@ def test_labelled_images_and_a_checkpoint_give_top1(
     assert header.endswith("top-1") and unmerged.startswith("0 (unmerged)") and len(rows) == len(found)
 
 
-def test_images_alone_give_similarity(trained: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_unlabelled_images_give_similarity(trained: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(trained) == 0
     printed = capsys.readouterr().out
     assert "top-1" not in printed and "noise" not in printed and "random weights" in printed

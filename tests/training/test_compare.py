@@ -1,4 +1,4 @@
-"""The demo treats its methods alike, and trains none of them twice."""
+"""The demo treats all methods alike, and trains none of them twice."""
 
 from dataclasses import replace
 from pathlib import Path

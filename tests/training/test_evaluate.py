@@ -1,4 +1,4 @@
-"""Accuracy and calibration are those of the model as it is, whose modes come back."""
+"""Accuracy and calibration are those of the model as it is, and its modes are restored."""
 
 import math
 
@@ -49,7 +49,7 @@ def test_calibration_error_is_that_of_torchmetrics() -> None:
     assert evaluate(Fixed(), [(logits, labels)], CPU).calibration_error == pytest.approx(wanted, abs=1e-6)
 
 
-def test_outputs_that_are_no_numbers_are_told_not_refused() -> None:
+def test_infinite_outputs_give_nan_and_no_error() -> None:
     result = evaluate(Fixed(), [(LOGITS.clone().fill_diagonal_(float("inf")), LABELS)], CPU)
     assert math.isnan(result.calibration_error) and result.count == 4
 

@@ -1,4 +1,4 @@
-"""Image folders: which images train, which validate, and what is said of a folder or an image that is none."""
+"""Image folders: which images are for training and validation, and errors about folders and images."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def test_every_fifth_image_is_held_out(tmp_path: Path, parent: str) -> None:
     assert splits == find_folder(tmp_path) and "every fifth" in splits.how
 
 
-def test_what_other_programs_leave_in_a_folder_is_no_class(tmp_path: Path) -> None:
+def test_files_of_other_programs_are_not_classes(tmp_path: Path) -> None:
     write_folder(tmp_path / "train", ("a", "b", ".cache", "__MACOSX"), each=2)
     write_folder(tmp_path / "val", ("a", "b", "__MACOSX"), each=2)
     (tmp_path / "train" / "a" / "notes.txt").write_text("no image")

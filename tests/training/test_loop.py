@@ -1,4 +1,4 @@
-"""A job trains, stops, goes on to the same end, and refuses what is not its own."""
+"""A job trains, stops, resumes with the same result, and refuses the checkpoint of another job."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,7 +146,7 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
         fit(other, batches(), batches(train=False), QUIET)
 
 
-def test_a_run_goes_on_to_another_length_on_the_schedule_of_that_length(
+def test_a_resumed_run_of_another_length_follows_the_schedule_of_that_length(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rates: list[float] = []
@@ -161,7 +161,7 @@ def test_a_run_goes_on_to_another_length_on_the_schedule_of_that_length(
         fit(run, batches(), batches(train=False), Reporter())
     assert [record["epoch"] for record in run.history] == [1, 2, 3]
     assert rates[-4:] == pytest.approx(rates[8:12]) and rates[-4] > 2 * rates[-5]
-    assert "a run of 2 epochs, 2 of them finished, goes on as one of 3;" in capsys.readouterr().out
+    assert "a run of 2 epochs, 2 of them finished, continues as one of 3;" in capsys.readouterr().out
     with pytest.raises(mm.MergeMixError, match=r"^epochs: got 2, wanted at least 3, the epochs that .*last\.pt has"):
         fit(make(tmp_path / "parts" / "last.pt", "none", 0, epochs=2), batches(), batches(train=False), QUIET)
 

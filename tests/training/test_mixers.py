@@ -1,4 +1,4 @@
-"""Mixers by name: which settings each takes, which are in force, and how they arrive."""
+"""Mixers by name: which settings each takes, which values apply, and that the mixer gets them."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_kinds(name: str) -> None:
     assert {kind for _ in range(20) for kind in mixer.mix(*batch()).kind} == KINDS[name]
 
 
-def test_a_second_way_of_mixing_stands_beside_mixup_and_cutmix_on_request() -> None:
+def test_mergemix_is_combined_with_mixup_and_cutmix_on_request() -> None:
     assert mix_settings("mixup", {})["cutmix_alpha"] == 0 and mix_settings("cutmix", {})["mixup_alpha"] == 0
     for name, given in (("mixup", {"cutmix_alpha": 1.0}), ("cutmix", {"mixup_alpha": 0.8})):
         mixer = build(name, **given)
@@ -53,7 +53,7 @@ def test_a_second_way_of_mixing_stands_beside_mixup_and_cutmix_on_request() -> N
         assert {kind for _ in range(20) for kind in mixer.mix(*batch()).kind} == {"mixup", "cutmix"}
 
 
-def test_settings_arrive() -> None:
+def test_the_mixer_gets_the_settings() -> None:
     only = build("mergemix", mergemix_prob=1.0, prob=0.5, saliency_scale=0.5)
     assert {kind for _ in range(20) for kind in only.mix(*batch()).kind} == {"mergemix", "none"}
     assert only.saliency.config.saliency_scale == 0.5
@@ -82,7 +82,7 @@ def test_what_a_mixer_does_not_take_is_refused(mixer: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_what_is_given_comes_before_the_recipe_and_the_recipe_before_the_defaults(recipe: str) -> None:
+def test_given_values_override_the_recipe_and_the_recipe_overrides_the_defaults(recipe: str) -> None:
     settings = mix_settings("mergemix", {"prob": 0.25, "select": "both"}, recipe)
     defaults = {**vars(MixConfig()), **vars(SaliencyConfig())}
     assert settings == {**defaults, **RECIPES[recipe], "prob": 0.25, "select": "both"}

@@ -54,7 +54,7 @@ def test_models_that_cannot_be_built(name: str, options: dict[str, object], mess
         build_model(name, 3, **options)
 
 
-def test_without_a_network_there_are_files(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_network_weights_come_from_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: object, **__: object) -> None:
         raise FileNotFoundError("no connection")
 

@@ -50,7 +50,7 @@ def test_a_batch_without_a_pair_counts_in_no_mean() -> None:
     torch.testing.assert_close(terms["loss"], terms["soft_target"])
 
 
-def test_weight_0_is_no_preference() -> None:
+def test_with_weight_0_there_is_no_preference() -> None:
     losses = []
     for preference in (NO_PREFERENCE, PreferenceConfig(weight=0.0, beta=2.0, variant="hinge")):
         model, compute = objective("mergemix", preference)
@@ -67,7 +67,7 @@ def test_without_a_loser_there_is_no_preference(name: str) -> None:
         objective(name, PreferenceConfig(weight=1.0))
 
 
-def test_every_setting_of_the_preference_arrives() -> None:
+def test_the_loss_gets_every_setting_of_the_preference() -> None:
     settings = PreferenceConfig(2.0, 0.5, 0.25, "hinge", "separate", detach_winner=True, detach_loser=True)
     step = objective("mergemix", settings)[1].args[0]
     loss = {name: getattr(step.loss, name) for name in vars(settings) if name != "saliency"}

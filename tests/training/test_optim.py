@@ -1,4 +1,4 @@
-"""The learning rate's course, weight decay, and the settings of both."""
+"""The schedule of the learning rate, weight decay, and the settings of both."""
 
 import pytest
 import torch

@@ -70,7 +70,7 @@ def zero(module: nn.Module) -> None:
         nn.init.zeros_(parameter)
 
 
-def test_without_a_pair_there_is_nothing_to_say() -> None:
+def test_batches_without_a_pair_are_refused() -> None:
     images, labels = batches()[0]
     with pytest.raises(MergeMixError, match="got no pair of a clean image and its mix"):
         evaluate_pairs(Brightness(), mixer(), [(images, torch.zeros_like(labels))], CPU)

@@ -1,4 +1,4 @@
-"""Lines and progress bars appear where somebody reads them."""
+"""Lines and progress bars appear where they are read."""
 
 import subprocess
 import sys
@@ -49,7 +49,7 @@ def test_without_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
     assert installed("pytest")
 
 
-def test_work_goes_on_where_nobody_reads_any_more() -> None:
+def test_work_continues_after_the_reader_has_left() -> None:
     code = (
         "import sys; from timm_mergemix.training.progress import Reporter\n"
         "sys.stdin.readline()\n"

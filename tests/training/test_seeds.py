@@ -1,4 +1,4 @@
-"""One seed governs the generators of torch, NumPy and Python."""
+"""One seed determines the generators of torch, NumPy and Python."""
 
 import random
 

@@ -69,7 +69,7 @@ def test_probabilities_are_drawn_over_the_ratio_with_the_rank_correlation() -> N
     assert draw(figure).std() > 5
 
 
-def test_each_run_has_a_colour_of_its_own() -> None:
+def test_each_run_has_its_own_colour() -> None:
     ratio = torch.rand(20)
     figure = answers_by_ratio({str(number): (ratio, torch.rand(20)) for number in range(5)})
     colours = [matplotlib.colors.to_rgb(line.get_color()) for line in figure.axes[0].lines]
@@ -91,7 +91,7 @@ def test_bad_input_is_named() -> None:
             call()
 
 
-def test_a_picture_of_no_run_is_refused() -> None:
+def test_a_picture_without_runs_is_refused() -> None:
     with pytest.raises(mm.MergeMixError, match="runs: got"):
         answers_by_ratio({})
 

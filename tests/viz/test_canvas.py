@@ -25,6 +25,6 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch: pytest.M
         new_figure(1, 1)
 
 
-def test_pyplot_is_left_alone() -> None:
+def test_no_figure_is_registered_with_pyplot() -> None:
     new_figure(1, 1)
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()

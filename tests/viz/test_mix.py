@@ -35,7 +35,7 @@ def test_a_row_of_the_grid_shows_how_it_was_mixed() -> None:
     assert min(pixels.shape[:2]) > 400 and pixels.std() > 20
 
 
-def test_the_attention_of_a_young_model_is_drawn_from_its_least_to_its_most_value() -> None:
+def test_almost_uniform_attention_is_drawn_from_its_lowest_to_its_highest_value() -> None:
     batch = made_batch(mergemix_prob=1.0)
     batch.saliency[0] = 1 + torch.linspace(0, 0.02, batch.saliency[0].numel()).view_as(batch.saliency[0])
     (image,) = mix_grid(batch, rows=1).axes[2].images
@@ -45,7 +45,7 @@ def test_the_attention_of_a_young_model_is_drawn_from_its_least_to_its_most_valu
     assert np.ptp(colours[..., :3].mean(axis=2)) > 0.8
 
 
-def test_rows_that_were_mixed_otherwise_say_how() -> None:
+def test_rows_mixed_by_other_methods_name_the_method() -> None:
     for options, kind in (({"mergemix_prob": 0.0, "cutmix_alpha": 0.0}, "mixup"), ({"prob": 0.0}, "none")):
         _, _, attention, mask, _ = mix_grid(made_batch(**options), rows=1).axes
         assert attention.texts[0].get_text() == "not used" and mask.texts[0].get_text() == kind

@@ -21,7 +21,7 @@ def test_learning_curves_show_the_history_of_each_run() -> None:
     assert draw(figure).shape[0] > 300
 
 
-def test_curves_of_a_run_with_a_preference_leave_it_out() -> None:
+def test_curves_of_a_run_with_a_preference_do_not_include_it() -> None:
     preferring = [{**record, "train_loss": 9.0, "soft_target": record["train_loss"]} for record in HISTORY]
     loss, top1 = learning_curves({"MergeMix": HISTORY, "preference": preferring}).axes
     assert np.allclose(loss.lines[1].get_ydata(), loss.lines[0].get_ydata())
@@ -29,7 +29,7 @@ def test_curves_of_a_run_with_a_preference_leave_it_out() -> None:
     assert [line.get_label() for line in top1.lines] == ["MergeMix", "preference"]
 
 
-def test_curves_say_where_the_loss_includes_a_preference() -> None:
+def test_curves_say_if_the_loss_includes_a_preference() -> None:
     total = [{**record, "preference": 0.5} for record in HISTORY]
     loss, _ = learning_curves({"run": total}).axes
     assert [line.get_label() for line in loss.lines] == ["run (preference included)"]
@@ -50,7 +50,7 @@ def test_a_reliability_diagram_shows_accuracies_and_the_error() -> None:
     assert draw(figure).std() > 20
 
 
-def test_confidence_one_has_a_bar() -> None:
+def test_a_confidence_of_one_has_a_bar() -> None:
     figure = reliability_diagram({"sure": (torch.eye(2), torch.tensor([0, 1]))})
     assert figure.axes[0].patches[-1].get_height() == 1.0
 

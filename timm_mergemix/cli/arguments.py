@@ -24,7 +24,7 @@ __all__ = ["COMMANDS", "PICTURES", "Declared", "add_demo"]
 PICTURES = ("mix", "merge", "schedule", "reliability", "confidence", "curves")
 IMAGES_HELP = (
     "images and directories of them; for curves, summary.csv of timm's train.py or our results.json; "
-    "for reliability and confidence, a directory with one for each class, and --checkpoint"
+    "for reliability and confidence, a directory with one subdirectory per class, and --checkpoint"
 )
 
 
@@ -49,14 +49,14 @@ def add_demo(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="DIR", default=Path("demo"), help="where results go")
     add("--train-size", type=int, default=2000, help="training images")
     add("--val-size", type=int, default=500, help="images for the learning curves, not trained on")
-    add("--test-size", type=int, default=10000, help="most images for the final test")
+    add("--test-size", type=int, default=10000, help="maximum number of images for the final test")
     add_flags(parser, DemoSettings)
     weight = DemoSettings.preference
     preference_help = f"also train MergeMix with the preference of the clean image over its mix; weight {weight:g}"
     add("--preference", type=float, nargs="?", const=weight, metavar="WEIGHT", help=preference_help)
     questions = "instead train a small vision-language model on questions of easy-VQA, with and without the preference"
     add("--vlm", action="store_true", help=questions)
-    add("--report", action="store_true", help="also write one HTML page with everything in it")
+    add("--report", action="store_true", help="also write everything into one HTML page")
     # More threads make so small a model little faster, and many times slower where another program needs a core: idle
     # threads spin while they wait for the others.
     add("--threads", type=int, help="CPU threads; one by default, which is enough for so small a ViT; with --vlm all")
@@ -77,7 +77,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--auto-augment", metavar="POLICY", help="timm's name of a policy, such as rand-m9-mstd0.5-inc1")
     add("--amp", action="store_true", help="forward passes in bfloat16")
     add("--workers", type=int, default=2, help="processes that read images")
-    add("--resume", action="store_true", help="go on with the run in OUT")
+    add("--resume", action="store_true", help="continue the run in OUT")
     add_common(parser)
     add_flags(parser.add_argument_group("optimisation"), Optimisation)
     add_flags(parser.add_argument_group("token merging", "in training and validation"), MergeConfig)
@@ -105,8 +105,8 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
     add("images", nargs="+", type=Path, metavar="IMAGE", help=IMAGES_HELP)
     add("--model", default="deit_small_patch16_224", metavar="NAME", help="name of a timm model")
     add("--weights", type=Path, metavar="FILE", help="its pretrained weights; timm's if not given")
-    add("--checkpoint", type=Path, metavar="FILE", help="a model that was trained on these classes, its head included")
-    pretrained_help = "with weights, rather than random ones"
+    add("--checkpoint", type=Path, metavar="FILE", help="a model trained on these classes, with its head")
+    pretrained_help = "use pretrained weights instead of random ones"
     add("--pretrained", action=argparse.BooleanOptionalAction, default=True, help=pretrained_help)
     add("--img-size", type=int, metavar="PIXELS", help="side of the images; the model's own if not given")
     add("--r", default="keep:0.25", metavar="R", help=f"token merging: {TEXTS}")
@@ -137,7 +137,7 @@ def _add_tune(parser: argparse.ArgumentParser) -> None:
     add("--pretrained", action="store_true", help="with timm's weights, so that the similarity means something")
     checkpoint_help = "a model that was trained on the classes of --data, its head included"
     add("--checkpoint", type=Path, metavar="FILE", help=checkpoint_help)
-    data_help = "images, or a directory with one for each class of the model, which gives top-1 too; else noise"
+    data_help = "images, or a directory with one subdirectory per class to get top-1 too; noise if not given"
     add("--data", type=Path, metavar="DIR", help=data_help)
     add("--count", type=int, default=200, help="maximum number of images of --data")
     add("--img-size", type=int, metavar="PIXELS", help="side of the images; the model's own if not given")

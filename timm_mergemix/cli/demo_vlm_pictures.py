@@ -22,8 +22,8 @@ QUESTIONS = (
     "Test questions, and how the model that was trained with the preference answers them for the clean image and for "
     "its mix. The first answer is right for the clean image, the second for the picture that was mixed in.",
 )
-DIMMER = (
-    "The dimmer",
+CONFIDENCE = (
+    "Confidence and mixing ratio",
     "The less of an image its mix shows, the less probable its answer should be. Each point is a test question.",
 )
 
@@ -39,7 +39,7 @@ def draw_answers(mixed: Mapping[str, MixedAnswers], data: VqaData) -> list[Pictu
     curves = {name: (each.ratio, each.of_answer()[1].exp()) for name, each in mixed.items()}
     rows = _rows(shown, data)
     pictures = [Picture("questions", answer_grid(rows), *QUESTIONS)] if rows else []
-    return [*pictures, Picture("dimmer", answers_by_ratio(curves), *DIMMER)]
+    return [*pictures, Picture("confidence", answers_by_ratio(curves), *CONFIDENCE)]
 
 
 def _rows(mixed: MixedAnswers, data: VqaData) -> list[AnswerRow]:

@@ -34,13 +34,13 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     """Adds the options of every command that trains."""
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers")
     add_device(parser)
-    parser.add_argument("--fresh", action="store_true", help="start over instead of going on with a run in OUT")
+    parser.add_argument("--fresh", action="store_true", help="start over instead of continuing a run in OUT")
     add_output(parser)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Adds the option of every command that runs a model."""
-    parser.add_argument("--device", default="auto", help="cpu, cuda, ...; auto is a GPU where there is one")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, ...; auto is a GPU if there is one")
 
 
 class KeyValues(argparse.Action):

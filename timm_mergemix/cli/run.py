@@ -11,7 +11,7 @@ from ..training.progress import discard_output
 
 __all__ = ["BAD_INPUT", "INTERRUPTED", "run_command"]
 
-GO_ON = "Finished epochs are kept; go on with"
+GO_ON = "Finished epochs are kept; continue with"
 BAD_INPUT = 2
 INTERRUPTED = 130
 

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
     job, loaders = _prepare(args, chosen, splits, out)
     make_directory(out)
     if args.resume and not job.path.exists():
-        reporter.say(f"{out} holds no finished epoch to go on from; a new run starts.")
+        reporter.say(f"{out} has no finished epoch to continue from; a new run starts.")
     for line in _describe(args, chosen, splits, job, loaders):
         reporter.say(line)
     fit(job, loaders.train, loaders.val, reporter, args.fresh)
@@ -105,11 +105,11 @@ def _check_earlier_run(out: Path, args: argparse.Namespace) -> None:
     if args.resume and args.fresh:
         raise wrong("resume", Words("--resume and --fresh"), "only one of them")
     if (out / CHECKPOINT).exists() and not args.resume and not args.fresh:
-        wanted = "--resume to go on with it, --fresh to start over, or another --out"
+        wanted = "--resume to continue it, --fresh to start over, or another --out"
         raise unusable("out", f"{out} holds a run already, wanted {wanted}")
     if args.resume and not (out / CHECKPOINT).exists() and not _has_begun(out):
         reason = f"has no {CHECKPOINT}" if out.is_dir() else "is not a directory"
-        raise unusable("out", f"{out} {reason}, wanted the directory of a run to go on with, or no --resume")
+        raise unusable("out", f"{out} {reason}, wanted the directory of a run to continue, or no --resume")
 
 
 def _has_begun(out: Path) -> bool:

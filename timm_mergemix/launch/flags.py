@@ -49,7 +49,7 @@ def _check_checkpoint(argument: str, value: Any) -> None:
 class LaunchConfig(Config):
     """Settings for which only the launcher has flags."""
 
-    merge_eval: bool = option(True, "validate merged, as the model trains, or unmerged", read=bool)
+    merge_eval: bool = option(True, "merge tokens in the validation between epochs, as in training", read=bool)
     recipe: str | None = option(
         None,
         "MergeMix together with Mixup, by kind of training; other flags override what it sets",

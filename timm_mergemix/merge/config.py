@@ -17,9 +17,9 @@ class MergeConfig(Config):
 
     r: R = option(0, f"tokens that merge: {TEXTS}", check_r, flag="--merge-r", read=typed_r, metavar="R")
     prop_attn: bool = option(
-        True, "a merged token attracts as much attention as its patches", flag="--merge-prop-attn", read=bool
+        True, "a merged token attracts as much attention as its patches together", flag="--merge-prop-attn", read=bool
     )
-    matching: str = option("bipartite", "how tokens find each other", flag="--merge-matching", choices=MATCHINGS)
+    matching: str = option("bipartite", "how tokens are matched", flag="--merge-matching", choices=MATCHINGS)
 
     @property
     def merges(self) -> bool:

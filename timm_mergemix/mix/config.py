@@ -53,20 +53,20 @@ class MixConfig(Config):
     prob: float = option(1.0, "probability that a batch is mixed at all", number(0, 1), flag="--mixup-prob", read=float)
     mergemix_prob: float = option(
         0.5,
-        "share of MergeMix among the batches that are mixed; the rest is Mixup and CutMix, or plain without these",
+        "share of MergeMix among the batches that are mixed; the rest is Mixup and CutMix, or unmixed if both are off",
         number(0, 1),
         read=float,
     )
     switch_prob: float = option(
-        0.5, "share of CutMix where Mixup and CutMix are both on", number(0, 1), flag="--mixup-switch-prob", read=float
+        0.5, "share of CutMix if Mixup and CutMix are both on", number(0, 1), flag="--mixup-switch-prob", read=float
     )
     mode: str = option(
         "batch",
-        "what shares its parameters: the batch, a pair of images, or nothing",
+        "which images share random numbers: the batch, each pair, or none",
         choices=("batch", "pair", "elem"),
         flag="--mixup-mode",
     )
-    correct_lam: bool = option(True, "CutMix: measure the ratio on the box that was clipped to the image", read=bool)
+    correct_lam: bool = option(True, "CutMix: measure the ratio on the box after it is clipped to the image", read=bool)
     ratio_mode: str = option(
         "area",
         "MergeMix: the mixing ratio is the share of pixels, of attention, or the paper's random rescaling",

@@ -48,7 +48,7 @@ class SaliencyConfig(Config):
     )
     saliency_scale: float = option(
         1.0,
-        "size of the images in the saliency pass, as a share of theirs; 0.5 is the cheapest that is sensible",
+        "size of the images in the saliency pass, as a share of their full size; 0.5 is the smallest sensible value",
         number(LEAST_SCALE, 1),
         read=float,
         metavar="SHARE",
@@ -61,7 +61,7 @@ class SaliencyConfig(Config):
         metavar="N",
         optional=True,
     )
-    divide: bool = option(True, "a merged token's attention is shared out among its patches", read=bool)
+    divide: bool = option(True, "divide a merged token's attention among its patches", read=bool)
     image_mean: Sequence[float] | None = option(None, "mean by which the batch was normalised", flag="")
     image_std: Sequence[float] | None = option(None, "standard deviation by which the batch was normalised", flag="")
     encoder_mean: Sequence[float] | None = option(None, "mean of the images that the encoder was trained on", flag="")

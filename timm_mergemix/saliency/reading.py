@@ -27,7 +27,7 @@ class AttentionReading:
         backbone: A patched model.
         r: How it merges, for errors.
         layer: Index of a block, or ``"pool"``.
-        divide: Whether a merged token's attention is shared out among its members.
+        divide: Whether a merged token's attention is divided among its members.
         stop: Whether the pass ends there, by `StopForward`.
 
     Attributes:

@@ -188,7 +188,7 @@ def _restore(job: Job, optimizer: Optimizer, reporter: Reporter) -> None:
     if done > now:
         raise wrong("epochs", now, f"at least {done}, the epochs that {job.path} has finished")
     if before is not None and before != now:
-        said = f"{job.title}: a run of {before} epochs, {done} of them finished, goes on as one of {now}"
+        said = f"{job.title}: a run of {before} epochs, {done} of them finished, continues as one of {now}"
         reporter.say(f"{said}; its learning rate follows the schedule of {now} epochs from here.")
     job.model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])

@@ -39,8 +39,8 @@ PREFERENCE = Method("preference", "MergeMix + preference", "mergemix", True, pre
 class DemoSettings(Config):
     """What a user can set of the training."""
 
-    epochs: int = option(24, "epochs of each method; with --vlm 1", integer(1), read=read_number)
-    # Made even, which timm's Mixup asks for.
+    epochs: int = option(24, "epochs of each method; 1 with --vlm", integer(1), read=read_number)
+    # Made even, which timm's Mixup requires.
     batch_size: int = option(24, "images per step", integer(2), read=int)
     lr: float = option(2e-3, "peak learning rate", number(0), read=float)
     width: int = option(64, "channels of the ViT, a multiple of 32", read=int)

@@ -66,7 +66,7 @@ class ImageMixer:
         saliency_r: Token merging in the saliency pass, as in `timm_mergemix.MergeMix`.
         saliency_scale: Image size of the saliency pass as a share of the full size, as in `timm_mergemix.MergeMix`.
         layer: The block whose attention is read, as in `timm_mergemix.MergeMix`.
-        divide: Whether a merged token's attention is shared out among its patches, as in `timm_mergemix.MergeMix`.
+        divide: Whether a merged token's attention is divided among its patches, as in `timm_mergemix.MergeMix`.
         image_mean: Mean with which the images are normalised, as in `timm_mergemix.MergeMix`.
         image_std: Standard deviation with which the images are normalised, as in `timm_mergemix.MergeMix`.
         encoder_mean: Mean that the encoder expects, as in `timm_mergemix.MergeMix`.

@@ -88,6 +88,6 @@ def test_an_interrupted_comparison_says_how_to_resume_and_resumes(
 
     monkeypatch.setattr(sweep, "run_trial", once)
     assert run(arguments) == 130
-    assert f"go on with: python -m benchmarks.study {' '.join(arguments)}" in capsys.readouterr().err
+    assert f"continue with: python -m benchmarks.study {' '.join(arguments)}" in capsys.readouterr().err
     assert run(arguments) == 0 and ran == ["none", "mixup", "mixup"]
     assert len((tmp_path / "trials.jsonl").read_text().splitlines()) == 2

@@ -114,7 +114,7 @@ def test_an_interrupted_comparison_is_resumed(
     argv = ["--out", str(tmp_path), "--arms", "sft", "cutmix", "random", "--seeds", "0"]
     monkeypatch.setattr(command, "run_trial", once)
     assert main(command, argv) == 130
-    assert f"go on with: python -m benchmarks.vqa {' '.join(argv)}" in capsys.readouterr().err
+    assert f"continue with: python -m benchmarks.vqa {' '.join(argv)}" in capsys.readouterr().err
     monkeypatch.setattr(command, "run_trial", working)
     assert main(command, argv) == 0
     assert [each.arm for each in ran] == ["sft", "cutmix", "random"]
