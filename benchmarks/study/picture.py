@@ -42,8 +42,8 @@ def _draw_task(figure: Any, title: str, own: dict[Group, list[dict[str, Any]]], 
     epochs = statistics.mode(lines[0]["epochs"] for lines in own.values())
     shared = shared_options(own)
     common = [*(f"{name} {value}" for name, value in shared), f"{epochs} epochs"]
-    lines = [*textwrap.wrap("; ".join([title, *common]), TITLE), "dots: seeds, bar: mean"]
-    figure.suptitle("\n".join(lines), fontsize=11)
+    heading = [*textwrap.wrap("; ".join([title, *common]), TITLE), "dots: seeds, bar: mean"]
+    figure.suptitle("\n".join(heading), fontsize=11)
     for axis, name, label in ((left, "top1", "top-1, %"), (right, "ece", "calibration error, %")):
         for y, (group, lines) in enumerate(own.items()):
             values, color = [100 * line[split][name] for line in lines], _color(group)
