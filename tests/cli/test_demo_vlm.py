@@ -114,7 +114,8 @@ def test_the_report_is_whole(argv: list[str], tmp_path: Path, capsys: pytest.Cap
     assert page.count("<img ") == page.count("data:image/png;base64,") == 2
     assert "http" not in page  # nothing is fetched
     assert all(
-        text in page for text in (TITLES[1], "Confidence and mixing ratio", "reward margin", "batch_size 8", "gamma 1.0")
+        text in page
+        for text in (TITLES[1], "Confidence and mixing ratio", "reward margin", "batch_size 8", "gamma 1.0")
     )
 
 

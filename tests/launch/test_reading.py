@@ -109,7 +109,7 @@ def test_yaml_values_are_checked_under_the_name_of_their_flag(
         (["--mergemix-encoder-checkpoint", __file__], "--mergemix-encoder-checkpoint: got .*wanted --mergemix-encoder"),
         (["--mergemix-encoder-checkpoint", "no/such/file"], "--mergemix-encoder-checkpoint: got .*the path of a file"),
         (["--mixer", "mergemix"], "--mixer: got 'mergemix', wanted one of"),
-        (["--mergemix-recipe", "scratch", "--mergemix", "0"], "--mergemix: got 0.0, wanted a number > 0, or none"),
+        (["--mergemix-recipe", "scratch", "--mergemix", "0"], "--mergemix: got 0.0, wanted a number > 0, or no value"),
     ],
 )
 def test_values_out_of_range_are_refused_whatever_is_on(flags: list[str], message: str) -> None:

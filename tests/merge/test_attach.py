@@ -30,7 +30,7 @@ def test_a_model_that_can_no_longer_merge_is_refused_before_anything_has_changed
     backbone = find_backbone(model)
     model.blocks[1].attn.forward = lambda x, **_: x
     before = snapshot(model)
-    with pytest.raises(MergeMixError, match=r"the attention blocks\.1\.attn has a forward of its own"):
+    with pytest.raises(MergeMixError, match=r"the attention blocks\.1\.attn has its own forward"):
         attach(backbone, settings_for(backbone, MergeConfig(2)))
     assert_unchanged(before, model)
 

@@ -290,7 +290,7 @@ def test_a_blend_may_give_a_ratio_of_any_precision(fields: dict[str, torch.Tenso
         ),
         (
             {"images": torch.zeros(8, 3, 8, 8).double()},
-            r"images of own: got a float64 tensor .*, wanted the dtype that",
+            r"images of own: got a float64 tensor .*, wanted the dtype of the batch",
         ),
         (
             {"ratio": torch.zeros(8, 1)},

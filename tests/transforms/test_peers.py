@@ -92,7 +92,7 @@ def test_mixup_refuses_masks_of_class_numbers_without_mask_classes() -> None:
 
 def test_mixup_refuses_boxes() -> None:
     boxes = tv_tensors.BoundingBoxes(torch.zeros(0, 4), format="XYXY", canvas_size=(16, 16))
-    with pytest.raises(MergeMixError, match=r"^boxes: got boxes for mixup, wanted CutMix or ResizeMix"):
+    with pytest.raises(MergeMixError, match=r"^boxes: got boxes for mixup, wanted only CutMix or ResizeMix"):
         Mixup()(X, [{"boxes": boxes, "labels": torch.zeros(0)}] * 4)
 
 

@@ -106,7 +106,7 @@ def _check_earlier_run(out: Path, args: argparse.Namespace) -> None:
         raise wrong("resume", Words("--resume and --fresh"), "only one of them")
     if (out / CHECKPOINT).exists() and not args.resume and not args.fresh:
         wanted = "--resume to continue it, --fresh to start over, or another --out"
-        raise unusable("out", f"{out} holds a run already, wanted {wanted}")
+        raise unusable("out", f"{out} contains a run already, wanted {wanted}")
     if args.resume and not (out / CHECKPOINT).exists() and not _has_begun(out):
         reason = f"has no {CHECKPOINT}" if out.is_dir() else "is not a directory"
         raise unusable("out", f"{out} {reason}, wanted the directory of a run to continue, or no --resume")

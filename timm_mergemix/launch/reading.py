@@ -59,12 +59,12 @@ def write_back(args: Namespace, request: Request) -> None:
 def _read_training(parsed: Parsed, request: Request) -> Request:
     args, launch = parsed.args, LaunchConfig.of(parsed.ours)
     if launch.encoder_checkpoint and not launch.encoder:
-        raise wrong("encoder_checkpoint", launch.encoder_checkpoint, f"{FLAGS['encoder']} beside it")
+        raise wrong("encoder_checkpoint", launch.encoder_checkpoint, f"{FLAGS['encoder']} together with it")
     preference = _read_preference(parsed.ours)
     values = _mixing_values(parsed.ours)
     fields = {name for name in OFF if dest(name) in parsed.given}
     if launch.recipe is not None and "mergemix_alpha" in fields and values["mergemix_alpha"] == 0:
-        raise wrong("mergemix_alpha", values["mergemix_alpha"], f"a number > 0, or none, beside {FLAGS['recipe']}")
+        raise wrong("mergemix_alpha", values["mergemix_alpha"], f"a number > 0, or no value, with {FLAGS['recipe']}")
     mixing: dict[str, Any] = {}
     if values["mergemix_alpha"] > 0 or launch.recipe is not None:
         kind = "finetune" if getattr(args, "pretrained", False) else "scratch"

@@ -45,14 +45,14 @@ def refuse(args: Namespace, request: Request) -> None:
 
 def _check_alone(mixer: str, mix: MixConfig) -> None:
     if mix.mergemix_alpha > 0 or timm_blends(mix):
-        raise wrong("--mixer", mixer, "none of --mergemix, --mergemix-recipe, --mixup and --cutmix beside it")
+        raise wrong("--mixer", mixer, "no --mergemix, --mergemix-recipe, --mixup or --cutmix together with it")
     _check_mixes(mix)
 
 
 def _check_shares(request: Request, mix: MixConfig) -> None:
     mixup = bool(timm_blends(mix))
     if request.preference is not None and not mix.mergemix_alpha > 0 and not mixup:
-        wanted = "--mergemix, --mixup, --cutmix or --mixer beside it, since the mix is the loser"
+        wanted = "--mergemix, --mixup, --cutmix or --mixer together with it, since the mix is the loser"
         raise wrong(FLAGS["weight"], request.preference.weight, wanted)
     _check_mixes(mix)
     if not (request.reads or mixup):

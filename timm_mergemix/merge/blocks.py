@@ -81,7 +81,7 @@ class MergingBlock(nn.Module, ABC):
         return [block.attn] if hasattr(block, "attn") else []
 
     def is_overridden(self) -> bool:
-        """Whether the block or its attention has a forward of its own in place of its class's."""
+        """Whether the block or its attention has its own forward instead of that of its class."""
         return any("forward" in vars(module) for module in (self, *self.attentions(self)))
 
     @classmethod

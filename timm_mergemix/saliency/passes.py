@@ -84,8 +84,8 @@ class SaliencyPass:
         config = self.config
         self._backbone = backbone = find_backbone(encoder, "encoder")
         if bare(encoder) is not backbone.model:
-            held = f"{type(backbone.model).__name__} inside it; what it does beside would be left out of the pass"
-            raise wrong("encoder", encoder, f"the {held}")
+            held = type(backbone.model).__name__
+            raise wrong("encoder", encoder, f"the {held} inside it, since a saliency pass runs nothing but that")
         self.layer = _index_of(config.layer, len(backbone.blocks))
         if self.layer == "pool" and backbone.pool is None:
             raise wrong("layer", config.layer, "the index of a block, since the encoder has no attention pool")

@@ -139,7 +139,7 @@ def _find_images(leaves: Mapping[Place, Any], taken: set[Place]) -> Place:
     plain = [place for place, leaf in leaves.items() if type(leaf) is Tensor and place not in taken]
     images = wrapped or plain[:1]
     if len(images) != 1:
-        wanted = "one batch of images beside the labels"
+        wanted = "labels together with one batch of images"
         raise wrong("inputs", [describe(leaf) for leaf in leaves.values()], wanted)
     return images[0]
 

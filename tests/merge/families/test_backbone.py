@@ -170,5 +170,5 @@ def test_an_attention_that_got_a_forward_of_its_own_is_not_read() -> None:
     read = SaliencyPass(model)
     read(images(model))
     model.blocks[0].attn.forward = lambda x, **_: x
-    with pytest.raises(MergeMixError, match=r"the attention blocks\.0\.attn has a forward of its own"):
+    with pytest.raises(MergeMixError, match=r"the attention blocks\.0\.attn has its own forward"):
         read(images(model))

@@ -114,7 +114,7 @@ WRAPPED = {
         in_block(parametrized),
         r"parametrize has changed the class of blocks\.1 to ParametrizedBlock; patch the model first, and register",
     ),
-    "hooked": (in_block(hooked), r"blocks\.1 has a forward of its own .* accelerate .*: patch the model before its"),
+    "hooked": (in_block(hooked), r"blocks\.1 has its own forward .* accelerate .*: patch the model before its"),
     "compiled attention": (
         in_attention(compiled),
         r"blocks\.1\.attn is a wrapper of class OptimizedModule; compile the whole model instead",

@@ -84,7 +84,7 @@ def _reason_against_block(model: nn.Module, block: nn.Module, patched: bool) -> 
         foreign = f"{place} is of class {class_name(type(block))}, for which there is no merging class"
         return reason_not_plain(block, place, {*BLOCKS, *PLAIN_BLOCKS}) or foreign
     if "forward" in vars(block) and not (patched and _is_hooked(block)):
-        own = "has a forward of its own in place of its class's, which merging would not change"
+        own = "has its own forward instead of that of its class, and merging would not change it"
         hooks = "; accelerate has put it there: patch the model before its hooks are added"
         return f"{path_of(block, model)} {own}" + (hooks if "_hf_hook" in vars(block) else "")
     merging_class = type(block) if isinstance(block, MergingBlock) else BLOCKS[type(block)]
@@ -100,8 +100,8 @@ def _reason_against_attention(model: nn.Module, attention: nn.Module, refusal: s
         return None
     place = path_of(attention, model)
     own = (
-        f"the attention {place} has a forward of its own in place of its class's, which knows nothing of merged "
-        "tokens; timm_mergemix.record shows attention"
+        f"the attention {place} has its own forward instead of that of its class, which does not support merging; "
+        "timm_mergemix.record shows attention"
     )
     return reason_not_plain(attention, place, set()) or refusal or own
 
