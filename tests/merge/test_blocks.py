@@ -154,7 +154,7 @@ def test_merging_stands_between_attention_and_mlp():
 @pytest.mark.parametrize("arguments", [{"attn_mask": torch.zeros(9, 9)}, {"is_causal": True}])
 def test_masks_are_refused(arguments):
     block = build(1).blocks[0]
-    with pytest.raises(MergeMixError, match=f"^{next(iter(arguments))}: got one, wanted none"):
+    with pytest.raises(MergeMixError, match=f"^{next(iter(arguments))}: got a mask, wanted no mask"):
         block(randn(2, 9, 4), **arguments)
 
 

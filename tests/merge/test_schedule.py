@@ -143,7 +143,9 @@ def test_keep_leaves_the_ratio_or_says_what_can(ratio, patches, depth):
         assert sum(merges(("keep", ratio), patches, depth)) == total
     else:
         least = patches - most(patches, depth)
-        with pytest.raises(MergeMixError, match=f"got a keep ratio of .*, {left} of .*, wanted at least {least} of"):
+        with pytest.raises(
+            MergeMixError, match=f"got a keep ratio of .*, {left} of .*, wanted a ratio that leaves at least {least} of"
+        ):
             merges(("keep", ratio), patches, depth)
 
 
