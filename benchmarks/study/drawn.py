@@ -39,7 +39,7 @@ class FromClipart:
         placement: Where objects stand.
         each: Training images of a class at most; the seed draws them.
         batch_size: Images a step.
-        model: Name of a pretrained timm model; None for a ViT of 6 blocks and 192 channels from scratch.
+        model: Name of a pretrained timm model; None for a ViT of 6 blocks and 64 channels from scratch.
     """
 
     size: int
@@ -86,7 +86,7 @@ class FromClipart:
     def build(self, classes: int, places: Places) -> nn.Module:
         """The model with a new head."""
         if self.model is None:
-            return small_vit((3, self.size, self.size), self.size // 8, classes, width=192, depth=6)
+            return small_vit((3, self.size, self.size), self.size // 8, classes, width=64, depth=6)
         weights = from_file(places.weights) if places.weights else {}
         return build_model(self.model, classes, pretrained=True, img_size=self.size, kwargs=weights)
 

@@ -21,8 +21,10 @@ FRONT = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "RE
 PAGES = [*FRONT, *sorted((ROOT / "docs").rglob("*.md"))]
 NEEDS = {
     "adapters.md": "peft",
+    "export.md": "onnxscript",
     "fsdp.md": "accelerate",
     "lightning.md": "lightning",
+    "questions.md": "transformers",
     "trainer.md": "transformers",
     "transformers.md": "transformers",
     "vision-language.md": "transformers",

@@ -160,9 +160,11 @@ def _top(got: Tensor, saliency: Tensor, count: Tensor, noise: Tensor) -> None:
 
 def _expanded(got: Tensor, mask: Tensor, height: int, width: int) -> None:
     y, x = torch.arange(height) * mask.shape[1] // height, torch.arange(width) * mask.shape[2] // width
-    require(got.shape == (len(mask), 1, height, width), "shape")
+    require(got.shape == (len(mask), 1, height, width) and got.dtype == mask.dtype, "shape or dtype")
     if not got.is_meta:
-        require(torch.equal(got[:, 0], mask[:, y][:, :, x].as_subclass(Tensor)), "another patch")
+        # Not every torch indexes every dtype; every number of these fits into complex128.
+        cells = mask.as_subclass(Tensor).to(torch.complex128)[:, y][:, :, x]
+        require(torch.equal(got[:, 0].to(torch.complex128), cells), "another patch")
 
 
 def _boxed(got: Tensor, boxes: Tensor, height: int, width: int) -> None:

@@ -27,6 +27,8 @@ def test_each_invariant_has_a_docstring_and_a_planted_fault(invariant: str) -> N
 
 @pytest.mark.parametrize("case", ["registers", "rope, mixed", "beit", "parallel things", "differential", "naflex"])
 def test_all_invariants_hold_for_a_family(case: str) -> None:
+    if case not in BUILDERS:
+        pytest.skip("this timm has no such family")
     model = BUILDERS[case]()
     passes = Passes(model, mm.patch(BUILDERS[case](), 0), {})
     for number, r in enumerate(RS):

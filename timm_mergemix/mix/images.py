@@ -17,6 +17,15 @@ from .transfer import to_device
 
 __all__ = ["blend_images", "box_order", "mix_images", "mix_patches", "paste_boxes", "paste_resized", "smaller"]
 
+# Between numbers of these dtypes torch before 2.7 cannot choose; it can between their bits.
+SAME_BITS = {
+    torch.float8_e4m3fn: torch.uint8,
+    torch.float8_e5m2: torch.uint8,
+    torch.uint16: torch.int16,
+    torch.uint32: torch.int32,
+    torch.uint64: torch.int64,
+}
+
 
 def mix_images(images: Tensor, partners: Tensor, mask: Tensor, out: Tensor | None = None) -> Tensor:
     """Takes each pixel whole from one of two images.
@@ -36,9 +45,12 @@ def mix_images(images: Tensor, partners: Tensor, mask: Tensor, out: Tensor | Non
     """
     _check_pair(images, partners)
     check_tensor("mask", mask, (len(images), 1, *images.shape[2:]), "bool", like=images)
-    if not _check_out(out, images, partners):
-        return torch.where(mask, images, partners)
-    return torch.where(mask, images, partners, out=out)
+    writes = _check_out(out, images, partners)
+    if images.dtype in SAME_BITS and not _records(images, partners):
+        bits = SAME_BITS[images.dtype]
+        chosen = torch.where(mask, images.view(bits), partners.view(bits)).view(images.dtype)
+        return chosen if out is None else out.copy_(chosen)
+    return torch.where(mask, images, partners, out=out) if writes else torch.where(mask, images, partners)
 
 
 def mix_patches(images: Tensor, own: Tensor, partner: Tensor, patches: Tensor) -> Tensor:

@@ -17,6 +17,10 @@ from ..reference import no_near_ties, randn, source_of
 from .plans import SETTINGS, cases, flags, merges_of, padded_cases
 from .slow_matching import NearTieError, slow_bipartite, slow_kth
 
+# torch 2.6 cannot tell a compilation from an export, which has no stable sort. PiToMe's padding, of equal energy, then
+# pairs up in another order.
+SORTS_STABLY = hasattr(torch.compiler, "is_exporting")
+
 
 @pytest.mark.parametrize("matching", MATCHINGS)
 @SETTINGS
@@ -155,7 +159,15 @@ def test_every_matching_compiles_to_one_graph(matching, dynamic):
             wanted = match(matching, keys, r, 1, padding, progress)
             torch.manual_seed(0)
             got = compiled(matching, keys, r, 1, padding, progress)
-            assert all(torch.equal(one, other) for one, other in zip(got, wanted, strict=True))
+            if matching == "pitome" and padding is not None and not SORTS_STABLY:
+                assert merges_of_patches(got, padding) == merges_of_patches(wanted, padding)
+            else:
+                assert all(torch.equal(one, other) for one, other in zip(got, wanted, strict=True))
+
+
+def merges_of_patches(plan, padding):
+    """What merges with what, for each sample, without the padding."""
+    return [{a: t for a, t in merges_of(plan, b).items() if not pad[a]} for b, pad in enumerate(padding.tolist())]
 
 
 @pytest.mark.parametrize("matching", [bipartite_matching, kth_matching, pitome_matching])
