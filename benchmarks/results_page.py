@@ -16,6 +16,7 @@ from benchmarks.command import main
 from benchmarks.page_tables import replace_tables, table_of
 from benchmarks.performance_page import fill as fill_named
 from benchmarks.records import Record
+from benchmarks.study.gains import draw_gains, gains_table
 from benchmarks.study.picture import draw
 from benchmarks.study.results import tables
 from benchmarks.study.summary import MEASURES, summary
@@ -29,6 +30,7 @@ SUMMARY = "Write the tables and pictures of the pages of results from the commit
 GO_ON = "Start again with"
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "results" / "final.jsonl"
+DRAWINGS = ROOT / "benchmarks" / "results" / "drawings.jsonl"
 PAGE = ROOT / "docs" / "results-tables.md"
 SHORT = ROOT / "docs" / "results.md"
 PICTURES = ROOT / "docs" / "images"
@@ -44,9 +46,15 @@ def fill(page: str, printed: str) -> str:
     return replace_tables(page, printed, TABLE, "tables that begin with 'method'")
 
 
-def fill_short(page: str, records: Sequence[Record]) -> str:
-    """The page of answers with its short tables, which are made from records."""
-    return fill_named(page, {name: summary(records, name) for name in MEASURES})
+def fill_short(page: str, records: Sequence[Record], drawings: Sequence[Record]) -> str:
+    """The page of answers with its short tables, which are made from records of trials, and of those with drawings."""
+    gains = {f"gains {task}": gains_table(drawings, task) for task in tasks_of(drawings)}
+    return fill_named(page, {name: summary(records, name) for name in MEASURES} | gains)
+
+
+def tasks_of(records: Sequence[Record]) -> list[str]:
+    """The names of the tasks, in the order of the records."""
+    return list(dict.fromkeys(record["trial"]["task"] for record in records))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,12 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Writes both pages, and a picture for each task."""
-    records = trials_in(RECORDS).read()
+    records, drawings = trials_in(RECORDS).read(), trials_in(DRAWINGS).read()
     write_file(PAGE, fill(PAGE.read_text(encoding="utf-8"), tables(records, "test")))
-    write_file(SHORT, fill_short(SHORT.read_text(encoding="utf-8"), records))
-    for task in dict.fromkeys(record["trial"]["task"] for record in records):
+    write_file(SHORT, fill_short(SHORT.read_text(encoding="utf-8"), records, drawings))
+    for task in tasks_of(records):
         own = [record for record in records if record["trial"]["task"] == task]
         save_figure(draw(own, "test"), PICTURES / f"chart-results-{task}.png", dpi=200)
+    for task in tasks_of(drawings):
+        save_figure(draw_gains(drawings, task), PICTURES / f"chart-gains-{task}.png", dpi=200)
     print(f"Wrote {PAGE}, {SHORT} and the pictures in {PICTURES}.")
 
 

@@ -13,7 +13,7 @@ from .arms import find_arm
 from .groups import Group, group_records, shared_options, title_of
 from .tasks import find_task
 
-__all__ = ["draw"]
+__all__ = ["LABEL", "color_of", "draw"]
 
 # Inches of the picture, so that letters of 10 points can be read where a page shows it 800 pixels wide.
 WIDTH, ROW, FRAME = 8.0, 0.4, 1.2
@@ -46,7 +46,7 @@ def _draw_task(figure: Any, title: str, own: dict[Group, list[dict[str, Any]]], 
     figure.suptitle("\n".join(heading), fontsize=11)
     for axis, name, label in ((left, "top1", "top-1, %"), (right, "ece", "calibration error, %")):
         for y, (group, lines) in enumerate(own.items()):
-            values, color = [100 * line[split][name] for line in lines], _color(group)
+            values, color = [100 * line[split][name] for line in lines], color_of(group[1])
             axis.plot(values, [y] * len(values), "o", color=color, alpha=0.4, markersize=5)
             axis.plot(statistics.mean(values), y, "|", color=color, markersize=16, markeredgewidth=2)
         axis.set_xlabel(label, fontsize=10)
@@ -59,9 +59,11 @@ def _draw_task(figure: Any, title: str, own: dict[Group, list[dict[str, Any]]], 
     right.set_yticks(range(len(own)), [""] * len(own))
 
 
-def _color(group: Group) -> str:
-    """A colour for this library's methods, one for the controls, and one for the others."""
-    method = find_arm(group[1])
-    if method.title.startswith("control"):
+def color_of(method: str) -> str:
+    """A colour for this library, one for controls, one for mixes that know the objects, and one for all others."""
+    title = find_arm(method).title
+    if title.startswith("control"):
         return "tab:gray"
-    return "tab:orange" if method.title.startswith("MergeMix") else "tab:blue"
+    if title.startswith("oracle"):
+        return "tab:green"
+    return "tab:orange" if title.startswith("MergeMix") else "tab:blue"

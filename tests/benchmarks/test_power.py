@@ -1,4 +1,4 @@
-"""What seeds can show is Student's interval, of differences that are paired."""
+"""The tables say what seeds can show, and what records do show."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import json
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from benchmarks import power
 from benchmarks.command import main
-from benchmarks.power import detectable, differences, spread_of
+from benchmarks.power import spread_of
 from timm_mergemix import MergeMixError
 
 
@@ -20,36 +19,10 @@ def record(method: str, seed: int, top1: float, task: str = "digits") -> dict[st
     return {"trial": trial, "circumstances": "", "epochs": 1, "val": {}, "test": {"top1": top1}}
 
 
-def test_intervals_are_students() -> None:
-    assert detectable(1.0, 3) == pytest.approx(4.3027 / math.sqrt(3), abs=1e-4)
-    assert detectable(2.0, 5) == pytest.approx(2 * 2.7764 / math.sqrt(5), abs=1e-4)
-    assert detectable(0.0, 5) == 0
-
-
-def test_an_interval_that_leaves_out_0_is_found_as_often_as_promised() -> None:
-    rng, true = np.random.default_rng(0), detectable(1.0, 8, 0.8)
-    samples = true + rng.standard_normal((4000, 8))
-    halves = np.array([detectable(float(row.std(ddof=1)), 8) for row in samples[:1500]])
-    found = (samples[:1500].mean(axis=1) > halves).mean()
-    assert 0.75 < found < 0.85
-
-
-def test_differences_are_taken_seed_by_seed() -> None:
-    own = [record("none", 2, 0.9), record("none", 0, 0.5), record("none", 7, 0.1)]
-    reference = [record("timm", 0, 0.4), record("timm", 2, 0.7)]
-    assert differences(own, reference, "test") == pytest.approx([10, 20])
-
-
 def test_the_spread_is_pooled() -> None:
     assert spread_of([[0.0, 2.0], [1.0, 1.0, 1.0], [5.0]]) == pytest.approx(math.sqrt(2 / 3))
     with pytest.raises(MergeMixError, match="records: got one seed"):
         spread_of([[1.0]])
-
-
-def test_what_is_out_of_range_is_refused() -> None:
-    for arguments, name in (((-1.0, 3), "deviation"), ((1.0, 1), "seeds"), ((1.0, 3, 2.0), "power")):
-        with pytest.raises(MergeMixError, match=f"^{name}: "):
-            detectable(*arguments)
 
 
 def test_the_tables_have_tasks_and_methods(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
