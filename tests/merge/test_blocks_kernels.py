@@ -13,7 +13,7 @@ from ..models import images, tiny, tiny_torchvision
 
 # Kernels of a block, with one for a fused attention: forward, and forward and backward.
 PLAIN = (10, 31)
-MOST = {"bipartite": (35, 65), "kth": (51, 81), "random": (45, 75), "pitome": (53, 83)}
+MOST = {"bipartite": (32, 59), "kth": (35, 62), "random": (33, 61), "pitome": (41, 68)}
 
 
 def counted(depth: int, matching: str | None, backward: bool) -> Counts:
