@@ -1,4 +1,4 @@
-"""What all matchings share: their checks, the similarity, the place of padding, and plans in order."""
+"""What all matchings share: their checks, the place of padding, and plans in order."""
 
 import math
 
@@ -9,14 +9,11 @@ from timm_mergemix import MergeMixError
 from timm_mergemix.merge.matching.plan import (
     check,
     check_range,
-    cosines,
     first,
     of_length,
     prefer_padding,
-    unit_rows,
 )
 
-from ..reference import cosine as slow_cosine
 from ..reference import randn
 
 
@@ -48,24 +45,10 @@ def test_a_range_is_checked_as_any_number_is(value):
         check_range("progress", value, 0, 1)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_cosines_are_float32_also_under_autocast(dtype):
-    a, b = randn(2, 3, 5).to(dtype), randn(2, 4, 5, seed=1).to(dtype)
-    with torch.autocast("cpu", torch.bfloat16):
-        got = cosines(unit_rows(a), unit_rows(b))
-    assert got.dtype == torch.float32
-    wanted = [[[slow_cosine(x, y) for y in b[i].tolist()] for x in a[i].tolist()] for i in range(2)]
-    torch.testing.assert_close(got, torch.tensor(wanted), rtol=1e-5, atol=1e-6)
-
-
 def test_edges_of_padding_come_first_and_those_of_both_kinds_last():
     scores = torch.tensor([[[-1.0, 1.0], [0.5, -0.5]]])
     padding = torch.tensor([[True, False]])
     assert prefer_padding(scores, padding, padding).tolist() == [[[3.0, -3.0], [-3.5, -0.5]]]
-
-
-def test_zeros_have_no_direction():
-    assert unit_rows(torch.zeros(1, 2, 3, dtype=torch.bfloat16)).tolist() == [[[0.0] * 3] * 2]
 
 
 def test_the_first_columns_and_the_others():

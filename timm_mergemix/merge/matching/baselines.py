@@ -8,8 +8,9 @@ from torch import Tensor
 from ...errors import check_int, wrong
 from ..tracing import may_merge
 from .pass_plan import PassPlan, make_plan, merge_nothing, plan_in_order, prefix_first
-from .plan import MergePlan, check, cosines, first, prefer_padding, strongest_first, unit_rows
+from .plan import MergePlan, check, first, prefer_padding, strongest_first
 from .rows import take_rows
+from .similarity import cosines, directions
 
 __all__ = ["check_generator", "kth_matching", "plan_kth", "plan_random", "random_matching"]
 
@@ -52,7 +53,7 @@ def plan_kth(
     """
     if not may_merge(r):
         return merge_nothing(keys)
-    metric = unit_rows(keys.detach())
+    metric = directions(keys.detach())
     scores = cosines(metric[:, prefix_tokens:], metric[:, prefix_tokens::k])
     if padding is not None:
         scores = prefer_padding(scores, padding[:, prefix_tokens:], padding[:, prefix_tokens::k])
@@ -128,7 +129,7 @@ def plan_random(
     stay = stay.sort(dim=1).values
     order = prefix_first(prefix_tokens, stay, source, numbers)
     kept = prefix_tokens + stay.shape[1]
-    metric = take_rows(unit_rows(keys.detach()), order, numbers)
+    metric = take_rows(directions(keys.detach()), order, numbers)
     scores = cosines(metric[:, kept:], metric[:, prefix_tokens:kept])
     if padding is not None:
         scores = prefer_padding(scores, padding.gather(1, source), padding.gather(1, stay))

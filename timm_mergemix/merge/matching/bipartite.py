@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from .pass_plan import PassPlan, make_plan
-from .plan import MergePlan, check, cosines, first, of_length, prefer_padding, strongest_first, unit_rows
+from .plan import MergePlan, check, first, of_length, prefer_padding, strongest_first
+from .similarity import cosines, directions
 
 __all__ = ["bipartite_matching", "plan_bipartite"]
 
@@ -48,7 +49,7 @@ def plan_bipartite(
     batch, length = keys.shape[:2]
     first_a = prefix_tokens + prefix_tokens % 2
     first_b = prefix_tokens + 1 - prefix_tokens % 2
-    metric = unit_rows(keys.detach())
+    metric = directions(keys.detach())
     scores = cosines(metric[:, first_a::2], metric[:, first_b::2])
     if padding is not None:
         scores = prefer_padding(scores, padding[:, first_a::2], padding[:, first_b::2])

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from ..tracing import may_merge, writes_onnx
 from .pass_plan import PassPlan, count_up, merge_nothing, plan_in_order
-from .plan import MergePlan, check, check_range, cosines, first, prefer_padding, strongest_first, unit_rows
+from .plan import MergePlan, check, check_range, first, prefer_padding, strongest_first
+from .similarity import cosines, directions
 
 __all__ = ["pitome_margin", "pitome_matching", "plan_pitome"]
 
@@ -69,7 +70,7 @@ def plan_pitome(
     """
     if not may_merge(r):
         return merge_nothing(keys)
-    metric = unit_rows(keys.detach()[:, prefix_tokens:])
+    metric = directions(keys.detach()[:, prefix_tokens:])
     pad = None if padding is None else padding[:, prefix_tokens:]
     similarity = cosines(metric, metric)
     order = strongest_first(_energy(similarity, margin, pad))

@@ -1,4 +1,4 @@
-"""What a matching gives, and what all matchings share: their checks, the similarity, the place of padding."""
+"""What a matching gives, and what all matchings share: their checks, the order of merges, the place of padding."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ import torch
 from torch import Tensor
 
 from ...errors import check_int, check_number, check_tensor, wrong
-from ..autocast import without_autocast
 from ..tracing import has_stable_sort, is_symbol, token_count
 
 __all__ = [
     "MergePlan",
     "check",
     "check_range",
-    "cosines",
     "first",
     "of_length",
     "prefer_padding",
     "strongest_first",
-    "unit_rows",
 ]
 
 
@@ -60,18 +57,6 @@ def check_range(argument: str, value: float, low: float, high: float) -> None:
     """``check_number`` for a number that ``torch.compile`` may have made a symbol, which ``math.isfinite`` refuses."""
     if type(value) not in (int, float) or not low <= value <= high:
         check_number(argument, value, low, high)
-
-
-def unit_rows(keys: Tensor) -> Tensor:
-    """Keys (B, N, D) of any float dtype, scaled to length 1, in float32; zeros stay zeros."""
-    keys = keys.float()
-    return keys / torch.linalg.vector_norm(keys, dim=-1, keepdim=True).clamp_min(1e-12)
-
-
-def cosines(a: Tensor, b: Tensor) -> Tensor:
-    """Cosine similarity of (B, R, D) and (B, C, D) `unit_rows`: (B, R, C) float32, under autocast too."""
-    with without_autocast(a.device.type):
-        return torch.bmm(a, b.transpose(1, 2))
 
 
 def first(index: Tensor, count: int) -> tuple[Tensor, Tensor]:
