@@ -70,7 +70,7 @@ def plan_pitome(
     """
     if not may_merge(r):
         return merge_nothing(keys)
-    metric = directions(keys.detach()[:, prefix_tokens:])
+    metric = directions(keys.detach())[:, prefix_tokens:]
     pad = None if padding is None else padding[:, prefix_tokens:]
     similarity = cosines(metric, metric)
     order = strongest_first(_energy(similarity, margin, pad))
