@@ -11,6 +11,7 @@ import torch
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError, functional
 from timm_mergemix.merge.matching import tokens
+from timm_mergemix.merge.matching.pass_plan import PassPlan
 
 
 def test_all_names_are_functions_that_say_what_they_do() -> None:
@@ -56,10 +57,17 @@ PLAN = functional.bipartite_matching(torch.randn(2, 9, 4), 3, 1)
 def test_a_plan_is_applied_as_in_the_forward_pass() -> None:
     x = torch.randn(2, 9, 4)
     merged, size = functional.merge_tokens(x, PLAN)
-    wanted, sizes = tokens.merge_tokens(x, PLAN)
+    plan = PassPlan.of(PLAN)
+    wanted, sizes = tokens.merge_tokens(x, plan)
     assert torch.equal(merged, wanted) and torch.equal(size, sizes)
-    assert torch.equal(functional.compose_source(PLAN), tokens.compose_source(PLAN))
+    assert torch.equal(functional.compose_source(PLAN), tokens.places(plan))
     assert torch.equal(functional.log_size_bias(size, torch.float32), tokens.log_size_bias(size, torch.float32))
+
+
+@pytest.mark.parametrize("needs_gradient", [False, True])
+def test_merged_tokens_and_sizes_can_be_viewed_as_other_shapes(needs_gradient: bool) -> None:
+    x = torch.randn(2, 9, 4, requires_grad=needs_gradient)
+    assert all(result.is_contiguous() for result in functional.merge_tokens(x, PLAN))
 
 
 def changed_plan(name: str, value: object) -> functional.MergePlan:

@@ -94,8 +94,8 @@ def check_rows(argument: str, rows: Tensor, multi_label: bool, validate: bool | 
     if rows.dtype == torch.bool or not rows.numel() or not reads_values(rows, validate):
         return
     rows = rows.detach()
-    low, high = (limit.item() for limit in rows.aminmax())
-    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+    if found := _outside(rows, -ROUNDING, 1 + ROUNDING, validate):
+        low, high = found
         whole = "" if rows.is_floating_point() else "; class numbers must have the shape (B,)"
         raise wrong(argument, Words(f"rows of numbers from {low:g} to {high:g}"), f"numbers from 0 to 1{whole}")
     # One column stands for two classes: the class itself and its absence.
@@ -105,11 +105,9 @@ def check_rows(argument: str, rows: Tensor, multi_label: bool, validate: bool | 
 
 def check_classes(argument: str, labels: Tensor, num_classes: int, validate: bool | None = None) -> None:
     """Raises unless integer ``labels`` are in [0, num_classes)."""
-    if labels.numel() and reads_values(labels, validate):
-        labels = labels.long()  # torch has no min and max of wide unsigned integers
-        low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= num_classes:
-            raise wrong(argument, Words(f"labels from {low} to {high}"), f"labels from 0 to {num_classes - 1}")
+    if found := _outside(labels, 0, num_classes - 1, validate):
+        low, high = found
+        raise wrong(argument, Words(f"labels from {low} to {high}"), f"labels from 0 to {num_classes - 1}")
 
 
 def check_saliency(saliency: Tensor, batch: int, validate: bool | None = None) -> None:
@@ -125,7 +123,7 @@ def check_weights(argument: str, weights: Tensor, validate: bool | None = None) 
     if not weights.numel() or not reads_values(weights, validate):
         return
     weights = weights.detach()
-    if not (weights.min() >= 0 and weights.sum(dtype=torch.float32) < math.inf):
+    if not ((weights.min() >= 0) & (weights.sum(dtype=torch.float32) < math.inf)):
         raise wrong(argument, Words("numbers that are negative, NaN or infinite"), "finite numbers >= 0")
 
 
@@ -137,19 +135,16 @@ def check_finite(argument: str, values: Tensor, validate: bool | None = None) ->
 
 def check_share(argument: str, share: Tensor, validate: bool | None = None, slack: float = ROUNDING) -> None:
     """Raises unless all numbers are in [0, 1], with a tolerance of ``slack`` for rounding."""
-    if share.numel() and reads_values(share, validate):
-        low, high = (limit.item() for limit in share.detach().aminmax())
-        if not (low >= -slack and high <= 1 + slack):
-            raise wrong(argument, Words(f"numbers from {low:g} to {high:g}"), "numbers from 0 to 1")
+    if found := _outside(share.detach(), -slack, 1 + slack, validate):
+        low, high = found
+        raise wrong(argument, Words(f"numbers from {low:g} to {high:g}"), "numbers from 0 to 1")
 
 
 def check_range(argument: str, values: Tensor, low: int, high: int, validate: bool | None = None) -> None:
     """Raises unless all integers are from ``low`` to ``high``."""
-    if values.numel() and reads_values(values, validate):
-        values = values.long()
-        least, most = int(values.min()), int(values.max())
-        if least < low or most > high:
-            raise wrong(argument, Words(f"numbers from {least} to {most}"), f"numbers from {low} to {high}")
+    if found := _outside(values, low, high, validate):
+        least, most = found
+        raise wrong(argument, Words(f"numbers from {least} to {most}"), f"numbers from {low} to {high}")
 
 
 def read_statistics(
@@ -178,6 +173,17 @@ def read_statistics(
     if not fits or not (pair[1] > 0).all():
         raise wrong(argument, (mean, std), wanted)
     return pair[0], pair[1]
+
+
+def _outside(values: Tensor, least: float, most: float, validate: bool | None = None) -> tuple[float, float] | None:
+    """The lowest and the highest number where one is not within limits, for which an accelerator is waited for once.
+
+    None where all are, or none may be read.
+    """
+    if not values.numel() or not reads_values(values, validate):
+        return None
+    low, high = (values if values.is_floating_point() else values.long()).aminmax()  # unsigned ones have no limits
+    return None if (low >= least) & (high <= most) else (low.item(), high.item())
 
 
 def _is_finite(tensor: Tensor) -> bool:

@@ -9,6 +9,7 @@ from .merge.matching import tokens as _tokens
 from .merge.matching.baselines import kth_matching, random_matching
 from .merge.matching.bipartite import bipartite_matching
 from .merge.matching.choose import match
+from .merge.matching.pass_plan import PassPlan
 from .merge.matching.pitome import pitome_matching
 from .merge.matching.plan import MergePlan
 from .mix.boxes import visible_boxes
@@ -78,7 +79,8 @@ def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None) -> tupl
         check_tensor("size", size, (batch, tokens), "float", like=x)
         check_weights("size", size)
         size = size.float()
-    return _tokens.merge_tokens(x, plan, size)
+    merged, total = _tokens.merge_tokens(x, PassPlan.of(plan), size)
+    return merged, total.contiguous()
 
 
 def compose_source(plan: MergePlan, source: Tensor | None = None) -> Tensor:
@@ -98,7 +100,7 @@ def compose_source(plan: MergePlan, source: Tensor | None = None) -> Tensor:
     if source is not None:
         _check_source(source, batch, tokens, "plan", plan.keep)
         source = source.long()
-    return _tokens.compose_source(plan, source)
+    return _tokens.compose_source(_tokens.places(PassPlan.of(plan)), source)
 
 
 def log_size_bias(size: Tensor | None, dtype: torch.dtype, proportional: bool = True) -> Tensor | None:

@@ -97,8 +97,9 @@ def count(call: Callable[[], Any], host: str = "cpu") -> Counts:
 class _Functions(TorchFunctionMode):
     """Sees what a meta device dispatches otherwise than an accelerator does.
 
-    Tensors that are built from Python numbers, which it dispatches as nothing; and the fused attention, which it takes
-    apart, and for which CUDA copies a mask first whose strides are no multiples of 8.
+    Tensors that are built from Python numbers, which it dispatches as nothing; the norm by the root of the mean square,
+    which it takes apart, and for which CUDA has one kernel since torch 2.9; and the fused attention, which it takes
+    apart too, and for which CUDA copies a mask first whose strides are no multiples of 8.
     """
 
     def __init__(self, counts: Counts, host: str) -> None:
@@ -112,6 +113,9 @@ class _Functions(TorchFunctionMode):
             mask = kwargs.get("attn_mask", args[3] if len(args) > 3 else None)
             self.counts.copied_masks += mask is not None and not is_aligned(mask)
             return _Attention.apply(*args[:3], self.counts)
+        if func is F.rms_norm and args[0].device.type != self.host and not args[0].requires_grad:
+            self.counts.kernels["rms_norm"] += 1
+            return torch.empty_like(args[0])
         out = func(*args, **kwargs)
         data = args[-1] if args else None
         if func in FROM_LIST and out.device.type != self.host and not isinstance(data, Tensor):

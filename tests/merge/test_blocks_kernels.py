@@ -13,7 +13,9 @@ from ..models import images, tiny, tiny_torchvision
 
 # Kernels of a block, with one for a fused attention: forward, and forward and backward.
 PLAIN = (10, 31)
-MOST = {"bipartite": (35, 65), "kth": (51, 81), "random": (45, 75), "pitome": (53, 83)}
+MOST = {"bipartite": (30, 57), "kth": (33, 60), "random": (31, 59), "pitome": (39, 66)}
+# Before torch 2.9 CUDA has no single kernel that brings keys to one length.
+OLDER = 0 if hasattr(torch.ops.aten, "_fused_rms_norm_backward") else 2
 
 
 def counted(depth: int, matching: str | None, backward: bool) -> Counts:
@@ -38,7 +40,7 @@ def test_a_plain_block(backward: bool) -> None:
 @pytest.mark.parametrize("matching", MATCHINGS)
 @pytest.mark.parametrize("backward", [False, True])
 def test_a_merging_block(matching: str, backward: bool) -> None:
-    assert of_a_block(matching, backward) <= MOST[matching][backward]
+    assert of_a_block(matching, backward) <= MOST[matching][backward] + OLDER
 
 
 @pytest.mark.parametrize("matching", MATCHINGS)

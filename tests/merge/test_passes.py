@@ -28,8 +28,18 @@ def test_the_first_block_starts_a_pass():
     current, x = new_pass(), randn(1, 5, 2)
     got, tokens = current.enter(0, x)
     assert got is x
-    assert tokens == Tokens(merges=(1, 1, 1), length=5)
+    assert tokens[:-1] == Tokens(merges=(1, 1, 1), length=5)[:-1]
+    assert tokens.numbers.tolist() == [0, 1, 2, 3, 4]
     assert current.tokens is None
+
+
+def test_numbers_are_counted_once_in_a_pass_that_merges():
+    current, x = new_pass(), randn(1, 5, 2)
+    _, tokens = current.enter(0, x)
+    current.leave(0, randn(1, 4, 2), tokens.after(0, 4, SIZE, SOURCE))
+    assert current.tokens.numbers is tokens.numbers
+    _, unmerged = new_pass(r=0).enter(0, x)
+    assert unmerged.numbers is None
 
 
 def test_unmerged_tokens_have_size_1_and_their_own_place():

@@ -8,7 +8,7 @@ from torch import nn
 
 import timm_mergemix as mm
 from timm_mergemix import MergeMixError
-from timm_mergemix.merge.matching.choose import match
+from timm_mergemix.merge.matching.choose import plan_merges
 
 from ..models import images, tiny, tiny_torchvision
 from .patched import assert_holds_no_tensor, assert_unchanged, blocks_of, both_families, merging_state, snapshot
@@ -132,11 +132,11 @@ def test_matching_is_on_the_keys_that_the_attention_uses(build, monkeypatch):
     model, seen = mm.patch(build(), 3), []
     x = images(model)
 
-    def spy(matching, keys, r, prefix, padding, progress, generator):
+    def spy(matching, keys, r, prefix, padding, progress, *rest):
         seen.append((keys, r, prefix, progress))
-        return match(matching, keys, r, prefix, padding, progress, generator)
+        return plan_merges(matching, keys, r, prefix, padding, progress, *rest)
 
-    monkeypatch.setattr("timm_mergemix.merge.blocks.match", spy)
+    monkeypatch.setattr("timm_mergemix.merge.blocks.plan_merges", spy)
     entered = []
     for block in blocks_of(model):
         block.register_forward_pre_hook(lambda _, args: entered.append(args[0]))

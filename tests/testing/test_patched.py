@@ -13,7 +13,7 @@ import timm_mergemix as mm
 from timm_mergemix.merge import blocks as merging_blocks
 from timm_mergemix.merge.blocks import MergingBlock
 from timm_mergemix.merge.matching import tokens as matching_tokens
-from timm_mergemix.merge.matching.plan import plan_in_order
+from timm_mergemix.merge.matching.pass_plan import plan_in_order
 from timm_mergemix.testing import InvariantError, check_patched, patched
 from timm_mergemix.testing.merging import MERGING_INVARIANTS
 from timm_mergemix.testing.patched import UNPATCH
@@ -26,25 +26,25 @@ from ..models import tiny, tiny_torchvision
 MERGE, COMPOSE = matching_tokens.merge_tokens, matching_tokens.compose_source
 
 
-def unweighted(x: Tensor, plan: Any, size: Tensor | None = None, padded: bool = True) -> tuple[Tensor, Tensor]:
+def unweighted(x: Tensor, plan: Any, size: Tensor | None = None, **call: Any) -> tuple[Tensor, Tensor]:
     """Takes the mean of tokens without weighting them by size."""
     return MERGE(x, plan)[0], MERGE(x, plan, size)[1]
 
 
-def wrong_sizes(x: Tensor, plan: Any, size: Tensor | None = None, padded: bool = True) -> tuple[Tensor, Tensor]:
+def wrong_sizes(x: Tensor, plan: Any, size: Tensor | None = None, **call: Any) -> tuple[Tensor, Tensor]:
     """Sizes that ignore earlier merges."""
     return MERGE(x, plan, size)[0], MERGE(x, plan)[1]
 
 
-def emptied(plan: Any, source: Tensor | None = None) -> Tensor:
+def emptied(place: Tensor, source: Tensor | None = None) -> Tensor:
     """The source map claims that all patches of one token are in another."""
-    found = COMPOSE(plan, source)
+    found = COMPOSE(place, source)
     return found.where(found != 1, 2)
 
 
-def parted(plan: Any, source: Tensor | None = None) -> Tensor:
+def parted(place: Tensor, source: Tensor | None = None) -> Tensor:
     """The source map swaps two patches, from the second merge on."""
-    found = COMPOSE(plan, source).clone()
+    found = COMPOSE(place, source).clone()
     if source is not None:
         found[:, [3, 6]] = found[:, [6, 3]]
     return found
@@ -53,11 +53,11 @@ def parted(plan: Any, source: Tensor | None = None) -> Tensor:
 def plan_with_all(merging: Any, matching: str, keys: Tensor, r: int, *rest: Any) -> Any:
     """The first tokens, including the class token, merge with the tokens after them."""
     first = torch.arange(r).expand(len(keys), -1)
-    return plan_in_order(keys.shape[1], first, first + r)
+    return plan_in_order(0, torch.arange(r, keys.shape[1]).expand(len(keys), -1).contiguous(), first, first + r)
 
 
 def plan_with_fewer(merging: Any, matching: str, keys: Tensor, r: int, *rest: Any) -> Any:
-    return merging_blocks.match(matching, keys, max(r - 1, 1), 1)
+    return merging_blocks.plan_merges(matching, keys, max(r - 1, 1), 1, None, 0.0, None)
 
 
 def inexact(cls: type[MergingBlock]) -> Callable[..., Tensor]:

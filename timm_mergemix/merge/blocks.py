@@ -14,9 +14,9 @@ from torch.utils.checkpoint import checkpoint
 from ..errors import Words, wrong
 from .autocast import uncached_autocast
 from .made import make_plain
-from .matching.choose import match
-from .matching.plan import MergePlan, keep_trailing
-from .matching.tokens import compose_source, log_size_bias, merge_tokens
+from .matching.choose import plan_merges
+from .matching.pass_plan import PassPlan, keep_trailing
+from .matching.tokens import compose_source, log_size_bias, merge_tokens, places
 from .passes import Pass, Tokens, is_symbolic
 from .record import AttentionRow, mean_attention, softmax_attention
 from .scopes import Scope, scopes_of
@@ -195,7 +195,7 @@ class MergingBlock(nn.Module, ABC):
             x, size, source = _run(cls.checkpoints(self, merging), body, x, tokens, r, current.settings, call)
             if size is not None and size.requires_grad:  # reentrant checkpoints say so of all that they return
                 size = size.detach()
-            tokens = Tokens(tokens.merges, x.shape[1], index, size, source, tokens.valid, tokens.mapped)
+            tokens = tokens.after(index, x.shape[1], size, source)
         return current.leave(index, x, tokens)
 
     def _replicate_for_data_parallel(self) -> Any:
@@ -242,20 +242,30 @@ def _merged(
         if padding is not None:  # what it holds has no weight in a mean, and must not be rounded off from one
             x = x.masked_fill(padding.unsqueeze(-1), 0.0)
         progress = block.merge_index / len(tokens.merges)
-        plan = _plan(block.merging, settings.matching, keys, r, padding, progress)
-        x, size = merge_tokens(x, plan, weights, padded=padding is not None)
-        if tokens.mapped or block.reads_source:
-            source = compose_source(plan, source)
+        plan = _plan(block.merging, settings.matching, keys, r, padding, progress, tokens.numbers)
+        place = places(plan) if tokens.mapped or block.reads_source else None
+        x, size = merge_tokens(x, plan, weights, padded=padding is not None, place=place)
+        source = source if place is None else compose_source(place, source)
     mlp = block.mlp_branch(x)
     return x if mlp is None else x + mlp, size, source
 
 
-def _plan(merging: Merging, matching: str, keys: Tensor, r: int, padding: Tensor | None, progress: float) -> MergePlan:
+def _plan(
+    merging: Merging,
+    matching: str,
+    keys: Tensor,
+    r: int,
+    padding: Tensor | None,
+    progress: float,
+    numbers: Tensor | None,
+) -> PassPlan:
     """Which tokens merge: trailing ones that are protected are not shown to the matching."""
     suffix, prefix = merging.layout.suffix_tokens, merging.layout.prefix_tokens
     if suffix:
         keys, padding = keys[:, :-suffix], None if padding is None else padding[:, :-suffix]
-    plan = match(matching, keys, r, prefix, padding, progress, merging.generator)
+    if numbers is not None and numbers.device != keys.device:  # the blocks are spread over devices
+        numbers = None
+    plan = plan_merges(matching, keys, r, prefix, padding, progress, merging.generator, numbers)
     return keep_trailing(plan, suffix) if suffix else plan
 
 

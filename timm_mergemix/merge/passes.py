@@ -11,6 +11,7 @@ from torch.fx import Proxy
 
 from ..errors import Words, wrong
 from .handover import Handover
+from .matching.pass_plan import shared_numbers
 from .matching.tokens import recover
 from .recompute import Checkpointed, Manner, in_order
 from .record import Watcher
@@ -32,6 +33,7 @@ class Tokens(NamedTuple):
         source: (B, N) int64, original token -> token; None while nothing has merged, or if it is not needed.
         valid: (B, N) float32, 1 for an original token and 0 for padding; None if there is no padding.
         mapped: Whether the source map is needed, to recover all tokens or by a watcher of the pass.
+        numbers: See `shared_numbers`; None if nothing merges.
     """
 
     merges: tuple[int, ...]
@@ -41,10 +43,16 @@ class Tokens(NamedTuple):
     source: Tensor | None = None
     valid: Tensor | None = None
     mapped: bool = True
+    numbers: Tensor | None = None
 
     def may_merge(self) -> bool:
         """Whether anything merges in this pass; True where an export leaves it open."""
         return any(may_merge(r) for r in self.merges)
+
+    def after(self, block: int, length: int, size: Tensor | None, source: Tensor | None) -> Tokens:
+        """The tokens after a merge; ``block`` is the index of the block that runs next, or that has merged them."""
+        # Not `_replace`, which the compiler of torch 2.6 does not see through.
+        return Tokens(self.merges, length, block, size, source, self.valid, self.mapped, self.numbers)
 
     def weights(self) -> Tensor | None:
         """(B, length) float32, patches per token, 0 for padding; None if each token stands for one patch."""
@@ -145,9 +153,7 @@ class Pass:
             self._end()
             all_of_them = tokens.source is not None and (self.recovering or self.exposing)
             return recover(x, tokens.source) if all_of_them else x  # type: ignore[arg-type]
-        # Not `_replace`, which the compiler of torch 2.6 does not see through.
-        merges, length, _, size, source, valid, mapped = tokens
-        self.tokens = Tokens(merges, length, index + 1, size, source, valid, mapped)
+        self.tokens = tokens.after(index + 1, tokens.length, tokens.size, tokens.source)
         out = x
         if self.exposing and tokens.source is not None:
             self.aside, out = x, recover(x, tokens.source)
@@ -174,7 +180,9 @@ class Pass:
             self.settings, self.recovering = self.checkpointed.manner(now)
         patches = length - layout.protected
         mapped = self.recovering or self.exposing or self.watcher is not None
-        tokens = Tokens(resolve(self.settings.schedule, patches), length, valid=self.valid, mapped=mapped)
+        merges = resolve(self.settings.schedule, patches)
+        numbers = shared_numbers(x) if any(may_merge(r) for r in merges) else None
+        tokens = Tokens(merges, length, valid=self.valid, mapped=mapped, numbers=numbers)
         if tokens.may_merge():
             self._check_patches(patches)
         self.aside = self.valid = self.handover = None

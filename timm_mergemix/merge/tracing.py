@@ -8,9 +8,19 @@ from collections.abc import Callable
 
 import torch
 from torch import SymInt, Tensor
+from torch._C import _functorch as functorch
+from torch.autograd.forward_ad import unpack_dual
 from torch.jit import is_tracing  # type: ignore[attr-defined]
 
-__all__ = ["check_length", "has_stable_sort", "is_symbol", "may_merge", "token_count", "writes_onnx"]
+__all__ = [
+    "check_length",
+    "has_stable_sort",
+    "is_looked_into",
+    "is_symbol",
+    "may_merge",
+    "token_count",
+    "writes_onnx",
+]
 
 
 def token_count(x: Tensor) -> int:
@@ -49,6 +59,13 @@ def is_symbol(number: object) -> bool:
 def may_merge(r: int) -> bool:
     """Whether ``r`` merges anything; True for an exporter's symbol."""
     return is_symbol(r) or r > 0
+
+
+def is_looked_into(x: Tensor) -> bool:
+    """Whether a compiler, a tracer, ``torch.func`` or forward mode takes part in what is done with a tensor."""
+    if torch.compiler.is_compiling() or is_tracing():
+        return True
+    return functorch.is_functorch_wrapped_tensor(x) or unpack_dual(x).tangent is not None
 
 
 def writes_onnx() -> bool:

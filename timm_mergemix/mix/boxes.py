@@ -66,14 +66,15 @@ def mix_objects(own: Objects, partner: Objects, paste: Paste, size: tuple[int, i
     before, after = (visible_boxes(boxes, edges, inside=True)[0] for boxes in (own[0], partner[0]))
     kept, share = visible_boxes(before, box, inside=False)
     if paste.resized:
-        scale, offset = ([(right - left) / width, (bottom - top) / height], [left, top])
-        pasted = after * after.new_tensor(scale * 2) + after.new_tensor(offset * 2)
+        x, y = after[:, 0::2] * ((right - left) / width) + left, after[:, 1::2] * ((bottom - top) / height) + top
+        pasted = torch.stack([x, y], dim=2).flatten(1)
         pasted_share = visible_boxes(after, edges, inside=True)[1]
     else:
         pasted, pasted_share = visible_boxes(after, box, inside=True)
-    first, second = ((each >= min_visible) & (each > 0) for each in (share, pasted_share))
-    boxes = torch.cat([kept[first], pasted[second]]).to(own[0].dtype)
-    return boxes, torch.cat([own[1][first], partner[1][second]])
+    shares = torch.cat([share, pasted_share])
+    seen = ((shares >= min_visible) & (shares > 0)).nonzero().squeeze(1)  # an accelerator is waited for once
+    boxes = torch.cat([kept, pasted])[seen].to(own[0].dtype)
+    return boxes, torch.cat([own[1], partner[1]])[seen]
 
 
 def mix_all_objects(
@@ -91,7 +92,7 @@ def mix_all_objects(
         if blend.paste is None:
             wanted = "None, since this way of mixing does not report where it pasted partners"
             raise wrong("boxes", Words("boxes"), wanted)
-        rows, partners = pairs.own_index.tolist(), pairs.partner_index.tolist()
+        rows, partners = torch.stack([pairs.own_index, pairs.partner_index]).tolist()
         for row, partner, box in zip(rows, partners, blend.paste.boxes, strict=True):
             # An image that is its own partner, as the middle one of an odd batch, is not changed by its own pixels.
             if row != partner or blend.paste.resized:

@@ -13,6 +13,7 @@ from torch.utils.data import default_collate, get_worker_info
 from ..errors import Words, check_tensor, unusable, with_article, wrong
 from ..mix.batch import MixedBatch, moved, with_tensors
 from ..mix.mixer import Mixer
+from ..mix.transfer import to_device
 from ..mixers.mergemix import MergeMix
 
 __all__ = ["PairBatch", "PreferencePairs"]
@@ -64,10 +65,11 @@ class PairBatch:
 
     def select(self) -> PairBatch:
         """Only the rows that are pairs, possibly none. ``batch`` is kept whole, so ``partner`` stays valid."""
-        rows = self.is_pair.nonzero().squeeze(1)
+        chosen = self.is_pair.cpu().nonzero().squeeze(1)  # an accelerator is waited for once
+        (rows,) = to_device([chosen], self.is_pair.device)
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         values |= {name: value[rows] for name, value in values.items() if isinstance(value, Tensor)}
-        return PairBatch(**values | {"kind": tuple(self.kind[row] for row in rows.tolist())})
+        return PairBatch(**values | {"kind": tuple(self.kind[row] for row in chosen.tolist())})
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> PairBatch:
         """The same pairs, including ``batch``, on another device."""

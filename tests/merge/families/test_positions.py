@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from timm_mergemix.functional import compose_source, merge_tokens
 from timm_mergemix.merge.families.positions import merge_bias, merge_rope
 from timm_mergemix.merge.matching.bipartite import bipartite_matching
-from timm_mergemix.merge.matching.tokens import compose_source, merge_tokens
 
 from ..reference import randn
 

@@ -1,30 +1,20 @@
-"""What all matchings share: their checks, the similarity, the place of padding, and plans in order."""
+"""What all matchings share: their checks, the place of padding, and plans in order."""
 
 import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from timm_mergemix import MergeMixError
 from timm_mergemix.merge.matching.plan import (
-    MergePlan,
     check,
     check_range,
-    cosine,
     first,
-    keep_trailing,
-    merge_nothing,
     of_length,
-    plan_in_order,
     prefer_padding,
-    take_rows,
 )
 
-from ..reference import cosine as slow_cosine
 from ..reference import randn
-from .plans import SETTINGS, merges_of
 
 
 @pytest.mark.parametrize(("length", "prefix"), [(9, 0), (9, 1), (9, 2), (2, 2), (1, 0), (3, 5)])
@@ -55,46 +45,10 @@ def test_a_range_is_checked_as_any_number_is(value):
         check_range("progress", value, 0, 1)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_cosines_are_float32_also_under_autocast(dtype):
-    a, b = randn(2, 3, 5).to(dtype), randn(2, 4, 5, seed=1).to(dtype)
-    with torch.autocast("cpu", torch.bfloat16):
-        got = cosine(a, b)
-    assert got.dtype == torch.float32
-    wanted = [[[slow_cosine(x, y) for y in b[i].tolist()] for x in a[i].tolist()] for i in range(2)]
-    torch.testing.assert_close(got, torch.tensor(wanted), rtol=1e-5, atol=1e-6)
-
-
 def test_edges_of_padding_come_first_and_those_of_both_kinds_last():
     scores = torch.tensor([[[-1.0, 1.0], [0.5, -0.5]]])
     padding = torch.tensor([[True, False]])
     assert prefer_padding(scores, padding, padding).tolist() == [[[3.0, -3.0], [-3.5, -0.5]]]
-
-
-@SETTINGS
-@given(st.integers(1, 12), st.data())
-def test_a_plan_in_order_keeps_the_rest_in_its_old_order(length, data):
-    order = data.draw(st.permutations(range(length)))
-    r = data.draw(st.integers(0, length // 2))
-    source, stay = order[:r], order[r:]
-    partner = [data.draw(st.sampled_from(stay)) for _ in range(r)]
-    plan = plan_in_order(length, torch.tensor([source], dtype=torch.int64), torch.tensor([partner], dtype=torch.int64))
-    assert plan.keep.tolist() == [sorted(stay)]
-    assert merges_of(plan, 0) == dict(zip(source, partner, strict=True))
-
-
-@pytest.mark.parametrize(("batch", "length"), [(2, 5), (0, 3), (1, 0)])
-def test_where_nothing_merges_all_tokens_stay(batch, length):
-    plan = merge_nothing(randn(batch, length, 4))
-    assert plan.keep.tolist() == [list(range(length))] * batch
-    assert plan.source.shape == plan.target.shape == (batch, 0)
-    assert all(part.dtype == torch.int64 for part in plan)
-
-
-def test_rows_are_taken_by_position():
-    values = randn(2, 5, 3)
-    index = torch.tensor([[4, 0, 0], [1, 2, 3]])
-    assert torch.equal(take_rows(values, index), torch.stack([values[i, index[i]] for i in range(2)]))
 
 
 def test_the_first_columns_and_the_others():
@@ -102,10 +56,3 @@ def test_the_first_columns_and_the_others():
     for count in (0, 3, 5):
         head, rest = first(index, count)
         assert torch.equal(head, index[:, :count]) and torch.equal(rest, index[:, count:])
-
-
-def test_tokens_at_the_end_stay():
-    plan = MergePlan(torch.tensor([[0, 1]]), torch.tensor([[2, 3, 4]]), torch.tensor([[0, 1, 1]]))
-    longer = keep_trailing(plan, 2)
-    assert longer.keep.tolist() == [[0, 1, 5, 6]]
-    assert longer.source is plan.source and longer.target is plan.target

@@ -5,8 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from timm_mergemix.functional import compose_source, merge_tokens
 from timm_mergemix.merge.matching.bipartite import bipartite_matching
-from timm_mergemix.merge.matching.tokens import compose_source, log_size_bias, members, merge_tokens, recover
+from timm_mergemix.merge.matching.tokens import log_size_bias, members, recover
 
 from ..reference import randn, source_of
 

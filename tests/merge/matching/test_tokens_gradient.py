@@ -8,26 +8,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from timm_mergemix.merge.matching.choose import MATCHINGS, match
-from timm_mergemix.merge.matching.plan import MergePlan
+from timm_mergemix.merge.matching.choose import MATCHINGS, plan_merges
+from timm_mergemix.merge.matching.pass_plan import PassPlan, shared_numbers
 from timm_mergemix.merge.matching.tokens import has_short_gradient, merge_flat, merge_gathered, merge_tokens
 
 from ..reference import randn
 
-Case = tuple[Tensor, MergePlan, Tensor]
+Case = tuple[Tensor, PassPlan, Tensor]
 
 
 def case(matching: str, seed: int, r: int = 5) -> Case:
     """Tokens (B, N, C) in float64, a plan, and sizes."""
-    plan = match(matching, randn(2, 14, 6, seed=seed), r, 2)
+    keys = randn(2, 14, 6, seed=seed)
+    plan = plan_merges(matching, keys, r, 2, None, 0.0, None, shared_numbers(keys) if seed % 2 else None)
     size = torch.randint(1, 9, (2, 14), generator=torch.Generator().manual_seed(seed)).float()
     return randn(2, 14, 3, seed=seed + 1).double(), plan, size
 
 
-def shares(plan: MergePlan, size: Tensor) -> Tensor:
-    joining = size.gather(1, plan.source)
-    total = size.gather(1, plan.keep).scatter_add(1, plan.target, joining)
-    return (joining.double() / total.gather(1, plan.target)).unsqueeze(-1)
+def shares(plan: PassPlan, size: Tensor) -> Tensor:
+    keep, source, target = plan.public()
+    joining = size.gather(1, source)
+    total = size.gather(1, keep).scatter_add(1, target, joining)
+    return joining.double() / total.gather(1, target)
 
 
 @settings(max_examples=20, deadline=None)

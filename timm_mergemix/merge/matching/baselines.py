@@ -7,19 +7,12 @@ from torch import Tensor
 
 from ...errors import check_int, wrong
 from ..tracing import may_merge
-from .plan import (
-    MergePlan,
-    check,
-    cosine,
-    first,
-    merge_nothing,
-    plan_in_order,
-    prefer_padding,
-    strongest_first,
-    take_rows,
-)
+from .pass_plan import PassPlan, make_plan, merge_nothing, plan_in_order, prefix_first
+from .plan import MergePlan, check, first, prefer_padding, strongest_first
+from .rows import take_rows
+from .similarity import cosines, directions
 
-__all__ = ["kth_matching", "random_matching"]
+__all__ = ["check_generator", "kth_matching", "plan_kth", "plan_random", "random_matching"]
 
 
 def kth_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Tensor | None = None, k: int = 3) -> MergePlan:
@@ -42,19 +35,35 @@ def kth_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Tensor |
     """
     check(keys, r, prefix_tokens, padding)
     check_int("k", k, 2)
+    return plan_kth(keys, r, prefix_tokens, padding, k=k).public()
+
+
+def plan_kth(
+    keys: Tensor, r: int, prefix_tokens: int, padding: Tensor | None, numbers: Tensor | None = None, k: int = 3
+) -> PassPlan:
+    """`kth_matching` without its checks, for the forward pass.
+
+    Args:
+        keys: (B, N, D).
+        r: Tokens to merge.
+        prefix_tokens: Leading tokens that never merge.
+        padding: (B, N) bool, or None.
+        numbers: See `shared_numbers`.
+        k: Distance between targets.
+    """
     if not may_merge(r):
         return merge_nothing(keys)
-    keys = keys.detach()
-    length = keys.shape[1]
-    target = torch.arange(prefix_tokens, length, k, device=keys.device)
-    source = torch.arange(length - prefix_tokens - target.shape[0], device=keys.device)
-    source = prefix_tokens + source + source // (k - 1) + 1  # what the targets leave between them
-    scores = cosine(keys[:, source], keys[:, target])
+    metric = directions(keys.detach())
+    scores = cosines(metric[:, prefix_tokens:], metric[:, prefix_tokens::k])
     if padding is not None:
-        scores = prefer_padding(scores, padding[:, source], padding[:, target])
+        scores = prefer_padding(scores, padding[:, prefix_tokens:], padding[:, prefix_tokens::k])
     strength, partner = scores.max(dim=-1)
-    merged, _ = first(strongest_first(strength), r)
-    return plan_in_order(length, source[merged], target[partner.gather(1, merged)])
+    strength[:, ::k].fill_(-torch.inf)  # targets merge into nothing
+    order = strongest_first(strength)
+    source, stay = first(order + prefix_tokens, r)
+    # Positions among the targets -> positions in the sequence, in one kernel.
+    target = torch.rsub(partner.gather(1, first(order, r)[0]), prefix_tokens, alpha=-k)
+    return plan_in_order(prefix_tokens, stay.sort(dim=1).values, source, target, numbers)
 
 
 def random_matching(
@@ -66,7 +75,8 @@ def random_matching(
 ) -> MergePlan:
     """Tokens drawn at random merge into the most similar ones, by cosine, of those that stay. A baseline.
 
-    Every set of ``r`` unprotected tokens is equally likely. Kept tokens stay in their order.
+    Every set of ``r`` unprotected tokens is equally likely. Kept tokens stay in their order; of equally similar ones,
+    the first is merged into.
 
     Args:
         keys: (B, N, D), the metric, for example keys averaged over heads. Any float dtype; compared in float32.
@@ -82,25 +92,57 @@ def random_matching(
             generator is not a torch.Generator, or more tokens are to merge than can.
     """
     check(keys, r, prefix_tokens, padding)
+    check_generator(generator)
+    return plan_random(keys, r, prefix_tokens, padding, generator=generator).public()
+
+
+def check_generator(generator: torch.Generator | None) -> None:
+    """Raises unless it is something that can be drawn from, or None."""
     if generator is not None and not isinstance(generator, torch.Generator):
         raise wrong("generator", generator, "a torch.Generator or None")
+
+
+def plan_random(
+    keys: Tensor,
+    r: int,
+    prefix_tokens: int,
+    padding: Tensor | None,
+    numbers: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> PassPlan:
+    """`random_matching` without its checks, for the forward pass.
+
+    Args:
+        keys: (B, N, D).
+        r: Tokens to merge.
+        prefix_tokens: Leading tokens that never merge.
+        padding: (B, N) bool, or None.
+        numbers: See `shared_numbers`.
+        generator: What is drawn from, or None.
+    """
     if not may_merge(r):
         return merge_nothing(keys)
-    keys = keys.detach()
-    batch, length = keys.shape[:2]
-    free = length - prefix_tokens
-    if generator is None:  # its own call: torch.compile traces none that names a generator
-        rank = torch.rand(batch, free, dtype=torch.float32, device=keys.device)
-    else:
-        rank = torch.rand(batch, free, generator=generator, dtype=torch.float32, device=generator.device)
-        rank = rank.to(keys.device)
+    rank = _draw(keys, prefix_tokens, generator)
     if padding is not None:
         rank = _padding_first(rank, padding[:, prefix_tokens:])
-    source, stay = first(prefix_tokens + strongest_first(rank), r)
-    scores = cosine(take_rows(keys, source), take_rows(keys, stay))
+    source, stay = first(strongest_first(rank) + prefix_tokens, r)
+    stay = stay.sort(dim=1).values
+    order = prefix_first(prefix_tokens, stay, source, numbers)
+    kept = prefix_tokens + stay.shape[1]
+    metric = take_rows(directions(keys.detach()), order, numbers)
+    scores = cosines(metric[:, kept:], metric[:, prefix_tokens:kept])
     if padding is not None:
         scores = prefer_padding(scores, padding.gather(1, source), padding.gather(1, stay))
-    return plan_in_order(length, source, stay.gather(1, scores.argmax(dim=-1)))
+    return make_plan(order, scores.argmax(dim=-1), prefix_tokens, numbers)
+
+
+def _draw(keys: Tensor, prefix_tokens: int, generator: torch.Generator | None) -> Tensor:
+    """A number in [0, 1) for each unprotected token of (B, N, D) keys: (B, N - prefix_tokens) float32."""
+    batch, free = keys.shape[0], keys.shape[1] - prefix_tokens
+    if generator is None:  # its own call: torch.compile traces none that names a generator
+        return torch.rand(batch, free, dtype=torch.float32, device=keys.device)
+    rank = torch.rand(batch, free, generator=generator, dtype=torch.float32, device=generator.device)
+    return rank.to(keys.device)
 
 
 def _padding_first(rank: Tensor, padding: Tensor) -> Tensor:

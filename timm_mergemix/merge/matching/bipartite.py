@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..autocast import without_autocast
+from .pass_plan import PassPlan, make_plan
 from .plan import MergePlan, check, first, of_length, prefer_padding, strongest_first
+from .similarity import cosines, directions
 
-__all__ = ["bipartite_matching"]
+__all__ = ["bipartite_matching", "plan_bipartite"]
 
 
 def bipartite_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Tensor | None = None) -> MergePlan:
@@ -31,13 +31,26 @@ def bipartite_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Te
             tokens are to merge than can.
     """
     check(keys, r, prefix_tokens, padding)
-    keys = keys.detach()
+    return plan_bipartite(keys, r, prefix_tokens, padding).public()
+
+
+def plan_bipartite(
+    keys: Tensor, r: int, prefix_tokens: int, padding: Tensor | None, numbers: Tensor | None = None
+) -> PassPlan:
+    """`bipartite_matching` without its checks, for the forward pass.
+
+    Args:
+        keys: (B, N, D).
+        r: Tokens to merge.
+        prefix_tokens: Leading tokens that never merge.
+        padding: (B, N) bool, or None.
+        numbers: See `shared_numbers`.
+    """
     batch, length = keys.shape[:2]
     first_a = prefix_tokens + prefix_tokens % 2
     first_b = prefix_tokens + 1 - prefix_tokens % 2
-    with without_autocast(keys.device.type):
-        metric = F.normalize(keys.float(), dim=-1)
-        scores = torch.bmm(metric[:, first_a::2], metric[:, first_b::2].transpose(1, 2))
+    metric = directions(keys.detach())
+    scores = cosines(metric[:, first_a::2], metric[:, first_b::2])
     if padding is not None:
         scores = prefer_padding(scores, padding[:, first_a::2], padding[:, first_b::2])
     if scores.shape[2] == 0:  # at most one unprotected token: A has no edges
@@ -48,8 +61,8 @@ def bipartite_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Te
     source, rest = first(torch.rsub(order, first_a, alpha=-2), r)
     unmerged = rest.sort(dim=-1).values
 
-    positions = torch.arange(length, device=keys.device)
-    prefix, in_b = positions[:prefix_tokens], positions[first_b::2]
-    keep = torch.cat([prefix.expand(batch, -1), unmerged, in_b.expand(batch, -1)], dim=1)
-    target = partner.gather(1, first(order, r)[0]) + (prefix_tokens + unmerged.shape[1])
-    return MergePlan(of_length(keep, length - r), source, target)
+    positions = torch.arange(length, device=keys.device) if numbers is None else numbers
+    prefix, in_b = positions[:prefix_tokens], positions[first_b:length:2]
+    new_order = torch.cat([prefix.expand(batch, -1), unmerged, in_b.expand(batch, -1), source], dim=1)
+    partner = partner.gather(1, first(order, r)[0])
+    return make_plan(of_length(new_order, length), partner, prefix_tokens + unmerged.shape[1], numbers)

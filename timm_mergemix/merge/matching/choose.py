@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 
 from ...errors import check_choice
-from .baselines import kth_matching, random_matching
-from .bipartite import bipartite_matching
+from .baselines import check_generator, plan_kth, plan_random
+from .bipartite import plan_bipartite
 from .names import MATCHINGS
-from .pitome import pitome_margin, pitome_matching
-from .plan import MergePlan, check_range
+from .pass_plan import PassPlan
+from .pitome import pitome_margin, plan_pitome
+from .plan import MergePlan, check, check_range
 
-__all__ = ["match"]
+__all__ = ["match", "plan_merges"]
 
 
 def match(
@@ -39,10 +40,26 @@ def match(
         MergeMixError: If there is no such matching, the progress is not a number from 0 to 1, or the matching refuses
             another argument.
     """
+    return plan_merges(matching, keys, r, prefix_tokens, padding, progress, generator).public()
+
+
+def plan_merges(
+    matching: str,
+    keys: Tensor,
+    r: int,
+    prefix_tokens: int,
+    padding: Tensor | None,
+    progress: float,
+    generator: torch.Generator | None,
+    numbers: Tensor | None = None,
+) -> PassPlan:
+    """`match` for the forward pass, which may have `shared_numbers`; the other arguments and errors are its own."""
     check_choice("matching", matching, MATCHINGS)
     check_range("progress", progress, 0, 1)
+    check(keys, r, prefix_tokens, padding)
     if matching == "pitome":
-        return pitome_matching(keys, r, prefix_tokens, padding, pitome_margin(progress))
+        return plan_pitome(keys, r, prefix_tokens, padding, numbers, pitome_margin(progress))
     if matching == "random":
-        return random_matching(keys, r, prefix_tokens, padding, generator)
-    return (kth_matching if matching == "kth" else bipartite_matching)(keys, r, prefix_tokens, padding)
+        check_generator(generator)
+        return plan_random(keys, r, prefix_tokens, padding, numbers, generator)
+    return (plan_kth if matching == "kth" else plan_bipartite)(keys, r, prefix_tokens, padding, numbers)

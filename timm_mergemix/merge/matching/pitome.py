@@ -6,20 +6,11 @@ import torch
 from torch import Tensor
 
 from ..tracing import may_merge, writes_onnx
-from .plan import (
-    MergePlan,
-    check,
-    check_range,
-    cosine,
-    first,
-    merge_nothing,
-    plan_in_order,
-    prefer_padding,
-    strongest_first,
-    take_rows,
-)
+from .pass_plan import PassPlan, count_up, merge_nothing, plan_in_order
+from .plan import MergePlan, check, check_range, first, prefer_padding, strongest_first
+from .similarity import cosines, directions
 
-__all__ = ["pitome_margin", "pitome_matching"]
+__all__ = ["pitome_margin", "pitome_matching", "plan_pitome"]
 
 
 def pitome_margin(progress: float) -> float:
@@ -56,29 +47,57 @@ def pitome_matching(
     """
     check(keys, r, prefix_tokens, padding)
     check_range("margin", margin, -1, 1)
+    return plan_pitome(keys, r, prefix_tokens, padding, margin=margin).public()
+
+
+def plan_pitome(
+    keys: Tensor,
+    r: int,
+    prefix_tokens: int,
+    padding: Tensor | None,
+    numbers: Tensor | None = None,
+    margin: float = 0.9,
+) -> PassPlan:
+    """`pitome_matching` without its checks, for the forward pass.
+
+    Args:
+        keys: (B, N, D).
+        r: Tokens to merge.
+        prefix_tokens: Leading tokens that never merge.
+        padding: (B, N) bool, or None.
+        numbers: See `shared_numbers`.
+        margin: The cosine from which on tokens count as similar.
+    """
     if not may_merge(r):
         return merge_nothing(keys)
-    free = keys.detach()[:, prefix_tokens:]
+    metric = directions(keys.detach())[:, prefix_tokens:]
     pad = None if padding is None else padding[:, prefix_tokens:]
-    similarity = cosine(free, free)
-    mergeable, _ = first(strongest_first(_energy(similarity, margin, pad)), 2 * r)
-    a, b = mergeable.reshape(keys.shape[0], r, 2).unbind(dim=2)
-    scores = take_rows(similarity, a).gather(2, b.unsqueeze(1).expand(-1, r, -1))
+    similarity = cosines(metric, metric)
+    order = strongest_first(_energy(similarity, margin, pad))
+    a, b, _ = _in_turn(order, r)
+    samples = count_up(keys.shape[0], keys, numbers)
+    scores = similarity[samples[:, None, None], a[:, :, None], b[:, None]]
     if pad is not None:
         scores = prefer_padding(scores, pad.gather(1, a), pad.gather(1, b))
-    partner = b.gather(1, scores.argmax(dim=-1))
-    return plan_in_order(keys.shape[1], prefix_tokens + a, prefix_tokens + partner)
+    source, target, rest = _in_turn(order + prefix_tokens, r)
+    stay = torch.cat([target, rest], dim=1).sort(dim=1).values
+    return plan_in_order(prefix_tokens, stay, source, target.gather(1, scores.argmax(dim=-1)), numbers)
+
+
+def _in_turn(order: Tensor, r: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Splits (B, K) into A and B (B, r), each of which gets every second of the first 2r, and the rest."""
+    mergeable, rest = first(order, 2 * r)
+    a, b = mergeable.reshape(order.shape[0], r, 2).unbind(dim=2)
+    return a, b, rest
 
 
 def _energy(similarity: Tensor, margin: float, padding: Tensor | None) -> Tensor:
     """Energies from (B, N, N) cosines and (B, N) padding: (B, N), as sums, which sort as the means do."""
     terms = torch.where(similarity >= margin, similarity, _expm1(similarity - margin))
-    positions = torch.arange(similarity.shape[1], device=similarity.device)
-    alone = positions == positions.unsqueeze(1)
+    terms.diagonal(dim1=1, dim2=2).zero_()  # of a token with itself
     if padding is None:
-        return terms.masked_fill(alone, 0).sum(dim=-1)
-    energy = terms.masked_fill(alone | padding[:, None], 0).sum(dim=-1)
-    return energy.masked_fill(padding, torch.inf)
+        return terms.sum(dim=-1)
+    return terms.masked_fill(padding[:, None], 0).sum(dim=-1).masked_fill(padding, torch.inf)
 
 
 def _expm1(x: Tensor) -> Tensor:

@@ -1,30 +1,23 @@
-"""What a matching gives, and what all matchings share: their checks, the similarity, the place of padding."""
+"""What a matching gives, and what all matchings share: their checks, the order of merges, the place of padding."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import check_int, check_number, check_tensor, wrong
-from ..autocast import without_autocast
 from ..tracing import has_stable_sort, is_symbol, token_count
 
 __all__ = [
     "MergePlan",
     "check",
     "check_range",
-    "cosine",
     "first",
-    "keep_trailing",
-    "merge_nothing",
     "of_length",
-    "plan_in_order",
     "prefer_padding",
     "strongest_first",
-    "take_rows",
 ]
 
 
@@ -66,12 +59,6 @@ def check_range(argument: str, value: float, low: float, high: float) -> None:
         check_number(argument, value, low, high)
 
 
-def cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Cosine similarity of (B, R, D) and (B, C, D) keys: (B, R, C) float32, under autocast too."""
-    with without_autocast(a.device.type):
-        return F.normalize(a.float(), dim=-1) @ F.normalize(b.float(), dim=-1).transpose(1, 2)
-
-
 def first(index: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The first ``count`` columns of (B, K), and the others. Unlike a slice it gives an exporter their exact sizes."""
     head, rest = index.split([count, index.shape[1] - count], dim=1)
@@ -96,11 +83,6 @@ def strongest_first(values: Tensor) -> Tensor:
     return values.argsort(dim=-1, descending=True)
 
 
-def take_rows(values: Tensor, index: Tensor) -> Tensor:
-    """The rows of (B, N, D) values at (B, K) positions: (B, K, D)."""
-    return values.gather(1, index.unsqueeze(-1).expand(-1, -1, values.shape[2]))
-
-
 def prefer_padding(scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Puts edges of two padding tokens above all others, and edges of padding and a patch below.
 
@@ -114,35 +96,3 @@ def prefer_padding(scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """
     rows, columns = rows[:, :, None], columns[:, None]
     return scores + torch.where(rows == columns, 4.0 * rows, -4.0)
-
-
-def plan_in_order(length: int, source: Tensor, partner: Tensor) -> MergePlan:
-    """The plan whose kept tokens stand in their old order.
-
-    Args:
-        length: Number of tokens, N.
-        source: (B, r) int64, old positions of the tokens that merge, each once.
-        partner: (B, r) int64, old positions of the tokens that they merge into.
-    """
-    batch, r = source.shape
-    stays = torch.ones(batch, length, dtype=torch.int64, device=source.device).scatter(1, source, 0)
-    if has_stable_sort():
-        order = strongest_first(stays)
-    else:
-        order = torch.arange(length, device=source.device).where(stays > 0, length).sort(dim=1).values
-    keep, _ = first(order, length - r)
-    return MergePlan(keep, source, (stays.cumsum(dim=1) - 1).gather(1, partner))
-
-
-def merge_nothing(keys: Tensor) -> MergePlan:
-    """The plan by which all tokens of (B, N, D) keys stay."""
-    none = torch.zeros(keys.shape[0], 0, dtype=torch.int64, device=keys.device)
-    return plan_in_order(keys.shape[1], none, none)
-
-
-def keep_trailing(plan: MergePlan, count: int) -> MergePlan:
-    """The same plan for a sequence that has ``count`` more tokens at its end, all of which stay."""
-    batch, kept = plan.keep.shape
-    length = kept + plan.source.shape[1]
-    trailing = torch.arange(length, length + count, device=plan.keep.device).expand(batch, -1)
-    return MergePlan(torch.cat([plan.keep, trailing], dim=1), plan.source, plan.target)

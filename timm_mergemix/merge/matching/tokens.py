@@ -6,25 +6,23 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import _functorch as functorch
-from torch.autograd.forward_ad import unpack_dual
-from torch.jit import is_tracing  # type: ignore[attr-defined]
 
-from ..tracing import writes_onnx
-from .plan import MergePlan, take_rows
+from ..tracing import is_looked_into, writes_onnx
+from .pass_plan import PassPlan, count_up
+from .plan import first
+from .rows import flat_index, gathers_rows, take_rows
 
-__all__ = ["compose_source", "log_size_bias", "members", "merge_tokens", "recover"]
+__all__ = ["compose_source", "log_size_bias", "members", "merge_tokens", "places", "recover"]
 
 
 def recover(values: Tensor, source: Tensor) -> Tensor:
     """`timm_mergemix.functional.recover` without its checks, for the forward pass."""
-    if values.ndim == 2:
-        return values.gather(1, source)
-    rows = values.flatten(0, 1).index_select(0, _flat(source, values.shape[1], _numbers(source)))
-    return rows.reshape(*source.shape, *values.shape[2:])
+    return values.gather(1, source) if values.ndim == 2 else take_rows(values, source)
 
 
-def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None, padded: bool = True) -> tuple[Tensor, Tensor]:
+def merge_tokens(
+    x: Tensor, plan: PassPlan, size: Tensor | None = None, padded: bool = True, place: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """`timm_mergemix.functional.merge_tokens` without its checks, for the forward pass.
 
     Args:
@@ -32,24 +30,45 @@ def merge_tokens(x: Tensor, plan: MergePlan, size: Tensor | None = None, padded:
         plan: Which tokens merge.
         size: (B, N) float32; None if each token stands for one patch.
         padded: Whether sizes may be 0.
+        place: The `places` of the plan, where they are known.
     """
     if size is None:
-        size, padded = torch.ones(x.shape[:2], dtype=torch.float32, device=x.device), False
-    kept_size, joining_size = size.gather(1, plan.keep), size.gather(1, plan.source)
-    if writes_onnx():
-        total = kept_size + (members(plan.target, kept_size.shape[1]) @ joining_size.unsqueeze(-1)).squeeze(-1)
-    else:
-        total = kept_size.scatter_add_(1, plan.target, joining_size)
-    whole = total.gather(1, plan.target)
-    whole = whole.clamp_min(1.0) if padded else whole  # padding has no share
-    wide = torch.promote_types(x.dtype, size.dtype)  # 1 / 3 in float32 is too coarse for float64
-    share = (joining_size.to(wide) / whole.to(wide)).to(x.dtype).unsqueeze(-1)
+        padded = False
     if has_short_gradient(x, size, padded):
-        return MergeRows.apply(x, share, size, total, *plan), total
-    return merge_rows(x, plan, share), total
+        return merge_placed(x, plan, size, places(plan) if place is None else place)
+    total, joining, whole = merge_sizes(x, plan, size)
+    whole = whole.clamp_min(1.0) if padded else whole  # padding has no share
+    return merge_rows(x, plan, divide(joining, whole, x.dtype)), total
 
 
-def merge_rows(x: Tensor, plan: MergePlan, share: Tensor) -> Tensor:
+def merge_sizes(x: Tensor, plan: PassPlan, size: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Sizes of the tokens after the merge (B, N - r), of those that merge (B, r), and of what they are in then (B, r).
+
+    Arguments as for `merge_tokens`.
+    """
+    sizes = ones(x) if size is None else size.gather(1, plan.order)
+    total, joining = first(sizes, plan.kept())
+    if writes_onnx():
+        total = total + (members(plan.target(), plan.kept()) @ joining.unsqueeze(-1)).squeeze(-1)
+    elif sizes.requires_grad:
+        total = total.scatter_add(1, plan.target(), joining)
+    else:
+        plan.targets_in(total).scatter_add_(1, plan.partner, joining)
+    return total, joining, plan.targets_in(total).gather(1, plan.partner)
+
+
+def ones(x: Tensor) -> Tensor:
+    """The sizes of tokens that stand for one patch each: (B, N) float32."""
+    return torch.ones(x.shape[:2], dtype=torch.float32, device=x.device)
+
+
+def divide(part: Tensor, whole: Tensor, dtype: torch.dtype) -> Tensor:
+    """Shares (B, K) of sizes in others, in the dtype of tokens."""
+    wide = torch.promote_types(dtype, part.dtype)  # 1 / 3 in float32 is too coarse for float64
+    return (part.to(wide) / whole.to(wide)).to(dtype)
+
+
+def merge_rows(x: Tensor, plan: PassPlan, share: Tensor) -> Tensor:
     """The tokens (B, N - r, C) that `merge_tokens` returns.
 
     The mean is a step from the target towards what joins it: only r rows are touched, the others not by a bit. Under
@@ -58,80 +77,74 @@ def merge_rows(x: Tensor, plan: MergePlan, share: Tensor) -> Tensor:
     Args:
         x: (B, N, C).
         plan: Which tokens merge.
-        share: (B, r, 1), how much of its target each of those that merge becomes.
+        share: (B, r), how much of its target each of those that merge becomes.
     """
-    if x.device.type == "cpu" or torch.is_grad_enabled():
-        return merge_flat(x, plan, share)
-    return merge_gathered(x, plan, share)
+    return merge_gathered(x, plan, share) if gathers_rows(x) else merge_flat(x, plan, share)
 
 
-def merge_gathered(x: Tensor, plan: MergePlan, share: Tensor) -> Tensor:
+def merge_gathered(x: Tensor, plan: PassPlan, share: Tensor) -> Tensor:
     """`merge_rows` by few kernels, where no gradient is recorded: a gather would keep all of ``x`` for it."""
-    kept, joining = take_rows(x, plan.keep), take_rows(x, plan.source)
-    target = plan.target.unsqueeze(-1).expand(-1, -1, x.shape[2])
-    return kept.scatter_add_(1, target, (joining - kept.gather(1, target)) * share)
+    keep, source, partner = (index.unsqueeze(-1).expand(-1, -1, x.shape[2]) for index in (*plan.parts(), plan.partner))
+    kept, joining = x.gather(1, keep), x.gather(1, source)
+    targets = plan.targets_in(kept)
+    targets.scatter_add_(1, partner, (joining - targets.gather(1, partner)) * share.unsqueeze(-1))
+    return kept
 
 
-def merge_flat(x: Tensor, plan: MergePlan, share: Tensor) -> Tensor:
-    """`merge_rows` in one sequence of all rows of the batch.
-
-    Whole rows are then copied by ``index_select``: ``gather`` goes number by number on the CPU, ten times as slow.
-    """
-    rows, numbers, length = x.flatten(0, 1), _numbers(plan.keep), plan.keep.shape[1]
-    target = _flat(plan.target, length, numbers)
-    kept = rows.index_select(0, _flat(plan.keep, x.shape[1], numbers))
-    joining = rows.index_select(0, _flat(plan.source, x.shape[1], numbers))
-    step = (joining - kept.index_select(0, target)) * share.flatten(0, 1)
+def merge_flat(x: Tensor, plan: PassPlan, share: Tensor) -> Tensor:
+    """`merge_rows` in one sequence of all rows of the batch, of which whole rows are copied."""
+    rows, (keep, source), target = x.flatten(0, 1), plan.parts(), plan.target()
+    samples = count_up(x.shape[0], x, plan.numbers).unsqueeze(1)
+    into = flat_index(target, keep.shape[1], samples)
+    kept = rows.index_select(0, flat_index(keep, x.shape[1], samples))
+    joining = rows.index_select(0, flat_index(source, x.shape[1], samples))
+    step = (joining - kept.index_select(0, into)) * share.flatten().unsqueeze(-1)
     if writes_onnx():
-        steps = step.reshape(*plan.target.shape, x.shape[2])
-        return kept.reshape(*plan.keep.shape, x.shape[2]) + members(plan.target, length).to(x.dtype) @ steps
-    return kept.index_add_(0, target, step).reshape(*plan.keep.shape, x.shape[2])
+        steps = step.reshape(*source.shape, x.shape[2])
+        return kept.reshape(*keep.shape, x.shape[2]) + members(target, keep.shape[1]).to(x.dtype) @ steps
+    return kept.index_add_(0, into, step).reshape(*keep.shape, x.shape[2])
 
 
-def has_short_gradient(x: Tensor, size: Tensor, padded: bool) -> bool:
+def has_short_gradient(x: Tensor, size: Tensor | None, padded: bool) -> bool:
     """Whether `MergeRows` may stand for `merge_rows`: in an eager backward pass, which nothing else looks into."""
-    if padded or not (x.requires_grad and torch.is_grad_enabled()) or size.requires_grad:
+    if padded or not (x.requires_grad and torch.is_grad_enabled()) or (size is not None and size.requires_grad):
         return False
     return not is_looked_into(x)
 
 
-def is_looked_into(x: Tensor) -> bool:
-    """Whether a compiler, a tracer, ``torch.func`` or forward mode takes part in what is done with a tensor."""
-    if torch.compiler.is_compiling() or is_tracing():
-        return True
-    return functorch.is_functorch_wrapped_tensor(x) or unpack_dual(x).tangent is not None
+def merge_placed(x: Tensor, plan: PassPlan, size: Tensor | None, place: Tensor) -> tuple[Tensor, Tensor]:
+    """`merge_tokens` where a gradient is wanted; by the places, shares are known of all tokens, as that needs them."""
+    size = ones(x) if size is None else size
+    total = size.new_zeros(x.shape[0], plan.kept()).scatter_add_(1, place, size)
+    share = divide(size, total.gather(1, place), x.dtype)
+    return MergeRows.apply(x, share, place, *plan), total
 
 
 class MergeRows(torch.autograd.Function):
     """`merge_rows` with its gradient in one piece: each token gets its share of its target's gradient.
 
-    That takes half of the kernels that the gradients of the single steps take, and adds up nothing.
+    That takes a fraction of the kernels that the gradients of the single steps take, and adds up nothing.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, share: Tensor, size: Tensor, total: Tensor, keep: Tensor, source: Tensor, target: Tensor
+        ctx: Any,
+        x: Tensor,
+        share: Tensor,
+        place: Tensor,
+        order: Tensor,
+        partner: Tensor,
+        start: int,
+        numbers: Tensor | None,
     ) -> Tensor:
-        ctx.save_for_backward(size, total, keep, source, target)
-        return merge_rows(x, MergePlan(keep, source, target), share)
+        ctx.save_for_backward(share, place)
+        plan = PassPlan(order, partner, start, numbers)
+        return merge_rows(x, plan, share.gather(1, plan.parts()[1]))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        size, total, *plan = ctx.saved_tensors
-        place = places(MergePlan(*plan))
-        wide = torch.promote_types(grad.dtype, size.dtype)
-        share = (size.to(wide) / total.gather(1, place)).to(grad.dtype)
-        return recover(grad, place) * share.unsqueeze(-1), None, None, None, None, None, None
-
-
-def _numbers(index: Tensor) -> Tensor:
-    """The number of each row of (B, K) positions: (B, 1)."""
-    return torch.arange(index.shape[0], device=index.device).unsqueeze(1)
-
-
-def _flat(index: Tensor, length: int, numbers: Tensor) -> Tensor:
-    """Positions (B, K) in sequences of that length, as positions in one sequence of all rows of the batch."""
-    return torch.add(index, numbers, alpha=length).flatten()
+        share, place = ctx.saved_tensors
+        return take_rows(grad, place) * share.unsqueeze(-1), None, None, None, None, None, None
 
 
 def members(index: Tensor, length: int) -> Tensor:
@@ -147,18 +160,17 @@ def members(index: Tensor, length: int) -> Tensor:
     return (index.unsqueeze(1) == torch.arange(length, device=index.device).unsqueeze(1)).float()
 
 
-def compose_source(plan: MergePlan, source: Tensor | None = None) -> Tensor:
-    """`timm_mergemix.functional.compose_source` without its checks, for the forward pass."""
-    place = places(plan)
+def compose_source(place: Tensor, source: Tensor | None = None) -> Tensor:
+    """`timm_mergemix.functional.compose_source` of the `places` of a plan, without its checks."""
     return place if source is None else place.gather(1, source)
 
 
-def places(plan: MergePlan) -> Tensor:
+def places(plan: PassPlan) -> Tensor:
     """The new position of each old token: (B, N) int64."""
-    batch, kept = plan.keep.shape
-    place = plan.keep.new_empty(batch, kept + plan.source.shape[1])
-    place.scatter_(1, plan.keep, torch.arange(kept, device=place.device).expand(batch, -1))
-    return place.scatter_(1, plan.source, plan.target)
+    keep, source = plan.parts()
+    place = torch.empty_like(plan.order, memory_format=torch.contiguous_format)
+    place.scatter_(1, keep, count_up(plan.kept(), keep, plan.numbers).expand(keep.shape[0], -1))
+    return place.scatter_(1, source, plan.target())
 
 
 def log_size_bias(
