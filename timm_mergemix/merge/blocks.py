@@ -296,7 +296,7 @@ def refuse_masks(call: dict[str, Any], tokens: Tokens, mask: str = "attn_mask") 
     if masked or call.get("is_causal"):
         raise wrong(
             mask if masked else "is_causal",
-            Words("a mask"),
+            Words("a mask") if masked else True,
             "no mask, since a mask over the original tokens has no meaning for merged tokens, and its attention is "
             "not recorded; unpatch the model first, or set r=0",
         )

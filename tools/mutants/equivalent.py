@@ -6,12 +6,10 @@ __all__ = ["EQUIVALENT"]
 
 # (path of the source relative to the package, description of the fault) -> why nothing changes.
 EQUIVALENT: dict[tuple[str, str], str] = {
-    ("checks.py", "check_share: low >= -slack -> low > -slack"): "It only changes the exact limit of a tolerance.",
     (
         "checks.py",
         "_is_finite: tensor.detach().sum -> tensor.detach().mean",
     ): "Neither is finite if a number is not; otherwise, each number is checked.",
-    ("merge/matching/bipartite.py", "bipartite_matching: -1 -> 1"): "The last axis of a matrix is its second.",
     ("merge/matching/pitome.py", "_energy: 1 -> 2"): "Similarities are symmetric: rows and columns have equal sums.",
     (
         "metrics/calibration.py",

@@ -38,7 +38,7 @@ def test_merging_counts_only_the_patches_that_dropout_leaves(case):
 
 def test_masks_are_refused():
     block = mm.patch(build("eva02"), 2).blocks[0]
-    with pytest.raises(MergeMixError, match="attn_mask: got one"):
+    with pytest.raises(MergeMixError, match="attn_mask: got a mask"):
         block(randn(1, 17, 96), attn_mask=torch.zeros(1, 1, 1, 17))
 
 

@@ -147,6 +147,6 @@ def test_a_mask_of_the_users_own_is_refused():
     model, batch = mm.patch(build("naflex"), 2), patches(GRIDS)
     start = model.num_prefix_tokens
     mask = torch.zeros(3, 1, start + 16, start + 16)
-    with pytest.raises(MergeMixError, match="attn_mask: got one, wanted none"):
+    with pytest.raises(MergeMixError, match="attn_mask: got a mask, wanted no mask"):
         model(batch | {"attn_mask": mask})
     assert mm.patch(model, 0)(batch | {"attn_mask": mask}).isfinite().all()

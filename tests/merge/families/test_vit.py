@@ -116,10 +116,10 @@ def test_a_model_of_one_block_merges():
 @pytest.mark.parametrize("function", ["forward", "forward_features"])
 def test_masks_are_refused(function):
     model = mm.patch(tiny(), 2)
-    with pytest.raises(MergeMixError, match=r"^attn_mask: got one, wanted none"):
+    with pytest.raises(MergeMixError, match=r"^attn_mask: got a mask, wanted no mask"):
         getattr(model, function)(images(model), attn_mask=torch.zeros(17, 17))
     if "is_causal" in inspect.signature(VisionTransformer.forward).parameters:
-        with pytest.raises(MergeMixError, match=r"^is_causal: got one, wanted none"):
+        with pytest.raises(MergeMixError, match=r"^is_causal: got True, wanted no mask"):
             getattr(model, function)(images(model), is_causal=True)
 
 
@@ -129,7 +129,7 @@ def test_where_nothing_merges_a_mask_does_what_it_does():
     assert not torch.allclose(wanted, model(images(model)), rtol=1e-3)
     mm.patch(model, 0)
     assert torch.equal(model(images(model), attn_mask=mask), wanted)
-    with mm.record(model), pytest.raises(MergeMixError, match=r"^attn_mask: got one, wanted none"):
+    with mm.record(model), pytest.raises(MergeMixError, match=r"^attn_mask: got a mask, wanted no mask"):
         model(images(model), attn_mask=mask)
 
 

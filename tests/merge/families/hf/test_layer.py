@@ -118,7 +118,7 @@ def test_masks_of_the_users_own_are_refused_while_merging(case):
     assert not torch.allclose(masked, model(**call).last_hidden_state, atol=1e-3)
     assert torch.equal(mm.patch(model, 0)(**call, attention_mask=mask).last_hidden_state, masked)
     mm.patch(model, 3)
-    with pytest.raises(mm.MergeMixError, match=r"^attention_mask: got one, wanted none"):
+    with pytest.raises(mm.MergeMixError, match=r"^attention_mask: got a mask, wanted no mask"):
         model(**call, attention_mask=mask)
 
 
