@@ -28,6 +28,28 @@ def test_bad_command_lines(argv: list[str], capsys: pytest.CaptureFixture[str]) 
     assert "usage: timm-mergemix" in capsys.readouterr().err
 
 
+def test_a_command_that_is_missing_gets_the_list_of_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    err = capsys.readouterr().err
+    assert all(f"\n    {name} " in err for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["show", "a", "--modl", "x"], "unrecognized arguments: --modl x, did you mean --model?"),
+        (["train", "--data", "a", "--model", "x", "--mergmix=1"], "--mergmix=1, did you mean --mergemix?"),
+        (["models", "dinov3"], "unrecognized arguments: dinov3\n"),
+    ],
+)
+def test_an_unknown_option_gets_the_usage_of_its_command(
+    argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"usage: timm-mergemix {argv[0]} ") and message in err
+
+
 class Command:
     """A command that ends as it is told."""
 

@@ -41,7 +41,8 @@ def test_a_filter(capsys: pytest.CaptureFixture[str]) -> None:
         "vit_tiny_patch16_224  12 x Block  timm VisionTransformer",
     ]
     count = len(timm.list_models("vit_tiny_patch16_*4"))
-    assert f"{count} of {count} models of timm {timm.__version__} are supported." in out
+    models = f"Of the models of timm {timm.__version__} whose name fits 'vit_tiny_patch16_*4'"
+    assert f"{models}, {count} of {count} are supported." in out
 
 
 @pytest.mark.usefixtures("few")
@@ -67,11 +68,12 @@ def test_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_nothing_to_list(capsys: pytest.CaptureFixture[str]) -> None:
-    one = f"1 models of timm {timm.__version__}"
+    one = f"Of the models of timm {timm.__version__} whose name fits"
     text = shown(capsys, "--filter", "resnet18")
     assert "resnet18  there is no merging class for ResNet\n" in text
-    assert text.endswith(f"\n1 of {one} are not supported.\n")
-    assert shown(capsys, "--filter", "test_vit", "--refused") == f"0 of {one} are not supported.\n"
+    assert text.endswith(f"\n{one} 'resnet18', 1 of 1 are not supported.\n")
+    none = f"{one} 'test_vit', 0 of 1 are not supported.\n"
+    assert shown(capsys, "--filter", "test_vit", "--refused") == none
 
 
 @pytest.mark.usefixtures("few")

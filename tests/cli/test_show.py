@@ -97,13 +97,16 @@ def test_a_file_that_is_not_an_image(pictures: Path, tmp_path: Path, capsys: pyt
     assert "cannot be read as an image" in capsys.readouterr().err
 
 
-def test_curves_need_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("directory", [False, True])
+def test_curves_need_no_model(directory: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     run.mkdir()
     (run / "summary.csv").write_text("epoch,train_loss,eval_loss,eval_top1\n0,2.0,1.9,30.0\n1,1.5,1.4,50.0\n")
-    assert main(["show", str(run / "summary.csv"), "--out", str(tmp_path / "out")]) == 0
+    (run / "mixes.png").write_bytes(b"a picture that the run has drawn")
+    given = [str(run if directory else run / "summary.csv")]
+    assert main(["show", *given, "--out", str(tmp_path / "out")]) == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["curves.png"]
-    assert main(["show", str(run), "--what", "curves", "--out", str(tmp_path / "out")]) == 2
+    assert main(["show", str(tmp_path), "--what", "curves", "--out", str(tmp_path / "out")]) == 2
     assert "to draw curves" in capsys.readouterr().err
 
 

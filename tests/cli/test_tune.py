@@ -31,7 +31,7 @@ def test_tuning(
     assert main(["tune", target, "--model", "test_vit"]) == 0
     printed = capsys.readouterr().out
     assert "2.00x" in printed
-    assert "('decreasing', 20)" in printed
+    assert "decreasing:20 " in printed
     assert "random weights" in printed and "noise" in printed and "on the way" in printed
     assert "top-1" not in printed
 
@@ -53,6 +53,19 @@ def test_labelled_images_and_a_checkpoint_give_top1(
     assert main([*trained, "--checkpoint", str(tmp_path / "model.pt")]) == 0
     header, _, unmerged, *rows = capsys.readouterr().out.splitlines()
     assert header.endswith("top-1") and unmerged.startswith("0 (unmerged)") and len(rows) == len(found)
+
+
+def test_weights_of_a_file_give_the_similarity_and_no_top1(
+    trained: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--weights", str(tmp_path / "small.pt"), "--model-kwargs", "depth=2"]
+    torch.save(timm.create_model("test_vit", depth=2).state_dict(), tmp_path / "small.pt")
+    assert main([*trained, *small]) == 0
+    printed = capsys.readouterr().out
+    assert "top-1 " not in printed.splitlines()[0] and "random weights" not in printed
+    assert "--weights leaves the head random" in printed
+    assert main([*trained, *small[:2], "--model-kwargs", "depth=9"]) == 2
+    assert "lacks" in capsys.readouterr().err
 
 
 def test_unlabelled_images_give_similarity(trained: list[str], capsys: pytest.CaptureFixture[str]) -> None:

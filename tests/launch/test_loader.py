@@ -119,3 +119,13 @@ def test_sizes_are_no_concern_of_a_model_that_is_only_read() -> None:
     run.backbone = find_backbone(run.model)
     run.mixer = build_mixer(run.request, run.model, None)
     assert create_loader(run, dict, is_training=True, input_size=(3, 48, 48))["collate_fn"] is None
+
+
+def test_images_that_the_model_does_not_take_get_the_flag_that_makes_it_for_them() -> None:
+    run = running(ask("--merge-r", "2"), patch(tiny(), 2))
+    run.backbone = find_backbone(run.model)
+    message = "^--merge-r: images have 48 x 64 pixels and the model takes 32 x 32; --model-kwargs img_size=48,64 makes"
+    with pytest.raises(MergeMixError, match=message):
+        create_loader(run, dict, is_training=True, input_size=(3, 48, 64))
+    with pytest.raises(MergeMixError, match="img_size=48 makes"):
+        create_loader(run, dict, is_training=True, input_size=48)

@@ -8,7 +8,17 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.merge.schedule import Schedule, check_r, clipped_blocks, merges_any, parse, read_r, resolve, typed_r
+from timm_mergemix.merge.schedule import (
+    Schedule,
+    as_typed,
+    check_r,
+    clipped_blocks,
+    merges_any,
+    parse,
+    read_r,
+    resolve,
+    typed_r,
+)
 
 from .slow_schedule import slow_schedule
 
@@ -325,3 +335,17 @@ def test_a_block_is_clipped_where_it_merges_fewer_tokens_than_r(r, depth, patche
     assert clipped_blocks(parse(("decreasing", r), depth), patches) == sum(fewer)
     for form in (("total", r), ("keep", 0.01), [r] * depth):
         assert clipped_blocks(parse(form, depth), patches) == 0
+
+
+@pytest.mark.parametrize("r", [13, ("decreasing", 13), ("total", 98), ("keep", 0.25), [1, 2, 3]])
+def test_every_form_is_typed_as_it_is_read(r):
+    assert read_r(as_typed(r)) == r
+    assert as_typed(as_typed(r)) == as_typed(r)
+
+
+@pytest.mark.parametrize(
+    ("r", "message"), [("keep:2", r"^r=keep:...: got 2.0"), (("keep", 2), r"^r=\('keep', ...\): got 2")]
+)
+def test_an_error_names_a_form_as_it_was_written(r, message):
+    with pytest.raises(MergeMixError, match=message):
+        check_r("r", r)

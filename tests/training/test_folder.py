@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from timm_mergemix import MergeMixError
-from timm_mergemix.training.folder import PathDataset, find_folder
+from timm_mergemix.training.folder import PathDataset, find_folder, read_image
 
 from ..preference.test_disk_files import huge_png
 from .made import striped, write_folder
@@ -106,3 +107,13 @@ def test_broken_image(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(MergeMixError, match="cannot be read as an image"):
             PathDataset(splits.train, pil_to_tensor)[3]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_palette_with_transparent_colours_is_read_without_a_warning(tmp_path: Path) -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putpixel((1, 0), 1)
+    image.save(tmp_path / "a.png", transparency=bytes([0, 128]))
+    pixels = pil_to_tensor(read_image(tmp_path / "a.png"))
+    assert pixels[:, 0].T.tolist() == [[10, 20, 30], [200, 100, 50]]

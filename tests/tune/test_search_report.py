@@ -56,7 +56,10 @@ def test_when_time_is_over_the_least_r_that_is_known_is_taken(
 ) -> None:
     ticks = itertools.count()
     monkeypatch.setattr(search.time, "monotonic", lambda: float(next(ticks)))
-    found = tune_r(tiny(), 1.1, seconds=4.0, report=None)
+    lines: list[str] = []
+    found = tune_r(tiny(), 1.1, seconds=4.0, report=lines.append)
+    late = "tune_r: time is over before the search has ended; r=decreasing:8 is the least that was tried"
+    assert any(line.startswith(late) for line in lines)
     assert all(each.speedup >= 1.1 for each in found)
     assert len(looked_at) <= 8
     assert found[0].r != 1  # which more time would have found

@@ -16,14 +16,15 @@ from ..preference.config import PreferenceConfig
 from ..saliency.config import SaliencyConfig
 from ..training.methods import DemoSettings
 from ..training.settings import Optimisation
-from .options import KeyValues, add_common, add_device, read_budget
+from .options import add_common, add_device, add_model_kwargs, read_budget
 from .output import add_output, add_progress
 
 __all__ = ["COMMANDS", "PICTURES", "Declared", "add_demo"]
 
 PICTURES = ("mix", "merge", "schedule", "reliability", "confidence", "curves")
 IMAGES_HELP = (
-    "images and directories of them; for curves, summary.csv of timm's train.py or our results.json; "
+    "images and directories of them; for curves, summary.csv of timm's train.py, our results.json, or the "
+    "directory of a run that has one of them; "
     "for reliability and confidence, a directory with one subdirectory per class, and --checkpoint"
 )
 
@@ -71,8 +72,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--img-size", type=int, help="side of the images in pixels; the model's own if not given")
     add("--pretrained", action="store_true", help="begin with timm's weights")
     add("--weights", metavar="FILE", help="begin with the weights in a file, except those of its head")
-    model_help = "arguments of the model, such as depth=3"
-    add("--model-kwargs", nargs="*", default={}, action=KeyValues, metavar="KEY=VALUE", help=model_help)
+    add_model_kwargs(parser)
     add("--batch-size", type=int, default=64, help="images per step")
     add("--auto-augment", metavar="POLICY", help="timm's name of a policy, such as rand-m9-mstd0.5-inc1")
     add("--amp", action="store_true", help="forward passes in bfloat16")
@@ -109,6 +109,7 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
     pretrained_help = "use pretrained weights instead of random ones"
     add("--pretrained", action=argparse.BooleanOptionalAction, default=True, help=pretrained_help)
     add("--img-size", type=int, metavar="PIXELS", help="side of the images; the model's own if not given")
+    add_model_kwargs(parser)
     add("--r", default="keep:0.25", metavar="R", help=f"token merging: {TEXTS}")
     what_help = "which pictures; without the option, those that fit the input"
     add("--what", nargs="+", choices=PICTURES, help=what_help)
@@ -135,12 +136,14 @@ def _add_tune(parser: argparse.ArgumentParser) -> None:
     add("budget", type=typed(read_budget), metavar="BUDGET", help=budget_help)
     add("--model", default="deit_small_patch16_224", metavar="NAME", help="a timm model")
     add("--pretrained", action="store_true", help="with timm's weights, so that the similarity means something")
+    add("--weights", type=Path, metavar="FILE", help="pretrained weights in a file, except those of the head")
     checkpoint_help = "a model that was trained on the classes of --data, its head included"
     add("--checkpoint", type=Path, metavar="FILE", help=checkpoint_help)
     data_help = "images, or a directory with one subdirectory per class to get top-1 too; noise if not given"
     add("--data", type=Path, metavar="DIR", help=data_help)
     add("--count", type=int, default=200, help="maximum number of images of --data")
     add("--img-size", type=int, metavar="PIXELS", help="side of the images; the model's own if not given")
+    add_model_kwargs(parser)
     add("--batch-size", type=int, default=8, help="images per step")
     add("--rounds", type=int, default=7, help="interleaved rounds behind each throughput")
     add("--seconds", type=float, default=120.0, help="time after which the search ends with what it has found")

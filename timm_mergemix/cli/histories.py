@@ -11,15 +11,21 @@ from typing import Any
 
 from ..errors import unusable
 
-__all__ = ["is_history", "read_all", "read_histories"]
+__all__ = ["history_in", "is_history", "read_all", "read_histories"]
 
 Record = dict[str, float]
+RUN_FILES = ("results.json", "summary.csv")
 PREFERENCE = "train_preference_loss"  # the launcher's column in timm's summary
 
 
 def is_history(path: Path) -> bool:
     """Whether a file is named like a training history: ``results.json`` of this library or ``summary.csv`` of timm."""
     return path.suffix in (".json", ".csv")
+
+
+def history_in(path: Path) -> Path:
+    """Returns the history of a run where ``path`` is its directory, and ``path`` itself everywhere else."""
+    return next((path / name for name in RUN_FILES if (path / name).is_file()), path)
 
 
 def read_histories(path: Path) -> dict[str, list[Record]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        args = build_parser().parse_args(argv)
+        args = _parse(argv)
     except MergeMixError as error:
         print(f"timm-mergemix: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -37,6 +38,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = import_module(f".{args.command}", __package__)
     again = again_with(argv, **getattr(command, "AGAIN", {}))
     return run_command(f"timm-mergemix {args.command}", command, args, f"timm-mergemix {again}")
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parses a command line; what is unknown is an error of the command, which has the fitting usage."""
+    parser, commands = _parsers()
+    if not argv:
+        parser.print_help(sys.stderr)
+        parser.exit(BAD_INPUT)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        command = commands[args.command]
+        options = [name for action in command._actions for name in action.option_strings]
+        close = get_close_matches(unknown[0].partition("=")[0], options, n=1)
+        hint = f", did you mean {close[0]}?" if close else ""
+        command.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    return args
 
 
 class _Completion(argparse.Action):
@@ -49,6 +66,11 @@ class _Completion(argparse.Action):
 
 def build_parser() -> argparse.ArgumentParser:
     """Builds the parser of all commands."""
+    return _parsers()[0]
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser of all commands, and those of the single ones by name."""
     parser = argparse.ArgumentParser(
         prog="timm-mergemix", description="Token merging and MergeMix for vision transformers."
     )
@@ -59,4 +81,4 @@ def build_parser() -> argparse.ArgumentParser:
         summary = command.summary
         sub = commands.add_parser(name, help=summary, description=summary, formatter_class=HelpFormatter)
         command.add_arguments(sub)
-    return parser
+    return parser, dict(commands.choices)

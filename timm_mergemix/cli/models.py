@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         _print_json(reports, args.refused)
     else:
-        _print_table(list(reports), args.refused)
+        _print_table(list(reports), args.refused, args.filter)
 
 
 def _names(pattern: str | None) -> list[str]:
@@ -71,7 +71,7 @@ def _print_json(reports: Iterator[Support], refused: bool) -> None:
             print(json.dumps(values), flush=True)
 
 
-def _print_table(reports: list[Support], refused: bool) -> None:
+def _print_table(reports: list[Support], refused: bool, pattern: str | None) -> None:
     refused = refused or not any(reports)  # where none is supported, the reasons are the answer
     chosen = [report for report in reports if bool(report) != refused]
     kind = "reason" if refused else "family"
@@ -88,4 +88,8 @@ def _print_table(reports: list[Support], refused: bool) -> None:
         print(text_table((kind, "models"), [(name, str(count)) for name, count in groups.most_common()]), end="\n\n")
     verb = "are not supported" if refused else "are supported"
     more = "" if refused or len(chosen) == len(reports) else "; --refused lists the others"
-    print(f"{len(chosen):,} of {len(reports):,} models of timm {timm.__version__} {verb}{more}.")
+    models, share = f"models of timm {timm.__version__}", f"{len(chosen):,} of {len(reports):,}"
+    if pattern is None:
+        print(f"{share} {models} {verb}{more}.")
+    else:
+        print(f"Of the {models} whose name fits {pattern!r}, {share} {verb}{more}.")

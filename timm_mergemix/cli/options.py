@@ -17,6 +17,7 @@ __all__ = [
     "KeyValues",
     "add_common",
     "add_device",
+    "add_model_kwargs",
     "again_with",
     "make_directory",
     "read_budget",
@@ -24,10 +25,12 @@ __all__ = [
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults, except for None and for switches that are off."""
+    """Shows defaults as they are typed, except for those that are empty and for switches that are off."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, False) else super()._get_help_string(action)
+        if isinstance(action.default, list) and action.default:
+            return f"{action.help} (default: {' '.join(map(str, action.default))})"
+        return action.help if action.default in (None, False, {}) else super()._get_help_string(action)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +44,12 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Adds the option of every command that runs a model."""
     parser.add_argument("--device", default="auto", help="cpu, cuda, ...; auto is a GPU if there is one")
+
+
+def add_model_kwargs(parser: argparse.ArgumentParser) -> None:
+    """Adds the option of every command that builds a model which may have been trained with such arguments."""
+    help_text = "arguments of the model, such as depth=3"
+    parser.add_argument("--model-kwargs", nargs="*", default={}, action=KeyValues, metavar="KEY=VALUE", help=help_text)
 
 
 class KeyValues(argparse.Action):

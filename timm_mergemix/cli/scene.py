@@ -132,8 +132,8 @@ def prepare_images(
 def _load_encoder(args: argparse.Namespace) -> nn.Module:
     file = args.checkpoint or args.weights
     with named(weights="checkpoint" if args.checkpoint else "weights"):
-        weights = from_file(file) if file else {}
-        return build_model(args.model, 0, pretrained=args.pretrained, img_size=args.img_size, kwargs=weights)
+        kwargs = {**args.model_kwargs, **(from_file(file) if file else {})}
+        return build_model(args.model, 0, pretrained=args.pretrained, img_size=args.img_size, kwargs=kwargs)
 
 
 def load_classifier(args: argparse.Namespace, classes: int) -> nn.Module:
@@ -144,7 +144,7 @@ def load_classifier(args: argparse.Namespace, classes: int) -> nn.Module:
     """
     if args.checkpoint is None:
         raise wrong("checkpoint", Words("none"), "a model that was trained on these classes")
-    model = build_model(args.model, classes, img_size=args.img_size)
+    model = build_model(args.model, classes, img_size=args.img_size, kwargs=args.model_kwargs)
     try:
         check_unchanged(args.checkpoint)
         load_checkpoint(model, str(args.checkpoint))

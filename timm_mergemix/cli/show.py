@@ -23,7 +23,7 @@ from ..training.progress import Reporter
 from ..training.seeds import seed_all
 from ..tune.timing import interleave
 from ..viz import confidence_by_ratio, learning_curves, merge_grid, mix_grid, reliability_diagram, schedule_plot
-from .histories import is_history, read_all
+from .histories import history_in, is_history, read_all
 from .options import make_directory
 from .output import Output
 from .pictures import save_figure
@@ -46,8 +46,9 @@ def run(args: argparse.Namespace) -> None:
     check_int("rows", args.rows, 1)
     check_int("count", args.count, 2)
     output = Output(args)
-    histories = [path for path in args.images if is_history(path)]
-    pictures = [path for path in args.images if not is_history(path)]
+    given = [history_in(path) for path in args.images]
+    histories = [path for path in given if is_history(path)]
+    pictures = [path for path in given if not is_history(path)]
     what = list(dict.fromkeys(args.what or _fitting(pictures, histories, args.checkpoint)))
     curves = read_all(list(dict.fromkeys(histories)))
     if "curves" in what and not curves:

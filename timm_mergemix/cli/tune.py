@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from ..errors import MergeMixError, Words, check_int, named, unusable, wrong
 from ..merge.find.support import check_name
+from ..merge.schedule import as_typed
 from ..training.model import build_model
 from ..tune.search import Tuned, tune_r
+from ..weights import from_file
 from .device import choose_device, cpu_threads
 from .output import Output
 from .report import text_table
@@ -59,24 +61,28 @@ def _load(args: argparse.Namespace, classes: int) -> nn.Module:
         return load_classifier(args, classes)
     config = None if ":" in args.model else timm.get_pretrained_cfg(args.model.removeprefix("timm/"))
     own = 1000 if config is None else config.num_classes
-    return build_model(args.model, own, pretrained=args.pretrained, img_size=args.img_size)
+    kwargs = {**args.model_kwargs, **(from_file(args.weights) if args.weights else {})}
+    return build_model(args.model, own, pretrained=args.pretrained, img_size=args.img_size, kwargs=kwargs)
 
 
 def _read(args: argparse.Namespace, model: nn.Module, classes: int) -> tuple[Tensor | None, Tensor | None, str]:
     """Images and labels where there are any, and what is to be said about the result."""
-    random = not args.pretrained and args.checkpoint is None
-    weights = "\nThe similarity is that of random weights; --pretrained gives the model's own." if random else ""
+    headless = args.weights is not None and args.checkpoint is None  # its head is random
+    random = not args.pretrained and args.checkpoint is None and not headless
+    wanted = "--pretrained gives the model's own, --weights FILE those of a file"
+    weights = f"\nThe similarity is that of random weights; {wanted}." if random else ""
     if args.data is None:
         return None, None, f"{weights}\nIt was measured on noise; --data DIR takes images."
     known, note = getattr(model, "num_classes", None), weights
-    if classes and classes == known and not random:
+    if classes and classes == known and not random and not headless:
         paths, numbers, _ = find_classes([args.data], args.count)
         labels = torch.tensor(numbers)
     else:
         with named(images="data"):
             paths, labels = find_images([args.data])[: args.count], None
         if classes and not random:
-            kinds = f"the model has {known} classes and the directory {classes}"
+            differ = f"the model has {known} classes and the directory {classes}"
+            kinds = "--weights leaves the head random" if headless else differ
             note += f"\nNo top-1: {kinds}; --checkpoint takes a model that was trained on them."
     images, _ = prepare_images(model, paths, args.img_size, "data")
     return images, labels, note
@@ -84,7 +90,7 @@ def _read(args: argparse.Namespace, model: nn.Module, classes: int) -> tuple[Ten
 
 def _table(tuned: list[Tuned]) -> str:
     header = ["r", "throughput", "tokens left", "similarity of features"]
-    rows = [[str(t.r), f"{t.speedup:.2f}x", str(t.tokens[-1]), f"{t.similarity:.3f}"] for t in tuned]
+    rows = [[as_typed(t.r), f"{t.speedup:.2f}x", str(t.tokens[-1]), f"{t.similarity:.3f}"] for t in tuned]
     rows.insert(0, ["0 (unmerged)", "1.00x", str(tuned[0].tokens[0]), "1.000"])
     if tuned[0].top1 is not None:
         header.append("top-1")

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import unusable
+from ..merge.families import Backbone
 from ..merge.info import info_of
 from ..mix.mixer import Mixer
 from ..mixers.mergemix import MergeMix
@@ -36,10 +38,20 @@ def image_sizes(loader: dict[str, Any]) -> list[tuple[int, int]]:
     return [(size, size) if isinstance(size, int) else (size[-2], size[-1]) for size in sizes]
 
 
+def _check_model_takes(backbone: Backbone, size: tuple[int, int]) -> None:
+    taken = backbone.input_size(*size)
+    if taken != size:
+        images, model = (f"{height} x {width}" for height, width in (size, taken))
+        value = size[0] if size[0] == size[1] else f"{size[0]},{size[1]}"
+        hint = f"--model-kwargs img_size={value} makes the model for these images"
+        raise unusable("--merge-r", f"images have {images} pixels and the model takes {model}; {hint}")
+
+
 def _check_size(run: Run, size: tuple[int, int], training: bool) -> None:
     backbone, request = run.backbone, run.request
     if backbone is not None and request.merge is not None and (training or request.merge_eval):
         with naming("--merge-r", r="--merge-r"):
+            _check_model_takes(backbone, size)
             info_of(backbone, size)
         if training:
             say_merging(run, backbone, size)

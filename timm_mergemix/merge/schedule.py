@@ -14,6 +14,7 @@ __all__ = [
     "TEXTS",
     "R",
     "Schedule",
+    "as_typed",
     "check_r",
     "clipped_blocks",
     "merges_any",
@@ -76,6 +77,13 @@ def read_r(text: str) -> R:
         raise wrong("r", text, TEXTS) from None
 
 
+def as_typed(r: R) -> str:
+    """``r`` as text that command lines and Python take alike: ``13``, ``decreasing:13``, ``1,2,3``."""
+    if isinstance(r, (str, Integral)):
+        return str(r)
+    return (":" if r and isinstance(r[0], str) else ",").join(map(str, r))
+
+
 def typed_r(text: str) -> str:
     """The text itself, which YAML and JSON know, once it is clear that `read_r` can read it."""
     check_r("r", text)
@@ -113,13 +121,14 @@ def parse(r: Any, depth: int, idle: int = 0) -> Schedule:
 
 def _read(r: Any) -> tuple[str, float | tuple[int, ...]]:
     """The form of ``r``, and the number or numbers that belong to it."""
+    was_text = isinstance(r, str)
     if isinstance(r, str):
         r = read_r(r)
     if isinstance(r, Integral):
         check_int("r", r, 0)
         return "constant", int(r)
     if isinstance(r, (tuple, list)) and len(r) == 2 and isinstance(r[0], str):
-        return _read_named(r)
+        return _read_named(r, f"={r[0]}:..." if was_text else f"=({r[0]!r}, ...)")
     if not isinstance(r, (tuple, list)) or any(isinstance(value, str) for value in r):
         raise wrong("r", r, FORMS)
     for i, value in enumerate(r):
@@ -127,14 +136,14 @@ def _read(r: Any) -> tuple[str, float | tuple[int, ...]]:
     return "list", tuple(map(int, r))
 
 
-def _read_named(r: Sequence[Any]) -> tuple[str, float]:
+def _read_named(r: Sequence[Any], part: str) -> tuple[str, float]:
     form, value = r
     if form in ("decreasing", "total"):
-        check_int("r", value, 0, part=f"=({form!r}, ...)")
+        check_int("r", value, 0, part=part)
     elif form == "keep":
-        check_number("r", value, 0.0, 1.0, part="=('keep', ...)")
+        check_number("r", value, 0.0, 1.0, part=part)
         if value == 0:
-            raise wrong("r", value, "a ratio in (0, 1]", part="=('keep', ...)")
+            raise wrong("r", value, "a ratio in (0, 1]", part=part)
     else:
         raise wrong("r", tuple(r), FORMS)
     return form, float(value) if form == "keep" else int(value)

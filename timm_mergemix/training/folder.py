@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.datasets.folder import IMG_EXTENSIONS, default_loader, make_dataset
+from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
 from ..errors import unusable, wrong
 from .images import ImageSet
@@ -109,7 +109,10 @@ def read_image(path: str | Path, argument: str = "data") -> Image.Image:
         MergeMixError: If it cannot be read; it names the argument by which the file was given.
     """
     try:
-        return default_loader(path)
+        with Image.open(path) as image:
+            if image.mode == "P" and "transparency" in image.info:  # Pillow warns unless it goes by way of RGBA
+                return image.convert("RGBA").convert("RGB")
+            return image.convert("RGB")
     except Exception as error:  # whatever Pillow raises for a file that is damaged, or far too large
         raise unusable(argument, f"{path} cannot be read as an image: {error}") from error
 

@@ -18,7 +18,7 @@ from ..merge.families import Backbone
 from ..merge.find.search import find_backbone
 from ..merge.info import planned_tokens
 from ..merge.modes import evaluating
-from ..merge.schedule import R
+from ..merge.schedule import R, as_typed
 from .timing import interleave, ratio_of
 
 __all__ = ["Tuned", "tune_r"]
@@ -67,7 +67,14 @@ class _Clock:
     def say(self, r: R, speedup: float) -> None:
         if self._report is not None:
             past = time.monotonic() - self._start
-            self._report(f"tune_r: r={r}: {speedup:.2f}x the throughput; {past:.0f} of {self._seconds:.0f} s")
+            self._report(f"tune_r: r={as_typed(r)}: {speedup:.2f}x the throughput; {past:.0f} of {self._seconds:.0f} s")
+
+    def say_unfinished(self, r: R) -> None:
+        if self._report is not None:
+            best = f"r={as_typed(r)} is the least that was tried of those that meet the budget"
+            self._report(
+                f"tune_r: time is over before the search has ended; {best}; more seconds may find a smaller one"
+            )
 
 
 class _Sample(NamedTuple):
@@ -181,6 +188,8 @@ def _least(form: Callable[[int], R], fits: Callable[[R], bool], most: int, clock
     while high - low > 1 and not clock.is_over:
         middle = (low + high) // 2
         low, high = (low, middle) if fits(form(middle)) else (middle, high)
+    if high - low > 1:
+        clock.say_unfinished(form(high))
     return high
 
 
