@@ -79,7 +79,7 @@ def read_r(text: str) -> R:
 
 def as_typed(r: R) -> str:
     """``r`` as text that command lines and Python take alike: ``13``, ``decreasing:13``, ``1,2,3``."""
-    if isinstance(r, (str, Integral)):
+    if isinstance(r, (str, int, Integral)):
         return str(r)
     return (":" if r and isinstance(r[0], str) else ",").join(map(str, r))
 
