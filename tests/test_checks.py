@@ -27,6 +27,12 @@ def test_images_of_every_dtype_are_taken(dtype: torch.dtype) -> None:
     check_images(torch.ones(1, 1, 1, 1, dtype=dtype))
 
 
+def test_images_with_more_than_four_colours_are_not_taken_for_channels_last() -> None:
+    check_images(torch.rand(1, 6, 6, 5))
+    with pytest.raises(MergeMixError, match=r"images\.permute"):
+        check_images(torch.rand(1, 6, 6, 4))
+
+
 def test_large_finite_pixels_are_finite() -> None:
     check_images(torch.full((2, 3, 8, 8), 3e38))
     check_images(torch.full((1, 1, 2, 2), 1e300, dtype=torch.float64))
@@ -208,3 +214,11 @@ def test_statistics_are_a_mean_and_a_deviation_that_are_finite() -> None:
     assert mean.tolist() == pytest.approx([0.1, 0.2, 0.3]) and std.tolist() == pytest.approx([0.4, 0.5, 0.6])
     with pytest.raises(MergeMixError, match=r"^statistics: .*, wanted three numbers"):
         read_statistics("statistics", [0.1, float("nan"), 0.3], [0.4, 0.5, 0.6], [3], "three numbers")
+
+
+@pytest.mark.parametrize("std", [[0.4, 0.0], [0.4, 0.5, 0.6], [-1.0]])
+def test_a_deviation_is_positive_and_has_a_number_for_each_channel_or_for_all(std: list[float]) -> None:
+    mean, deviation = read_statistics("statistics", [0.1], [0.4], [2], "two numbers")
+    assert len(mean) == len(deviation) == 1
+    with pytest.raises(MergeMixError, match=r"^statistics: .*, wanted two numbers"):
+        read_statistics("statistics", [0.1], std, [2], "two numbers")

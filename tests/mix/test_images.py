@@ -155,6 +155,17 @@ def test_nothing_changes_in_place() -> None:
     assert torch.equal(partner, copies[1])
 
 
+def test_pixels_of_any_dtype_are_chosen() -> None:
+    for dtype in (torch.int64, torch.bool, torch.complex64, torch.uint16, torch.float8_e5m2):
+        images, partners = (torch.full((2, 3, 4, 4), value).to(dtype) for value in (1, 0))
+        mask = torch.zeros(2, 1, 4, 4, dtype=torch.bool)
+        mask[0] = True
+        out = torch.empty_like(images)
+        for mixed in (mix_images(images, partners, mask), mix_images(images, partners, mask, out=out), out):
+            assert mixed.dtype == dtype
+            assert (mixed[0].to(torch.complex64) == 1).all() and (mixed[1].to(torch.complex64) == 0).all()
+
+
 X, M = torch.rand(2, 3, 4, 4), torch.ones(2, 1, 4, 4, dtype=torch.bool)
 
 
@@ -172,6 +183,8 @@ X, M = torch.rand(2, 3, 4, 4), torch.ones(2, 1, 4, 4, dtype=torch.bool)
         ("ratio", lambda: blend_images(X, X, torch.ones(2, dtype=torch.long))),
         ("boxes", lambda: paste_resized(X, X, torch.zeros(1, 4, dtype=torch.long))),
         ("boxes", lambda: paste_resized(X, X, torch.zeros(2, 4))),
+        ("boxes", lambda: paste_resized(X, X, torch.tensor([[0, 5, 0, 4], [0, 4, 0, 4]]))),
+        ("images", lambda: blend_images(X.long(), X.long(), torch.ones(2))),
     ],
 )
 def test_bad_input_is_named(argument: str, call: object) -> None:

@@ -10,6 +10,20 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "checks.py",
         "_is_finite: tensor.detach().sum -> tensor.detach().mean",
     ): "Neither is finite if a number is not; otherwise, each number is checked.",
+    (
+        "merge/matching/pass_plan.py",
+        "make_plan: if numbers is None or numbers.device.type == 'cpu' -> "
+        "if not (numbers is None or numbers.device.type == 'cpu')",
+    ): "Both forms of a plan are the same plan.",
+    (
+        "merge/matching/pass_plan.py",
+        "plan_in_order: if has_stable_sort() -> if not has_stable_sort()",
+    ): "Both ways give the same positions.",
+    ("merge/matching/pitome.py", "_energy: 0 -> 1"): "It adds the same number to all energies of an image.",
+    (
+        "merge/matching/plan.py",
+        "of_length: not is_symbol(length) -> is_symbol(length)",
+    ): "Both ways give the same positions.",
     ("merge/matching/pitome.py", "_energy: 1 -> 2"): "Similarities are symmetric: rows and columns have equal sums.",
     (
         "metrics/calibration.py",
@@ -19,6 +33,8 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "metrics/calibration.py",
         "_checked: most > 1 + slack -> most >= 1 + slack",
     ): "It only changes the exact limit of a tolerance.",
+    ("mix/images.py", "_as: 255 -> 256"): "A weighted mean of pixels is at most 255.",
+    ("mix/images.py", "box_order: True -> False"): "On the CPU, torch always sorts stably.",
     ("mix/images.py", "mix_patches: height % rows -> height * rows"): "The other branch gives the same pixels.",
     ("mix/images.py", "paste_resized: -2 -> 2"): "Images have four axes.",
     ("mix/loss.py", "SoftTargetLoss._binary: -1 -> 1"): "The last axis of a matrix is its second.",

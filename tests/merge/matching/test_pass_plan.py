@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from timm_mergemix.merge.matching import pass_plan
 from timm_mergemix.merge.matching.choose import MATCHINGS, match, plan_merges
 from timm_mergemix.merge.matching.pass_plan import (
     PassPlan,
@@ -42,6 +43,18 @@ def test_a_plan_in_order_keeps_the_rest_in_its_old_order(drawn, shared):
     plan = plan_in_order(prefix, int64(stay), int64(source), int64(partner), numbers).public()
     assert plan.keep.tolist() == [[*range(prefix), *stay]]
     assert merges_of(plan, 0) == dict(zip(source, partner, strict=True))
+
+
+@SETTINGS
+@given(drawn_plans())
+def test_an_exported_plan_in_order_is_the_same(drawn):
+    prefix, stay, source, partner = drawn
+    given_rows = (int64(stay, stay), int64(source, source), int64(partner, partner))
+    wanted = plan_in_order(prefix, *given_rows)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pass_plan, "has_stable_sort", lambda: False)
+        exported = plan_in_order(prefix, *given_rows)
+    assert torch.equal(exported.order, wanted.order) and torch.equal(exported.partner, wanted.partner)
 
 
 @pytest.mark.parametrize("matching", MATCHINGS)

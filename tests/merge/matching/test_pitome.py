@@ -6,6 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from timm_mergemix import MergeMixError
+from timm_mergemix.merge.matching import pitome
 from timm_mergemix.merge.matching.choose import match
 from timm_mergemix.merge.matching.pitome import _energy, pitome_margin, pitome_matching
 from timm_mergemix.merge.matching.similarity import cosines, directions
@@ -120,3 +121,15 @@ def test_the_default_margin_is_that_of_the_first_block():
 def test_a_margin_that_no_cosine_has_is_refused(margin):
     with pytest.raises(MergeMixError, match=r"^margin: "):
         pitome_matching(randn(1, 6, 4), 1, margin=margin)
+
+
+def test_keys_are_checked_before_they_are_matched():
+    with pytest.raises(MergeMixError, match=r"^keys: got"):
+        pitome_matching(randn(4, 4), 1)
+
+
+def test_an_export_to_onnx_has_the_same_energy(monkeypatch):
+    similarity = cosines(*[directions(randn(2, 7, 4))] * 2)
+    wanted = _energy(similarity, 0.9, None)
+    monkeypatch.setattr(pitome, "writes_onnx", lambda: True)
+    torch.testing.assert_close(_energy(similarity, 0.9, None), wanted)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from timm_mergemix.functional import compose_source, merge_tokens
+from timm_mergemix.merge.matching import tokens
 from timm_mergemix.merge.matching.bipartite import bipartite_matching
 from timm_mergemix.merge.matching.tokens import log_size_bias, members, recover
 
@@ -216,3 +217,12 @@ def test_the_product_with_the_members_adds_up():
     index, values = torch.tensor([[3, 0, 3], [1, 1, 1]]), randn(2, 3, 2)
     wanted = torch.zeros(2, 4, 2).scatter_add(1, index.unsqueeze(-1).expand(-1, -1, 2), values)
     torch.testing.assert_close(members(index, 4) @ values, wanted)
+
+
+def test_an_export_to_onnx_merges_the_same(monkeypatch):
+    x, size = randn(2, 9, 3), 1 + randn(2, 9, seed=1).abs()
+    plan = bipartite_matching(randn(2, 9, 4, seed=2), 3, 1)
+    wanted = merge_tokens(x, plan, size)
+    monkeypatch.setattr(tokens, "writes_onnx", lambda: True)
+    for part, other in zip(merge_tokens(x, plan, size), wanted, strict=True):
+        torch.testing.assert_close(part, other)
