@@ -61,7 +61,7 @@ def draw_gains(records: Sequence[Record], task: str) -> Any:
         axis.plot(values, [y] * len(values), "o", color=color, alpha=0.4, markersize=5)
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set_yticks(range(len(named)), [textwrap.fill(name, LABEL) for name in reversed(named)], fontsize=10)
-    axis.set_xlabel("top-1 over no mixing, in points; bars: 95 % interval, dots: seeds", fontsize=10)
+    axis.set_xlabel("top-1 over no mixing, in points; dots: seeds, bars: 95 %", fontsize=10)
     axis.set_title(find_task(task).title, fontsize=11, loc="left")
     axis.grid(axis="x", linewidth=0.3)
     return figure

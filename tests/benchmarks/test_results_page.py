@@ -27,12 +27,14 @@ def test_pages_and_pictures_are_written(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(results_page, "PAGE", tmp_path / "page.md")
     monkeypatch.setattr(results_page, "SHORT", tmp_path / "short.md")
     monkeypatch.setattr(results_page, "PICTURES", tmp_path)
-    (tmp_path / "short.md").write_text("<!-- table: top-1 -->\n\n<!-- table: calibration error -->\n", encoding="utf-8")
+    names = ("top-1", "calibration error", "gains openclipart-scratch")
+    (tmp_path / "short.md").write_text("\n".join(f"<!-- table: {name} -->\n" for name in names), encoding="utf-8")
     (tmp_path / "page.md").write_text(page.replace("76.9 ± 0.8", "99.9 ± 0.8"), encoding="utf-8")
     assert main(results_page, []) == 0
     written = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert "| CutMix | 3 | 200 | 76.9 ± 0.8 |" in written
     assert "| CutMix | 76.9 ± 0.8 |" in (tmp_path / "short.md").read_text(encoding="utf-8")
     assert len(list(tmp_path.glob("chart-results-*.png"))) == 4
+    assert (tmp_path / "chart-gains-openclipart-scratch.png").exists()
     with Image.open(tmp_path / "chart-results-fashion.png") as picture:
         assert picture.width == 1600

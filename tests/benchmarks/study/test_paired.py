@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.study.paired import detectable, differences, with_interval
+from benchmarks.study.paired import detectable, differences, half_width, with_interval
 from timm_mergemix import MergeMixError
 
 
@@ -45,3 +45,4 @@ def test_what_is_out_of_range_is_refused() -> None:
 def test_a_mean_is_shown_with_its_interval() -> None:
     assert with_interval([0.0, 1.0, 2.0]) == ("+1.0", "-1.5 to +3.5")
     assert with_interval([-0.5]) == ("-0.5", "")
+    assert with_interval([0.0, 1.0]) == ("+0.5", "") and half_width([0.0, 1.0]) == 0
