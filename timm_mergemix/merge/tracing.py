@@ -14,7 +14,7 @@ from torch.jit import is_tracing  # type: ignore[attr-defined]
 
 __all__ = [
     "check_length",
-    "has_stable_sort",
+    "is_exporting",
     "is_looked_into",
     "is_symbol",
     "may_merge",
@@ -29,7 +29,7 @@ def token_count(x: Tensor) -> int:
 
 
 # Releases of torch before 2.7 do not tell an export from a compilation.
-_is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+_is_torch_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
 
 
 def check_length(x: Tensor, length: int) -> Tensor:
@@ -73,9 +73,9 @@ def writes_onnx() -> bool:
     return is_tracing() and torch.onnx.is_in_onnx_export()
 
 
-def has_stable_sort() -> bool:
-    """Whether a sort may be stable: the exporters to ONNX know no such sort, and one of them goes by torch.export."""
-    return not (_is_exporting() or writes_onnx())
+def is_exporting() -> bool:
+    """Whether an exporter is at work, maybe to ONNX, which has neither stable sorts nor searches in sorted rows."""
+    return _is_torch_exporting() or writes_onnx()
 
 
 def _refuse_other_lengths(x: Tensor, length: int) -> Tensor:

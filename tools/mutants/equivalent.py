@@ -17,7 +17,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): "Both forms of a plan are the same plan.",
     (
         "merge/matching/pass_plan.py",
-        "plan_in_order: if has_stable_sort() -> if not has_stable_sort()",
+        "plan_in_order: if is_exporting() -> if not is_exporting()",
     ): "Both ways give the same positions.",
     ("merge/matching/pitome.py", "_energy: 0 -> 1"): "It adds the same number to all energies of an image.",
     (

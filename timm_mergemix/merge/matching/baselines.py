@@ -41,16 +41,7 @@ def kth_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Tensor |
 def plan_kth(
     keys: Tensor, r: int, prefix_tokens: int, padding: Tensor | None, numbers: Tensor | None = None, k: int = 3
 ) -> PassPlan:
-    """`kth_matching` without its checks, for the forward pass.
-
-    Args:
-        keys: (B, N, D).
-        r: Tokens to merge.
-        prefix_tokens: Leading tokens that never merge.
-        padding: (B, N) bool, or None.
-        numbers: See `shared_numbers`.
-        k: Distance between targets.
-    """
+    """`kth_matching` without its checks, for the forward pass, which may have `shared_numbers`."""
     if not may_merge(r):
         return merge_nothing(keys)
     metric = directions(keys.detach())
@@ -110,16 +101,7 @@ def plan_random(
     numbers: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> PassPlan:
-    """`random_matching` without its checks, for the forward pass.
-
-    Args:
-        keys: (B, N, D).
-        r: Tokens to merge.
-        prefix_tokens: Leading tokens that never merge.
-        padding: (B, N) bool, or None.
-        numbers: See `shared_numbers`.
-        generator: What is drawn from, or None.
-    """
+    """`random_matching` without its checks, for the forward pass, which may have `shared_numbers`."""
     if not may_merge(r):
         return merge_nothing(keys)
     rank = _draw(keys, prefix_tokens, generator)

@@ -37,15 +37,7 @@ def bipartite_matching(keys: Tensor, r: int, prefix_tokens: int = 0, padding: Te
 def plan_bipartite(
     keys: Tensor, r: int, prefix_tokens: int, padding: Tensor | None, numbers: Tensor | None = None
 ) -> PassPlan:
-    """`bipartite_matching` without its checks, for the forward pass.
-
-    Args:
-        keys: (B, N, D).
-        r: Tokens to merge.
-        prefix_tokens: Leading tokens that never merge.
-        padding: (B, N) bool, or None.
-        numbers: See `shared_numbers`.
-    """
+    """`bipartite_matching` without its checks, for the forward pass, which may have `shared_numbers`."""
     batch, length = keys.shape[:2]
     first_a = prefix_tokens + prefix_tokens % 2
     first_b = prefix_tokens + 1 - prefix_tokens % 2

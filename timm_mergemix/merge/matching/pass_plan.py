@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..tracing import has_stable_sort, is_looked_into
+from ..tracing import is_exporting, is_looked_into
 from .plan import MergePlan, first, of_length
 
 __all__ = ["PassPlan", "count_up", "keep_trailing", "make_plan", "merge_nothing", "plan_in_order", "shared_numbers"]
@@ -95,10 +95,10 @@ def plan_in_order(
         partner: (B, r) int64, old positions of the tokens that they merge into.
         numbers: See `shared_numbers`.
     """
-    if has_stable_sort():
-        partner = torch.searchsorted(stay, partner)
-    else:  # an export, maybe to ONNX, which knows no such search
+    if is_exporting():
         partner = (stay.unsqueeze(1) < partner.unsqueeze(2)).sum(dim=-1)
+    else:
+        partner = torch.searchsorted(stay, partner)
     return make_plan(prefix_first(prefix_tokens, stay, source, numbers), partner, prefix_tokens, numbers)
 
 

@@ -58,16 +58,7 @@ def plan_pitome(
     numbers: Tensor | None = None,
     margin: float = 0.9,
 ) -> PassPlan:
-    """`pitome_matching` without its checks, for the forward pass.
-
-    Args:
-        keys: (B, N, D).
-        r: Tokens to merge.
-        prefix_tokens: Leading tokens that never merge.
-        padding: (B, N) bool, or None.
-        numbers: See `shared_numbers`.
-        margin: The cosine from which on tokens count as similar.
-    """
+    """`pitome_matching` without its checks, for the forward pass, which may have `shared_numbers`."""
     if not may_merge(r):
         return merge_nothing(keys)
     metric = directions(keys.detach())[:, prefix_tokens:]

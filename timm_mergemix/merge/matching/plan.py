@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...errors import check_int, check_number, check_tensor, wrong
-from ..tracing import has_stable_sort, is_symbol, token_count
+from ..tracing import is_exporting, is_symbol, token_count
 
 __all__ = [
     "MergePlan",
@@ -78,9 +78,9 @@ def of_length(index: Tensor, length: int) -> Tensor:
 
 def strongest_first(values: Tensor) -> Tensor:
     """The positions of (B, K) values by falling value; among equals the first comes first, on every device."""
-    if has_stable_sort():
-        return values.argsort(dim=-1, descending=True, stable=True)
-    return values.argsort(dim=-1, descending=True)
+    if is_exporting():
+        return values.argsort(dim=-1, descending=True)
+    return values.argsort(dim=-1, descending=True, stable=True)
 
 
 def prefer_padding(scores: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
