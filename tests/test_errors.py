@@ -22,6 +22,7 @@ from timm_mergemix.errors import (
     describe,
     named,
     need,
+    suggest,
     unusable,
     wrong,
 )
@@ -183,3 +184,8 @@ def test_a_tensor_is_checked_for_its_device() -> None:
             MergeMixError, match=r"^t: got a tensor on meta, wanted a tensor on cpu, like the other tensors"
         ):
             check(torch.zeros(2, device="meta"))
+
+
+def test_a_known_name_is_suggested_if_it_is_like_the_unknown_one() -> None:
+    assert suggest("--modl", iter(["--out", "--model"])) == ", did you mean --model?"
+    assert suggest("--modl", ["--model"], cutoff=0.95) == suggest("--modl", []) == ""

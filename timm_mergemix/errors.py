@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from numbers import Integral, Real
@@ -91,6 +92,12 @@ def named(**names: str) -> Iterator[None]:
 def with_article(noun: str) -> str:
     """The noun with its indefinite article. One that begins with u is taken for ``uint8`` or the like."""
     return f"an {noun}" if noun[:1].lower() in ("a", "e", "i", "o") else f"a {noun}"
+
+
+def suggest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The end of a message on an unknown name: ", did you mean ...?", or nothing if no known name is like it."""
+    close = get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return f", did you mean {close[0]}?" if close else ""
 
 
 def describe(value: Any) -> str:

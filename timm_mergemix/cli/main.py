@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
-from ..errors import MergeMixError, need
+from ..errors import MergeMixError, need, suggest
 from ..version import __version__
 from .arguments import COMMANDS
 from .options import HelpFormatter, again_with
@@ -50,8 +49,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     if unknown:
         command = commands[args.command]
         options = [name for action in command._actions for name in action.option_strings]
-        close = get_close_matches(unknown[0].partition("=")[0], options, n=1)
-        hint = f", did you mean {close[0]}?" if close else ""
+        hint = suggest(unknown[0].partition("=")[0], options)
         command.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     return args
 

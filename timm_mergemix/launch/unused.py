@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
-from difflib import get_close_matches
 
 from ..config import Config, flag_of
+from ..errors import suggest
 from ..merge.config import MergeConfig
 from ..mix.config import MixConfig
 from ..preference.config import PreferenceConfig
@@ -29,9 +29,8 @@ def warn_of_unknown(parsed: Parsed) -> None:
     known = [name for name in flags if name in parsed.defaults]
     for name in sorted(set(parsed.yaml) - set(parsed.defaults)):
         ours = name.startswith(OURS)
-        close = get_close_matches(name, known, n=1, cutoff=0.6 if ours else 0.85)
-        if ours or close:
-            hint = f", did you mean {close[0]}?" if close else ""
+        hint = suggest(name, known, cutoff=0.6 if ours else 0.85)
+        if ours or hint:
             _logger.warning(f"{name}: no flag has this name{hint}")
 
 
