@@ -25,7 +25,16 @@ from ..training.seeds import seed_all
 from ..weights import from_file
 from .device import choose_device
 
-__all__ = ["Scene", "class_folders", "find_classes", "find_images", "load_classifier", "load_scene", "prepare_images"]
+__all__ = [
+    "Scene",
+    "class_folders",
+    "find_classes",
+    "find_images",
+    "load_classifier",
+    "load_scene",
+    "model_arguments",
+    "prepare_images",
+]
 
 
 @dataclass(frozen=True)
@@ -132,8 +141,13 @@ def prepare_images(
 def _load_encoder(args: argparse.Namespace) -> nn.Module:
     file = args.checkpoint or args.weights
     with named(weights="checkpoint" if args.checkpoint else "weights"):
-        kwargs = {**args.model_kwargs, **(from_file(file) if file else {})}
+        kwargs = model_arguments(args, file)
         return build_model(args.model, 0, pretrained=args.pretrained, img_size=args.img_size, kwargs=kwargs)
+
+
+def model_arguments(args: argparse.Namespace, file: str | Path | None) -> dict[str, Any]:
+    """What timm builds a model with: ``--model-kwargs``, and the weights in a file if there is one."""
+    return {**args.model_kwargs, **(from_file(file) if file else {})}
 
 
 def load_classifier(args: argparse.Namespace, classes: int) -> nn.Module:

@@ -23,12 +23,12 @@ from ..training.model import build_model, describe_tokens, train_merged
 from ..training.objective import build_objective
 from ..training.seeds import seed_all
 from ..viz import learning_curves, mix_grid
-from ..weights import from_file
 from .device import choose_device
 from .options import make_directory
 from .output import Output
 from .pictures import save_figure
 from .report import text_table, write_json
+from .scene import model_arguments
 from .train_options import FLAGS, Chosen, choose
 
 __all__ = ["AGAIN", "TYPED", "run"]
@@ -150,8 +150,7 @@ def _prepare(args: argparse.Namespace, chosen: Chosen, splits: FolderSplits, out
 def _begin(args: argparse.Namespace, classes: int, out: Path) -> nn.Module:
     """Builds the model with its initial weights, which are replaced if the run is resumed."""
     begins = args.fresh or not (out / CHECKPOINT).exists()
-    weights = from_file(args.weights) if args.weights and begins else {}
-    kwargs = {**args.model_kwargs, **weights}
+    kwargs = model_arguments(args, args.weights if begins else None)
     return build_model(
         args.model, classes, pretrained=args.pretrained and begins, img_size=args.img_size, kwargs=kwargs
     )

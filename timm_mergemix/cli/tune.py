@@ -13,11 +13,10 @@ from ..merge.find.support import check_name
 from ..merge.schedule import as_typed
 from ..training.model import build_model
 from ..tune.search import Tuned, tune_r
-from ..weights import from_file
 from .device import choose_device, cpu_threads
 from .output import Output
 from .report import text_table
-from .scene import class_folders, find_classes, find_images, load_classifier, prepare_images
+from .scene import class_folders, find_classes, find_images, load_classifier, model_arguments, prepare_images
 
 __all__ = ["GO_ON", "TYPED", "run"]
 
@@ -61,20 +60,20 @@ def _load(args: argparse.Namespace, classes: int) -> nn.Module:
         return load_classifier(args, classes)
     config = None if ":" in args.model else timm.get_pretrained_cfg(args.model.removeprefix("timm/"))
     own = 1000 if config is None else config.num_classes
-    kwargs = {**args.model_kwargs, **(from_file(args.weights) if args.weights else {})}
+    kwargs = model_arguments(args, args.weights)
     return build_model(args.model, own, pretrained=args.pretrained, img_size=args.img_size, kwargs=kwargs)
 
 
 def _read(args: argparse.Namespace, model: nn.Module, classes: int) -> tuple[Tensor | None, Tensor | None, str]:
     """Images and labels where there are any, and what is to be said about the result."""
-    headless = args.weights is not None and args.checkpoint is None  # its head is random
-    random = not args.pretrained and args.checkpoint is None and not headless
+    random = not (args.pretrained or args.weights or args.checkpoint)
+    has_head = bool(args.checkpoint or (args.pretrained and not args.weights))
     wanted = "--pretrained gives the model's own, --weights FILE those of a file"
-    weights = f"\nThe similarity is that of random weights; {wanted}." if random else ""
+    note = f"\nThe similarity is that of random weights; {wanted}." if random else ""
     if args.data is None:
-        return None, None, f"{weights}\nIt was measured on noise; --data DIR takes images."
-    known, note = getattr(model, "num_classes", None), weights
-    if classes and classes == known and not random and not headless:
+        return None, None, f"{note}\nIt was measured on noise; --data DIR takes images."
+    known = getattr(model, "num_classes", None)
+    if classes and classes == known and has_head:
         paths, numbers, _ = find_classes([args.data], args.count)
         labels = torch.tensor(numbers)
     else:
@@ -82,8 +81,8 @@ def _read(args: argparse.Namespace, model: nn.Module, classes: int) -> tuple[Ten
             paths, labels = find_images([args.data])[: args.count], None
         if classes and not random:
             differ = f"the model has {known} classes and the directory {classes}"
-            kinds = "--weights leaves the head random" if headless else differ
-            note += f"\nNo top-1: {kinds}; --checkpoint takes a model that was trained on them."
+            why = differ if has_head else "--weights leaves the head random"
+            note += f"\nNo top-1: {why}; --checkpoint takes a model that was trained on them."
     images, _ = prepare_images(model, paths, args.img_size, "data")
     return images, labels, note
 
