@@ -13,7 +13,6 @@ from ..records import Record
 __all__ = ["detectable", "differences", "half_width", "with_interval"]
 
 CONFIDENCE = 0.95
-LEAST_SEEDS = 3  # of two, the interval is nine times as wide as their distance, and says nothing
 
 
 def detectable(deviation: float, seeds: int, power: float | None = None) -> float:
@@ -47,13 +46,13 @@ def differences(records: Sequence[Record], reference: Sequence[Record], split: s
 
 
 def half_width(values: Sequence[float]) -> float:
-    """Half of the 95 % interval of the mean of paired differences; 0 for fewer than three seeds."""
-    return detectable(statistics.stdev(values), len(values)) if len(values) >= LEAST_SEEDS else 0.0
+    """Half of the 95 % interval of the mean of paired differences; 0 for a single seed."""
+    return detectable(statistics.stdev(values), len(values)) if len(values) > 1 else 0.0
 
 
 def with_interval(values: Sequence[float]) -> tuple[str, str]:
-    """The mean of paired differences and its 95 % interval, which is empty for fewer than three seeds."""
+    """The mean of paired differences and its 95 % interval, which is empty for a single seed."""
     mean, half = statistics.mean(values), half_width(values)
-    if len(values) < LEAST_SEEDS:
+    if len(values) < 2:
         return f"{mean:+.1f}", ""
     return f"{mean:+.1f}", f"{mean - half:+.1f} to {mean + half:+.1f}"

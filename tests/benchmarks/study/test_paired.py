@@ -45,4 +45,5 @@ def test_what_is_out_of_range_is_refused() -> None:
 def test_a_mean_is_shown_with_its_interval() -> None:
     assert with_interval([0.0, 1.0, 2.0]) == ("+1.0", "-1.5 to +3.5")
     assert with_interval([-0.5]) == ("-0.5", "")
-    assert with_interval([0.0, 1.0]) == ("+0.5", "") and half_width([0.0, 1.0]) == 0
+    assert with_interval([0.0, 1.0]) == ("+0.5", "-5.9 to +6.9")
+    assert half_width([0.0, 1.0]) == pytest.approx(12.7062 / 2, abs=1e-4) and half_width([0.0]) == 0
