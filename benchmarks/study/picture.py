@@ -42,7 +42,7 @@ def _draw_task(figure: Any, title: str, own: dict[Group, list[dict[str, Any]]], 
     epochs = statistics.mode(lines[0]["epochs"] for lines in own.values())
     shared = shared_options(own)
     common = [*(f"{name} {value}" for name, value in shared), f"{epochs} epochs"]
-    heading = [*textwrap.wrap("; ".join([title, *common]), TITLE), "dots: seeds, bar: mean"]
+    heading = [*textwrap.wrap(title, TITLE), "; ".join([*common, "dots: seeds, bar: mean"])]
     figure.suptitle("\n".join(heading), fontsize=11)
     for axis, name, label in ((left, "top1", "top-1, %"), (right, "ece", "calibration error, %")):
         for y, (group, lines) in enumerate(own.items()):

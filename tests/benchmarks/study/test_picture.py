@@ -21,7 +21,7 @@ def test_shared_options_are_shown_once() -> None:
     records.append(record("mergemix", 0, 0.9, options=[*half, ("mode", "elem")]))
     figure = draw(records, "val")
     left = figure.axes[0]
-    assert figure.subfigs[0].get_suptitle().endswith("; prob 0.5; 5 epochs\ndots: seeds, bar: mean")
+    assert figure.subfigs[0].get_suptitle().endswith("\nprob 0.5; 5 epochs; dots: seeds, bar: mean")
     labels = [label.get_text() for label in left.get_yticklabels()]
     assert labels == ["MergeMix alone (mode elem)", "MergeMix alone", "Mixup + CutMix", "no mixing"]
     records[0]["epochs"] = 7
