@@ -54,3 +54,15 @@ def images(model: nn.Module, batch: int = 2, seed: int = 0) -> torch.Tensor:
     """Normally distributed images of the size that the model was made for."""
     size = getattr(model, "image_size", None) or model.patch_embed.img_size[0]
     return torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def tiny_convnet(name: str = "test_resnet", **options: object) -> nn.Module:
+    """One of timm's models for tests, whose tokens cannot merge, with 10 classes, in eval mode."""
+    torch.manual_seed(0)
+    return timm.create_model(name, **{"num_classes": 10} | options).eval()
+
+
+def tiny_swin(**options: object) -> nn.Module:
+    """A Swin Transformer of two stages on 32-pixel images, in eval mode."""
+    settings = {"img_size": 32, "window_size": 4, "embed_dim": 8, "depths": (1, 1), "num_heads": (1, 2)}
+    return tiny_convnet("swin_tiny_patch4_window7_224", **settings | options)

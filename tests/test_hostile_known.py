@@ -177,7 +177,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "attention": (lambda: mm.record(encoder(), attention="no").__enter__(), "attention: got 'no', wanted True or"),
     "prop_attn": (lambda: mm.patch(encoder(), 2, prop_attn="no"), "prop_attn: got 'no', wanted True or False"),
     "detach": (lambda: mm.PreferenceLoss(detach_loser="no"), "detach_loser: got 'no', wanted True or False"),
-    "NaN weights": (lambda: mm.saliency_map(with_nan_weights(), IMAGES), "encoder: its attention is NaN or infinite"),
+    "NaN weights": (lambda: mm.saliency_map(with_nan_weights(), IMAGES), "encoder: its saliency is NaN or infinite"),
     "NaN target": (lambda: SOFT(f(4, 5), row(NAN)), "target: got rows of numbers from nan"),
     "negative target": (lambda: SOFT(f(4, 5), row(-1)), "target: got rows of numbers from -1"),
     "target above 1": (lambda: SOFT(f(4, 5), row(2)), "target: got rows of numbers from 0.2 to 2"),

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .preference.pairwise import simpo_loss
     from .preference.step import PreferenceStep
     from .preference.task import MergeMixTask
-    from .saliency.passes import saliency_map
+    from .saliency.choose import saliency_map
     from .tune.search import tune_r
 
 _HOMES = {
@@ -56,7 +56,7 @@ _HOMES = {
     "preference.step": ["PreferenceStep"],
     "preference.task": ["MergeMixTask"],
     "mixers.registry": ["create_mixer", "list_mixers", "register_mixer"],
-    "saliency.passes": ["saliency_map"],
+    "saliency.choose": ["saliency_map"],
     "tune.search": ["tune_r"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

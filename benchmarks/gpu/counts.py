@@ -17,7 +17,7 @@ from timm_mergemix.mix.loss import SoftTargetLoss
 from timm_mergemix.mixers.mergemix import MergeMix
 from timm_mergemix.mixers.mixup import Mixup
 from timm_mergemix.mixers.registry import create_mixer
-from timm_mergemix.saliency.passes import saliency_map
+from timm_mergemix.saliency.choose import saliency_map
 
 from ..records import Record
 from .counting import Counts, count

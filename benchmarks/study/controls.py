@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from timm_mergemix.mix.mergemix import MergeMixBlend
 from timm_mergemix.mix.mixer import Mixer
 from timm_mergemix.mixers.mergemix import MergeMix
-from timm_mergemix.saliency.passes import SaliencyPass
+from timm_mergemix.saliency.choose import Saliency
 from timm_mergemix.training.mixers import Mix
 
 __all__ = ["corner_ties", "inverted", "pair_by_saliency", "random_patches", "sampled"]
@@ -27,9 +27,9 @@ def random_patches(encoder: nn.Module, num_classes: int, **options: Any) -> Mixe
         **options: Other arguments of `MergeMix`.
     """
 
-    def constant(saliency: SaliencyPass, images: Tensor) -> Tensor:
+    def constant(saliency: Saliency, images: Tensor) -> Tensor:
         # A constant map, so that the noise that breaks ties decides.
-        return torch.ones(len(images), *saliency.size.full_grid(*images.shape[-2:]), device=images.device)
+        return torch.ones(len(images), *saliency.map_size(*images.shape[-2:]), device=images.device)
 
     return _by(constant, encoder, num_classes, options)
 
@@ -37,7 +37,7 @@ def random_patches(encoder: nn.Module, num_classes: int, **options: Any) -> Mixe
 def inverted(encoder: nn.Module, num_classes: int, **options: Any) -> Mixer:
     """MergeMix that keeps the least salient patches; it takes the arguments of `random_patches`."""
 
-    def least(saliency: SaliencyPass, images: Tensor) -> Tensor:
+    def least(saliency: Saliency, images: Tensor) -> Tensor:
         found = saliency(images)
         return found.amax(dim=(1, 2), keepdim=True) - found
 
@@ -54,7 +54,7 @@ def sampled(encoder: nn.Module, num_classes: int, temperature: float = 1.0, **op
         **options: Other arguments of `MergeMix`.
     """
 
-    def draw(saliency: SaliencyPass, images: Tensor) -> Tensor:
+    def draw(saliency: Saliency, images: Tensor) -> Tensor:
         # The largest log-shares with Gumbel noise are a sample without replacement.
         found = saliency(images).clamp_min(1e-9).log()
         noise = -torch.empty_like(found).exponential_().log()
@@ -66,7 +66,7 @@ def sampled(encoder: nn.Module, num_classes: int, temperature: float = 1.0, **op
 def corner_ties(encoder: nn.Module, num_classes: int, **options: Any) -> Mixer:
     """MergeMix that takes the patches of a merged token in reading order instead of at random."""
 
-    def in_order(saliency: SaliencyPass, images: Tensor) -> Tensor:
+    def in_order(saliency: Saliency, images: Tensor) -> Tensor:
         found = saliency(images)
         return found * torch.linspace(1 + 1e-4, 1, found[0].numel(), device=images.device).view_as(found[0])
 
@@ -105,7 +105,7 @@ def complementary_order(saliency: Tensor) -> Tensor:
 
 
 def _by(
-    find: Callable[[SaliencyPass, Tensor], Tensor], encoder: nn.Module, num_classes: int, options: dict[str, Any]
+    find: Callable[[Saliency, Tensor], Tensor], encoder: nn.Module, num_classes: int, options: dict[str, Any]
 ) -> Mixer:
     """MergeMix with another saliency map."""
     mixer = MergeMix(encoder, num_classes, **options)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as TF
 
 from timm_mergemix.mix.mask import expand_mask, top_mask
-from timm_mergemix.saliency.passes import saliency_map
+from timm_mergemix.saliency.choose import saliency_map
 
 __all__ = ["CORRUPTIONS", "hide_patches"]
 

@@ -55,7 +55,7 @@ def mix_by_truth(
     def mix(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         objects, (height, width) = masks(images), images.shape[-2:]
         attention = mixer.saliency(images) if find is None or target == "attention" else None
-        cells = F.adaptive_avg_pool2d(objects, mixer.saliency.size.full_grid(height, width))
+        cells = F.adaptive_avg_pool2d(objects, mixer.saliency.map_size(height, width))
         batch = mixer.mix(images, labels, attention if find is None else find(cells))
         if target == "attention" and attention is not None:
             batch = reweighed(batch, expand_mask(attention, height, width)[:, 0])

@@ -20,6 +20,7 @@ PROGRAMS = [
         "choosing_r",
         "choosing_r_page",
         "dinov2_weights",
+        "feature_maps",
         "gpu",
         "off_the_shelf",
         "peers_invariants",

@@ -62,16 +62,22 @@ def test_the_help_says_how_to_ask_about_other_models(capsys: pytest.CaptureFixtu
 @pytest.mark.usefixtures("few")
 def test_refused(capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(capsys, "--refused").splitlines()
-    assert re.fullmatch(r"resnet18 +there is no merging class for ResNet", lines[2])
+    assert re.fullmatch(
+        r"resnet18 +feature maps of stride 2, 4, 8, 16, 32  there is no merging class for ResNet", lines[2]
+    )
     assert lines[3].startswith("tnt_s_patch16_224  ")
-    assert lines[-1] == f"2 of 5 models of timm {timm.__version__} are not supported."
+    assert (
+        lines[-1]
+        == f"2 of 5 models of timm {timm.__version__} are not supported; MergeMix reads the feature maps of 2 of them."
+    )
 
 
 def test_nothing_to_list(capsys: pytest.CaptureFixture[str]) -> None:
     one = f"Of the models of timm {timm.__version__} whose name fits"
     text = shown(capsys, "--filter", "resnet18")
-    assert "resnet18  there is no merging class for ResNet\n" in text
-    assert text.endswith(f"\n{one} 'resnet18', 1 of 1 are not supported.\n")
+    assert "resnet18  feature maps of stride 2, 4, 8, 16, 32  there is no merging class for ResNet\n" in text
+    end = "1 of 1 are not supported; MergeMix reads the feature maps of 1 of them."
+    assert text.endswith(f"\n{one} 'resnet18', {end}\n")
     none = f"{one} 'test_vit', 0 of 1 are not supported.\n"
     assert shown(capsys, "--filter", "test_vit", "--refused") == none
 
@@ -86,7 +92,9 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
         "blocks": 12,
         "reason": None,
         "classes": {"EvaBlock": 12},
+        "strides": [],
     }
+    assert objects[1]["strides"] == [2, 4, 8, 16, 32]
     assert objects[1]["family"] is None and objects[1]["reason"] == "there is no merging class for ResNet"
     refused = shown(capsys, "--json", "--refused").splitlines()
     assert [json.loads(line)["name"] for line in refused] == ["resnet18", "tnt_s_patch16_224"]

@@ -183,10 +183,22 @@ def test_another_models_attention(tmp_path: Path) -> None:
 
 
 @everywhere
+def test_a_convnet_is_trained_on_mixes_by_its_own_feature_maps(
+    script: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        lines = launch(
+            script, tmp_path, "--mergemix", "1", "--preference", "1", "--model", "test_mambaout", "--model-kwargs"
+        )
+    assert all(math.isfinite(line["train_loss"]) for line in lines)
+    assert "num_classes=4), feature map 2 of the model" in caplog.text
+
+
+@everywhere
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--mergemix", "1", "--model", "test_resnet", "--model-kwargs"), "--mergemix: .*ResNet is not supported"),
+        (("--merge-r", "1", "--model", "test_resnet", "--model-kwargs"), "--merge-r: .*ResNet is not supported"),
         (("--merge-r", "1,2"), "--merge-r: got '1,2', wanted a list of 3"),
         (("--mergemix", "1", "--jsd-loss"), "--jsd-loss"),
     ],

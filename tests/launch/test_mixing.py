@@ -13,6 +13,7 @@ import timm
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from timm_mergemix import MergeMix, MergeMixError, Mixup, register_mixer
 from timm_mergemix.launch.mixing import build_encoder, build_mixer, epoch_generator
@@ -113,11 +114,18 @@ def test_a_mixer_by_name_hears_how_images_are_normalised_for_another_encoder(mon
 
 
 def test_an_encoder_that_cannot_be_read_is_named_by_its_flag() -> None:
-    resnet = timm.create_model("test_resnet")
-    with pytest.raises(MergeMixError, match=r"^--mergemix: .*ResNet"):
-        build_mixer(ask("--mergemix", "1"), resnet, None)
-    with pytest.raises(MergeMixError, match=r"^--mergemix-encoder: .*ResNet"):
-        build_mixer(ask("--mergemix", "1", "--mergemix-encoder", "x"), tiny(), resnet)
+    other = nn.Conv2d(3, 3, 1)
+    other.num_classes = 4
+    with pytest.raises(MergeMixError, match=r"^--mergemix: .*Conv2d"):
+        build_mixer(ask("--mergemix", "1"), other, None)
+    with pytest.raises(MergeMixError, match=r"^--mergemix-encoder: .*Conv2d"):
+        build_mixer(ask("--mergemix", "1", "--mergemix-encoder", "x"), tiny(), other)
+
+
+def test_a_convnet_may_be_the_encoder_of_another_model() -> None:
+    request = ask("--mergemix", "1", "--mergemix-prob", "1", "--mergemix-encoder", "test_resnet")
+    mixer: Any = build_mixer(request, tiny(), timm.create_model("test_resnet").eval())
+    assert mixer.mix(torch.rand(4, 3, 64, 64), torch.arange(4)).saliency.shape == (4, 4, 4)
 
 
 def test_an_encoder_with_weights_from_a_file(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import logging
 
 import pytest
 import timm
+import torch
+from torch import nn
 
 from timm_mergemix import MergeMixError, merge_info
 from timm_mergemix.launch.models import LaterModelError, create_model
@@ -47,9 +49,17 @@ def test_the_first_model_is_the_one_in_training() -> None:
     assert run.model is first
 
 
-def test_a_model_whose_attention_cannot_be_read_needs_another_encoder() -> None:
-    with pytest.raises(MergeMixError, match=r"^--mergemix: .*ResNet.*; --mergemix-encoder NAME reads the attention of"):
-        create_model(running(ask("--mergemix", "1")), timm.create_model, "test_resnet")
+def test_a_model_that_cannot_be_read_needs_another_encoder() -> None:
+    with pytest.raises(MergeMixError, match=r"^--mergemix: .*Conv2d.*; --mergemix-encoder NAME reads another"):
+        create_model(running(ask("--mergemix", "1")), nn.Conv2d, 3, 3, 1)
+
+
+def test_a_model_whose_feature_maps_are_read_is_left_alone() -> None:
+    run = running(ask("--mergemix", "1", "--mergemix-prob", "1"))
+    model = create_model(run, timm.create_model, "test_resnet", num_classes=4)
+    assert type(model) is timm.models.ResNet and run.model is model and run.backbone is None
+    images, _ = run.mixer(torch.rand(4, 3, 64, 64), torch.arange(4))
+    assert images.shape == (4, 3, 64, 64)
 
 
 @pytest.mark.parametrize(

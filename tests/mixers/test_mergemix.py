@@ -6,7 +6,6 @@ import copy
 import pickle
 
 import pytest
-import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +16,7 @@ from timm_mergemix import MergeMix, MergeMixError, functional, saliency_map
 from timm_mergemix.testing import check_mixer
 
 from ..mix.batches import noise, quick
-from ..models import images, tiny, tiny_torchvision
+from ..models import images, tiny, tiny_convnet, tiny_swin, tiny_torchvision
 
 ENCODER = tiny()
 ONLY = {"mergemix_prob": 1.0, "num_classes": 10}
@@ -236,8 +235,21 @@ def test_bad_encoders_are_named(encoder: object) -> None:
 
 
 def test_an_encoder_without_attention_is_named() -> None:
-    with pytest.raises(MergeMixError, match=r"^encoder: ResNet is not supported"):
-        MergeMix(timm.create_model("resnet18"))
+    with pytest.raises(MergeMixError, match=r"^encoder: Conv2d is not supported"):
+        MergeMix(nn.Conv2d(3, 3, 1))
+
+
+@pytest.mark.parametrize(("encoder", "side"), [(tiny_convnet(), 64), (tiny_swin(), 32)])
+@pytest.mark.parametrize("options", [{}, {"ratio_mode": "attention"}, {"select": "both", "mode": "elem"}])
+def test_models_whose_tokens_cannot_merge_are_mixed_by_their_feature_maps(
+    encoder: nn.Module, side: int, options: dict[str, object]
+) -> None:
+    x, y = torch.rand(4, 3, side, side), torch.arange(4)
+    batch = MergeMix(encoder, mergemix_prob=1.0, **options).mix(x, y)
+    assert batch.targets.shape == (4, 10) and batch.kind == ("mergemix",) * 4
+    torch.testing.assert_close(batch.saliency, mm.saliency_map(encoder, x, r="keep:0.5"))
+    own = batch.mask.expand_as(x)
+    assert torch.equal(batch.images, torch.where(own, x, x[batch.index]))
 
 
 @pytest.mark.parametrize(

@@ -33,5 +33,5 @@ def test_every_form_of_r_is_taken(r: object) -> None:
 
 def test_a_layer_is_read_from_a_word() -> None:
     assert [read_layer(word) for word in ("3", "-1", "pool")] == [3, -1, "pool"]
-    with pytest.raises(MergeMixError, match="layer: got 'last', wanted the index of a block or 'pool'"):
+    with pytest.raises(MergeMixError, match="layer: got 'last', wanted the index of a block or feature map, or 'pool'"):
         read_layer("last")

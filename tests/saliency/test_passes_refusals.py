@@ -21,7 +21,7 @@ MODEL = tiny()
     ("layer", "wanted"),
     [
         *((layer, "an index from -3 to 2") for layer in (3, -4)),
-        *((layer, "the index of a block") for layer in (1.0, True, "head", [1])),
+        *((layer, "the index of a block or feature map") for layer in (1.0, True, "head", [1])),
     ],
 )
 def test_what_is_no_layer_is_refused(layer: object, wanted: str) -> None:

@@ -18,7 +18,7 @@ def ok(name: str, family: str = "timm A", count: int = 12, cls: str = "Block") -
 
 
 REPORTS = [
-    Support("net_b", reason="there is no merging class for Net"),
+    Support("net_b", reason="there is no merging class for Net", strides=(4, 8, 8)),
     ok("vit_b"),
     ok("vit_a"),
     ok("vit_c", count=24),
@@ -32,13 +32,18 @@ def test_the_page() -> None:
     others = [ok("vit_b_16", "torchvision V"), Support("vit_x", reason="it has a | b")]
     page = models_page(REPORTS, others, [ok("ViTModel", "transformers V", cls="ViTLayer")])
     assert page.endswith("\n") and not page.endswith("\n\n") and "\n\n\n" not in page
-    assert (
-        f"| timm {timm.__version__} | models |\n| --- | ---: |\n| supported | 4 |\n| refused | 3 |\n| all | 7 |" in page
-    )
+    counts = {
+        "supported: patched, and MergeMix reads attention": 4,
+        "others of which MergeMix reads feature maps": 1,
+        "all others": 2,
+        "all": 7,
+    }
+    lines = "\n".join(f"| {what} | {count} |" for what, count in counts.items())
+    assert f"| timm {timm.__version__} | models |\n| --- | ---: |\n{lines}\n" in page
     titles = ["timm A: 3 models", "timm E: 1 model", "torchvision V: 1 model", "transformers V: 1 model"]
     titles += ["it has a | b: 2 models", "there is no merging class: 2 models"]
     assert re.findall(r"^<summary>(.*)</summary>$", page, flags=re.MULTILINE) == titles
-    rows = [line for line in page.splitlines() if line.startswith("| ") and "---" not in line][4:]
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "---" not in line][5:]
     assert rows[:5] == [
         "| model | merges in |",
         "| vit_a | 12 x Block |",
@@ -47,12 +52,12 @@ def test_the_page() -> None:
         "| model | merges in |",
     ]
     assert rows[-6:] == [
-        "| model | reason |",
-        "| odd | it has a \\| b |",
-        "| vit_x | it has a \\| b |",
-        "| model | reason |",
-        "| net_a | there is no merging class for Net |",
-        "| net_b | there is no merging class for Net |",
+        "| model | MergeMix reads | reason |",
+        "| odd | nothing | it has a \\| b |",
+        "| vit_x | nothing | it has a \\| b |",
+        "| model | MergeMix reads | reason |",
+        "| net_a | nothing | there is no merging class for Net |",
+        "| net_b | feature maps of stride 4, 8 | there is no merging class for Net |",
     ]
 
 

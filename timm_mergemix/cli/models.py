@@ -77,8 +77,10 @@ def _print_table(reports: list[Support], refused: bool, pattern: str | None) -> 
     kind = "reason" if refused else "family"
     groups = Counter(getattr(report, kind) for report in chosen)
     if refused:
-        header: tuple[str, ...] = ("model", "reason")
-        rows: list[tuple[str, ...]] = [(report.name, str(report.reason)) for report in chosen]
+        header: tuple[str, ...] = ("model", "MergeMix reads", "why it cannot be patched")
+        rows: list[tuple[str, ...]] = [
+            (report.name, report.reads or "nothing", str(report.reason)) for report in chosen
+        ]
     else:
         ordered = sorted(chosen, key=lambda report: -groups[report.family])  # stable: names stay in timm's order
         header = ("model", "merges in", "family")
@@ -88,6 +90,9 @@ def _print_table(reports: list[Support], refused: bool, pattern: str | None) -> 
         print(text_table((kind, "models"), [(name, str(count)) for name, count in groups.most_common()]), end="\n\n")
     verb = "are not supported" if refused else "are supported"
     more = "" if refused or len(chosen) == len(reports) else "; --refused lists the others"
+    read = sum(bool(report.strides) for report in chosen)
+    if read:
+        more = f"; MergeMix reads the feature maps of {read:,} of them"
     models, share = f"models of timm {timm.__version__}", f"{len(chosen):,} of {len(reports):,}"
     if pattern is None:
         print(f"{share} {models} {verb}{more}.")

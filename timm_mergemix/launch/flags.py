@@ -66,7 +66,7 @@ class LaunchConfig(Config):
     )
     encoder: str | None = option(
         None,
-        "pretrained timm model, also hf-hub:..., whose attention is read; by default the model in training",
+        "pretrained timm model, also hf-hub:..., that is read to mix by; by default the model in training",
         _check_encoder,
         flag="--mergemix-encoder",
         metavar="NAME",

@@ -10,6 +10,7 @@ from ..merge.clipping import clipping
 from ..merge.families import Backbone
 from ..merge.info import info_of, state_of
 from ..mix.mixer import Mixer
+from ..saliency.feature_pass import FeaturePass
 from .run import Run, rank
 
 __all__ = ["describe_preference", "say", "say_merging", "say_mixing"]
@@ -39,8 +40,7 @@ def say_mixing(run: Run) -> None:
     request, mixer = run.request, run.mixer
     if mixer is None:
         return
-    read = "" if run.encoder is None else f", attention of {request.encoder}"
-    say(f"Batches are mixed on the device by {mixer}{read}")
+    say(f"Batches are mixed on the device by {mixer}{_source(run)}")
     if request.recipe:
         sets = ", ".join(f"{flag} {shown(value)}" for flag, value in request.recipe_sets.items())
         say(f"Recipe {request.recipe} sets {sets or 'nothing, since everything is given'}")
@@ -57,6 +57,14 @@ def describe_preference(mixer: Mixer, weight: float) -> str:
     )
     none = f"; the other {1 - share:.0%} are not mixed and have no pair" if share < 1 else ""
     return f"Preference of clean images over their mixes, weight {weight:g}; pairs in {share:.0%} of the {whose}{none}"
+
+
+def _source(run: Run) -> str:
+    """Says what is read to mix by, unless that is the attention of the model in training."""
+    saliency, whose = getattr(run.mixer, "saliency", None), run.request.encoder or "the model"
+    if isinstance(saliency, FeaturePass):
+        return f", feature map {saliency.layer} of {whose}"
+    return "" if run.encoder is None else f", attention of {whose}"
 
 
 def _tokens(backbone: Backbone, size: tuple[int, int] | None) -> str:

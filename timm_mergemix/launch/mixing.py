@@ -10,7 +10,7 @@ from timm.data import resolve_data_config
 from torch import nn
 
 from ..errors import MergeMixError, named, unusable
-from ..merge.find.search import find_backbone
+from ..merge.find.feature_maps import find_encoder
 from ..merge.find.support import check_name
 from ..mix.mixer import Mixer
 from ..mixers.mergemix import MergeMix
@@ -64,7 +64,7 @@ def _statistics(request: Request, model: nn.Module, encoder: nn.Module) -> dict[
     """Returns how the script normalises its images, for an encoder that may need other statistics."""
     config = resolve_data_config(dict(request.data), model=model, verbose=False)
     flag = FLAGS["encoder"]
-    channels, wanted = config["input_size"][0], find_backbone(encoder, flag).in_channels
+    channels, wanted = config["input_size"][0], find_encoder(encoder, flag).in_channels
     if channels != wanted:
         raise unusable(flag, f"it takes images of {wanted} channels, the script has {channels}")
     return {"image_mean": config["mean"], "image_std": config["std"]}

@@ -11,6 +11,7 @@ from ..errors import MergeMixError, unusable
 from ..merge.attach import merge_by
 from ..merge.config import MergeConfig
 from ..merge.families import Backbone
+from ..merge.find.feature_maps import FeatureMaps, find_encoder
 from ..merge.find.search import find_backbone
 from ..merge.find.support import check_name
 from .flags import FLAGS
@@ -47,18 +48,20 @@ def create_model(run: Run, original: Callable[..., Any], *args: Any, **kwargs: A
     return model
 
 
-def _read(request: Request, model: nn.Module) -> Backbone:
-    """Prepares a model whose attention is read and which does not merge."""
+def _read(request: Request, model: nn.Module) -> Backbone | None:
+    """Prepares a model whose attention is read and which does not merge; None if its feature maps are read."""
     try:
-        backbone = find_backbone(model)
-        merge_by(backbone, MergeConfig())
-        return backbone
+        found = find_encoder(model, "model")
+        if isinstance(found, FeatureMaps):
+            return None
+        merge_by(found, MergeConfig())
+        return found
     except MergeMixError as error:
-        remedy = f"{FLAGS['encoder']} NAME reads the attention of another, pretrained model"
+        remedy = f"{FLAGS['encoder']} NAME reads another, pretrained model"
         raise unusable(request.mixing_flag, f"{error}; {remedy}") from error
 
 
-def _patch(run: Run, model: nn.Module) -> Backbone:
+def _patch(run: Run, model: nn.Module) -> Backbone | None:
     merge = run.request.merge
     try:
         if merge is None:

@@ -12,8 +12,8 @@ from ..merge.schedule import R
 from ..mix.config import MixConfig, find_recipe
 from ..mix.mergemix import MergeMixBlend
 from ..mix.mixer import Mixer, drop_unused
+from ..saliency.choose import saliency_pass
 from ..saliency.config import SaliencyConfig
-from ..saliency.passes import SaliencyPass
 from .classes import count_classes
 from .mixup import timm_blends
 
@@ -27,8 +27,9 @@ class MergeMix(Mixer):
     (arXiv 2510.23479).
 
     Args:
-        encoder: A supported vision transformer whose attention is read: the model in training, or another one. It is
-            used as it is at each call; nothing about it is changed.
+        encoder: The model that is read: the one in training, or another one. Of a supported vision transformer it is
+            the attention, of other timm models, such as ConvNets, a feature map (see `saliency_map`). It is used as it
+            is at each call; nothing about it is changed.
         num_classes: Number of classes. None takes that of the encoder's own head for integer labels, and any number of
             columns for rows. An encoder with another head than the model in training needs the number.
         mergemix_alpha: The share of patches that are kept is lam ~ Beta(alpha, alpha); 0 switches MergeMix off.
@@ -48,8 +49,8 @@ class MergeMix(Mixer):
             most of both images' saliency is seen, the objective of Puzzle Mix (Kim et al., ICML 2020).
         saliency_r: Token merging in the saliency pass, every form that `patch` takes; None keeps what is in force.
         saliency_scale: Share of the images' height and width at which the pass sees them; see `saliency_map`.
-        layer: Index of the block whose attention is read, negative from the end; ``"pool"`` for an attention pool;
-            None for the second-to-last block.
+        layer: Index of the block or feature map that is read, negative from the end; ``"pool"`` for an attention pool;
+            None for the second-to-last.
         divide: Whether a merged token's attention is divided among its patches; False gives each patch all of it.
         image_mean: Mean by which the batch was normalised, one number per channel, for an encoder that was trained with
             other statistics. None: as the encoder wants them.
@@ -96,7 +97,7 @@ class MergeMix(Mixer):
     ) -> None:
         options = locals()
         config = MixConfig.of(options)
-        self.saliency = SaliencyPass(encoder, SaliencyConfig.of(options))
+        self.saliency = saliency_pass(encoder, SaliencyConfig.of(options))
         self.takes_any_rows = num_classes is None
         share = mergemix_prob if mergemix_alpha > 0 else 0.0
         others = ((blend, (1 - share) * weight) for blend, weight in timm_blends(config))

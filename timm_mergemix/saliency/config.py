@@ -17,7 +17,7 @@ LEAST_SCALE = 0.1
 
 
 def read_layer(text: str) -> int | str:
-    """The block whose attention is read, from a word: its index, or ``"pool"``.
+    """The block or feature map that is read, from a word: its index, or ``"pool"``.
 
     Raises:
         MergeMixError: If it is neither.
@@ -25,13 +25,13 @@ def read_layer(text: str) -> int | str:
     try:
         return text if text == "pool" else int(text)
     except ValueError:
-        raise wrong("layer", text, "the index of a block or 'pool'") from None
+        raise wrong("layer", text, "the index of a block or feature map, or 'pool'") from None
 
 
 def _check_layer(argument: str, value: Any) -> None:
     index = isinstance(value, Integral) and not isinstance(value, bool)
     if not index and not (isinstance(value, str) and value == "pool"):
-        raise wrong(argument, value, "the index of a block, 'pool' or None")
+        raise wrong(argument, value, "the index of a block or feature map, 'pool' or None")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class SaliencyConfig(Config):
     )
     layer: int | str | None = option(
         None,
-        "block whose attention is read, from 0 or negative from the end, or 'pool'; none is the second-to-last block",
+        "block (or feature map) that is read, from 0 or negative from the end, or 'pool'; none is the second-to-last",
         _check_layer,
         read=read_layer,
         metavar="N",

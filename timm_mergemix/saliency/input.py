@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..checks import read_statistics
 from ..errors import MergeMixError, Words, wrong
 from ..merge.families import Backbone
+from ..merge.find.feature_maps import FeatureMaps
 from .config import SaliencyConfig
 
 __all__ = ["EncoderInput"]
@@ -31,7 +32,9 @@ class EncoderInput:
         MergeMixError: If the statistics do not fit the encoder, or are needed and missing.
     """
 
-    def __init__(self, backbone: Backbone, config: SaliencyConfig, holder: nn.Module | None = None) -> None:
+    def __init__(
+        self, backbone: Backbone | FeatureMaps, config: SaliencyConfig, holder: nn.Module | None = None
+    ) -> None:
         self.backbone = backbone
         self.channels = backbone.in_channels
         self.image = _statistics("image", config.image_mean, config.image_std, self.channels)

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_images, reads_values
 from ..errors import named, unusable, wrong
 from ..merge.attach import attach_view, patched, planned
 from ..merge.autocast import uncached_autocast
@@ -17,52 +16,14 @@ from ..merge.families import Backbone
 from ..merge.find.search import bare, find_backbone
 from ..merge.info import planned_tokens
 from ..merge.record import StopForward
-from ..merge.schedule import R
 from ..merge.settings import Settings
 from .config import SaliencyConfig
 from .input import EncoderInput
+from .maps import shares
 from .reading import AttentionReading, Layer, check_left
 from .size import PassSize
 
-__all__ = ["SaliencyPass", "saliency_map"]
-
-
-def saliency_map(
-    encoder: nn.Module,
-    x: Tensor,
-    layer: int | str | None = None,
-    r: R | None = None,
-    *,
-    divide: bool = True,
-    scale: float = 1.0,
-) -> Tensor:
-    """How much attention each patch gets from the class token (Jin et al., "MergeMix", arXiv 2510.23479).
-
-    A short pass: eval behaviour, no gradient, proportional attention, and only the blocks up to the one whose attention
-    is read. Without a class token the attention that a patch receives from all patches is read.
-
-    Args:
-        encoder: A supported vision transformer, patched or not. Nothing about it is changed.
-        x: (B, C, H, W) images as the encoder wants them, or uint8 images, which are normalised by the statistics of the
-            encoder's timm data config. Images of another size than the encoder's are resized for the pass.
-        layer: Index of the block to read, negative from the end; ``"pool"`` for the attention of an attention-pooling
-            head. None reads the second-to-last block, which ranks objects over background best.
-        r: Token merging in the pass, every form that `patch` takes. None keeps what is in force.
-        divide: False copies a merged token's attention whole to each of its patches, as published code does.
-        scale: The pass sees images at this share of their usual height and width, rounded up to whole
-            patches, and its map is interpolated to the full grid. Half the size has a quarter of the patches. Taken by
-            plain timm ViTs, which resample their position embedding, and by models made for all sizes.
-
-    Returns:
-        (B, h, w) float32 on the patch grid, each map sums to 1.
-
-    Raises:
-        MergeMixError: If the encoder is not supported, the images do not fit it, or there is no such layer.
-    """
-    with named(saliency_r="r", saliency_scale="scale"):
-        saliency = SaliencyPass(encoder, SaliencyConfig(r, scale, layer, divide))
-        check_images(x)
-        return saliency(x)
+__all__ = ["SaliencyPass"]
 
 
 class SaliencyPass:
@@ -203,12 +164,7 @@ class SaliencyPass:
 
 def _on_grid(backbone: Backbone, attention: Tensor, x: Tensor) -> Tensor:
     """Attention (B, N) on the patches of images ``x`` -> (B, h, w), each map sums to 1."""
-    if reads_values(attention) and not attention.isfinite().all():
-        raise unusable("encoder", "its attention is NaN or infinite, wanted an encoder with finite weights")
-    # Where prefix tokens get all of it, no patch is preferred.
-    attention = attention.where(attention.sum(dim=1, keepdim=True) > 0, 1.0)
-    saliency = attention / attention.sum(dim=1, keepdim=True)
-    return saliency.unflatten(1, backbone.grid_size(*x.shape[-2:]))
+    return shares(attention).unflatten(1, backbone.grid_size(*x.shape[-2:]))
 
 
 def _index_of(layer: Any, depth: int) -> Layer:

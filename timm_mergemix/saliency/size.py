@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import wrong
 from ..merge.families import Backbone
+from .maps import to_grid
 
 __all__ = ["PassSize"]
 
@@ -74,5 +74,4 @@ class PassSize:
         """Maps (B, h, w) of the pass -> (B, H, W) on the grid of the images; each sums to 1 again."""
         if self.scale == 1:
             return saliency
-        full = F.interpolate(saliency[:, None], size=self.full_grid(height, width), mode="bilinear")[:, 0]
-        return full / full.sum(dim=(1, 2), keepdim=True)
+        return to_grid(saliency, self.full_grid(height, width))

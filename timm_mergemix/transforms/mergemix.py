@@ -30,7 +30,7 @@ class MergeMix(BatchTransform):
     Boxes are refused, because the visible parts of an object are scattered.
 
     Args:
-        encoder: The model whose attention is read, often the model in training. It is not registered as a submodule.
+        encoder: The model that is read, often the model in training. It is not registered as a submodule.
         alpha: The share of patches kept is lam ~ Beta(alpha, alpha); ``mergemix_alpha`` of `timm_mergemix.MergeMix`.
         num_classes: Number of classes. None takes that of the encoder's own head for integer labels.
         labels_getter: As in ``v2.MixUp``: a function of the inputs that returns the labels among them. ``"default"``
@@ -41,7 +41,7 @@ class MergeMix(BatchTransform):
         select: Whose saliency decides which patches are kept: the image's ``"own"``, or that of ``"both"``.
         saliency_r: Token merging in the saliency pass.
         saliency_scale: Size of the images in the saliency pass, as a share of their full size.
-        layer: The block whose attention is read.
+        layer: The block or feature map that is read.
         divide: Whether a merged token's attention is divided among its patches.
         label_smoothing: From 0 to 1. The default is none, as in ``v2.MixUp``.
         multi_label: Whether labels are rows of independent classes.

@@ -56,7 +56,16 @@ def test_other_models_are_not_supported_and_say_why(name, reason):
     assert report.reason and reason in report.reason
     assert report.family is None
     assert (report.blocks, report.classes, report.merges) == (0, (), "")
-    assert str(report) == f"{name}: not supported: {report.reason}"
+    strides = ", ".join(map(str, dict.fromkeys(report.strides)))
+    assert report.reads == f"feature maps of stride {strides}"
+    assert str(report) == f"{name}: cannot be patched: {report.reason}; MergeMix reads its {report.reads}"
+
+
+def test_what_gives_neither_attention_nor_feature_maps():
+    report = supported(nn.Conv2d(3, 3, 1))
+    assert (report.strides, report.reads) == ((), "")
+    assert str(report) == f"Conv2d: cannot be patched: {report.reason}"
+    assert supported(tiny()).reads == "attention"
 
 
 def test_modules_are_looked_at_and_left_alone():

@@ -11,6 +11,7 @@ from torch import nn
 
 from ...errors import MergeMixError, wrong
 from ..families import PLAIN_BLOCKS
+from .feature_maps import feature_maps_of
 from .refusals import UnsupportedError
 from .search import find_backbone
 from .sketch import sketch
@@ -28,6 +29,8 @@ class Support:
         blocks: Number of blocks that merge.
         reason: Why it is not supported, None if it is.
         classes: The classes of these blocks and how many there are of each, in the order in which they run.
+        strides: Of a model that cannot be patched, the strides in pixels of the feature maps that MergeMix can read in
+            place of attention; empty if there are none.
     """
 
     name: str
@@ -35,6 +38,14 @@ class Support:
     blocks: int = 0
     reason: str | None = None
     classes: tuple[tuple[str, int], ...] = ()
+    strides: tuple[int, ...] = ()
+
+    @property
+    def reads(self) -> str:
+        """What MergeMix reads of the model, in words; empty where it can read nothing."""
+        if self.reason is None:
+            return "attention"
+        return f"feature maps of stride {', '.join(map(str, dict.fromkeys(self.strides)))}" if self.strides else ""
 
     @property
     def merges(self) -> str:
@@ -46,12 +57,13 @@ class Support:
 
     def __str__(self) -> str:
         if self.reason is not None:
-            return f"{self.name}: not supported: {self.reason}"
+            reads = f"; MergeMix reads its {self.reads}" if self.strides else ""
+            return f"{self.name}: cannot be patched: {self.reason}{reads}"
         return f"{self.name}: supported as {self.family}, merges in {self.merges}"
 
 
 def supported(model: nn.Module | str) -> Support:
-    """Tells whether a model can be patched; never changes it.
+    """Tells whether a model can be patched, and what MergeMix can read of it; never changes it.
 
     Args:
         model: A module, or what ``timm.create_model`` takes, such as the name of a timm model. A model of that name is
@@ -112,7 +124,9 @@ def _look(name: str, module: nn.Module) -> Support:
     try:
         backbone = find_backbone(module)
     except MergeMixError as error:
-        return Support(name, reason=error.reason if isinstance(error, UnsupportedError) else str(error))
+        reason = error.reason if isinstance(error, UnsupportedError) else str(error)
+        maps = feature_maps_of(module)
+        return Support(name, reason=reason, strides=() if maps is None else maps.strides)
     # A patched model is reported by the blocks that it had before.
     classes = Counter(PLAIN_BLOCKS.get(type(block), type(block)).__name__ for block in backbone.blocks)
     return Support(name, backbone.name, len(backbone.blocks), classes=tuple(classes.items()))
