@@ -44,8 +44,9 @@ oldest-pins:
 test-timm-oldest: $(OLDEST_INSTALLED)  ## Run the tests with the oldest timm, torch and others that are supported.
 	$(OLDEST_VENV)/bin/python -m pytest
 
-census: $(INSTALLED)  ## Check every plain transformer of timm, made small; takes minutes.
+census: $(INSTALLED)  ## Check every plain transformer of timm, made small, and read all other models; takes minutes.
 	$(BIN)/python -m tools.census
+	$(BIN)/python -m tools.read_sweep
 
 stress: $(INSTALLED)  ## Share one model of each family among threads and tasks, and check each call; takes an hour.
 	$(BIN)/python -m tools.stress

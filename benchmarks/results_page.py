@@ -16,8 +16,11 @@ from benchmarks.command import main
 from benchmarks.page_tables import replace_tables, table_of
 from benchmarks.performance_page import fill as fill_named
 from benchmarks.records import Record
+from benchmarks.study.cost import costs_in
+from benchmarks.study.curves import draw_curves
 from benchmarks.study.gains import draw_gains, gains_table
 from benchmarks.study.picture import draw
+from benchmarks.study.questions import QUESTIONS
 from benchmarks.study.results import tables
 from benchmarks.study.summary import MEASURES, summary
 from benchmarks.study.sweep import trials_in
@@ -29,8 +32,9 @@ __all__ = ["GO_ON", "SUMMARY", "add_arguments", "fill", "fill_short", "run"]
 SUMMARY = "Write the tables and pictures of the pages of results from the committed records of trials."
 GO_ON = "Start again with"
 ROOT = Path(__file__).parents[1]
-RECORDS = ROOT / "benchmarks" / "results" / "final.jsonl"
-DRAWINGS = ROOT / "benchmarks" / "results" / "drawings.jsonl"
+RESULTS = ROOT / "benchmarks" / "results"
+RECORDS = RESULTS / "final.jsonl"
+COSTS = RESULTS / "costs.jsonl"
 PAGE = ROOT / "docs" / "results-tables.md"
 SHORT = ROOT / "docs" / "results.md"
 PICTURES = ROOT / "docs" / "images"
@@ -46,9 +50,10 @@ def fill(page: str, printed: str) -> str:
     return replace_tables(page, printed, TABLE, "tables that begin with 'method'")
 
 
-def fill_short(page: str, records: Sequence[Record], drawings: Sequence[Record]) -> str:
-    """The page of answers with its short tables, which are made from records of trials, and of those with drawings."""
-    gains = {f"gains {task}": gains_table(drawings, task) for task in tasks_of(drawings)}
+def fill_short(page: str) -> str:
+    """The page of answers with its short tables, made from the committed records."""
+    records, costs = trials_in(RECORDS).read(), costs_in(COSTS)
+    gains = {each.name: gains_table(trials_in(RESULTS / each.file).read(), each, costs) for each in QUESTIONS}
     return fill_named(page, {name: summary(records, name) for name in MEASURES} | gains)
 
 
@@ -63,14 +68,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Writes both pages, and a picture for each task."""
-    records, drawings = trials_in(RECORDS).read(), trials_in(DRAWINGS).read()
+    records = trials_in(RECORDS).read()
     write_file(PAGE, fill(PAGE.read_text(encoding="utf-8"), tables(records, "test")))
-    write_file(SHORT, fill_short(SHORT.read_text(encoding="utf-8"), records, drawings))
+    write_file(SHORT, fill_short(SHORT.read_text(encoding="utf-8")))
     for task in tasks_of(records):
         own = [record for record in records if record["trial"]["task"] == task]
         save_figure(draw(own, "test"), PICTURES / f"chart-results-{task}.png", dpi=200)
-    for task in tasks_of(drawings):
-        save_figure(draw_gains(drawings, task), PICTURES / f"chart-gains-{task}.png", dpi=200)
+    for question in QUESTIONS:
+        own, name = trials_in(RESULTS / question.file).read(), question.name.replace(" ", "-")
+        save_figure(draw_gains(own, question), PICTURES / f"chart-{name}.png", dpi=200)
+        if question.curves:
+            save_figure(draw_curves(own, "test", costs_in(COSTS)), PICTURES / f"chart-{name}-curves.png", dpi=200)
     print(f"Wrote {PAGE}, {SHORT} and the pictures in {PICTURES}.")
 
 

@@ -19,7 +19,7 @@ from .places import HERE, Places
 from .run import prepare
 from .trial import Trial
 
-__all__ = ["REFERENCE", "equal_epochs", "recorded_cost", "step_cost"]
+__all__ = ["REFERENCE", "costs_in", "equal_epochs", "recorded_cost", "step_cost"]
 
 REFERENCE = "timm"
 BATCHES = 8
@@ -62,8 +62,17 @@ def recorded_cost(trial: Trial, device: torch.device, path: Path, threads: int, 
         with cpu_threads(threads):
             yield from ({"key": key, "cost": step_cost(each, device, places=places)} for each in left)
 
-    (record,) = Records(path, ("key",), ("cost",)).run_missing([((key,), trial)], measure)
+    (record,) = _costs(path).run_missing([((key,), trial)], measure)
     return Ratio(*record["cost"])
+
+
+def costs_in(path: Path) -> list[Record]:
+    """The records that `recorded_cost` keeps in a file."""
+    return _costs(path).read()
+
+
+def _costs(path: Path) -> Records:
+    return Records(path, ("key",), ("cost",))
 
 
 def equal_epochs(trial: Trial, epochs: int, cost: Ratio) -> int:

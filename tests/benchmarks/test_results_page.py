@@ -10,6 +10,7 @@ from PIL import Image
 from benchmarks import results_page
 from benchmarks.command import main
 from benchmarks.results_page import fill
+from benchmarks.study.questions import QUESTIONS
 from timm_mergemix import MergeMixError
 
 
@@ -27,7 +28,7 @@ def test_pages_and_pictures_are_written(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(results_page, "PAGE", tmp_path / "page.md")
     monkeypatch.setattr(results_page, "SHORT", tmp_path / "short.md")
     monkeypatch.setattr(results_page, "PICTURES", tmp_path)
-    names = ("top-1", "calibration error", "gains openclipart-scratch")
+    names = ("top-1", "calibration error", *(question.name for question in QUESTIONS))
     (tmp_path / "short.md").write_text("\n".join(f"<!-- table: {name} -->\n" for name in names), encoding="utf-8")
     (tmp_path / "page.md").write_text(page.replace("76.9 ± 0.8", "99.9 ± 0.8"), encoding="utf-8")
     assert main(results_page, []) == 0
@@ -35,6 +36,7 @@ def test_pages_and_pictures_are_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert "| CutMix | 3 | 200 | 76.9 ± 0.8 |" in written
     assert "| CutMix | 76.9 ± 0.8 |" in (tmp_path / "short.md").read_text(encoding="utf-8")
     assert len(list(tmp_path.glob("chart-results-*.png"))) == 4
-    assert (tmp_path / "chart-gains-openclipart-scratch.png").exists()
+    drawn = {path.stem for path in tmp_path.glob("chart-*.png") if "results" not in path.stem}
+    assert drawn == {"chart-oracle", "chart-merged-training", "chart-merged-training-curves", "chart-two-batches"}
     with Image.open(tmp_path / "chart-results-fashion.png") as picture:
         assert picture.width == 1600

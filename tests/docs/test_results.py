@@ -10,7 +10,6 @@ from benchmarks.study.sweep import trials_in
 
 PAGE = results_page.PAGE.read_text()
 FINAL = trials_in(results_page.RECORDS).read()
-DRAWINGS = trials_in(results_page.DRAWINGS).read()
 
 
 def test_the_tables_of_the_page_are_those_of_the_records() -> None:
@@ -19,7 +18,7 @@ def test_the_tables_of_the_page_are_those_of_the_records() -> None:
 
 def test_the_short_tables_are_those_of_the_records() -> None:
     page = SHORT.read_text(encoding="utf-8")
-    assert fill_short(page, FINAL, DRAWINGS) == page
+    assert fill_short(page) == page
 
 
 def test_the_figures_of_the_readme_are_those_of_the_records() -> None:

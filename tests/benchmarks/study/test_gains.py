@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from benchmarks.study.gains import draw_gains, gains_table
+from benchmarks.study.questions import Question
+
+ORACLE = Question("oracle", "", "openclipart-scratch", ("none", "cutmix", "random-patches"))
 
 
 def record(method: str, seed: int, top1: float, **options: object) -> dict[str, object]:
@@ -31,7 +34,7 @@ def cells(line: str) -> list[str]:
 
 
 def test_the_table_has_gains_with_intervals() -> None:
-    head, _, *rows = gains_table(RECORDS, "openclipart-scratch").splitlines()
+    head, _, *rows = gains_table(RECORDS, ORACLE).splitlines()
     assert cells(head)[2:6] == ["top-1", "over no mixing", "over CutMix", "over random patches alone"]
     found = {cells(row)[0]: cells(row)[1:] for row in rows}
     assert list(found) == [
@@ -56,8 +59,25 @@ def test_the_table_has_gains_with_intervals() -> None:
 
 
 def test_the_picture_has_a_row_for_each_method_that_mixes() -> None:
-    (axis,) = draw_gains(RECORDS, "openclipart-scratch").axes
+    (axis,) = draw_gains(RECORDS, ORACLE).axes
     labels = [label.get_text().replace("\n", " ") for label in axis.get_yticklabels()]
     assert labels[-1] == "CutMix" and len(labels) == 3
     means = [container[0].get_xdata()[0] for container in axis.containers]
     assert [round(mean, 6) for mean in means] == [30.0, 9.5, 11.0]
+
+
+def test_a_method_is_compared_with_trials_of_about_as_many_epochs() -> None:
+    def at(method: str, top1: float, epochs: int) -> list[dict[str, object]]:
+        own = {"epochs": epochs} if epochs != 100 else {}
+        return [{**record(method, seed, top1 + 0.01 * seed, **own), "epochs": epochs} for seed in range(2)]
+
+    records = [*at("cutmix", 0.3, 100), *at("cutmix", 0.2, 50), *at("mergemix", 0.4, 100), *at("mergemix", 0.35, 48)]
+    costs = [{"key": ["openclipart-scratch", "mergemix", [], "cpu", 1], "cost": [2.0, 1.9, 2.1]}]
+    head, _, *rows = gains_table(records, Question("q", "", "openclipart-scratch", ("cutmix",)), costs).splitlines()
+    assert cells(head)[2:5] == ["time", "top-1", "over CutMix"]
+    assert [(cells(row)[0], *cells(row)[2:5]) for row in rows] == [
+        ("CutMix, 100 epochs", "", "30.5 ± 0.7", ""),
+        ("MergeMix alone, 100 epochs", "200.0", "40.5 ± 0.7", "+10.0 (+10.0 to +10.0)"),
+        ("CutMix, 50 epochs", "", "20.5 ± 0.7", ""),
+        ("MergeMix alone, 48 epochs", "96.0", "35.5 ± 0.7", "+15.0 (+15.0 to +15.0)"),
+    ]
