@@ -8,8 +8,9 @@ random numbers and one of the distance from the centre stand beside them.
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from timm_mergemix.cli.device import cpu_threads
 from timm_mergemix.cli.options import make_directory
 from timm_mergemix.cli.report import markdown_table
 from timm_mergemix.merge.find.feature_maps import FeatureMaps
+from timm_mergemix.merge.schedule import parse, resolve
+from timm_mergemix.saliency.feature_pass import STEPS
 from timm_mergemix.saliency.maps import with_merged_cells
 from timm_mergemix.training.images import MemoryBatches
 from timm_mergemix.training.loop import Job, fit
@@ -37,12 +40,24 @@ from timm_mergemix.training.optim import Optimisation
 from timm_mergemix.training.progress import Reporter
 from timm_mergemix.training.seeds import seed_all
 
-__all__ = ["GO_ON", "MODELS", "SUMMARY", "add_arguments", "area_under_curve", "maps_of", "run"]
+__all__ = [
+    "GO_ON",
+    "MODELS",
+    "SUMMARY",
+    "add_arguments",
+    "area_under_curve",
+    "maps_of",
+    "records_in",
+    "run",
+    "table",
+]
 
 SUMMARY = "Measure which map of a ConvNet or a hierarchical transformer ranks objects over background best."
 GO_ON = "Finished models are kept, an unfinished one continues from its last epoch; continue with"
 SIZE, EACH, BATCH = 128, 60, 34
 OPTIMISATION = Optimisation(epochs=30, warmup_epochs=3)
+LAYERS = {-1: "last", -2: "second-to-last"}
+USED = "distance from the mean"
 PLACEMENTS = {"large": ANYWHERE, "small": SMALL}
 # timm's name, arguments, and the learning rate.
 MODELS: dict[str, tuple[str, dict[str, Any], float]] = {
@@ -69,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Trains and measures the models that are missing in the records, and prints the table."""
     out = make_directory(args.out)
-    records = Records(out / "feature_maps.jsonl", ("model", "seed", "objects", "layer", "map", "merged"), ("auc",))
+    records = records_in(out / "feature_maps.jsonl")
     with cpu_threads(args.threads):
         for name in args.models:
             for seed in args.seeds:
@@ -80,21 +95,29 @@ def run(args: argparse.Namespace) -> None:
     print(table(records.read()))
 
 
-def table(records: list[Record]) -> str:
-    """The area under the curve of each map, mean over seeds, by model and layer."""
-    columns = list(dict.fromkeys((each["model"], each["objects"], each["layer"]) for each in records))
-    rows = []
-    for kind in dict.fromkeys((each["map"], each["merged"]) for each in records):
-        cells = []
-        for column in columns:
-            found = [
-                each["auc"]
-                for each in records
-                if (each["map"], each["merged"]) == kind and (each["model"], each["objects"], each["layer"]) == column
-            ]
-            cells.append(f"{sum(found) / len(found):.3f}" if found else "")
-        rows.append([kind[0] + (", half merged" if kind[1] else ""), *cells])
-    return markdown_table(["map", *(" ".join(map(str, column)) for column in columns)], rows)
+def records_in(path: Path) -> Records:
+    """The measures in a file."""
+    return Records(path, ("model", "seed", "objects", "layer", "map", "merged"), ("auc",))
+
+
+def table(records: Sequence[Record]) -> str:
+    """The area under the curve of each map in Markdown, means over seeds; a row for each feature map of each model."""
+    kinds = [kind for kind in dict.fromkeys((each["map"], each["merged"]) for each in records) if _is_shown(*kind)]
+    found: dict[tuple[str, ...], dict[tuple[str, bool], list[float]]] = {}
+    for each in records:
+        row = (each["model"], each["objects"], LAYERS[each["layer"]])
+        found.setdefault(row, {}).setdefault((each["map"], each["merged"]), []).append(each["auc"])
+    rows = [
+        [*row, *(f"{statistics.mean(own[kind]):.2f}" if kind in own else "" for kind in kinds)]
+        for row, own in found.items()
+    ]
+    titles = [name + (", half merged" if merged else "") for name, merged in kinds]
+    return markdown_table(["model", "objects", "feature map", *titles], rows)
+
+
+def _is_shown(name: str, merged: bool) -> bool:
+    """Merging makes little difference, so it is shown for the map that is used."""
+    return not merged or name == USED
 
 
 def _measure(name: str, seed: int, out: Path, places: Places) -> Iterator[Record]:
@@ -107,7 +130,7 @@ def _measure(name: str, seed: int, out: Path, places: Places) -> Iterator[Record
         images, masks = render(test, classes, SIZE, placement)
         batches = [batch for batch, _ in MemoryBatches(images, 100, IMAGENET)]
         parts = (masks[:, 0].float() / 255).split(100)
-        for layer in (-1, -2):
+        for layer in LAYERS:
             areas: dict[tuple[str, bool], list[Tensor]] = {}
             for batch, part in zip(batches, parts, strict=True):
                 for kind, maps in maps_of(encoder, batch, layer):
@@ -142,14 +165,14 @@ def maps_of(encoder: FeatureMaps, images: Tensor, layer: int) -> Iterator[tuple[
         "norm": cells.norm(dim=2),
         "product with the mean": (cells * mean).sum(dim=2),
         "cosine to the mean": F.cosine_similarity(cells, mean, dim=2),
-        "distance from the mean": (cells - mean).norm(dim=2),
+        USED: (cells - mean).norm(dim=2),
     }
     if layer == -1:
         kinds["evidence for the predicted class"] = _evidence(encoder.model, features)
     for name, values in kinds.items():
         for merged in (False, True):
-            r = values.shape[1] // 2 if merged else 0
-            yield (name, merged), with_merged_cells(values, cells, r).unflatten(1, features.shape[2:])
+            merges = resolve(parse(("keep", 0.5), STEPS), values.shape[1]) if merged else ()
+            yield (name, merged), with_merged_cells(values, cells, merges).unflatten(1, features.shape[2:])
     generator = torch.Generator().manual_seed(0)
     yield ("control: random", False), torch.rand(features[:, 0].shape, generator=generator)
     ys, xs = (torch.linspace(-1, 1, side) for side in features.shape[2:])

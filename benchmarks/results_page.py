@@ -1,8 +1,8 @@
-"""Writes the tables and pictures of docs/results.md and docs/results-tables.md from the records.
+"""Writes the tables and pictures of docs/results.md, -settings.md and -tables.md from the records.
 
 The tables of docs/results-tables.md are those whose first column is "method", in order: for each task accuracy,
 robustness and, where they were measured, pairs. A new table needs a line ``| method |`` in its place. Those of
-docs/results.md are the short ones, each below the line ``<!-- table: NAME -->``.
+the other two are short ones, each below the line ``<!-- table: NAME -->``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.command import main
+from benchmarks.feature_maps import records_in, table
 from benchmarks.page_tables import replace_tables, table_of
 from benchmarks.performance_page import fill as fill_named
 from benchmarks.records import Record
@@ -27,7 +28,7 @@ from benchmarks.study.sweep import trials_in
 from timm_mergemix.cli.pictures import save_figure
 from timm_mergemix.files.writing import write_file
 
-__all__ = ["GO_ON", "SUMMARY", "add_arguments", "fill", "fill_short", "run"]
+__all__ = ["GO_ON", "SUMMARY", "add_arguments", "fill", "fill_settings", "fill_short", "run"]
 
 SUMMARY = "Write the tables and pictures of the pages of results from the committed records of trials."
 GO_ON = "Start again with"
@@ -37,6 +38,7 @@ RECORDS = RESULTS / "final.jsonl"
 COSTS = RESULTS / "costs.jsonl"
 PAGE = ROOT / "docs" / "results-tables.md"
 SHORT = ROOT / "docs" / "results.md"
+SETTINGS = ROOT / "docs" / "results-settings.md"
 PICTURES = ROOT / "docs" / "images"
 TABLE = table_of("method")
 
@@ -57,6 +59,11 @@ def fill_short(page: str) -> str:
     return fill_named(page, {name: summary(records, name) for name in MEASURES} | gains)
 
 
+def fill_settings(page: str) -> str:
+    """The page on how settings were chosen, with its table of feature maps."""
+    return fill_named(page, {"feature maps": table(records_in(RESULTS / "feature_maps.jsonl").read())})
+
+
 def tasks_of(records: Sequence[Record]) -> list[str]:
     """The names of the tasks, in the order of the records."""
     return list(dict.fromkeys(record["trial"]["task"] for record in records))
@@ -67,10 +74,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Writes both pages, and a picture for each task."""
+    """Writes the pages, and pictures for each task and question."""
     records = trials_in(RECORDS).read()
     write_file(PAGE, fill(PAGE.read_text(encoding="utf-8"), tables(records, "test")))
     write_file(SHORT, fill_short(SHORT.read_text(encoding="utf-8")))
+    write_file(SETTINGS, fill_settings(SETTINGS.read_text(encoding="utf-8")))
     for task in tasks_of(records):
         own = [record for record in records if record["trial"]["task"] == task]
         save_figure(draw(own, "test"), PICTURES / f"chart-results-{task}.png", dpi=200)
@@ -79,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
         save_figure(draw_gains(own, question), PICTURES / f"chart-{name}.png", dpi=200)
         if question.curves:
             save_figure(draw_curves(own, "test", costs_in(COSTS)), PICTURES / f"chart-{name}-curves.png", dpi=200)
-    print(f"Wrote {PAGE}, {SHORT} and the pictures in {PICTURES}.")
+    print(f"Wrote {PAGE}, {SHORT}, {SETTINGS} and the pictures in {PICTURES}.")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks import feature_maps
 from benchmarks.command import main
-from benchmarks.feature_maps import area_under_curve, maps_of
-from benchmarks.records import Records
+from benchmarks.feature_maps import area_under_curve, maps_of, records_in
 from timm_mergemix.merge.find.feature_maps import FeatureMaps
 from timm_mergemix.training.optim import Optimisation
 
@@ -64,8 +63,8 @@ def test_models_are_trained_once(
     argv += ["--models", "ConvNet", "--threads", "1"]
     assert main(feature_maps, argv) == 0
     first = capsys.readouterr().out
-    assert "| control: random |" in first and "ConvNet large -2" in first
-    records = Records(tmp_path / "out" / "feature_maps.jsonl", ("model", "map"), ("auc",)).read()
+    assert "| control: random |" in first and "| ConvNet | large | second-to-last | 0." in first
+    records = records_in(tmp_path / "out" / "feature_maps.jsonl").read()
     assert len(records) == 2 * (12 + 10) and all(0 <= record["auc"] <= 1 for record in records)
     monkeypatch.setattr(feature_maps, "_trained", None)
     assert main(feature_maps, argv) == 0

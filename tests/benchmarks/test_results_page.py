@@ -27,6 +27,8 @@ def test_pages_and_pictures_are_written(tmp_path: Path, monkeypatch: pytest.Monk
     page = results_page.PAGE.read_text(encoding="utf-8")
     monkeypatch.setattr(results_page, "PAGE", tmp_path / "page.md")
     monkeypatch.setattr(results_page, "SHORT", tmp_path / "short.md")
+    monkeypatch.setattr(results_page, "SETTINGS", tmp_path / "settings.md")
+    (tmp_path / "settings.md").write_text("<!-- table: feature maps -->\n", encoding="utf-8")
     monkeypatch.setattr(results_page, "PICTURES", tmp_path)
     names = ("top-1", "calibration error", *(question.name for question in QUESTIONS))
     (tmp_path / "short.md").write_text("\n".join(f"<!-- table: {name} -->\n" for name in names), encoding="utf-8")
@@ -35,6 +37,7 @@ def test_pages_and_pictures_are_written(tmp_path: Path, monkeypatch: pytest.Monk
     written = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert "| CutMix | 3 | 200 | 76.9 ± 0.8 |" in written
     assert "| CutMix | 76.9 ± 0.8 |" in (tmp_path / "short.md").read_text(encoding="utf-8")
+    assert "| ResNet | large | second-to-last |" in (tmp_path / "settings.md").read_text(encoding="utf-8")
     assert len(list(tmp_path.glob("chart-results-*.png"))) == 4
     drawn = {path.stem for path in tmp_path.glob("chart-*.png") if "results" not in path.stem}
     assert drawn == {"chart-oracle", "chart-merged-training", "chart-merged-training-curves", "chart-two-batches"}

@@ -77,7 +77,7 @@ def test_a_single_image_gets_no_mix(pictures: Path, tmp_path: Path, capsys: pyte
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--model", "resnet18"], "resnet18|ResNet"),
+        (["--model", "resnet18", "--what", "merge"], "ResNet is not supported"),
         (["--r", "99,99"], "--r: got"),
         (["--what", "schedule", "mix", "--img-size", "48", "--r", "4"], "--r: got"),
         (["--rows", "0"], "--rows: got 0"),
@@ -127,6 +127,25 @@ def test_a_trained_model_on_a_folder_of_classes(tmp_path: Path, capsys: pytest.C
     torch.save({"model": timm.create_model("test_vit", num_classes=3).state_dict()}, tmp_path / "other.pt")
     assert main([*command, "--checkpoint", str(tmp_path / "other.pt")]) == 2
     assert "--checkpoint: " in capsys.readouterr().err
+
+
+def test_a_model_whose_tokens_cannot_merge_shows_its_mix(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["show", "--model", "test_resnet", "--no-pretrained", str(pictures), "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mix.png"]
+    assert "The tokens of test_resnet cannot merge: only a mix is drawn" in "".join(capsys.readouterr())
+    assert main([*command, "--what", "merge"]) == 2
+    assert "ResNet is not supported" in capsys.readouterr().err
+
+
+def test_a_trained_convnet_on_a_folder_of_classes(tmp_path: Path) -> None:
+    write_folder(tmp_path / "val", each=6, size=64)
+    torch.save({"model": timm.create_model("test_resnet", num_classes=2).state_dict()}, tmp_path / "last.pt")
+    command = ["show", "--model", "test_resnet", str(tmp_path / "val"), "--out", str(tmp_path / "out")]
+    assert main([*command, "--checkpoint", str(tmp_path / "last.pt")]) == 0
+    assert {path.stem for path in (tmp_path / "out").iterdir()} == {"mix", "reliability", "confidence"}
 
 
 def test_every_choice_of_what_can_be_drawn() -> None:

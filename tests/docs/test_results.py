@@ -3,7 +3,7 @@
 import re
 
 from benchmarks import results_page
-from benchmarks.results_page import ROOT, SHORT, fill, fill_short
+from benchmarks.results_page import ROOT, SETTINGS, SHORT, fill, fill_settings, fill_short
 from benchmarks.study.results import tables
 from benchmarks.study.summary import summary
 from benchmarks.study.sweep import trials_in
@@ -19,6 +19,11 @@ def test_the_tables_of_the_page_are_those_of_the_records() -> None:
 def test_the_short_tables_are_those_of_the_records() -> None:
     page = SHORT.read_text(encoding="utf-8")
     assert fill_short(page) == page
+
+
+def test_the_table_of_feature_maps_is_that_of_the_records() -> None:
+    page = SETTINGS.read_text(encoding="utf-8")
+    assert fill_settings(page) == page
 
 
 def test_the_figures_of_the_readme_are_those_of_the_records() -> None:

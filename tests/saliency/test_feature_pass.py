@@ -29,24 +29,34 @@ def made(model: nn.Module = MODEL, **options: object) -> FeaturePass:
     return found
 
 
-def reference(model: nn.Module, x: Tensor, layer: int, r: int) -> Tensor:
+def reference(model: nn.Module, x: Tensor, layer: int, merges: tuple[int, ...]) -> Tensor:
     with torch.no_grad():
         features = model.forward_intermediates(x, intermediates_only=True)[layer]
     cells = features.flatten(2).transpose(1, 2)
-    return shares(with_merged_cells(spatial_variance(cells), cells, r)).unflatten(1, features.shape[2:])
+    return shares(with_merged_cells(spatial_variance(cells), cells, merges)).unflatten(1, features.shape[2:])
 
 
 @pytest.mark.parametrize(("layer", "side"), [(None, 4), (-2, 4), (3, 4), (-1, 2), (1, 16)])
 def test_the_map_is_the_spatial_variance_of_one_feature_map(layer: int | None, side: int) -> None:
-    found = saliency_map(MODEL, pixels(), layer, r=2)
+    found = saliency_map(MODEL, pixels(), layer, r=[2, 0, 0, 0])
     assert found.shape == (2, side, side) and found.dtype == torch.float32
-    torch.testing.assert_close(found, reference(MODEL, pixels(), -2 if layer is None else layer, 2))
+    torch.testing.assert_close(found, reference(MODEL, pixels(), -2 if layer is None else layer, (2,)))
 
 
 @pytest.mark.parametrize(
-    ("r", "merges"), [(None, 0), (0, 0), (3, 3), (99, 8), ("keep:0.5", 8), (("total", 5), 5), ([4], 4)]
+    ("r", "merges"),
+    [
+        (None, ()),
+        (0, ()),
+        (3, (3, 3, 3, 3)),
+        (6, (6, 5, 2, 1)),
+        ("keep:0.5", (2, 2, 2, 2)),
+        ("keep:0.25", (3, 3, 3, 3)),
+        (("total", 5), (2, 1, 1, 1)),
+        ([4, 0, 1, 0], (4, 0, 1, 0)),
+    ],
 )
-def test_cells_merge_in_one_step(r: object, merges: int) -> None:
+def test_cells_merge_in_four_steps(r: object, merges: tuple[int, ...]) -> None:
     torch.testing.assert_close(saliency_map(MODEL, pixels(), r=r), reference(MODEL, pixels(), -2, merges))
 
 
@@ -124,9 +134,9 @@ def test_what_is_no_layer_is_refused(layer: object) -> None:
         saliency_map(MODEL, pixels(), layer)
 
 
-@pytest.mark.parametrize("r", [-1, "keep", ("keep", 0.3), ("total", 9), [1, 2]])
+@pytest.mark.parametrize("r", [-1, "keep", 99, ("keep", 0.01), ("total", 16), [1, 2], [9, 0, 0, 0]])
 def test_an_r_that_cannot_be_met_is_refused(r: object) -> None:
-    with pytest.raises(MergeMixError, match=r"^r: got"):
+    with pytest.raises(MergeMixError, match=r"^r(\[0\])?: got"):
         saliency_map(MODEL, pixels(), r=r)
 
 

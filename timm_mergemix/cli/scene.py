@@ -17,6 +17,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from ..errors import Words, named, unusable, wrong
 from ..files.tensors import check_unchanged
+from ..merge.find.feature_maps import FeatureMaps, find_encoder
 from ..merge.info import merge_info
 from ..merge.patch import merging
 from ..training.folder import read_image
@@ -32,6 +33,7 @@ __all__ = [
     "find_images",
     "load_classifier",
     "load_scene",
+    "merges",
     "model_arguments",
     "prepare_images",
 ]
@@ -116,9 +118,19 @@ def load_scene(
     model = (load_classifier(args, len(names)) if head else _load_encoder(args)).to(device).eval()
     images, config = prepare_images(model, paths, args.img_size)
     images = images.to(device)
-    with merging(model, args.r):  # an r that does not fit is said now, before anything is drawn
-        merge_info(model, config["input_size"][1:])
+    if merges(model):
+        with merging(model, args.r):  # an r that does not fit is said now, before anything is drawn
+            merge_info(model, config["input_size"][1:])
     return Scene(model, images, torch.tensor(labels, device=device), names, config, args.r, args.seed)
+
+
+def merges(model: nn.Module) -> bool:
+    """Whether the tokens of a model can merge; False if only its feature maps can be read.
+
+    Raises:
+        MergeMixError: If it can do neither.
+    """
+    return not isinstance(find_encoder(model, "model"), FeatureMaps)
 
 
 def prepare_images(

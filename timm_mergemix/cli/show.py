@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from .histories import history_in, is_history, read_all
 from .options import make_directory
 from .output import Output
 from .pictures import save_figure
-from .scene import Scene, class_folders, find_classes, find_images, load_scene
+from .scene import Scene, class_folders, find_classes, find_images, load_scene, merges
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,13 +96,21 @@ def _grid_scene(args: argparse.Namespace, given: Sequence[Path], what: list[str]
             raise wrong("images", len(paths), "at least two, since a mix has two")
         what.remove("mix")
         reporter.say("One image: no mix is drawn.")
+    scene = load_scene(args, paths, *_labels(given, paths), head=False)
+    if not merges(scene.model) and "mix" in what and len(what) > 1:
+        what[:] = ["mix"]
+        reporter.say(f"The tokens of {args.model} cannot merge: only a mix is drawn, by its feature map.")
+    return scene
+
+
+def _labels(given: Sequence[Path], paths: Sequence[Path]) -> tuple[Sequence[int], list[str]]:
+    """A label for each image, and the names of the labels: those of its folders, or else of the files."""
     folders = class_folders(given)
     if folders:
-        labels = [folders.index(path.parent) for path in paths]
-        return load_scene(args, paths, labels, [folder.name for folder in folders], head=False)
+        return [folders.index(path.parent) for path in paths], [folder.name for folder in folders]
     stems = [path.stem for path in paths]
     names = stems if len(set(stems)) == len(stems) else [f"{path.parent.name}/{path.stem}" for path in paths]
-    return load_scene(args, paths, range(len(paths)), names, head=False)
+    return range(len(paths)), names
 
 
 def _mix(scene: Scene) -> Figure:
@@ -136,7 +145,9 @@ def _forward(scene: Scene, r: R) -> None:
 
 
 def _reliability(scene: Scene) -> Figure:
-    settings = {"unmerged": 0, f"r = {scene.r}": scene.r}
+    settings: dict[str, R] = {"unmerged": 0}
+    if merges(scene.model):
+        settings[f"r = {scene.r}"] = scene.r
     return reliability_diagram({name: (_probs(scene, scene.images, r), scene.labels) for name, r in settings.items()})
 
 
@@ -148,7 +159,8 @@ def _confidence(scene: Scene) -> Figure:
 
 
 def _probs(scene: Scene, images: Tensor, r: R) -> Tensor:
-    with torch.inference_mode(), merging(scene.model, r):
+    merged = merging(scene.model, r) if merges(scene.model) else nullcontext()
+    with torch.inference_mode(), merged:
         return torch.cat([scene.model(part) for part in images.split(BATCH)]).float().softmax(dim=1)
 
 

@@ -44,7 +44,7 @@ def saliency_map(
         layer: Index of the block or feature map to read, negative from the end; ``"pool"`` for the attention of an
             attention-pooling head. None reads the second-to-last, which ranks objects over background best.
         r: Token merging in the pass, every form that `patch` takes. None keeps what is in force. The cells of a feature
-            map merge in a single step, so at most half of them can.
+            map merge in four steps, which stand for the blocks.
         divide: False copies a merged token's attention whole to each of its patches, as published code does.
         scale: The pass sees images at this share of their usual height and width, rounded up to whole
             patches, and its map is interpolated to the full grid. Half the size has a quarter of the patches. Taken by

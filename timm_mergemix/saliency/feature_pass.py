@@ -20,6 +20,9 @@ from .maps import shares, spatial_variance, to_grid, with_merged_cells
 
 __all__ = ["FeaturePass"]
 
+# In each step at most half of the cells merge, so that a sixteenth of them can be left.
+STEPS = 4
+
 
 class RefusedError(MergeMixError):
     """An encoder does not take images of a size."""
@@ -49,7 +52,7 @@ class FeaturePass:
     Args:
         encoder: As the user gave it.
         backbone: What was found in it.
-        config: Settings. ``layer`` is the index of the feature map; the cells of ``saliency_r`` merge in one step.
+        config: Settings. ``layer`` is the index of the feature map; ``saliency_r`` counts four steps as blocks.
 
     Raises:
         MergeMixError: If a setting does not fit the encoder.
@@ -62,7 +65,7 @@ class FeaturePass:
         self.config = config
         self.layer = _index_of(config.layer, len(backbone.strides))
         with named(r="saliency_r"):
-            self._schedule = parse(0 if config.saliency_r is None else config.saliency_r, depth=1)
+            self._schedule = parse(0 if config.saliency_r is None else config.saliency_r, depth=STEPS)
         self.input = EncoderInput(backbone, config, holder=encoder)
         self._seen: dict[tuple[int, int], Seen] = {}
 
@@ -98,9 +101,13 @@ class FeaturePass:
         """Raises if the encoder cannot take the images."""
         self.input.check(images)
 
-    def _merges(self, seen: Seen) -> int:
+    def _merges(self, seen: Seen) -> tuple[int, ...]:
+        cells = math.prod(seen.cells)
         with named(r="saliency_r"):
-            return resolve(self._schedule, math.prod(seen.cells))[0]
+            merges = resolve(self._schedule, cells)
+        if cells - sum(merges) < 2:
+            raise wrong("saliency_r", self._schedule.r, f"an r that leaves more than one of {cells} cells")
+        return merges
 
     def _at(self, height: int, width: int) -> Seen:
         if (height, width) not in self._seen:

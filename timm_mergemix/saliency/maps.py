@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch import Tensor
 from ..checks import reads_values
 from ..errors import unusable
 from ..merge.matching.bipartite import plan_bipartite
+from ..merge.matching.tokens import merge_tokens, places
 
 __all__ = ["shares", "spatial_variance", "to_grid", "with_merged_cells"]
 
@@ -44,25 +47,24 @@ def spatial_variance(cells: Tensor) -> Tensor:
     return (cells - cells.mean(dim=1, keepdim=True)).square().sum(dim=2)
 
 
-def with_merged_cells(values: Tensor, cells: Tensor, r: int, divide: bool = True) -> Tensor:
+def with_merged_cells(values: Tensor, cells: Tensor, merges: Sequence[int], divide: bool = True) -> Tensor:
     """Values of cells once similar cells have merged by bipartite matching, as tokens do.
 
     Args:
         values: (B, N), what each cell has by itself.
         cells: (B, N, C), the features by whose cosines cells are matched.
-        r: Cells that merge into others, at most half of them.
+        merges: Cells that merge into others in each step, at most half of those that are left.
         divide: Whether a merged cell's value, the sum over its members, is divided among them, or each gets all.
 
     Returns:
         (B, N).
     """
-    if r == 0:
+    place, size = torch.arange(values.shape[1], device=values.device).expand_as(values), None
+    for r in filter(None, merges):
+        plan = plan_bipartite(cells, r, 0, None)
+        place = places(plan).gather(1, place)
+        cells, size = merge_tokens(cells, plan, size)
+    if size is None:
         return values
-    keep, source, target = plan_bipartite(cells, r, 0, None).public()
-    place = torch.empty(values.shape, dtype=torch.int64, device=values.device)
-    place.scatter_(1, keep, torch.arange(keep.shape[1], device=keep.device).expand_as(keep))
-    place.scatter_(1, source, target)
-    total = values.new_zeros(keep.shape).scatter_add_(1, place, values)
-    if divide:
-        total = total / torch.zeros_like(total).scatter_add_(1, place, torch.ones_like(values))
-    return total.gather(1, place)
+    total = torch.zeros_like(size, dtype=values.dtype).scatter_add_(1, place, values)
+    return (total / size if divide else total).gather(1, place)

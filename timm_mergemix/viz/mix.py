@@ -19,7 +19,7 @@ __all__ = ["mix_grid"]
 _COLUMNS = (
     "original",
     "partner",
-    "attention of the original\n(dark: low, bright: high)",
+    "saliency of the original\n(dark: low, bright: high)",
     "mask\n(white: original)",
     "mix",
 )
