@@ -23,7 +23,7 @@ from benchmarks.study.gains import draw_gains, gains_table
 from benchmarks.study.picture import draw
 from benchmarks.study.questions import QUESTIONS
 from benchmarks.study.results import tables
-from benchmarks.study.summary import MEASURES, summary
+from benchmarks.study.summary import MEASURES, recipe_table, summary
 from benchmarks.study.sweep import trials_in
 from timm_mergemix.cli.pictures import save_figure
 from timm_mergemix.files.writing import write_file
@@ -35,6 +35,7 @@ GO_ON = "Start again with"
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 RECORDS = RESULTS / "final.jsonl"
+DRAWINGS = RESULTS / "drawings.jsonl"
 COSTS = RESULTS / "costs.jsonl"
 PAGE = ROOT / "docs" / "results-tables.md"
 SHORT = ROOT / "docs" / "results.md"
@@ -56,7 +57,9 @@ def fill_short(page: str) -> str:
     """The page of answers with its short tables, made from the committed records."""
     records, costs = trials_in(RECORDS).read(), costs_in(COSTS)
     gains = {each.name: gains_table(trials_in(RESULTS / each.file).read(), each, costs) for each in QUESTIONS}
-    return fill_named(page, {name: summary(records, name) for name in MEASURES} | gains)
+    everywhere = [*records, *trials_in(DRAWINGS).read()]
+    short = {name: summary(everywhere, name) for name in MEASURES} | {"the recipe": recipe_table(everywhere)}
+    return fill_named(page, short | gains)
 
 
 def fill_settings(page: str) -> str:

@@ -13,7 +13,7 @@ from timm_mergemix.errors import need
 from ..records import Record
 from .arms import find_arm
 from .groups import Group, group_records, shared_options, title_of
-from .paired import differences, half_width, with_interval
+from .paired import differences, half_width, shown_gain
 from .picture import LABEL, color_of
 from .questions import Question, time_of
 from .results import spread
@@ -35,17 +35,17 @@ def gains_table(records: Sequence[Record], question: Question, costs: Sequence[R
     Args:
         records: Of trials that read the test images.
         question: Which of them, and the references.
-        costs: The records of the time of a step, for a column of the time of each training.
+        costs: The records of the time of a step. If all methods have one, a column has the time of each training.
     """
     groups = _groups(records, question)
     others = {name: title for name, title in OTHERS.items() if all(name in own[0]["test"] for own in groups.values())}
     times = {group: time_of(group, own, costs) for group, own in groups.items()}
-    timed = ["time"] if any(times.values()) else []
+    timed = [] if None in times.values() else ["time"]
     rows = []
     for group, own in groups.items():
-        gains = [_gain(own, _reference(groups, method, own)) for method in question.references]
+        gains = [shown_gain(own, _reference(groups, method, own)) for method in question.references]
         measures = [spread([record["test"][name] for record in own], True) for name in others]
-        time = [_shown(times[group])] if timed else []
+        time = [f"{times[group]:.0f}"] if timed else []
         top1 = spread([record["test"]["top1"] for record in own], True)
         rows.append([_title(group, groups), str(len(own)), *time, top1, *gains, *measures])
     over = [f"over {find_arm(method).title.removeprefix('control: ')}" for method in question.references]
@@ -95,16 +95,3 @@ def _reference(groups: Groups, method: str, records: Sequence[Record]) -> list[R
     """The trials of a method whose number of epochs is nearest to that of others."""
     found = [own for group, own in groups.items() if group[1] == method]
     return min(found, key=lambda own: abs(own[0]["epochs"] - records[0]["epochs"]), default=[])
-
-
-def _gain(own: Sequence[Record], base: Sequence[Record]) -> str:
-    """The mean gain and its interval; empty for the reference itself."""
-    values = [] if own is base else differences(own, base, "test")
-    if not values:
-        return ""
-    mean, interval = with_interval(values)
-    return f"{mean} ({interval})" if interval else mean
-
-
-def _shown(time: float | None) -> str:
-    return "" if time is None else f"{time:.1f}"

@@ -10,7 +10,7 @@ from timm_mergemix.errors import check_int, check_number, need
 
 from ..records import Record
 
-__all__ = ["detectable", "differences", "half_width", "with_interval"]
+__all__ = ["detectable", "differences", "half_width", "shown_gain", "with_interval"]
 
 CONFIDENCE = 0.95
 
@@ -56,3 +56,12 @@ def with_interval(values: Sequence[float]) -> tuple[str, str]:
     if len(values) < 2:
         return f"{mean:+.1f}", ""
     return f"{mean:+.1f}", f"{mean - half:+.1f} to {mean + half:+.1f}"
+
+
+def shown_gain(own: Sequence[Record], base: Sequence[Record]) -> str:
+    """The mean gain on test images with its interval; empty for the reference itself, or without common seeds."""
+    values = [] if own is base else differences(own, base, "test")
+    if not values:
+        return ""
+    mean, interval = with_interval(values)
+    return f"{mean} ({interval})" if interval else mean

@@ -92,10 +92,12 @@ def _robustness(groups: dict[Group, list[Record]], split: str, shared: Options) 
 def _measures(
     groups: dict[Group, list[Record]], split: str, shared: Options, columns: Sequence[tuple[str, str, bool]]
 ) -> str:
-    rows = [
-        [title_of(group, shared), str(records[0]["epochs"]), *_cells(records, split, columns)]
-        for group, records in groups.items()
-    ]
+    """A table of those methods of which at least one of the columns was measured."""
+    rows = []
+    for group, records in groups.items():
+        cells = _cells(records, split, columns)
+        if any(cells):
+            rows.append([title_of(group, shared), str(records[0]["epochs"]), *cells])
     return markdown_table(["method", "epochs", *(title for _, title, _ in columns)], rows)
 
 

@@ -30,7 +30,7 @@ def test_pages_and_pictures_are_written(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(results_page, "SETTINGS", tmp_path / "settings.md")
     (tmp_path / "settings.md").write_text("<!-- table: feature maps -->\n", encoding="utf-8")
     monkeypatch.setattr(results_page, "PICTURES", tmp_path)
-    names = ("top-1", "calibration error", *(question.name for question in QUESTIONS))
+    names = ("top-1", "calibration error", "the recipe", *(question.name for question in QUESTIONS))
     (tmp_path / "short.md").write_text("\n".join(f"<!-- table: {name} -->\n" for name in names), encoding="utf-8")
     (tmp_path / "page.md").write_text(page.replace("76.9 ± 0.8", "99.9 ± 0.8"), encoding="utf-8")
     assert main(results_page, []) == 0

@@ -24,7 +24,7 @@ def test_the_time_of_a_training_is_in_epochs_of_the_reference() -> None:
     def group(method: str, **options: object) -> tuple[str, str, tuple[tuple[str, object], ...], str]:
         return "digits", method, tuple(sorted(options.items())), ""
 
-    assert time_of(group("timm", prob=0.5), [{"epochs": 20}], COSTS) == 20
+    assert {time_of(group(name, prob=0.5), [{"epochs": 20}], COSTS) for name in ("none", "mixup", "timm")} == {20}
     assert time_of(group("mergemix", prob=0.5), [{"epochs": 20}], COSTS) == 30
     assert time_of(group("mergemix", epochs=10, prob=0.5), [{"epochs": 10}], COSTS) == 15
     assert time_of(group("mergemix"), [{"epochs": 20}], COSTS) is None

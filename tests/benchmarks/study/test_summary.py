@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.study.summary import summary
+from benchmarks.study.summary import recipe_table, summary
+from timm_mergemix.mix.config import find_recipe
 
 from . import test_results
 
@@ -30,4 +31,31 @@ def test_methods_by_task_at_equal_epochs() -> None:
         "| --- | ---: | ---: |",
         "| no mixing | 70.0 |  |",
         "| MergeMix with Mixup | 80.0 | 90.0 |",
+    ]
+
+
+def test_the_recipe_is_compared_with_what_is_best_on_validation_images() -> None:
+    options = [(name, value) for name, value in sorted(find_recipe("scratch").items()) if name != "cutmix_alpha"]
+
+    def trials(
+        method: str, test: float, val: float, given: list[tuple[str, Any]] | None = None
+    ) -> list[dict[str, Any]]:
+        made = [record(method, seed, test + 0.01 * seed, test=True, options=given or []) for seed in range(2)]
+        return [{**each, "val": {"top1": val}} for each in made]
+
+    records = [
+        *trials("mergemix-mixup", 0.6, 0.5, options),
+        *trials("none", 0.5, 0.1),
+        *trials("cutmix", 0.4, 0.9),
+        *trials("random-mixup", 0.55, 0.5),
+    ]
+    head, _, row = recipe_table(records).splitlines()
+    assert head.count("|") == 7
+    assert [cell.strip() for cell in row.strip("|").split("|")] == [
+        "Fashion-MNIST, 500 images",
+        "60.5 ± 0.7",
+        "CutMix",
+        "+20.0 (+20.0 to +20.0)",
+        "+5.0 (+5.0 to +5.0)",
+        "",
     ]
