@@ -53,13 +53,16 @@ def gains_table(records: Sequence[Record], question: Question, costs: Sequence[R
 
 
 def draw_gains(records: Sequence[Record], question: Question) -> Any:
-    """A matplotlib figure: gains in top-1 over the first reference, their 95 % intervals, and a dot for each seed."""
+    """A matplotlib figure: gains in top-1 over the first reference, their 95 % intervals, and a dot for each seed.
+
+    Methods with fewer seeds than the reference are in the table only: their intervals would hide all others.
+    """
     need("matplotlib", "the plot", "viz")
     from matplotlib.figure import Figure
 
     groups, reference = _groups(records, question), question.references[0]
     base = _first(groups, reference)
-    shown = {_title(group, groups): own for group, own in groups.items() if own is not base}
+    shown = {_title(group, groups): own for group, own in groups.items() if own is not base and len(own) >= len(base)}
     figure = Figure(figsize=(WIDTH, FRAME + ROW * len(shown)), layout="constrained")
     axis = figure.subplots()
     for y, own in enumerate(reversed(shown.values())):
