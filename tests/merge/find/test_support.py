@@ -57,8 +57,16 @@ def test_other_models_are_not_supported_and_say_why(name, reason):
     assert report.family is None
     assert (report.blocks, report.classes, report.merges) == (0, (), "")
     strides = ", ".join(map(str, dict.fromkeys(report.strides)))
-    assert report.reads == f"feature maps of stride {strides}"
-    assert str(report) == f"{name}: cannot be patched: {report.reason}; MergeMix reads its {report.reads}"
+    assert report.reads == (f"feature maps of stride {strides}" if strides else "")
+    reads = f"; MergeMix reads its {report.reads}" if strides else ""
+    assert str(report) == f"{name}: cannot be patched: {report.reason}{reads}"
+
+
+@pytest.mark.parametrize(
+    ("name", "strides"), [("resnet18", (2, 4, 8, 16, 32)), ("swin_tiny_patch4_window7_224", (4, 8, 16, 32))]
+)
+def test_feature_maps_that_can_be_read_are_told_by_their_strides(name, strides):
+    assert supported(name).strides == strides
 
 
 def test_what_gives_neither_attention_nor_feature_maps():
