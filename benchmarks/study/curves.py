@@ -38,7 +38,7 @@ def draw_curves(records: Sequence[Record], split: str, costs: Sequence[Record] =
         own: dict[Group, list[Record]] = {group: lines for group, lines in groups.items() if group[0] == task}
         shared = shared_options(own)
         times = {group: time_of(group, lines, costs) for group, lines in own.items()}
-        measured = all(time is not None for time in times.values())
+        measured = bool(costs) and None not in times.values()
         for group, lines in own.items():
             each = (times[group] or 0.0) / lines[0]["epochs"] if measured else minutes_of(lines)
             top1 = learning_curve(lines)

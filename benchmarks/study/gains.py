@@ -40,7 +40,7 @@ def gains_table(records: Sequence[Record], question: Question, costs: Sequence[R
     groups = _groups(records, question)
     others = {name: title for name, title in OTHERS.items() if all(name in own[0]["test"] for own in groups.values())}
     times = {group: time_of(group, own, costs) for group, own in groups.items()}
-    timed = [] if None in times.values() else ["time"]
+    timed = ["time"] if costs and None not in times.values() else []
     rows = []
     for group, own in groups.items():
         gains = [shown_gain(own, _reference(groups, method, own)) for method in question.references]

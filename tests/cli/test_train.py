@@ -154,7 +154,6 @@ def test_without_the_extras(
     [
         (["--data", "no/such/place"], "--data: got"),
         (["--model", "vit_tini"], "--model: got 'vit_tini'"),
-        (["--model", "test_resnet", "--model-kwargs"], "ResNet is not supported"),
         (["--model", "test_resnet", "--model-kwargs", "--mixer", "none", "--merge-r", "2"], "ResNet is not supported"),
         (["--merge-r", "many"], "wanted 13"),
         (["--merge-r", "some:5"], "--merge-r: got"),

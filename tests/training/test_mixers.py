@@ -124,8 +124,15 @@ def test_bad_names_and_models() -> None:
     for use in (lambda name: build_mixer(name, torch.nn.Identity(), 3, {}), lambda name: mix_settings(name, {})):
         with pytest.raises(MergeMixError, match="mixer: got 'mixdown'"):
             use("mixdown")
-    with pytest.raises(MergeMixError, match=r"^mixer: mergemix reads the model's attention, .*; model: ResNet is not"):
-        build_mixer("mergemix", build_model("test_resnet", 3), 3, {})
+    with pytest.raises(MergeMixError, match=r"^mixer: mergemix .*Identity is not supported"):
+        build_mixer("mergemix", torch.nn.Identity(), 3, {})
+
+
+def test_a_convnet_is_mixed_by_its_own_feature_map() -> None:
+    mix = build_mixer("mergemix", build_model("test_resnet", 3), 3, {"prob": 1.0, "mergemix_prob": 1.0})
+    assert mix is not None
+    images, targets = mix(torch.rand(4, 3, 64, 64), torch.tensor([0, 1, 2, 0]))
+    assert images.shape == (4, 3, 64, 64) and targets.shape == (4, 3)
 
 
 @pytest.mark.parametrize(

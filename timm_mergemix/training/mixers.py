@@ -95,7 +95,7 @@ def build_mixer(name: str, model: nn.Module, num_classes: int, settings: Mapping
         if error.argument != "encoder":
             raise
         error.argument = "model"
-        reason = f"{name} reads the model's attention, while mixup and none work with any model; {error}"
+        reason = f"{name} reads the model, while mixup and none work with any model; {error}"
         raise unusable("mixer", reason) from error
 
 

@@ -95,10 +95,9 @@ def test_pairs_are_shown_if_they_were_measured() -> None:
     later = record("preference", 0, 0.7, test=True)
     later["test"] |= {"mergemix_accuracy": 0.9, "mergemix_margin": 1.25, "cutmix_correlation": 0.5}
     assert "pairs" not in tables(RECORDS, "test")
-    *_, header, _, first, second = tables([*RECORDS, later], "test").splitlines()
+    *_, header, _, only = tables([*RECORDS, later], "test").splitlines()
     assert header.startswith("| method | epochs | accuracy on MergeMix pairs | margin on MergeMix pairs |")
-    assert first == "| MergeMix alone | 5 |  |  |  |  |  |  |  |  |"
-    assert second == "| MergeMix alone, with preference | 5 | 90.0 | 1.250 |  |  |  |  |  | 0.500 |"
+    assert only == "| MergeMix alone, with preference | 5 | 90.0 | 1.250 |  |  |  |  |  | 0.500 |"
 
 
 def test_weather_and_other_grounds_are_shown_where_they_were_measured() -> None:
@@ -106,9 +105,8 @@ def test_weather_and_other_grounds_are_shown_where_they_were_measured() -> None:
     later["val"] |= {**ROBUST, "fog": 0.25, "rain": 0.5, "snow": 0.75}
     text = tables([*RECORDS, later], "val")
     assert "fog" not in tables(RECORDS, "val")
-    header, _, first, *_, last = text[text.index("| method | epochs | fog") :].splitlines()
+    header, _, only = text[text.index("| method | epochs | fog") :].splitlines()
     assert header == "| method | epochs | fog | rain | snow |"
-    assert first.startswith("| no mixing") or first.startswith("| Mixup")
-    assert "| Mixup + CutMix | 5 | 25.0 | 50.0 | 75.0 |" in text and last.startswith("|")
+    assert only == "| Mixup + CutMix | 5 | 25.0 | 50.0 | 75.0 |"
     later["val"]["ground textured"] = 0.1
     assert "| snow | ground textured |" in tables([later], "val")
