@@ -47,7 +47,7 @@ def read(name: str) -> Reading:
         return Reading(name, "nothing", str(error))
     if not isinstance(found, FeatureMaps):
         return Reading(name, "attention")
-    shape, index = found.default_shape, max(len(found.strides) - 2, 0)
+    shape, index = found.default_shape, found.default_index
     try:
         images = torch.empty(2, found.in_channels, *shape[1:], device=found.parameter.device)
         with torch.no_grad():

@@ -63,7 +63,7 @@ class FeaturePass:
     def __init__(self, encoder: nn.Module, backbone: FeatureMaps, config: SaliencyConfig) -> None:
         self.backbone = backbone
         self.config = config
-        self.layer = _index_of(config.layer, len(backbone.strides))
+        self.layer = _index_of(config.layer, backbone)
         with named(r="saliency_r"):
             self._schedule = parse(0 if config.saliency_r is None else config.saliency_r, depth=STEPS)
         self.input = EncoderInput(backbone, config, holder=encoder)
@@ -150,10 +150,11 @@ class FeaturePass:
         return rows, columns
 
 
-def _index_of(layer: int | str | None, maps: int) -> int:
+def _index_of(layer: int | str | None, backbone: FeatureMaps) -> int:
     """The index of the feature map, from 0."""
     if layer is None:
-        return max(maps - 2, 0)
+        return backbone.default_index
+    maps = len(backbone.strides)
     if isinstance(layer, str) or not -maps <= int(layer) < maps:
         raise wrong("layer", layer, f"the index of a feature map, from {-maps} to {maps - 1}, or None")
     return int(layer) % maps

@@ -56,6 +56,11 @@ class FeatureMaps:
     def _configured(self, name: str, default: Any) -> Any:
         return (getattr(self.model, "pretrained_cfg", None) or {}).get(name, default)
 
+    @property
+    def default_index(self) -> int:
+        """The feature map that ranks objects over background best: the second-to-last, or the only one."""
+        return max(len(self.strides) - 2, 0)
+
     def view(self) -> FeatureMaps:
         """The same of a view of the model in eval mode."""
         return type(self)(eval_view(self.model))
