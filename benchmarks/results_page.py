@@ -87,9 +87,8 @@ def run(args: argparse.Namespace) -> None:
         save_figure(draw(own, "test"), PICTURES / f"chart-results-{task}.png", dpi=200)
     for question in QUESTIONS:
         own, name = trials_in(RESULTS / question.file).read(), question.name.replace(" ", "-")
-        save_figure(draw_gains(own, question), PICTURES / f"chart-{name}.png", dpi=200)
-        if question.curves:
-            save_figure(draw_curves(own, "test", costs_in(COSTS)), PICTURES / f"chart-{name}-curves.png", dpi=200)
+        figure = draw_curves(own, "test", costs_in(COSTS)) if question.curves else draw_gains(own, question)
+        save_figure(figure, PICTURES / f"chart-{name}.png", dpi=200)
     print(f"Wrote {PAGE}, {SHORT}, {SETTINGS} and the pictures in {PICTURES}.")
 
 

@@ -25,7 +25,7 @@ class Question:
         file: Of the records, in benchmarks/results.
         task: Name of the task.
         references: Methods over which gains are shown, seed by seed; the picture has those over the first.
-        curves: Whether there is a picture of accuracy against time too.
+        curves: Whether the picture shows accuracy against time in place of gains.
     """
 
     name: str

@@ -40,6 +40,6 @@ def test_pages_and_pictures_are_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert "| ResNet | large | second-to-last |" in (tmp_path / "settings.md").read_text(encoding="utf-8")
     assert len(list(tmp_path.glob("chart-results-*.png"))) == 4
     drawn = {path.stem for path in tmp_path.glob("chart-*.png") if "results" not in path.stem}
-    assert drawn == {"chart-oracle", "chart-merged-training", "chart-merged-training-curves", "chart-two-batches"}
+    assert drawn == {"chart-oracle", "chart-merged-training", "chart-two-batches"}
     with Image.open(tmp_path / "chart-results-fashion.png") as picture:
         assert picture.width == 1600
